@@ -1,0 +1,86 @@
+# Every target runs on a clean clone with Go, gcc, make and git, and nothing
+# else installed. gcc is for the race detector.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# The vectors that others published, and whether their absence is a failure,
+# are what the environment says (CI=true, OUTRIDER_VECTORS): see testvectors.
+STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+FUZZTIME ?= 5s
+BENCHCOUNT ?= 6
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: ci
+ci: fmt-check tidy-check vet lint cross generate-check test race fallback fuzz ## Everything that CI runs, in CI's order
+
+.PHONY: build
+build: bin/btcd ## Build outrider into bin/, and btcd for its demo
+	go build -trimpath -o bin/ ./cmd/...
+
+# The version of btcd is the one that go.mod names.
+bin/btcd: go.mod
+	CGO_ENABLED=0 go build -trimpath -o $@ github.com/btcsuite/btcd
+
+.PHONY: run
+run: build ## Run the demo: three btcd nodes on regtest, and Outrider beside one
+	bin/outrider demo
+
+.PHONY: test
+test: ## Run the tests
+	go test ./...
+
+.PHONY: race
+race: ## Run the tests under the race detector, without the long ones
+	CGO_ENABLED=1 go test -race -short ./...
+
+.PHONY: fallback
+fallback: ## Run the tests without assembly, then without cgo
+	go test -short -tags purego ./...
+	CGO_ENABLED=0 go test -short ./...
+
+.PHONY: cross
+cross: ## Check that everything compiles for other architectures and systems
+	GOARCH=arm64 go vet ./...
+	GOARCH=386 go vet ./...
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=windows go vet ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME (5s)
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the Go benchmarks as benchstat wants them
+	go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
+
+.PHONY: nightly
+nightly: ## What takes too long for every change: long fuzzing, the whole suite under race
+	CGO_ENABLED=1 go test -race -timeout 2h ./...
+	.ci/fuzz 5m
+
+.PHONY: vet
+vet: ## Run go vet, and go fix for code that Go has made simpler
+	go vet ./...
+	go fix -diff ./...
+
+.PHONY: lint
+lint: ## Run staticcheck
+	$(STATICCHECK) ./...
+
+.PHONY: fmt-check
+fmt-check: ## Fail if gofmt would change a file
+	@out=$$(gofmt -l .); \
+	test -z "$$out" || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+
+.PHONY: tidy-check
+tidy-check: ## Fail if a go.mod is not tidy
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+
+.PHONY: generate-check
+generate-check: ## Fail if a generated file is stale
+	.ci/generate-check

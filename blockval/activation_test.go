@@ -1,0 +1,99 @@
+package blockval
+
+import (
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval/header"
+)
+
+// TestActivation gives a rule a height and breaks it in the block before, which
+// is valid, and in the block at that height.
+func TestActivation(t *testing.T) {
+	const at = 60
+	for _, tc := range []struct {
+		name  string
+		rule  Rule
+		set   func(p *Params)
+		build func(c *testChain) []byte
+	}{
+		{"BIP34, height in the coinbase", BadCoinbaseHeight, func(p *Params) { p.BIP34Height = at }, func(c *testChain) []byte {
+			d := c.draft()
+			d.coinbase().TxIn[0].SignatureScript = []byte{1, 2, 3}
+			return d.seal()
+		}},
+		{"BIP34, version", header.BadVersion, func(p *Params) { p.BIP34Height, p.BIP66Height, p.BIP65Height = at, at+1, at+1 }, version(1)},
+		{"BIP66, version", header.BadVersion, func(p *Params) { p.BIP66Height, p.BIP65Height = at, at+1 }, version(2)},
+		{"BIP65, version", header.BadVersion, func(p *Params) { p.BIP65Height = at }, version(3)},
+		{"BIP68", NonFinal, func(p *Params) { p.CSVHeight = at }, func(c *testChain) []byte {
+			tx := pay([]*wire.TxIn{c.addCoin(1, anyone)}, 1)
+			tx.TxIn[0].Sequence = 1000
+			return c.draft(tx).seal()
+		}},
+		{"BIP113", NonFinal, func(p *Params) { p.CSVHeight = at }, func(c *testChain) []byte {
+			tx := pay([]*wire.TxIn{c.addCoin(1, anyone)}, 1)
+			d := c.draft(tx)
+			tx.TxIn[0].Sequence = 0
+			tx.LockTime = uint32(d.msg.Header.Timestamp.Unix()) - 1
+			return d.seal()
+		}},
+		{"BIP141, commitment", BadWitnessNonce, func(p *Params) { p.SegwitHeight = at }, func(c *testChain) []byte {
+			d := c.draft()
+			d.coinbase().TxIn[0].Witness = nil
+			return d.seal()
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for height := uint32(at - 1); height <= at; height++ {
+				c := newTestChain(t, "regtest", height)
+				tc.set(c.p)
+				want := tc.rule
+				if height < at {
+					want = ""
+				}
+				raw := tc.build(c)
+				if got := checkRaw(t, c.validator(Options{}), raw, c.at()); ruleOf(got) != want {
+					t.Errorf("height %d: %v, want %q", height, got.Err, want)
+				}
+				if tc.rule != header.BadVersion {
+					continue
+				}
+				if got := checkRaw(t, c.validator(Options{}), raw, At{Height: height, Coins: c.coins}); ruleOf(got) != want {
+					t.Errorf("height %d without headers: %v, want %q", height, got.Err, want)
+				}
+			}
+		})
+	}
+}
+
+// version returns a build function for a block of a version.
+func version(n int32) func(*testChain) []byte {
+	return func(c *testChain) []byte {
+		d := c.draft()
+		d.msg.Header.Version = n
+		return d.seal()
+	}
+}
+
+// TestBlockTimeBeforeBIP113 checks a lock time of the block's own time, which
+// has not passed there either.
+func TestBlockTimeBeforeBIP113(t *testing.T) {
+	c := newTestChain(t, "regtest", 60)
+	c.p.CSVHeight = 61
+	for _, ahead := range []time.Duration{0, time.Second} {
+		tx := pay([]*wire.TxIn{c.addCoin(1, anyone)}, 1)
+		tx.TxIn[0].Sequence = 0
+		tx.LockTime = c.tip().Time() + 600
+		d := c.draft(tx)
+		d.msg.Header.Timestamp = d.msg.Header.Timestamp.Add(ahead)
+		want := Rule(NonFinal)
+		if ahead > 0 {
+			want = ""
+		}
+		if got := checkRaw(t, c.validator(Options{}), d.seal(), c.at()); ruleOf(got) != want {
+			t.Errorf("%v after the lock time: %v, want %q", ahead, got.Err, want)
+		}
+	}
+}

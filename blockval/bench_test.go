@@ -1,0 +1,99 @@
+package blockval
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/txscript/v2"
+)
+
+// BenchmarkCheck measures a whole validation, decoding included, of the two
+// large mainnet vectors: 20,000 inputs in one transaction, and a block of today.
+func BenchmarkCheck(b *testing.B) {
+	for _, height := range []uint32{367891, 866342} {
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%d/%dcore", height, workers), func(b *testing.B) {
+				m := loadMainnet(b, height)
+				v := newValidator(b, "main", Options{Workers: workers})
+				var stages Stages
+				b.ReportAllocs()
+				b.SetBytes(int64(len(m.raw)))
+				n := 0
+				for b.Loop() {
+					got := checkRaw(b, v, m.raw, m.at())
+					if !got.Valid() {
+						b.Fatal(got.Err)
+					}
+					stages.Parse += got.Stages.Parse
+					stages.Lookup += got.Stages.Lookup
+					stages.Rules += got.Stages.Rules
+					stages.Scripts += got.Stages.Scripts
+					n++
+				}
+				ms := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(n) }
+				b.ReportMetric(ms(stages.Parse), "parse-ms")
+				b.ReportMetric(ms(stages.Lookup), "lookup-ms")
+				b.ReportMetric(ms(stages.Rules), "rules-ms")
+				b.ReportMetric(ms(stages.Scripts), "scripts-ms")
+			})
+		}
+	}
+}
+
+// BenchmarkParse measures decoding and hashing alone.
+func BenchmarkParse(b *testing.B) {
+	for _, height := range []uint32{367891, 866342} {
+		b.Run(fmt.Sprint(height), func(b *testing.B) {
+			m := loadMainnet(b, height)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(m.raw)))
+			for b.Loop() {
+				if _, err := Parse(m.raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkBtcdEngine measures what Check is held against: the scripts alone,
+// one after the other, in btcd's engine, with its caches of what signature
+// hashes share.
+func BenchmarkBtcdEngine(b *testing.B) {
+	for _, height := range []uint32{367891, 866342} {
+		b.Run(fmt.Sprint(height), func(b *testing.B) {
+			m := loadMainnet(b, height)
+			block, err := Parse(m.raw)
+			if err != nil {
+				b.Fatal(err)
+			}
+			p := newValidator(b, "main", Options{}).params
+			flags := p.ScriptFlags(block.Hash, height)
+			coins := testCoins{}
+			maps.Copy(coins, m.coins)
+			coins.create(block, height)
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, tx := range block.Msg.Transactions[1:] {
+					prevouts := txscript.NewMultiPrevOutFetcher(nil)
+					for _, in := range tx.TxIn {
+						prevouts.AddPrevOut(in.PreviousOutPoint, coins.output(in.PreviousOutPoint))
+					}
+					hashes := txscript.NewTxSigHashes(tx, prevouts)
+					for i, in := range tx.TxIn {
+						out := coins.output(in.PreviousOutPoint)
+						vm, err := txscript.NewEngine(out.PkScript, tx, i, flags, nil, hashes, out.Value, prevouts)
+						if err == nil {
+							err = vm.Execute()
+						}
+						if err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,210 @@
+package blockval
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval/header"
+)
+
+// lookup fetches the coins that the block spends, and checks BIP30.
+func (c *check) lookup(ctx context.Context) (*RuleError, error) {
+	if rule, err := c.checkBIP30(ctx); rule != nil || err != nil {
+		return rule, err
+	}
+	txs := c.b.Msg.Transactions
+	c.coins = make([]Coin, c.first[len(txs)])
+	ops, places := c.ownCoins()
+	c.verdict.Prevouts = Own
+	if len(ops) == 0 {
+		return nil, nil
+	}
+	fetched := make([]Coin, len(ops))
+	source, err := c.at.Coins.Prevouts(ctx, ops, fetched)
+	if err != nil {
+		return nil, fmt.Errorf("fetch %d coins that block %s spends: %w", len(ops), c.b.Hash, notRule(err))
+	}
+	c.verdict.Prevouts = source
+	for i, k := range places {
+		c.coins[k] = fetched[i]
+		// Such an output is never a coin, whoever claims it.
+		c.coins[k].Missing = fetched[i].Missing || isUnspendable(fetched[i].Script)
+	}
+	return nil, nil
+}
+
+// ownCoins sets the coins that earlier transactions of the block create. It
+// returns the outpoints of the others, and the inputs that spend them.
+func (c *check) ownCoins() (ops []wire.OutPoint, places []int) {
+	txs := c.b.Msg.Transactions
+	ops = make([]wire.OutPoint, 0, len(c.coins))
+	places = make([]int, 0, len(c.coins))
+	created := make(map[chainhash.Hash]int, len(txs))
+	for i, tx := range txs {
+		for j := range tx.TxIn {
+			if i == 0 {
+				break
+			}
+			op, k := tx.TxIn[j].PreviousOutPoint, c.first[i]+j
+			from, ok := created[op.Hash]
+			if !ok || uint64(op.Index) >= uint64(len(txs[from].TxOut)) {
+				ops = append(ops, op)
+				places = append(places, k)
+				continue
+			}
+			out := txs[from].TxOut[op.Index]
+			c.coins[k] = Coin{
+				Value: out.Value, Script: out.PkScript, Height: c.at.Height, Coinbase: from == 0,
+				Missing: isUnspendable(out.PkScript),
+			}
+		}
+		created[c.b.Txids[i]] = i
+	}
+	return ops, places
+}
+
+// checkBIP30 checks that no transaction repeats one that has unspent outputs,
+// where that is a rule.
+func (c *check) checkBIP30(ctx context.Context) (*RuleError, error) {
+	enforced, err := c.p.enforceBIP30(c.b.Hash, c.at.Height, c.at.Ancestors)
+	if err != nil {
+		return nil, fmt.Errorf("read the header at BIP34's height: %w", notRule(err))
+	}
+	if !enforced {
+		return nil, nil
+	}
+	var ops []wire.OutPoint
+	for i, tx := range c.b.Msg.Transactions {
+		for j, out := range tx.TxOut {
+			if !isUnspendable(out.PkScript) {
+				ops = append(ops, wire.OutPoint{Hash: c.b.Txids[i], Index: uint32(j)})
+			}
+		}
+	}
+	if len(ops) == 0 {
+		return nil, nil
+	}
+	unspent, known, err := c.at.Coins.Unspent(ctx, ops)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("look for %d outputs of block %s among the coins: %w", len(ops), c.b.Hash, notRule(err))
+	case !known:
+		c.unchecked(RepeatedTx)
+	case unspent:
+		return broken(RepeatedTx, "a transaction has the id of one with an unspent output"), nil
+	}
+	return nil, nil
+}
+
+// inputs checks everything that the spent coins decide but scripts, transaction
+// by transaction, as the loop of ConnectBlock in Bitcoin Core, and then the
+// coinbase's amount.
+func (c *check) inputs() (*RuleError, error) {
+	txs := c.b.Msg.Transactions
+	fees, cost := int64(0), 0
+	for i, tx := range txs {
+		cost += legacySigOps(tx) * witnessScaleFactor
+		if i > 0 {
+			fee, rule := c.checkTxInputs(i, tx)
+			if rule != nil {
+				return rule, nil
+			}
+			if fees += fee; !moneyRange(fees) {
+				return brokenAt(FeesOutOfRange, i, -1, "fees of %d satoshis so far", fees), nil
+			}
+			if rule, err := c.checkSequenceLocks(i, tx); rule != nil || err != nil {
+				return rule, err
+			}
+			for j, in := range tx.TxIn {
+				cost += prevoutSigOpCost(in, c.coins[c.first[i]+j].Script, c.flags)
+			}
+		}
+		if cost > maxBlockSigOpsCost {
+			return brokenAt(TooManySigOps, i, -1, "signature operations cost %d so far", cost), nil
+		}
+	}
+	var reward int64
+	for _, out := range txs[0].TxOut {
+		reward += out.Value
+	}
+	if limit := fees + c.p.subsidy(c.at.Height); reward > limit {
+		return brokenAt(BadCoinbaseAmount, 0, -1, "the coinbase takes %d satoshis, subsidy and fees are %d", reward, limit), nil
+	}
+	return nil, nil
+}
+
+// checkTxInputs checks that transaction i may spend its coins, as CheckTxInputs
+// in Bitcoin Core, and returns its fee.
+func (c *check) checkTxInputs(i int, tx *wire.MsgTx) (fee int64, rule *RuleError) {
+	coins := c.coins[c.first[i]:c.first[i+1]]
+	for j := range coins {
+		if coins[j].Missing || c.twice[c.first[i]+j] {
+			return 0, brokenAt(MissingInputs, i, j, "%s does not exist or is spent", tx.TxIn[j].PreviousOutPoint)
+		}
+	}
+	var in, out int64
+	for j := range coins {
+		if depth := int64(c.at.Height) - int64(coins[j].Height); coins[j].Coinbase && depth < coinbaseMaturity {
+			return 0, brokenAt(ImmatureCoinbase, i, j, "spends a coinbase at depth %d", depth)
+		}
+		value := coins[j].Value
+		if !moneyRange(value) || !moneyRange(in+value) {
+			return 0, brokenAt(InputsOutOfRange, i, j, "coin of %d satoshis after %d", value, in)
+		}
+		in += value
+	}
+	for _, o := range tx.TxOut {
+		out += o.Value
+	}
+	return txFee(i, in, out)
+}
+
+// txFee returns the fee of transaction i, which spends in and creates out, both
+// in satoshis.
+func txFee(i int, in, out int64) (fee int64, rule *RuleError) {
+	if in < out {
+		return 0, brokenAt(InBelowOut, i, -1, "spends %d satoshis, creates %d", in, out)
+	}
+	if fee = in - out; !moneyRange(fee) {
+		return 0, brokenAt(FeeOutOfRange, i, -1, "fee of %d satoshis", fee)
+	}
+	return fee, nil
+}
+
+// checkSequenceLocks checks the relative lock times of transaction i (BIP68), as
+// SequenceLocks in Bitcoin Core. One that takes a median time that is not known
+// is noted.
+func (c *check) checkSequenceLocks(i int, tx *wire.MsgTx) (*RuleError, error) {
+	// The version is unsigned here: every one but 0 and 1 has these locks.
+	if uint32(tx.Version) < 2 || c.at.Height < c.p.CSVHeight {
+		return nil, nil
+	}
+	for j, in := range tx.TxIn {
+		if in.Sequence&wire.SequenceLockTimeDisabled != 0 {
+			continue
+		}
+		from := int64(c.coins[c.first[i]+j].Height)
+		lock := int64(in.Sequence & wire.SequenceLockTimeMask)
+		if in.Sequence&wire.SequenceLockTimeIsSeconds == 0 {
+			if last := from + lock - 1; last >= int64(c.at.Height) {
+				return brokenAt(NonFinal, i, j, "locked until after block %d", last), nil
+			}
+			continue
+		}
+		if !c.timeKnown {
+			c.unchecked(NonFinal)
+			continue
+		}
+		median, err := header.MedianTimePast(c.at.Ancestors, uint32(max(from-1, 0)))
+		if err != nil {
+			return nil, fmt.Errorf("relative lock of transaction %d input %d: %w", i, j, err)
+		}
+		if last := int64(median) + lock<<wire.SequenceLockTimeGranularity - 1; last >= c.medianTime {
+			return brokenAt(NonFinal, i, j, "locked until after time %d", last), nil
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,88 @@
+package blockval
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// randomScript returns a script of operations that matter for counting, pushes,
+// and sometimes a truncated push.
+func randomScript(rng *rand.Rand) []byte {
+	ops := []byte{
+		txscript.OP_0, txscript.OP_1, txscript.OP_16, txscript.OP_1NEGATE, txscript.OP_RESERVED, txscript.OP_NOP,
+		txscript.OP_CHECKSIG, txscript.OP_CHECKSIGVERIFY, txscript.OP_CHECKMULTISIG, txscript.OP_CHECKMULTISIGVERIFY,
+		txscript.OP_CHECKSIGADD, txscript.OP_INVALIDOPCODE,
+	}
+	var script []byte
+	for range rng.IntN(12) {
+		switch rng.IntN(6) {
+		case 0:
+			data := make([]byte, rng.IntN(80))
+			for i := range data {
+				data[i] = ops[rng.IntN(len(ops))]
+			}
+			script = appendPush(script, data)
+		case 1:
+			script = append(script, byte(rng.IntN(0x60)))
+		default:
+			script = append(script, ops[rng.IntN(len(ops))])
+		}
+	}
+	return script
+}
+
+// TestSigOpsBesideBtcd holds the counts of signature operations against
+// txscript's, which follows Bitcoin Core here, for random scripts in every place
+// where they count.
+func TestSigOpsBesideBtcd(t *testing.T) {
+	const seed = 4
+	rng := rand.New(rand.NewPCG(seed, 0))
+	const flags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness
+	nonzero := 0
+	for i := range 20_000 {
+		script := randomScript(rng)
+		if got, want := sigOps(script, false), txscript.GetSigOpCount(script); got != want {
+			t.Fatalf("seed %d, case %d: %x has %d operations, want %d", seed, i, script, got, want)
+		}
+		in := &wire.TxIn{SignatureScript: script}
+		pkScript := randomScript(rng)
+		switch rng.IntN(5) {
+		case 0:
+			pkScript = p2wsh(script)
+			in.SignatureScript, in.Witness = nil, wire.TxWitness{script}
+		case 1:
+			program := p2wsh(script)
+			pkScript = p2sh(program)
+			in.SignatureScript, in.Witness = appendPush(nil, program), wire.TxWitness{{}, script}
+		case 2:
+			pkScript = p2sh(script)
+			in.SignatureScript = append(randomScript(rng), appendPush(nil, script)...)
+		case 3:
+			pkScript = p2sh(script)
+			in.SignatureScript = append([]byte{byte(rng.IntN(0x62))}, appendPush(nil, script)...)
+		}
+		want := txscript.GetWitnessSigOpCount(in.SignatureScript, pkScript, in.Witness)
+		p2shWant := 0
+		if isP2SH(pkScript) {
+			p2shWant = txscript.GetPreciseSigOpCount(in.SignatureScript, pkScript, true) * witnessScaleFactor
+		}
+		if want += p2shWant; want > 0 {
+			nonzero++
+		}
+		if got := prevoutSigOpCost(in, pkScript, flags); got != want {
+			t.Fatalf("seed %d, case %d: %x with %x and %x costs %d, want %d", seed, i, pkScript, in.SignatureScript, in.Witness, got, want)
+		}
+		if got := prevoutSigOpCost(in, pkScript, txscript.ScriptBip16); got != p2shWant {
+			t.Fatalf("seed %d, case %d: %x without segwit costs %d, want %d", seed, i, pkScript, got, p2shWant)
+		}
+		if got := prevoutSigOpCost(in, pkScript, 0); got != 0 {
+			t.Fatalf("seed %d, case %d: %x without P2SH costs %d", seed, i, pkScript, got)
+		}
+	}
+	if nonzero < 2000 {
+		t.Errorf("only %d cases cost anything", nonzero)
+	}
+}

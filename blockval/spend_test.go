@@ -1,0 +1,415 @@
+package blockval
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/btcsuite/btcd/address/v2"
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/sigverify"
+)
+
+// collectFlags are the rules under which a signature decides a recognised input.
+const collectFlags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness | txscript.ScriptVerifyTaproot
+
+// fewerFlags are those of the blocks that are exceptions: a valid signature
+// suffices there.
+var fewerFlags = []txscript.ScriptFlags{0, txscript.ScriptBip16 | txscript.ScriptVerifyWitness}
+
+// flagChoices are the rules of the first heights, of those between BIP66 and
+// BIP65, and of today.
+var flagChoices = []txscript.ScriptFlags{
+	collectFlags,
+	collectFlags | txscript.ScriptVerifyDERSignatures,
+	collectFlags | txscript.ScriptVerifyDERSignatures | txscript.ScriptVerifyCheckLockTimeVerify |
+		txscript.ScriptVerifyCheckSequenceVerify | txscript.ScriptStrictMultiSig,
+}
+
+// agree checks, if an input is recognised, that its signature is valid if and
+// only if the engine accepts the input, under every choice of flags.
+func agree(tb testing.TB, v *sigverify.Verifier, spend *spendTx, input int) (recognised, valid bool) {
+	tb.Helper()
+	item, ok := spend.collect(input, &legacyHasher{t: spend})
+	if !ok {
+		return false, false
+	}
+	verdict := make([]bool, 1)
+	if err := v.Verify(tb.Context(), []sigverify.Item{item}, verdict); err != nil {
+		tb.Fatal(err)
+	}
+	for _, flags := range flagChoices {
+		if err := spend.execute(input, flags); (err == nil) != verdict[0] {
+			tb.Errorf("signature valid: %v; the engine with flags %#x: %v; input %d of %+v, prevout %+v",
+				verdict[0], flags, err, input, spend.tx, spend.prevouts[input])
+		}
+	}
+	for _, flags := range fewerFlags {
+		if err := spend.execute(input, flags); err != nil && verdict[0] {
+			tb.Errorf("signature valid; the engine with flags %#x: %v; input %d of %+v, prevout %+v",
+				flags, err, input, spend.tx, spend.prevouts[input])
+		}
+	}
+	return true, verdict[0]
+}
+
+// A spendForm is a form of output and how to spend it.
+type spendForm struct {
+	name string
+	// lock returns the output's script for a key.
+	lock func(key *btcec.PrivateKey) []byte
+	// sign sets what spends it.
+	sign func(s *spendTx, input int, hashType txscript.SigHashType, key *btcec.PrivateKey) error
+}
+
+// spendForms are the recognised forms.
+func spendForms() []spendForm {
+	p2pkh := func(compressed bool) spendForm {
+		return spendForm{
+			name: fmt.Sprintf("P2PKH, compressed %v", compressed),
+			lock: func(key *btcec.PrivateKey) []byte { return p2pkh(serialise(key, compressed)) },
+			sign: func(s *spendTx, input int, hashType txscript.SigHashType, key *btcec.PrivateKey) (err error) {
+				s.tx.TxIn[input].SignatureScript, err = txscript.SignatureScript(
+					s.tx, input, s.prevouts[input].PkScript, hashType, key, compressed)
+				return err
+			},
+		}
+	}
+	p2wpkh := func(compressed bool) spendForm {
+		return spendForm{
+			name: fmt.Sprintf("P2WPKH, compressed %v", compressed),
+			lock: func(key *btcec.PrivateKey) []byte { return p2wpkh(serialise(key, compressed)) },
+			sign: func(s *spendTx, input int, hashType txscript.SigHashType, key *btcec.PrivateKey) (err error) {
+				s.tx.TxIn[input].Witness, err = txscript.WitnessSignature(
+					s.tx, s.sigHashes(), input, s.prevouts[input].Value, s.prevouts[input].PkScript, hashType, key, compressed)
+				return err
+			},
+		}
+	}
+	return []spendForm{
+		p2pkh(true), p2pkh(false), p2wpkh(true), p2wpkh(false),
+		{
+			name: "P2SH-P2WPKH",
+			lock: func(key *btcec.PrivateKey) []byte { return p2sh(p2wpkh(true).lock(key)) },
+			sign: func(s *spendTx, input int, hashType txscript.SigHashType, key *btcec.PrivateKey) (err error) {
+				program := p2wpkh(true).lock(key)
+				s.tx.TxIn[input].SignatureScript = appendPush(nil, program)
+				s.tx.TxIn[input].Witness, err = txscript.WitnessSignature(
+					s.tx, s.sigHashes(), input, s.prevouts[input].Value, program, hashType, key, true)
+				return err
+			},
+		},
+		{
+			name: "P2TR",
+			lock: func(key *btcec.PrivateKey) []byte {
+				return append([]byte{txscript.OP_1, 32}, schnorr.SerializePubKey(key.PubKey())...)
+			},
+			sign: func(s *spendTx, input int, hashType txscript.SigHashType, key *btcec.PrivateKey) error {
+				if hashType == txscript.SigHashAll && input%2 == 0 {
+					hashType = txscript.SigHashDefault
+				}
+				hash, err := txscript.CalcTaprootSignatureHash(s.sigHashes(), hashType, s.tx, input, s)
+				if err != nil {
+					return err
+				}
+				sig, err := schnorr.Sign(key, hash)
+				if err != nil {
+					return err
+				}
+				raw := sig.Serialize()
+				if hashType != txscript.SigHashDefault {
+					raw = append(raw, byte(hashType))
+				}
+				s.tx.TxIn[input].Witness = wire.TxWitness{raw}
+				return nil
+			},
+		},
+	}
+}
+
+func serialise(key *btcec.PrivateKey, compressed bool) []byte {
+	if compressed {
+		return key.PubKey().SerializeCompressed()
+	}
+	return key.PubKey().SerializeUncompressed()
+}
+
+func p2pkh(key []byte) []byte {
+	script := append([]byte{txscript.OP_DUP, txscript.OP_HASH160, 20}, address.Hash160(key)...)
+	return append(script, txscript.OP_EQUALVERIFY, txscript.OP_CHECKSIG)
+}
+
+func p2wpkh(key []byte) []byte { return append([]byte{txscript.OP_0, 20}, address.Hash160(key)...) }
+
+// testKey returns the private key of a number.
+func testKey(n byte) *btcec.PrivateKey {
+	key, _ := btcec.PrivKeyFromBytes(append(make([]byte, 31), n+1))
+	return key
+}
+
+// allHashTypes are the hash types that are defined for ECDSA.
+var allHashTypes = []txscript.SigHashType{0x01, 0x02, 0x03, 0x81, 0x82, 0x83}
+
+// signedTx returns a transaction with an input of every form, in random order
+// and with random hash types, and two outputs fewer than inputs.
+func signedTx(tb testing.TB, rng *rand.Rand) *spendTx {
+	tb.Helper()
+	forms := spendForms()
+	rng.Shuffle(len(forms), func(i, j int) { forms[i], forms[j] = forms[j], forms[i] })
+	s := &spendTx{tx: wire.NewMsgTx(int32(rng.IntN(3)))}
+	s.tx.LockTime = rng.Uint32N(2)
+	for i, form := range forms {
+		in := &wire.TxIn{Sequence: rng.Uint32()}
+		in.PreviousOutPoint.Hash[0], in.PreviousOutPoint.Index = byte(i), rng.Uint32N(3)
+		s.tx.AddTxIn(in)
+		s.prevouts = append(s.prevouts, wire.TxOut{Value: rng.Int64N(1e12), PkScript: form.lock(testKey(byte(i)))})
+		if i >= 2 {
+			s.tx.AddTxOut(&wire.TxOut{Value: rng.Int64N(1e12), PkScript: form.lock(testKey(byte(100 + i)))})
+		}
+	}
+	for i, form := range forms {
+		hashType := allHashTypes[rng.IntN(len(allHashTypes))]
+		if hashType&0x1f == txscript.SigHashSingle && i >= len(s.tx.TxOut) {
+			hashType = txscript.SigHashAll
+		}
+		if err := form.sign(s, i, hashType, testKey(byte(i))); err != nil {
+			tb.Fatalf("sign %s: %v", form.name, err)
+		}
+	}
+	return s
+}
+
+// clone returns a deep copy, without what has been computed.
+func (t *spendTx) clone() *spendTx {
+	c := &spendTx{tx: t.tx.Copy(), prevouts: slices.Clone(t.prevouts)}
+	for i := range c.prevouts {
+		c.prevouts[i].PkScript = slices.Clone(c.prevouts[i].PkScript)
+	}
+	return c
+}
+
+// twoInputs returns a transaction of two inputs that spend outputs of a form, of
+// keys 0 and 1.
+func twoInputs(form spendForm, outputs int) *spendTx {
+	s := &spendTx{tx: pay([]*wire.TxIn{{Sequence: 7}, {PreviousOutPoint: wire.OutPoint{Index: 1}}}, make([]int64, outputs)...)}
+	for i := range s.tx.TxIn {
+		s.prevouts = append(s.prevouts, wire.TxOut{Value: int64(5 + i), PkScript: form.lock(testKey(byte(i)))})
+	}
+	return s
+}
+
+func TestRecognisedForms(t *testing.T) {
+	v := sigverify.New(sigverify.Options{})
+	for _, form := range spendForms() {
+		for _, hashType := range allHashTypes {
+			s := twoInputs(form, 2)
+			for i := range s.tx.TxIn {
+				if err := form.sign(s, i, hashType, testKey(byte(i))); err != nil {
+					t.Fatal(err)
+				}
+				if recognised, valid := agree(t, v, s, i); !recognised || !valid {
+					t.Errorf("%s, hash type %#x: recognised %v, valid %v", form.name, hashType, recognised, valid)
+				}
+				if n := s.signatures(i); n != 1 {
+					t.Errorf("%s, hash type %#x: %d signatures", form.name, hashType, n)
+				}
+			}
+		}
+	}
+}
+
+// TestOtherKey spends outputs with valid signatures of a key that they do not
+// pay to.
+func TestOtherKey(t *testing.T) {
+	v := sigverify.New(sigverify.Options{})
+	for _, form := range spendForms() {
+		s := twoInputs(form, 2)
+		if err := form.sign(s, 0, txscript.SigHashAll, testKey(1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, valid := agree(t, v, s, 0); valid {
+			t.Errorf("%s: a spend with another's key is valid", form.name)
+		}
+		if s.execute(0, collectFlags) == nil {
+			t.Errorf("%s: the engine accepts a spend with another's key", form.name)
+		}
+	}
+}
+
+// TestOtherProgram spends an output of P2SH with another witness program, and a
+// valid signature for that.
+func TestOtherProgram(t *testing.T) {
+	form := spendForms()[4]
+	s := twoInputs(form, 2)
+	s.prevouts[0].PkScript = form.lock(testKey(1))
+	if err := form.sign(s, 0, txscript.SigHashAll, testKey(0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, valid := agree(t, sigverify.New(sigverify.Options{}), s, 0); valid {
+		t.Error("a spend with another program is valid")
+	}
+}
+
+// TestSingleWithoutOutput signs with SIGHASH_SINGLE for an output that is not
+// there: legacy scripts then sign the number 1, segwit's a zero hash, and
+// taproot refuses.
+func TestSingleWithoutOutput(t *testing.T) {
+	v := sigverify.New(sigverify.Options{})
+	for _, form := range spendForms() {
+		for _, hashType := range []txscript.SigHashType{txscript.SigHashSingle, 0x83} {
+			s := twoInputs(form, 1)
+			if err := form.sign(s, 1, hashType, testKey(1)); err != nil {
+				if form.name != "P2TR" {
+					t.Fatal(err)
+				}
+				s.tx.TxIn[1].Witness = wire.TxWitness{append(make([]byte, 64), byte(hashType))}
+			}
+			_, valid := agree(t, v, s, 1)
+			if want := form.name != "P2TR"; valid != want || (s.execute(1, collectFlags) == nil) != want {
+				t.Errorf("%s, hash type %#x: valid %v, want %v", form.name, hashType, valid, want)
+			}
+		}
+	}
+}
+
+// TestMutatedSpends changes valid spends of the recognised forms at random, and
+// holds what is still recognised against the engine.
+func TestMutatedSpends(t *testing.T) {
+	const seed = 2
+	n := 4000
+	if testing.Short() {
+		n = 400
+	}
+	v := sigverify.New(sigverify.Options{})
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var valid, invalid, others int
+	var original *spendTx
+	for i := range n {
+		if i%10 == 0 {
+			original = signedTx(t, rng)
+		}
+		s := original.clone()
+		input := rng.IntN(len(s.tx.TxIn))
+		for range 1 + rng.IntN(2) {
+			mutate(rng, s, input)
+		}
+		switch recognised, ok := agree(t, v, s, input); {
+		case !recognised:
+			others++
+		case ok:
+			valid++
+		default:
+			invalid++
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d, case %d", seed, i)
+		}
+	}
+	t.Logf("%d recognised and valid, %d recognised and invalid, %d not recognised", valid, invalid, others)
+	if valid < n/20 || invalid < n/20 || others < n/20 {
+		t.Error("one of the three is too rare for the test to mean much")
+	}
+}
+
+// mutate changes one thing about a spend.
+func mutate(rng *rand.Rand, s *spendTx, input int) {
+	in, out := s.tx.TxIn[input], &s.prevouts[input]
+	// The elements of the spend that can be changed as bytes.
+	parts := []*[]byte{&in.SignatureScript, &out.PkScript}
+	for i := range in.Witness {
+		parts = append(parts, &in.Witness[i])
+	}
+	part := parts[rng.IntN(len(parts))]
+	at := func() int { return rng.IntN(len(*part)) }
+	switch rng.IntN(14) {
+	case 0, 1:
+		if len(*part) > 0 {
+			(*part)[at()] ^= 1 << rng.IntN(8)
+		}
+	case 2:
+		if len(*part) > 0 {
+			*part = slices.Delete(*part, len(*part)-1, len(*part))
+		}
+	case 3:
+		*part = append(*part, byte(rng.Uint32()))
+	case 4:
+		if len(*part) > 0 {
+			i := at()
+			*part = slices.Delete(*part, i, i+1)
+		}
+	case 5:
+		// A bit of the signature or the hash type, where there is a witness.
+		if len(in.Witness) > 0 {
+			sig := in.Witness[0]
+			if len(sig) > 0 {
+				sig[len(sig)-1] ^= 1 << rng.IntN(8)
+			}
+		}
+	case 6:
+		in.Witness = append(in.Witness, []byte{0x50, 1})
+	case 7:
+		in.Witness = in.Witness[:rng.IntN(len(in.Witness)+1)]
+	case 8:
+		out.Value ^= 1 << rng.IntN(40)
+	case 9:
+		in.Sequence ^= 1 << rng.IntN(32)
+	case 10:
+		s.tx.Version ^= 1 << rng.IntN(32)
+	case 11:
+		o := s.tx.TxOut[rng.IntN(len(s.tx.TxOut))]
+		o.Value ^= 1 << rng.IntN(40)
+	case 12:
+		s.tx.TxOut = s.tx.TxOut[:rng.IntN(len(s.tx.TxOut))]
+		s.tx.AddTxOut(&wire.TxOut{})
+	case 13:
+		remakeSignature(rng, in)
+	}
+}
+
+// remakeSignature replaces the signature of an input, where it is in strict DER,
+// by one with the same numbers in another form, or one with other numbers of the
+// same value: a high S, padding, a hash type.
+func remakeSignature(rng *rand.Rand, in *wire.TxIn) {
+	legacy := len(in.Witness) == 0
+	var sig, rest []byte
+	switch {
+	case !legacy:
+		sig = in.Witness[0]
+	case len(in.SignatureScript) > 0 && int(in.SignatureScript[0]) < len(in.SignatureScript):
+		end := 1 + int(in.SignatureScript[0])
+		sig, rest = in.SignatureScript[1:end], in.SignatureScript[end:]
+	}
+	rs, ok := parseDER(sig)
+	if !ok {
+		return
+	}
+	var s btcec.ModNScalar
+	s.SetByteSlice(rs[32:])
+	if rng.IntN(2) == 0 {
+		s.Negate()
+	}
+	sBytes := s.Bytes()
+	sig = slices.Concat(derInteger(rng, rs[:32]), derInteger(rng, sBytes[:]))
+	sig = slices.Concat([]byte{0x30, byte(len(sig))}, sig, []byte{byte(allHashTypes[rng.IntN(len(allHashTypes))])})
+	if legacy {
+		in.SignatureScript = append(appendPush(nil, sig), rest...)
+	} else {
+		in.Witness[0] = sig
+	}
+}
+
+// derInteger encodes a number, mostly as DER has it.
+func derInteger(rng *rand.Rand, n []byte) []byte {
+	for len(n) > 1 && n[0] == 0 {
+		n = n[1:]
+	}
+	if n[0]&0x80 != 0 || rng.IntN(20) == 0 {
+		n = append([]byte{0}, n...)
+	}
+	return append([]byte{0x02, byte(len(n))}, n...)
+}

@@ -1,0 +1,176 @@
+package blockval
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval/header"
+)
+
+// structure checks what the block alone decides, as CheckBlock in Bitcoin Core.
+func (c *check) structure() *RuleError {
+	b := c.b
+	switch {
+	case b.err != nil:
+		return b.err
+	case b.Msg == nil:
+		return broken(BlockDecode, "a header without its transactions")
+	}
+	txs := b.Msg.Transactions
+	c.verdict.Transactions = len(txs)
+	c.countInputs()
+	if err := c.p.CheckProofOfWork(&b.Header); err != nil {
+		return headerRule(err)
+	}
+	if c.p.SignetChallenge != nil {
+		if err := c.p.checkSignetSolution(b); err != nil {
+			return broken(BadSignetSolution, "%v", err)
+		}
+	}
+	if rule := b.checkMerkleRoot(); rule != nil {
+		return rule
+	}
+	if len(txs) == 0 {
+		return broken(BadBlockLength, "no transaction")
+	}
+	// Core bounds the number of transactions likewise; this bound is reached
+	// before.
+	if b.StrippedSize*witnessScaleFactor > maxBlockWeight {
+		return broken(BadBlockLength, "%d bytes without witnesses", b.StrippedSize)
+	}
+	if !isCoinbase(txs[0]) {
+		return brokenAt(MissingCoinbase, 0, -1, "the first transaction is no coinbase")
+	}
+	for i, tx := range txs[1:] {
+		if isCoinbase(tx) {
+			return brokenAt(MultipleCoinbases, i+1, -1, "a coinbase that is not the first transaction")
+		}
+	}
+	if rule := c.checkTxs(); rule != nil {
+		return rule
+	}
+	sigOps := 0
+	for _, tx := range txs {
+		sigOps += legacySigOps(tx)
+	}
+	if cost := sigOps * witnessScaleFactor; cost > maxBlockSigOpsCost {
+		return broken(TooManySigOps, "legacy signature operations cost %d", cost)
+	}
+	return nil
+}
+
+// countInputs numbers the inputs of the block.
+func (c *check) countInputs() {
+	txs := c.b.Msg.Transactions
+	c.first = make([]int, len(txs)+1)
+	for i, tx := range txs {
+		c.first[i+1] = c.first[i]
+		if i > 0 {
+			c.first[i+1] += len(tx.TxIn)
+		}
+	}
+	c.verdict.Inputs = c.first[len(txs)]
+}
+
+// headerRule returns the rule that a check of a header found broken, which err
+// must be.
+func headerRule(err error) *RuleError {
+	e, ok := errors.AsType[*header.RuleError](err)
+	if !ok {
+		panic("blockval: a check of a header alone gave no rule: " + err.Error())
+	}
+	return ofHeader(e)
+}
+
+// checkMerkleRoot checks that the header commits to the transactions.
+func (b *Block) checkMerkleRoot() *RuleError {
+	root, mutated := merkleRoot(slices.Clone(b.Txids))
+	if want := b.Header.MerkleRoot(); root != want {
+		return broken(BadMerkleRoot, "merkle root %s, header has %s", root, want)
+	}
+	if mutated {
+		return broken(DuplicateTxs, "two equal hashes in the merkle tree")
+	}
+	return nil
+}
+
+// checkTxs checks each transaction alone, as CheckTransaction in Bitcoin Core,
+// and learns who spends what.
+func (c *check) checkTxs() *RuleError {
+	txs := c.b.Msg.Transactions
+	c.spender = make(map[wire.OutPoint]int, c.first[len(txs)])
+	c.twice = make(map[int]bool)
+	for i, tx := range txs {
+		if rule := checkShape(i, tx, c.b.layouts[i].strippedSize()); rule != nil {
+			return rule
+		}
+		if i == 0 {
+			if n := len(tx.TxIn[0].SignatureScript); n < 2 || n > 100 {
+				return brokenAt(BadCoinbaseLength, 0, 0, "coinbase script of %d bytes", n)
+			}
+			continue
+		}
+		if rule := c.checkPrevouts(i, tx); rule != nil {
+			return rule
+		}
+	}
+	return nil
+}
+
+// checkShape checks that transaction i has inputs and outputs, its size without
+// witnesses, and the values of its outputs.
+func checkShape(i int, tx *wire.MsgTx, strippedSize int) *RuleError {
+	if len(tx.TxIn) == 0 {
+		return brokenAt(NoInputs, i, -1, "no inputs")
+	}
+	if len(tx.TxOut) == 0 {
+		return brokenAt(NoOutputs, i, -1, "no outputs")
+	}
+	if strippedSize*witnessScaleFactor > maxBlockWeight {
+		return brokenAt(OversizeTx, i, -1, "%d bytes without witnesses", strippedSize)
+	}
+	var total int64
+	for j, out := range tx.TxOut {
+		switch {
+		case out.Value < 0:
+			return brokenAt(NegativeOutput, i, -1, "output %d of %d satoshis", j, out.Value)
+		case out.Value > maxMoney:
+			return brokenAt(OutputTooLarge, i, -1, "output %d of %d satoshis", j, out.Value)
+		}
+		if total += out.Value; total > maxMoney {
+			return brokenAt(OutputTotalTooLarge, i, -1, "outputs of %d satoshis or more", total)
+		}
+	}
+	return nil
+}
+
+// checkPrevouts checks that transaction i, which is no coinbase, spends no
+// outpoint twice and never the null one.
+func (c *check) checkPrevouts(i int, tx *wire.MsgTx) *RuleError {
+	for j, in := range tx.TxIn {
+		k := c.first[i] + j
+		other, spent := c.spender[in.PreviousOutPoint]
+		switch {
+		case !spent:
+			c.spender[in.PreviousOutPoint] = k
+		case other >= c.first[i]:
+			return brokenAt(DuplicateInputs, i, j, "spends %s again", in.PreviousOutPoint)
+		default:
+			// Within this transaction the outpoint is new: a second one of its
+			// inputs that spends it must be told from this one.
+			c.twice[k] = true
+			c.spender[in.PreviousOutPoint] = k
+		}
+	}
+	for j, in := range tx.TxIn {
+		if isNull(&in.PreviousOutPoint) {
+			return brokenAt(NullPrevout, i, j, "spends the null outpoint")
+		}
+	}
+	return nil
+}
+
+// moneyRange reports whether v is an amount of money.
+func moneyRange(v int64) bool { return v >= 0 && v <= maxMoney }

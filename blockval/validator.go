@@ -1,0 +1,176 @@
+package blockval
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sigverify"
+)
+
+// Options configures a Validator. The zero value is ready to use.
+type Options struct {
+	// Verifier verifies the collected signatures; nil means one of the
+	// Validator's own, with its Workers and Recorder.
+	Verifier *sigverify.Verifier
+	// Workers bounds the goroutines of one Check; 0 means GOMAXPROCS.
+	Workers int
+	// Recorder receives the metrics; nil means perfcore.Discard.
+	Recorder perfcore.Recorder
+	// Now is the clock that a block's time may be two hours ahead of; nil
+	// means time.Now.
+	Now func() time.Time
+}
+
+// A Validator validates the blocks of one network. It is safe for concurrent
+// use.
+type Validator struct {
+	params   *Params
+	verifier *sigverify.Verifier
+	workers  int
+	now      func() time.Time
+	metrics  instruments
+}
+
+// New returns a Validator for the network of p, which must not change from now
+// on.
+func New(p *Params, o Options) *Validator {
+	if o.Recorder == nil {
+		o.Recorder = perfcore.Discard
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Verifier == nil {
+		o.Verifier = sigverify.New(sigverify.Options{Workers: o.Workers, Recorder: o.Recorder})
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Validator{
+		params: p, verifier: o.Verifier, workers: o.Workers, now: o.Now,
+		metrics: newInstruments(o.Recorder),
+	}
+}
+
+// At is the place of a block in the chain, and what is known there.
+type At struct {
+	Height uint32
+	// Ancestors are the headers below Height of the block's own chain. They
+	// are trusted to be valid. If nil, what needs them stays unchecked, the
+	// verdict says so, and BIP34 is taken to have been activated by the block
+	// that activated it on the network.
+	Ancestors header.Ancestors
+	// Coins is the view of the coins as of the block's parent. It is not asked
+	// for anything at height 0.
+	Coins Coins
+}
+
+// Check validates b as the block at the given place. The verdict carries the
+// first broken rule; or none, and the rules that could not be decided. The same
+// arguments give the same verdict, whatever the number of workers, but for the
+// times in it.
+//
+// An error that is returned says nothing about the block: a coin or a header
+// could not be read, or ctx ended. It is never a *RuleError or a Rule. All
+// goroutines of Check have ended when it returns.
+func (v *Validator) Check(ctx context.Context, b *Block, at At) (*Verdict, error) {
+	defer v.metrics.check.Since(time.Now())
+	c := v.newCheck(b, at)
+	rule, err := c.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.verdict.Err = rule
+	v.metrics.record(&c.verdict)
+	return &c.verdict, nil
+}
+
+// A check is the state of one Check.
+type check struct {
+	v  *Validator
+	p  *Params
+	b  *Block
+	at At
+
+	verdict Verdict
+	flags   txscript.ScriptFlags
+
+	// medianTime is the median time past of the parent; timeKnown says that
+	// it is known.
+	medianTime int64
+	timeKnown  bool
+
+	// Inputs are counted over the whole block, without the coinbase's.
+	// first[tx] is the first input of transaction tx, and first[len(txs)] the
+	// number of inputs.
+	first []int
+	// spender is an input that spends an outpoint, and twice has those that
+	// spend one which an earlier transaction spends too.
+	spender map[wire.OutPoint]int
+	twice   map[int]bool
+	// coins are what the inputs spend.
+	coins []Coin
+}
+
+func (v *Validator) newCheck(b *Block, at At) *check {
+	return &check{
+		v: v, p: v.params, b: b, at: at,
+		verdict: Verdict{Hash: b.Hash, Height: at.Height, Stages: Stages{Parse: b.took}},
+		flags:   v.params.ScriptFlags(b.Hash, at.Height),
+	}
+}
+
+// run applies the rules in order, and returns the first that is broken.
+func (c *check) run(ctx context.Context) (*RuleError, error) {
+	start := time.Now()
+	stage := func(into *time.Duration) {
+		now := time.Now()
+		*into += now.Sub(start)
+		start = now
+	}
+	stages := &c.verdict.Stages
+	rule := c.structure()
+	var err error
+	if rule == nil {
+		rule, err = c.context()
+	}
+	stage(&stages.Rules)
+	// Nothing of the genesis block is connected: its coinbase cannot be spent.
+	if rule != nil || err != nil || c.at.Height == 0 {
+		return rule, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	rule, err = c.lookup(ctx)
+	stage(&stages.Lookup)
+	if rule != nil || err != nil {
+		return rule, err
+	}
+	rule, err = c.inputs()
+	stage(&stages.Rules)
+	if rule != nil || err != nil {
+		return rule, err
+	}
+	rule, err = c.scripts(ctx)
+	stage(&stages.Scripts)
+	return rule, err
+}
+
+// notRule returns err, which came from outside, so that it never looks like a
+// rule that this block broke, even if it is another block's.
+func notRule(err error) error {
+	_, block := errors.AsType[*RuleError](err)
+	_, head := errors.AsType[*header.RuleError](err)
+	if _, rule := errors.AsType[Rule](err); block || head || rule {
+		return errors.New(err.Error())
+	}
+	return err
+}

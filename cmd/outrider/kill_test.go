@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+)
+
+// buildOutrider builds the program, once for each test that calls it, and
+// returns its path.
+func buildOutrider(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "outrider")
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// A record is a line of the program's log.
+type record struct {
+	Level     string `json:"level"`
+	Msg       string `json:"msg"`
+	Height    uint32 `json:"height"`
+	Hash      string `json:"hash"`
+	Outcome   string `json:"outcome"`
+	NodeValid bool   `json:"node_valid"`
+}
+
+// journal is the chain that the log of a program that was killed adds up to.
+type journal struct {
+	chain  []string // hashes; the last is the tip
+	before []string // the chain before the last line
+}
+
+func (j *journal) add(r record) {
+	switch {
+	case r.Msg == "block judged" && r.NodeValid:
+		j.before, j.chain = j.chain, append(slices.Clone(j.chain), r.Hash)
+	case r.Msg == "block disconnected":
+		j.before, j.chain = j.chain, slices.Clone(j.chain[:len(j.chain)-1])
+	}
+}
+
+// TestKilledAtAnyMomentItGoesOn kills the program with SIGKILL at 100 random
+// moments, while blocks come and go, and demands each time that it starts from
+// the tip that its work had reached: what it logged last is stored, or the
+// step before it is.
+func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not checked with -short: that a killed sidecar goes on from its stored tip")
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	program, dir := buildOutrider(t), t.TempDir()
+	btcd := nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true})
+	btcd.Mine(120)
+
+	j := &journal{chain: []string{btcd.Chain()[0].String()}}
+	for i := range 100 {
+		stop := make(chan struct{})
+		var mining sync.WaitGroup
+		mining.Go(func() { keepMining(btcd, rand.New(rand.NewPCG(seed, uint64(i))), stop) })
+		p := start(t, program, dir, btcd.Addr())
+		life := time.Duration(rng.ExpFloat64() * float64(150*time.Millisecond))
+		timer := time.AfterFunc(life, p.kill)
+		p.read(t, func(r record) { checkResumed(t, i, j, r) })
+		timer.Stop()
+		close(stop)
+		mining.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+	// Left alone, it reaches the node's tip.
+	p := start(t, program, dir, btcd.Addr())
+	tip, _ := btcd.Tip()
+	timer := time.AfterFunc(time.Minute, p.kill)
+	defer timer.Stop()
+	p.read(t, func(r record) {
+		checkResumed(t, 100, j, r)
+		if j.chain[len(j.chain)-1] == tip.String() {
+			p.kill()
+		}
+	})
+	if got := j.chain[len(j.chain)-1]; got != tip.String() {
+		t.Errorf("the tip is %s, want %v", got, tip)
+	}
+}
+
+// checkResumed takes a line of the log into j. The line that says where the
+// program starts must fit what it did before it was killed.
+func checkResumed(t *testing.T, life int, j *journal, r record) {
+	if r.Outcome != "" && r.Outcome != "agree" || r.Level == "ERROR" {
+		t.Errorf("life %d: %+v", life, r)
+	}
+	if r.Msg != "following the chain" {
+		j.add(r)
+		return
+	}
+	switch r.Hash {
+	case j.chain[len(j.chain)-1]:
+	case last(j.before):
+		j.chain = j.before
+	default:
+		t.Errorf("life %d: started from %d %s, its work had reached %s", life, r.Height, r.Hash, last(j.chain))
+	}
+	j.before = nil
+}
+
+func last(chain []string) string {
+	if len(chain) == 0 {
+		return ""
+	}
+	return chain[len(chain)-1]
+}
+
+// keepMining makes blocks come and go until stop is closed.
+func keepMining(btcd *nodetest.Btcd, rng *rand.Rand, stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Duration(rng.IntN(20)) * time.Millisecond):
+		}
+		if rng.IntN(5) == 0 {
+			depth := 1 + rng.IntN(6)
+			btcd.Reorg(depth, depth+1)
+			continue
+		}
+		btcd.AddTxs(rng.IntN(5))
+		btcd.Mine(1)
+	}
+}
+
+// A process is a running outrider.
+type process struct {
+	cmd *exec.Cmd
+	log *bufio.Scanner
+}
+
+// start starts outrider beside the btcd at addr.
+func start(t *testing.T, program, dir, addr string) *process {
+	t.Helper()
+	cmd := exec.Command(program, "run", "--datadir", dir, "--node-address", addr, "--node-notls", "--node-user", nodetest.User,
+		"--http", "127.0.0.1:0", "--start", "0", "--log-format", "json", "--log-level", "debug", "--poll", "20ms")
+	cmd.Env = append(os.Environ(), "OUTRIDER_NODE_PASSWORD="+nodetest.Password)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return &process{cmd: cmd, log: bufio.NewScanner(stderr)}
+}
+
+func (p *process) kill() { _ = p.cmd.Process.Kill() } // it may have ended
+
+// read gives every line of the log to each until the process has ended.
+func (p *process) read(t *testing.T, each func(record)) {
+	t.Helper()
+	for p.log.Scan() {
+		line := p.log.Bytes()
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			// The last line may be cut off; everything else is JSON.
+			if bytes.HasSuffix(line, []byte("}")) {
+				t.Errorf("log line %q: %v", line, err)
+			}
+			continue
+		}
+		each(r)
+	}
+	err := p.cmd.Wait()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Exited() {
+		t.Errorf("the program ended by itself: %v", err)
+	}
+}

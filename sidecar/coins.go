@@ -1,0 +1,125 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/utxocache"
+)
+
+// errUnknownCoins says that nobody could tell of the coins that a block
+// spends, so that it cannot be judged.
+var errUnknownCoins = errors.New("spent outputs are unknown")
+
+// coins answers for the coins that one block spends: from the sidecar's own
+// view where it can, else from the node. It is a blockval.Coins.
+type coins struct {
+	// fetch answers from the sidecar's own view as of the block's parent.
+	fetch func(ops []wire.OutPoint, answers []utxocache.Answer) error
+	// remember keeps coins that the node told of; nil keeps none.
+	remember func(ops []wire.OutPoint, coins []utxocache.Coin)
+	node     node.Node
+	// parent is the height of the block's parent, and chain the headers up to
+	// it: a coin that the node tells of must have been made in that chain.
+	parent uint32
+	chain  header.Ancestors
+	// connected says that the node holds the block valid, so that a coin that
+	// it does not know is the node's confusion and not the block's fault.
+	connected bool
+}
+
+// Prevouts implements blockval.Coins.
+func (c *coins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []blockval.Coin) (blockval.Source, error) {
+	answers := make([]utxocache.Answer, len(ops))
+	if err := c.fetch(ops, answers); err != nil {
+		return "", err
+	}
+	source := blockval.Own
+	var ask []wire.OutPoint
+	var places []int
+	for i, a := range answers {
+		switch a.State {
+		case utxocache.Unspent:
+			into[i] = blockval.Coin{Value: a.Coin.Value, Script: a.Coin.Script, Height: a.Coin.Height, Coinbase: a.Coin.Coinbase}
+			if !a.Own {
+				source = blockval.Node
+			}
+		case utxocache.Absent:
+			into[i] = blockval.Coin{Missing: true}
+		default:
+			ask, places = append(ask, ops[i]), append(places, i)
+		}
+	}
+	if len(ask) == 0 {
+		return source, nil
+	}
+	told, err := c.askNode(ctx, ask)
+	if err != nil {
+		return "", err
+	}
+	for i, coin := range told {
+		into[places[i]] = coin
+	}
+	return blockval.Node, nil
+}
+
+// askNode returns the coins of ops as the node knows them.
+func (c *coins) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Coin, error) {
+	told, err := c.node.Prevouts(ctx, ops)
+	if errors.Is(err, node.ErrNoPrevouts) {
+		return nil, fmt.Errorf("%w: %w", errUnknownCoins, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the node for %d spent outputs: %w", len(ops), err)
+	}
+	answer := make([]blockval.Coin, len(ops))
+	var keep []wire.OutPoint
+	var kept []utxocache.Coin
+	for i, p := range told {
+		if !p.Missing {
+			// The node answers for its best chain as it is now, which may
+			// not be the chain below this block.
+			if p.Height > c.parent {
+				p.Missing = true
+			} else if hdr, err := c.chain.At(p.Height); err != nil {
+				return nil, err
+			} else if hdr.Hash() != p.Block {
+				p.Missing = true
+			}
+		}
+		if p.Missing {
+			if c.connected {
+				return nil, fmt.Errorf("%w: the node connected the block but does not know %v", errUnknownCoins, ops[i])
+			}
+			answer[i] = blockval.Coin{Missing: true}
+			continue
+		}
+		answer[i] = p.Coin
+		keep = append(keep, ops[i])
+		kept = append(kept, utxocache.Coin{Value: p.Value, Script: p.Script, Height: p.Height, Coinbase: p.Coinbase})
+	}
+	if c.remember != nil {
+		c.remember(keep, kept)
+	}
+	return answer, nil
+}
+
+// Unspent implements blockval.Coins.
+func (c *coins) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
+	answers := make([]utxocache.Answer, len(ops))
+	if err := c.fetch(ops, answers); err != nil {
+		return false, false, err
+	}
+	known = true
+	for _, a := range answers {
+		unspent = unspent || a.State == utxocache.Unspent
+		known = known && a.State != utxocache.Unknown
+	}
+	return unspent, known || unspent, nil
+}

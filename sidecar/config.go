@@ -1,0 +1,342 @@
+package sidecar
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/btcsuite/btcd/btcutil/v2"
+	"go.yaml.in/yaml/v4"
+)
+
+// A Config says how a sidecar runs. Start from DefaultConfig or LoadConfig.
+type Config struct {
+	// Datadir is where state is kept, in a folder for each network.
+	Datadir string
+	// Network is the chain that the node must be on, as Bitcoin Core names
+	// it; empty means whichever the node is on.
+	Network string
+	// Node says where the node is and how to log in to it.
+	Node NodeConfig
+	// BtcdDir is the directory of the btcd whose configuration is looked up
+	// when Node.Address is empty.
+	BtcdDir string
+	// Start is the height of the first block to validate when the data
+	// directory has no tip; nil means 288 blocks below the node's.
+	Start *uint32
+	// HTTP is the address of the dashboard, the API and the metrics.
+	HTTP string
+	// HTTPAllowRemote permits an HTTP address that is not on loopback.
+	HTTPAllowRemote bool
+	// HTTPHosts are the names, beside loopback ones, under which browsers may
+	// ask for the dashboard.
+	HTTPHosts []string
+	// CacheBytes bounds the memory for coins older than the recent blocks.
+	CacheBytes int64
+	// Workers bounds the goroutines that validate; 0 means one for each CPU.
+	Workers int
+	// Nice is the scheduling priority, 0 to 19; the higher it is, the more
+	// readily the sidecar yields the CPUs to the node beside it.
+	Nice int
+	// Poll, Resync and Branches are how often to look, without a
+	// notification, at the node's tip, mempool and rejected branches.
+	Poll, Resync, Branches time.Duration
+	// LogLevel is the least severe level that is logged; LogFormat is text or
+	// json.
+	LogLevel  slog.Level
+	LogFormat string
+}
+
+// A NodeConfig says where a node is and how to log in to it.
+type NodeConfig struct {
+	// Address is the host and port of the node's RPC.
+	Address string
+	// User and Password log in to it. The password comes from the
+	// environment, a file or the node's own configuration; there is no flag
+	// for it.
+	User, Password string
+	// Certificate is the path of the node's TLS certificate (PEM).
+	Certificate string
+	// NoTLS speaks plain HTTP, which is allowed to loopback addresses only.
+	NoTLS bool
+}
+
+// DefaultConfig returns the configuration that runs when nothing is set.
+func DefaultConfig() Config {
+	home, _ := os.UserHomeDir() // without one, the path is relative
+	return Config{
+		Datadir:    filepath.Join(home, ".outrider"),
+		BtcdDir:    btcutil.AppDataDir("btcd", false),
+		HTTP:       "127.0.0.1:9330",
+		CacheBytes: 256 << 20,
+		Nice:       10,
+		Poll:       5 * time.Second,
+		Resync:     30 * time.Second,
+		Branches:   10 * time.Second,
+		LogFormat:  "text",
+	}
+}
+
+// A Setting is one thing that can be configured: by a flag --name, an
+// environment variable OUTRIDER_NAME or a line "name: value" of outrider.yaml.
+type Setting struct {
+	Name string
+	// Help is a sentence for the operator; a `word` in it names the value.
+	Help string
+	// Secret settings have no flag: command lines are readable by others.
+	Secret bool
+	// Bool settings are flags that need no value.
+	Bool bool
+
+	set func(*Config, string) error
+}
+
+// Settings returns every setting, in the order of the manual.
+func Settings() []Setting {
+	return []Setting{
+		{Name: "datadir", Help: "`directory` for state (default: ~/.outrider)", set: text(func(c *Config) *string { return &c.Datadir })},
+		{Name: "network", Help: "refuse a node that is on another `chain`: main, test, testnet4, signet, regtest, simnet (default: any)",
+			set: oneOf(func(c *Config) *string { return &c.Network }, "main", "test", "testnet4", "signet", "regtest", "simnet")},
+		{Name: "node-address", Help: "`host:port` of the node's RPC (default: from btcd.conf)", set: hostPort(func(c *Config) *string { return &c.Node.Address })},
+		{Name: "node-user", Help: "RPC user `name`", set: text(func(c *Config) *string { return &c.Node.User })},
+		{Name: "node-password", Secret: true, Help: "RPC password", set: text(func(c *Config) *string { return &c.Node.Password })},
+		{Name: "node-password-file", Help: "`file` that holds the RPC password", set: passwordFile},
+		{Name: "node-certificate", Help: "`file` with the node's TLS certificate (default: rpc.cert of btcd-dir)", set: text(func(c *Config) *string { return &c.Node.Certificate })},
+		{Name: "node-notls", Bool: true, Help: "speak plain HTTP to a node on loopback", set: boolean(func(c *Config) *bool { return &c.Node.NoTLS })},
+		{Name: "btcd-dir", Help: "`directory` of the btcd to find (default: ~/.btcd)", set: text(func(c *Config) *string { return &c.BtcdDir })},
+		{Name: "start", Help: "`height` of the first block to validate, without a stored tip (default: 288 below the node's tip)", set: setStart},
+		{Name: "http", Help: "`host:port` of the dashboard, API and metrics (default: 127.0.0.1:9330)", set: hostPort(func(c *Config) *string { return &c.HTTP })},
+		{Name: "http-allow-remote", Bool: true, Help: "permit an HTTP address that other machines can reach", set: boolean(func(c *Config) *bool { return &c.HTTPAllowRemote })},
+		{Name: "http-hosts", Help: "further `names`, separated by commas, under which browsers may ask for the dashboard", set: func(c *Config, v string) error {
+			c.HTTPHosts = strings.Split(v, ",")
+			return nil
+		}},
+		{Name: "cache-bytes", Help: "memory for older coins, in `bytes` (default: 268435456)", set: number(func(c *Config, n int64) { c.CacheBytes = n }, 1<<20, math.MaxInt64)},
+		{Name: "workers", Help: "`number` of goroutines that validate (default: one for each CPU)", set: number(func(c *Config, n int64) { c.Workers = int(n) }, 0, 4096)},
+		{Name: "nice", Help: "scheduling priority, `0 to 19`; higher yields more readily to the node (default: 10)", set: number(func(c *Config, n int64) { c.Nice = int(n) }, 0, 19)},
+		{Name: "poll", Help: "how often to ask for the tip unprompted, a `duration` (default: 5s)", set: interval(func(c *Config) *time.Duration { return &c.Poll })},
+		{Name: "resync", Help: "how often to compare the mempool, a `duration` (default: 30s)", set: interval(func(c *Config) *time.Duration { return &c.Resync })},
+		{Name: "branches", Help: "how often to look for rejected branches, a `duration` (default: 10s)", set: interval(func(c *Config) *time.Duration { return &c.Branches })},
+		{Name: "log-level", Help: "least `severity` that is logged: debug, info, warn, error (default: info)", set: func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
+		{Name: "log-format", Help: "`form` of the log: text, json (default: text)", set: oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
+	}
+}
+
+// Sources is where LoadConfig looks, in descending precedence.
+type Sources struct {
+	// Flags holds the flags that were given, by setting name.
+	Flags map[string]string
+	// Environ holds the environment, as os.Environ returns it.
+	Environ []string
+	// File is the path of outrider.yaml; empty means outrider.yaml in the
+	// working directory, then in the default data directory, if one exists.
+	File string
+}
+
+// LoadConfig returns the configuration from flags, environment, outrider.yaml
+// and what is found on the machine, in this order of precedence. The error
+// lists every mistake, one a line.
+func LoadConfig(s Sources) (Config, error) {
+	cfg := DefaultConfig()
+	file, errs := s.readFile(cfg.Datadir)
+	env := make(map[string]string)
+	for _, kv := range s.Environ {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "OUTRIDER_") {
+			env[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OUTRIDER_")), "_", "-")] = value
+		}
+	}
+	for _, name := range []string{"vectors", "fixtures", "seed", "libzmq"} {
+		delete(env, name) // they are for tests
+	}
+	delete(env, "config") // is s.File
+
+	settings := Settings()
+	addressed := false // somebody said where the node is, rightly or wrongly
+	apply := func(origin string, values map[string]string) {
+		_, ok := values["node-address"]
+		addressed = addressed || ok
+		for _, st := range settings {
+			value, ok := values[st.Name]
+			if !ok {
+				continue
+			}
+			if err := st.set(&cfg, value); err != nil {
+				if !st.Secret {
+					err = fmt.Errorf("%q: %w", value, err)
+				}
+				errs = append(errs, fmt.Errorf("%s: %s: %w", origin, st.Name, err))
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			if !slices.ContainsFunc(settings, func(st Setting) bool { return st.Name == name }) {
+				errs = append(errs, fmt.Errorf("%s: %s: there is no such setting", origin, name))
+			}
+		}
+	}
+	apply("outrider.yaml", file)
+	apply("environment", env)
+	apply("flag", s.Flags)
+	errs = append(errs, cfg.findBtcd(addressed), cfg.check(addressed))
+	return cfg, errors.Join(errs...)
+}
+
+// readFile returns the file's lines as settings.
+func (s *Sources) readFile(datadir string) (map[string]string, []error) {
+	candidates := []string{"outrider.yaml", filepath.Join(datadir, "outrider.yaml")}
+	if s.File != "" {
+		candidates = []string{s.File}
+	}
+	for _, path := range candidates {
+		raw, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) && s.File == "" {
+			continue
+		}
+		if err != nil {
+			return nil, []error{fmt.Errorf("outrider.yaml: %w", err)}
+		}
+		// Nodes keep a value's text as it stands: a password may look like a
+		// number.
+		var values map[string]yaml.Node
+		if err := yaml.Unmarshal(raw, &values); err != nil {
+			// The library quotes what it cannot read, which may be a secret.
+			return nil, []error{fmt.Errorf("%s: is not a list of lines \"name: value\"", path)}
+		}
+		flat := make(map[string]string, len(values))
+		var errs []error
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			v := values[name]
+			if v.Kind != yaml.ScalarNode {
+				errs = append(errs, fmt.Errorf("%s: %s: must be a single value", path, name))
+				continue
+			}
+			flat[name] = v.Value
+		}
+		return flat, errs
+	}
+	return nil, nil
+}
+
+// check reports every mistake that only the whole shows. addressed says that
+// an address was set.
+func (c *Config) check(addressed bool) error {
+	var errs []error
+	user, password := c.Node.User != "", c.Node.Password != ""
+	if user != password || addressed && !user {
+		errs = append(errs, errors.New("node-user, node-password: both are needed to log in to the node, and they go together; "+
+			"set OUTRIDER_NODE_PASSWORD or node-password-file, never a flag"))
+	}
+	if !c.Node.NoTLS && c.Node.Certificate == "" {
+		c.Node.Certificate = filepath.Join(c.BtcdDir, "rpc.cert")
+	}
+	if host, _, err := net.SplitHostPort(c.Node.Address); err == nil && c.Node.NoTLS && !loopback(host) {
+		errs = append(errs, fmt.Errorf("node-notls: %s is not on this machine; without TLS the password would cross the network", host))
+	}
+	if host, _, err := net.SplitHostPort(c.HTTP); err == nil && !loopback(host) && !c.HTTPAllowRemote {
+		errs = append(errs, fmt.Errorf("http: %q can be reached by other machines; set http-allow-remote if that is meant", c.HTTP))
+	}
+	return errors.Join(errs...)
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func text(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if v == "" {
+			return errors.New("must not be empty")
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+func oneOf(field func(*Config) *string, allowed ...string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if !slices.Contains(allowed, v) {
+			return fmt.Errorf("must be one of %s", strings.Join(allowed, ", "))
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+func boolean(field func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		b, err := strconv.ParseBool(v)
+		if err != nil {
+			return errors.New("must be true or false")
+		}
+		*field(c) = b
+		return nil
+	}
+}
+
+func hostPort(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		host, port, err := net.SplitHostPort(v)
+		if err != nil || host == "" {
+			return errors.New("must be host:port")
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return errors.New("the port must be a number up to 65535")
+		}
+		*field(c) = v
+		return nil
+	}
+}
+
+func number(put func(*Config, int64), lo, hi int64) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < lo || n > hi {
+			return fmt.Errorf("must be a whole number from %d to %d", lo, hi)
+		}
+		put(c, n)
+		return nil
+	}
+}
+
+func interval(field func(*Config) *time.Duration) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < 10*time.Millisecond || d > time.Hour {
+			return errors.New("must be a duration from 10ms to 1h, such as 5s")
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func setStart(c *Config, v string) error {
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err != nil {
+		return errors.New("must be a block height")
+	}
+	height := uint32(n)
+	c.Start = &height
+	return nil
+}
+
+func passwordFile(c *Config, path string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if len(raw) > 4096 {
+		return errors.New("is too long to be a password")
+	}
+	c.Node.Password = strings.TrimRight(string(raw), "\r\n")
+	return nil
+}

@@ -1,0 +1,332 @@
+package sidecar
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/utxocache"
+)
+
+// A judge handles the feed's events: it validates every block, compares its
+// verdicts with the node's, keeps the coins, and stores the tip. It belongs to
+// the feed's goroutine.
+type judge struct {
+	node      node.Node
+	headers   *node.Headers
+	validator *blockval.Validator
+	cache     *utxocache.Cache
+	tip       *tipFile
+	ring      uint32 // blocks that the cache can undo
+	log       *slog.Logger
+	report    func(Report) // hears of every verdict
+	trouble   func(error)  // hears why no verdict comes for now, nil when one does
+	metrics   judgeMetrics
+
+	// condemned holds the blocks of rejected branches that were reported, so
+	// that a branch that grows is not reported again.
+	condemned map[chainhash.Hash]struct{}
+}
+
+type judgeMetrics struct {
+	outcomes map[Outcome]*perfcore.Counter
+	verdict  *perfcore.Timer
+	unjudged *perfcore.Counter
+}
+
+func newJudgeMetrics(rec perfcore.Recorder) judgeMetrics {
+	m := judgeMetrics{
+		outcomes: make(map[Outcome]*perfcore.Counter),
+		verdict: rec.Timer(perfcore.Metric{
+			Name: "outrider_block_verdict_seconds", Help: "Time from first hearing of a block at the tip to its verdict.",
+		}),
+		unjudged: rec.Counter(perfcore.Metric{
+			Name: "outrider_blocks_unjudged_total", Help: "Blocks whose spent outputs could not be learnt.",
+		}),
+	}
+	for _, o := range []Outcome{Agree, Differ, Undecided} {
+		m.outcomes[o] = rec.Counter(perfcore.Metric{
+			Name: "outrider_block_verdicts_total", Help: "Blocks judged, by agreement with the node.",
+			Labels: []string{"outcome", string(o)},
+		})
+	}
+	return m
+}
+
+// handle is the feed's node.Handler.
+func (j *judge) handle(ctx context.Context, ev node.Event) error {
+	switch ev := ev.(type) {
+	case node.Started:
+		return j.start(ctx, ev.Tip)
+	case node.Connected:
+		return j.connect(ctx, ev)
+	case node.Disconnected:
+		return j.disconnect(ev)
+	case node.Rejected:
+		return j.reject(ctx, ev)
+	case node.Diverged:
+		j.diverge(ev)
+	}
+	return nil
+}
+
+// start makes the cache stand at tip, with the blocks below it that it can
+// undo, so that the sidecar's own word covers them after a restart too.
+func (j *judge) start(ctx context.Context, tip node.Tip) error {
+	resumed := j.tip.tip != nil && *j.tip.tip == tip
+	base := tip.Height
+	if resumed {
+		base -= min(j.ring, base)
+	}
+	hash, err := j.headers.Hash(base)
+	if err != nil {
+		return err
+	}
+	j.cache.Reset(utxocache.Tip{Hash: hash, Height: base}, base == 0)
+	for height := base + 1; height <= tip.Height; height++ {
+		err := j.insist(ctx, func() error { return j.refill(ctx, height) })
+		if errors.Is(err, node.ErrNotFound) {
+			// The node need not have these blocks any more.
+			j.log.Warn("recent blocks are not to be had; their coins will be the node's word", "height", height, "err", err)
+			j.cache.Reset(utxocache.Tip(tip), false)
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	j.log.Info("following the chain", "height", tip.Height, "hash", tip.Hash.String(), "resumed", resumed)
+	return j.tip.store(tip)
+}
+
+// refill gives the cache a block that was judged before.
+func (j *judge) refill(ctx context.Context, height uint32) error {
+	hash, err := j.headers.Hash(height)
+	if err != nil {
+		return err
+	}
+	raw, err := j.node.Block(ctx, hash)
+	if err != nil {
+		return err
+	}
+	b, err := blockval.Parse(raw)
+	if err == nil {
+		err = b.Intact()
+	}
+	if err != nil {
+		return fmt.Errorf("block %d came spoilt from the node: %w", height, err)
+	}
+	return j.cache.Apply(cacheBlock(b, height))
+}
+
+// decode returns the block that raw holds; nil when it holds none, which
+// judge then finds out and names.
+func decode(raw []byte) *blockval.Block {
+	b, err := blockval.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// cacheBlock returns b as the cache takes it.
+func cacheBlock(b *blockval.Block, height uint32) utxocache.Block {
+	return utxocache.Block{
+		Tip:   utxocache.Tip{Hash: b.Hash, Height: height},
+		Prev:  b.Header.Prev(),
+		Txids: b.Txids,
+		Txs:   b.Msg.Transactions,
+	}
+}
+
+// connect judges a block of the best chain.
+func (j *judge) connect(ctx context.Context, ev node.Connected) error {
+	parent := ev.Header.Prev()
+	at := blockval.At{Height: ev.Height, Ancestors: j.headers, Coins: &coins{
+		fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
+			return j.cache.Fetch(parent, ops, answers)
+		},
+		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) {
+			j.cache.Remember(parent, ops, coins)
+		},
+		node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
+	}}
+	r, err := j.judge(ctx, ev.Tip, ev.Raw, ev.Block, at)
+	if err != nil {
+		return err
+	}
+	r.NodeValid = true
+	if r.Outcome == "" {
+		r.Outcome = Agree
+		if !r.Verdict.Valid() {
+			again, err := j.fetchAgain(ctx, ev.Tip, ev.Raw)
+			switch {
+			case errors.Is(err, node.ErrNotFound):
+				r.Outcome, r.Reason = Undecided, unconfirmed
+			case err != nil:
+				return err
+			case again != nil:
+				ev.Raw, ev.Block = again, decode(again)
+				return j.connect(ctx, ev)
+			default:
+				r.Outcome = Differ
+				r.Reason = "the node connected a block that breaks a rule: " + r.Verdict.Err.Error()
+			}
+		}
+	}
+	if !ev.CatchUp {
+		j.metrics.verdict.Since(ev.Seen)
+	}
+	j.publish(r, ev.Seen, ev.CatchUp)
+	if err := j.apply(ev); err != nil {
+		return err
+	}
+	return j.tip.store(ev.Tip)
+}
+
+// apply gives the cache a block that the node has connected.
+func (j *judge) apply(ev node.Connected) error {
+	if ev.Block != nil {
+		err := j.cache.Apply(cacheBlock(ev.Block, ev.Height))
+		if err == nil {
+			return nil
+		}
+		j.log.Warn("a block does not fit the coins; forgetting them", "height", ev.Height, "hash", ev.Hash, "err", err)
+	}
+	// The alarm has been raised. The chain is the node's all the same, and
+	// the cache must not answer for it from what does not fit.
+	j.cache.Reset(utxocache.Tip(ev.Tip), false)
+	return nil
+}
+
+// unconfirmed is why a verdict against a block is not given.
+const unconfirmed = "the block breaks a rule as it came, but the node no longer has it, " +
+	"so that it could not be read a second time"
+
+// fetchAgain returns the block as the node gives it now, if that differs from
+// raw, else nil: a verdict against a block is never built on bytes that were
+// spoilt on the way. The error is a node.ErrNotFound if the node no longer has
+// the block.
+func (j *judge) fetchAgain(ctx context.Context, tip node.Tip, raw []byte) ([]byte, error) {
+	var again []byte
+	err := j.insist(ctx, func() (err error) {
+		again, err = j.node.Block(ctx, tip.Hash)
+		return err
+	})
+	if err != nil || bytes.Equal(again, raw) {
+		return nil, err
+	}
+	j.log.Warn("a block came spoilt from the node; it was fetched again", "height", tip.Height, "hash", tip.Hash)
+	return again, nil
+}
+
+// judge validates one block. It returns a report that lacks the node's side;
+// its outcome is Undecided when the coins could not be learnt, else empty.
+func (j *judge) judge(ctx context.Context, tip node.Tip, raw []byte, b *blockval.Block, at blockval.At) (Report, error) {
+	r := Report{Verdict: blockval.Verdict{Hash: tip.Hash, Height: tip.Height}}
+	if b == nil {
+		_, err := blockval.Parse(raw)
+		broken, ok := errors.AsType[*blockval.RuleError](err)
+		if !ok {
+			return r, fmt.Errorf("block %d: decoding it gave no rule: %w", tip.Height, err)
+		}
+		r.Verdict.Err = broken
+		return r, nil
+	}
+	err := j.insist(ctx, func() error {
+		v, err := j.validator.Check(ctx, b, at)
+		if err == nil {
+			r.Verdict = *v
+		}
+		return err
+	})
+	if errors.Is(err, errUnknownCoins) {
+		r.Outcome, r.Reason = Undecided, err.Error()
+		r.Verdict.Transactions = len(b.Txids)
+		j.metrics.unjudged.Add(1)
+		err = nil
+	}
+	return r, err
+}
+
+// insist calls f until it succeeds, or fails for a reason that the node cannot
+// mend by answering: the feed cannot go on without the node either. Meanwhile
+// the status says why nothing moves.
+func (j *judge) insist(ctx context.Context, f func() error) error {
+	const patience = 3 // for answers that do not fit each other
+	delay := 50 * time.Millisecond
+	for try := 1; ; try++ {
+		err := f()
+		switch {
+		case err == nil, ctx.Err() != nil, errors.Is(err, utxocache.ErrTip),
+			errors.Is(err, node.ErrNoPrevouts), errors.Is(err, node.ErrNotFound),
+			errors.Is(err, errUnknownCoins) && try >= patience:
+			if try > 1 {
+				j.trouble(nil)
+			}
+			return err
+		}
+		j.trouble(err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(delay):
+		}
+		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+// disconnect takes a block off the coins.
+func (j *judge) disconnect(ev node.Disconnected) error {
+	hdr, err := j.headers.At(ev.Height)
+	if err != nil {
+		return err
+	}
+	parent := node.Tip{Hash: hdr.Prev(), Height: ev.Height - 1}
+	if err := j.cache.Disconnect(utxocache.Tip(ev.Tip)); err != nil {
+		j.log.Warn("a reorganisation deeper than the coins that are kept; forgetting them", "height", ev.Height, "err", err)
+		j.cache.Reset(utxocache.Tip(parent), parent.Height == 0)
+	}
+	j.log.Info("block disconnected", "height", ev.Height, "hash", ev.Hash.String())
+	return j.tip.store(parent)
+}
+
+// diverge raises the alarm for a chain whose headers break a rule.
+func (j *judge) diverge(ev node.Diverged) {
+	j.publish(Report{
+		Verdict: blockval.Verdict{
+			Hash: ev.Bad.Hash, Height: ev.Bad.Height,
+			Err: &blockval.RuleError{Rule: ev.Err.Rule, Tx: -1, Input: -1, Detail: ev.Err.Detail},
+		},
+		NodeValid: true,
+		Outcome:   Differ,
+		Reason:    "the node follows a chain whose header breaks a rule: " + ev.Err.Error(),
+	}, time.Now(), false)
+}
+
+// publish tells everybody of r.
+func (j *judge) publish(r Report, seen time.Time, catchUp bool) {
+	r.At, r.CatchUp = time.Now(), catchUp
+	r.Took = max(r.At.Sub(seen), 0)
+	j.metrics.outcomes[r.Outcome].Add(1)
+	level, msg := slog.LevelInfo, "block judged"
+	switch {
+	case r.Outcome == Differ:
+		level, msg = slog.LevelError, "VERDICT DIFFERS FROM THE NODE'S"
+	case r.Outcome == Undecided:
+		level, msg = slog.LevelWarn, "block could not be judged"
+	case catchUp:
+		level = slog.LevelDebug
+	}
+	j.log.Log(context.Background(), level, msg, r.attrs()...)
+	j.report(r)
+}

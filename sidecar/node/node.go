@@ -1,0 +1,120 @@
+// Package node speaks to the Bitcoin node that Outrider rides beside. It has
+// one adapter for each kind of node, all of them a [Node], and the [Feed] that
+// turns whatever they say into one ordered, complete stream of events.
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/blockval/header"
+)
+
+// A Tip is a block of the chain and its place in it.
+type Tip struct {
+	Hash   chainhash.Hash
+	Height uint32
+}
+
+// A Node answers questions about a Bitcoin node's chain and mempool. All its
+// methods are safe for concurrent use, bound the memory and the time that an
+// answer may take, and return an error for anything that is not a complete,
+// well-formed answer: an error never says anything about the chain, except
+// ErrNotFound.
+type Node interface {
+	// Network returns the chain's name as Bitcoin Core has it: main, test,
+	// testnet4, signet, regtest (and btcd's simnet).
+	Network(ctx context.Context) (string, error)
+	// Tip returns the best block.
+	Tip(ctx context.Context) (Tip, error)
+	// BlockHash returns the hash of the best chain's block at height.
+	BlockHash(ctx context.Context, height uint32) (chainhash.Hash, error)
+	// Headers returns at most 2,000 headers of the best chain in ascending
+	// order. The first follows the first locator hash that is in that chain,
+	// or is the genesis block's successor when none is.
+	Headers(ctx context.Context, locator []chainhash.Hash) ([]header.Header, error)
+	// Header returns the header of any block that the node knows.
+	Header(ctx context.Context, hash chainhash.Hash) (header.Header, error)
+	// Block returns a serialised block, of any branch. The bytes are the
+	// caller's, and are a block whose header has that hash; the rest of them
+	// is not checked.
+	Block(ctx context.Context, hash chainhash.Hash) ([]byte, error)
+	// ChainTips returns the tips of all the branches that the node knows.
+	ChainTips(ctx context.Context) ([]ChainTip, error)
+	// Mempool returns the ids of the transactions in the mempool, in no order.
+	Mempool(ctx context.Context) ([]chainhash.Hash, error)
+	// Transaction returns a serialised transaction of the mempool.
+	Transaction(ctx context.Context, txid chainhash.Hash) ([]byte, error)
+	// Prevouts returns the coins that ops refer to, as the node knows them:
+	// outputs of transactions in the best chain, spent or not. One that the
+	// node does not know has Missing set. It returns an error that wraps
+	// ErrNoPrevouts when the node cannot look them up at all.
+	Prevouts(ctx context.Context, ops []wire.OutPoint) ([]Prevout, error)
+	// Watch subscribes to the node's notifications and sends a hint for each,
+	// until ctx ends; it connects and subscribes again by itself, with a
+	// Connected hint each time, and returns only ctx's error. A hint may be
+	// missing, doubled or late: it says where to look, never what is there.
+	Watch(ctx context.Context, hints chan<- Hint) error
+	// Close frees what the node holds; nothing may be under way.
+	Close()
+}
+
+// A Prevout is a coin as the node tells of it, and the block that made it.
+type Prevout struct {
+	blockval.Coin
+	// Block is the block that Coin.Height is the height of.
+	Block chainhash.Hash
+}
+
+// A ChainTip is the last block of a branch.
+type ChainTip struct {
+	Tip
+	// BranchLen is how many blocks the branch has off the best chain; 0 for
+	// the best chain itself.
+	BranchLen uint32
+	// Status is what the node thinks of the branch, as getchaintips has it:
+	// active, valid-fork, valid-headers, headers-only, invalid.
+	Status string
+}
+
+// These are the errors that callers tell apart.
+var (
+	// ErrNotFound says that the node does not have what was asked for.
+	ErrNotFound = errors.New("the node does not have it")
+	// ErrNoPrevouts says that the node has no index to look outputs up in.
+	ErrNoPrevouts = errors.New("the node cannot look up spent outputs")
+)
+
+// A Hint is a notification.
+type Hint struct {
+	Kind HintKind
+	// At is when it arrived.
+	At time.Time
+	// Tip is the block of a BlockConnected or BlockDisconnected hint.
+	Tip Tip
+	// Tx is the serialised transaction of a TxAccepted hint. The receiver owns
+	// it.
+	Tx []byte
+}
+
+// A HintKind says what a Hint is about.
+type HintKind uint8
+
+// These are the kinds of hint.
+const (
+	// HintConnected: the subscription began, or began anew after a loss.
+	HintConnected HintKind = iota + 1
+	// HintLost: the subscription was lost; hints may be missing from here on.
+	HintLost
+	// HintBlockConnected: a block joined the best chain.
+	HintBlockConnected
+	// HintBlockDisconnected: a block left the best chain.
+	HintBlockDisconnected
+	// HintTx: a transaction entered the mempool.
+	HintTx
+)

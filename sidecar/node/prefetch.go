@@ -1,0 +1,105 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/blockval/header"
+)
+
+// A prefetch fetches and decodes blocks ahead of the handler, in parallel, and
+// gives them in order.
+type prefetch struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	// queue holds a place for every block under way, in order; its capacity
+	// bounds them.
+	queue chan chan fetched
+}
+
+// fetched is a block as it came from the node.
+type fetched struct {
+	header header.Header
+	raw    []byte
+	block  *blockval.Block // nil when raw is no block
+	asked  time.Time
+	err    error
+}
+
+// prefetch begins to fetch the header chain's blocks from height from to to.
+func (f *follower) prefetch(ctx context.Context, from, to uint32) *prefetch {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &prefetch{cancel: cancel, queue: make(chan chan fetched, f.opt.Ahead-1)}
+	p.wg.Go(func() {
+		defer close(p.queue)
+		for height := from; height <= to; height++ {
+			place := make(chan fetched, 1)
+			select {
+			case p.queue <- place:
+			case <-ctx.Done():
+				return
+			}
+			p.wg.Go(func() { place <- f.fetch(ctx, height) })
+		}
+	})
+	return p
+}
+
+// next returns the next block.
+func (p *prefetch) next(ctx context.Context) (fetched, error) {
+	select {
+	case place, ok := <-p.queue:
+		if !ok {
+			return fetched{}, context.Canceled
+		}
+		b := <-place
+		return b, b.err
+	case <-ctx.Done():
+		return fetched{}, ctx.Err()
+	}
+}
+
+// stop ends what is under way and waits for it.
+func (p *prefetch) stop() {
+	p.cancel()
+	p.wg.Wait()
+}
+
+// fetchTries is how often a block is asked for that comes spoilt, and another
+// way each time.
+const fetchTries = 4
+
+// fetch gets one block. A body that is not what the header commits to is
+// believed only when it comes twice the same: it may have been spoilt on the
+// way.
+func (f *Feed) fetch(ctx context.Context, height uint32) fetched {
+	b := fetched{asked: time.Now()}
+	defer f.metrics.fetch.Since(b.asked)
+	if b.header, b.err = f.headers.At(height); b.err != nil {
+		b.err = fatal(b.err)
+		return b
+	}
+	for range fetchTries {
+		raw, err := f.node.Block(ctx, b.header.Hash())
+		if err != nil {
+			b.err = err
+			return b
+		}
+		confirmed := bytes.Equal(raw, b.raw)
+		b.raw = raw
+		block, err := blockval.Parse(raw)
+		if err == nil {
+			b.block = block
+		}
+		if confirmed || err == nil && block.Intact() == nil {
+			return b
+		}
+		b.block = nil
+	}
+	b.err = errors.New("the block comes spoilt, and another way each time")
+	return b
+}

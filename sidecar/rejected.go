@@ -1,0 +1,117 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/utxocache"
+)
+
+// maxCondemned bounds the rejected blocks that are remembered.
+const maxCondemned = 4096
+
+// reject judges a branch that the node calls invalid, up to the first block
+// that breaks a rule: what follows that one is invalid with it.
+func (j *judge) reject(ctx context.Context, ev node.Rejected) error {
+	seen := time.Now()
+	last := &ev.Blocks[len(ev.Blocks)-1]
+	if ev.Unfetched != "" {
+		j.unjudged(last.Tip, ev.Old, ev.Unfetched, seen)
+		return nil
+	}
+	branch, err := j.cache.Branch(utxocache.Tip(ev.Fork))
+	if err != nil {
+		j.unjudged(last.Tip, ev.Old, fmt.Sprintf("the coins where the branch leaves the chain are not known: %v", err), seen)
+		return nil
+	}
+	chain := ev.Chain(j.headers)
+	source := blockval.Own
+	var r Report
+	for i := range ev.Blocks {
+		if r, err = j.judgeRejected(ctx, &ev.Blocks[i], branch, chain); err != nil {
+			return err
+		}
+		if r.Verdict.Prevouts == blockval.Node {
+			source = blockval.Node
+		}
+		if r.Outcome != "" || !r.Verdict.Valid() {
+			break
+		}
+	}
+	if r.Outcome == "" {
+		r.Outcome, r.Reason = compareRejected(&r.Verdict, source)
+	}
+	// A branch that grows is told of once, unless its end is what counts.
+	if _, known := j.condemned[r.Verdict.Hash]; known {
+		return nil
+	}
+	if len(j.condemned) >= maxCondemned {
+		clear(j.condemned)
+	}
+	j.condemned[r.Verdict.Hash] = struct{}{}
+	j.publish(r, seen, false)
+	return nil
+}
+
+// unjudged reports a branch that cannot be judged. One that is older than the
+// sidecar's own knowledge is worth a line in the log and no more.
+func (j *judge) unjudged(tip node.Tip, old bool, reason string, seen time.Time) {
+	if old {
+		j.log.Info("an old branch that the node calls invalid is not judged", "tip", tip.Hash.String(), "height", tip.Height, "reason", reason)
+		return
+	}
+	j.publish(Report{Verdict: blockval.Verdict{Hash: tip.Hash, Height: tip.Height}, Outcome: Undecided, Reason: reason}, seen, false)
+}
+
+// judgeRejected judges one block of a rejected branch, on the coins that
+// branch has, and makes it branch's tip if it is valid.
+func (j *judge) judgeRejected(ctx context.Context, rb *node.RejectedBlock, branch *utxocache.Branch, chain *node.Branch) (Report, error) {
+	if rb.Raw == nil {
+		return Report{
+			Verdict: blockval.Verdict{Hash: rb.Hash, Height: rb.Height},
+			Outcome: Undecided, Reason: "the node has only the header of a block that it calls invalid",
+		}, nil
+	}
+	b, at := decode(rb.Raw), blockval.At{Height: rb.Height, Ancestors: chain, Coins: &coins{
+		fetch: branch.Fetch, node: j.node, parent: rb.Height - 1, chain: chain,
+	}}
+	r, err := j.judge(ctx, rb.Tip, rb.Raw, b, at)
+	if err != nil || r.Outcome != "" {
+		return r, err
+	}
+	if r.Verdict.Valid() {
+		if err := branch.Apply(cacheBlock(b, rb.Height)); err != nil {
+			return r, fmt.Errorf("follow rejected branch: %w", err)
+		}
+		return r, nil
+	}
+	again, err := j.fetchAgain(ctx, rb.Tip, rb.Raw)
+	switch {
+	case errors.Is(err, node.ErrNotFound):
+		r.Outcome, r.Reason = Undecided, unconfirmed
+		return r, nil
+	case err != nil || again == nil:
+		return r, err
+	}
+	rb.Raw = again
+	return j.judgeRejected(ctx, rb, branch, chain)
+}
+
+// compareRejected returns the outcome for the last block judged of a branch
+// that the node calls invalid; source says whose word the branch's coins are.
+func compareRejected(v *blockval.Verdict, source blockval.Source) (Outcome, string) {
+	switch {
+	case !v.Valid():
+		return Agree, ""
+	case source == blockval.Node:
+		return Undecided, "the node calls the block invalid; no broken rule was found, but the spent outputs are the node's own word, " +
+			"which cannot show a missing or doubly spent one"
+	case len(v.Unchecked) > 0:
+		return Undecided, fmt.Sprintf("the node calls the block invalid; no broken rule was found, but %v could not be checked", v.Unchecked)
+	}
+	return Differ, "the node calls a block invalid that breaks no rule"
+}

@@ -1,0 +1,205 @@
+// Package sidecar wires the parts into one program that rides beside a Bitcoin
+// node: the feed tells what the node's chain does, the judge validates every
+// block with its own engine and compares verdicts, the cache keeps the coins,
+// and the web server tells of it all. It is the only package that knows them
+// all, and it holds no rule of Bitcoin.
+//
+// One [Sidecar.Run] owns every goroutine: it starts the parts, the first to
+// fail stops the rest, all are joined, and what must survive is synced last.
+package sidecar
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/sidecar/web"
+	"github.com/outrider-project/outrider/sigverify"
+	"github.com/outrider-project/outrider/utxocache"
+)
+
+// ringBlocks is how many recent blocks the coins can be taken back by: a day.
+// Blocks of today's size take about 2.3 MB each.
+const ringBlocks = 144
+
+// A Sidecar is a configured sidecar.
+type Sidecar struct {
+	cfg      Config
+	log      *slog.Logger
+	onReport func(Report)
+	node     *node.Btcd
+	registry *perfcore.Registry
+	web      *web.Server
+
+	status status
+}
+
+// New returns a sidecar that is ready to run: the node's certificate is read
+// and the HTTP address taken, so that what can fail early does. onReport, if
+// not nil, hears of every verdict, in order, and must return quickly. The
+// caller runs the sidecar once, or closes it.
+func New(cfg Config, log *slog.Logger, onReport func(Report)) (*Sidecar, error) {
+	s := &Sidecar{
+		cfg: cfg, log: cmp.Or(log, slog.New(slog.DiscardHandler)), onReport: onReport,
+		registry: new(perfcore.Registry),
+	}
+	s.status.begin(cfg)
+	var err error
+	if s.node, err = attach(cfg.Node, s.registry, s.log); err != nil {
+		return nil, err
+	}
+	s.web, err = web.New(web.Config{
+		Address: cfg.HTTP, AllowRemote: cfg.HTTPAllowRemote, Hosts: cfg.HTTPHosts,
+		Registry: s.registry, Source: &s.status, Log: s.log,
+	})
+	if err != nil {
+		s.node.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Addr returns the address that the web server listens on.
+func (s *Sidecar) Addr() string { return s.web.Addr() }
+
+// Close frees what New took, when the sidecar will not be run.
+func (s *Sidecar) Close() error {
+	s.node.Close()
+	return s.web.Close()
+}
+
+// Run follows the node until ctx ends, and returns nil then; or until a part
+// fails, and returns why.
+func (s *Sidecar) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer s.node.Close()
+
+	if err := lowerPriority(s.cfg.Nice); err != nil {
+		s.log.Warn("running at normal priority: the node may be slowed", "err", err)
+	}
+	parts := map[string]func(context.Context) error{"web": s.web.Run, "follow": s.follow}
+	results := make(chan error, len(parts))
+	var wg sync.WaitGroup
+	for name, run := range parts {
+		wg.Go(func() {
+			err := run(ctx)
+			switch {
+			case ctx.Err() != nil && errors.Is(err, context.Canceled):
+				err = nil // it was told to stop
+			case err != nil:
+				err = fmt.Errorf("%s: %w", name, err)
+			}
+			cancel(err) // the first part to return stops the rest
+			results <- err
+		})
+	}
+	wg.Wait()
+	close(results)
+	var errs []error
+	for err := range results {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// follow attaches to the node and judges its blocks until ctx ends.
+func (s *Sidecar) follow(ctx context.Context) (err error) {
+	network, err := s.attach(ctx)
+	if err != nil {
+		return err
+	}
+	params, err := blockval.ParamsFor(network)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(s.cfg.Datadir, network)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	headers, cut, err := node.OpenHeaders(filepath.Join(dir, "headers.dat"), params.Params, time.Now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, headers.Close()) }()
+	if cut > 0 {
+		s.log.Warn("the end of the header chain was torn and is cut off; it will be fetched again", "records", cut)
+	}
+	tip, err := openTip(filepath.Join(dir, "tip.dat"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tip.close()) }()
+	cache, err := utxocache.New(utxocache.Options{Blocks: ringBlocks, Bytes: s.cfg.CacheBytes, Recorder: s.registry})
+	if err != nil {
+		return err
+	}
+	defer cache.Close()
+
+	j := &judge{
+		node: s.node, headers: headers, cache: cache, tip: tip, ring: ringBlocks, log: s.log,
+		validator: blockval.New(params, blockval.Options{
+			Verifier: sigverify.New(sigverify.Options{Workers: s.cfg.Workers, Recorder: s.registry}),
+			Workers:  s.cfg.Workers, Recorder: s.registry,
+		}),
+		report:    s.publish,
+		metrics:   newJudgeMetrics(s.registry),
+		condemned: make(map[chainhash.Hash]struct{}),
+	}
+	feed := node.NewFeed(s.node, headers, node.FeedOptions{
+		Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
+		Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
+	})
+	j.trouble = feed.Trouble
+	s.status.follow(network, feed)
+	return feed.Run(ctx, tip.tip, j.handle)
+}
+
+// attach waits until the node answers and returns its network.
+func (s *Sidecar) attach(ctx context.Context) (string, error) {
+	delay := 100 * time.Millisecond
+	for try := 1; ; try++ {
+		network, err := s.node.Network(ctx)
+		switch {
+		case err == nil && s.cfg.Network != "" && network != s.cfg.Network:
+			return "", fmt.Errorf("the node at %s is on network %s, and network is set to %s", s.cfg.Node.Address, network, s.cfg.Network)
+		case err == nil:
+			s.log.Info("attached", "node", s.cfg.Node.Address, "network", network)
+			return network, nil
+		}
+		s.status.trouble(err)
+		if try == 1 {
+			s.log.Warn("the node does not answer; trying again until it does", "node", s.cfg.Node.Address, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(delay):
+		}
+		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+// publish tells of a verdict.
+func (s *Sidecar) publish(r Report) {
+	s.status.add(r)
+	if s.onReport != nil {
+		s.onReport(r)
+	}
+}

@@ -1,0 +1,131 @@
+package sidecar
+
+import (
+	"sync"
+	"time"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/sidecar/web"
+)
+
+// keptReports bounds the blocks and the cases that the status shows.
+const keptReports = 20
+
+// status gathers what the web server tells. It is a web.Source and safe for
+// concurrent use.
+type status struct {
+	mu   sync.Mutex // guards what follows; held for moments only
+	s    web.Status
+	feed *node.Feed // nil until attached
+}
+
+func (st *status) begin(cfg Config) {
+	st.s = web.Status{
+		Version: Version(), Started: time.Now(),
+		Node: web.Node{Kind: "btcd", Address: cfg.Node.Address, Problem: "not asked yet"},
+	}
+}
+
+func (st *status) follow(network string, feed *node.Feed) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.s.Network, st.feed = network, feed
+}
+
+// trouble says why the node is not attached yet.
+func (st *status) trouble(err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.s.Node.Problem = err.Error()
+}
+
+// add takes a verdict into the status.
+func (st *status) add(r Report) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a := &st.s.Agreement
+	switch r.Outcome {
+	case Agree:
+		a.Agree++
+	case Differ:
+		a.Differ++
+	case Undecided:
+		a.Undecided++
+	}
+	id := web.BlockID{Height: r.Verdict.Height, Hash: r.Verdict.Hash.String()}
+	rule, detail := "", r.Reason
+	if r.Verdict.Err != nil {
+		rule = string(r.Verdict.Err.Rule)
+	}
+	if r.Outcome != Agree {
+		a.Cases = prepend(a.Cases, web.Case{
+			BlockID: id, At: r.At, Outcome: web.Outcome(r.Outcome), Node: nodeVerdict(r.NodeValid),
+			Rule: rule, Detail: detail, Prevouts: string(r.Verdict.Prevouts),
+		})
+	}
+	if !r.NodeValid {
+		return
+	}
+	v := &r.Verdict
+	st.s.Blocks = prepend(st.s.Blocks, web.Block{
+		BlockID: id, At: r.At, Outcome: web.Outcome(r.Outcome), Rule: rule,
+		Prevouts: string(v.Prevouts), Unchecked: ruleNames(v.Unchecked),
+		Transactions: v.Transactions, Inputs: v.Inputs, Signatures: v.Signatures,
+		Verdict: r.Took.Seconds(), Parse: v.Stages.Parse.Seconds(), Lookup: v.Stages.Lookup.Seconds(),
+		Rules: v.Stages.Rules.Seconds(), Scripts: v.Stages.Scripts.Seconds(),
+	})
+}
+
+func nodeVerdict(valid bool) string {
+	if valid {
+		return "valid"
+	}
+	return "invalid"
+}
+
+func ruleNames(rules []blockval.Rule) []string {
+	names := make([]string, len(rules))
+	for i, r := range rules {
+		names[i] = string(r)
+	}
+	return names
+}
+
+// prepend puts v before list and keeps the newest ones. It never changes the
+// array behind list, which a Status already given out may share.
+func prepend[T any](list []T, v T) []T {
+	return append([]T{v}, list[:min(len(list), keptReports-1)]...)
+}
+
+// Status implements web.Source.
+func (st *status) Status() web.Status {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := st.s
+	if st.feed == nil {
+		return s
+	}
+	f := st.feed.Status()
+	s.Node.Attached = f.Attached && f.Err == nil
+	s.Node.Problem = ""
+	if f.Err != nil {
+		s.Node.Problem = f.Err.Error()
+	} else if !f.Attached {
+		s.Node.Problem = "the node's notifications are not connected"
+	}
+	s.Node.Tip = blockID(f.Best)
+	s.Tip = blockID(f.Tip)
+	// One block more is a block that is just being judged.
+	s.AtTip = s.Tip != nil && f.Best.Height <= f.Tip.Height+1
+	s.Mempool = web.Mempool{Transactions: f.Mempool, Resyncs: f.Resyncs}
+	s.Disconnected = f.Disconnected
+	return s
+}
+
+func blockID(t node.Tip) *web.BlockID {
+	if t == (node.Tip{}) {
+		return nil
+	}
+	return &web.BlockID{Height: t.Height, Hash: t.Hash.String()}
+}

@@ -1,0 +1,192 @@
+package sidecar
+
+import (
+	"bytes"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+)
+
+// spoilBlock changes one character of a block's hexadecimal form, far behind
+// its header.
+func spoilBlock(a nodetest.Answer) nodetest.Answer {
+	const hexDigits = "0123456789abcdef"
+	const inBody = 260 // of the answer; the header takes 160 digits
+	if len(a.Body) > inBody && bytes.IndexByte([]byte(hexDigits), a.Body[inBody]) >= 0 {
+		a.Body = bytes.Clone(a.Body)
+		a.Body[inBody] = hexDigits[(bytes.IndexByte([]byte(hexDigits), a.Body[inBody])+1)%len(hexDigits)]
+	}
+	return a
+}
+
+// restart ends the sidecar and runs it again.
+func (r *rider) restart(t *testing.T) {
+	t.Helper()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.run(t)
+}
+
+// A block that comes spoilt while the coins are refilled after a restart does
+// not get into them.
+func TestSidecarRefillsNothingSpoilt(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(110)
+	r.btcd.AddTxs(5)
+	r.btcd.Mine(1)
+	r.run(t)
+	r.awaitTip(t)
+	var spoilt atomic.Int64
+	r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+		if method == "getblock" && spoilt.Add(1)%3 == 1 {
+			return spoilBlock(a)
+		}
+		return a
+	})
+	r.restart(t)
+	r.btcd.AddTxs(5)
+	r.btcd.Mine(1)
+	if rep := r.awaitTip(t); rep.Verdict.Prevouts != blockval.Own {
+		t.Errorf("the coins are the word of %q", rep.Verdict.Prevouts)
+	}
+	if spoilt.Load() < 100 {
+		t.Errorf("only %d blocks were asked for", spoilt.Load())
+	}
+	r.checkAgreement(t)
+}
+
+// A block that comes spoilt, and is then not to be had, is not condemned.
+func TestSidecarCondemnsNothingUnconfirmed(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(110)
+	r.run(t)
+	r.awaitTip(t)
+	var asked atomic.Int64
+	r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+		if method != "getblock" {
+			return a
+		}
+		if asked.Add(1)%2 == 1 {
+			return spoilBlock(a)
+		}
+		return nodetest.Answer{Status: 200, Body: []byte(`{"jsonrpc":"1.0","result":null,"error":{"code":-5,"message":"Block not found"},"id":null}`)}
+	})
+	r.btcd.Mine(1)
+	for deadline := time.Now().Add(patience); asked.Load() < 6; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatal("the block is not asked for again")
+		}
+	}
+	r.btcd.Rewrite(nil)
+	r.awaitTip(t)
+	r.checkAgreement(t)
+}
+
+// A rejected branch of which the node has no bodies, or that leaves the chain
+// below what the coins can be taken back to, is undecided and says why; what
+// is older than the sidecar's knowledge is not told of at all.
+func TestSidecarSaysWhatItCannotJudge(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(400)
+	r.btcd.Branch(399, 1, nodetest.Invalid)
+	r.run(t)
+	r.awaitTip(t)
+	r.btcd.Mine(1)
+	r.awaitTip(t)
+
+	r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+		if method == "getblock" {
+			return nodetest.Answer{Status: 200, Body: []byte(`{"jsonrpc":"1.0","result":null,"error":{"code":-5,"message":"Block not found"},"id":null}`)}
+		}
+		return a
+	})
+	for calls := r.btcd.Calls("getchaintips"); r.btcd.Calls("getchaintips") < calls+2; {
+		runtime.Gosched() // it has looked for old branches
+	}
+	bare := r.btcd.Branch(1, 1, nodetest.Invalid)
+	r.awaitUndecided(t, "a branch without bodies", bare[0])
+	r.btcd.Rewrite(nil)
+	for _, depth := range []int{ringBlocks + 1, 300} {
+		branch := r.btcd.Branch(depth, 1, nodetest.Refused)
+		r.awaitUndecided(t, "a deep branch", branch[0])
+	}
+	// Within reach the same branch is judged.
+	branch := r.btcd.Branch(ringBlocks-1, 1, nodetest.Invalid)
+	if rep := r.await(t, "a branch within reach", func(rep *Report) bool { return rep.Verdict.Hash == branch[0] }); rep.Outcome != Agree {
+		t.Errorf("got %s: %s", rep.Outcome, rep.Reason)
+	}
+	if s := r.status(t); s.Agreement.Differ != 0 || s.Agreement.Undecided != 3 {
+		t.Errorf("status: %+v", s.Agreement)
+	}
+}
+
+// awaitUndecided waits for the report on a rejected block, which must be
+// undecided.
+func (r *rider) awaitUndecided(t *testing.T, what string, hash [32]byte) {
+	t.Helper()
+	rep := r.await(t, what, func(rep *Report) bool { return rep.Verdict.Hash == hash })
+	if rep.Outcome != Undecided || rep.Reason == "" || rep.NodeValid {
+		t.Errorf("%s: %s: %q", what, rep.Outcome, rep.Reason)
+	}
+}
+
+// A branch that grows is reported once.
+func TestSidecarReportsAGrowingBranchOnce(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(110)
+	r.run(t)
+	r.awaitTip(t)
+	first := r.btcd.Branch(0, 1, nodetest.Invalid)
+	r.await(t, "the branch", func(rep *Report) bool { return rep.Verdict.Hash == first[0] })
+	before := r.status(t).Agreement.Agree
+	for calls := r.btcd.Calls("getchaintips"); r.btcd.Calls("getchaintips") < calls+3; {
+		runtime.Gosched()
+	}
+	if after := r.status(t).Agreement.Agree; after != before {
+		t.Errorf("the branch was reported %d times more", after-before)
+	}
+}
+
+// While a verdict waits for the node, the sidecar says that it is not ready,
+// and why.
+func TestSidecarSaysThatItWaits(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(120)
+	middle := uint32(115)
+	r.cfg.Start = &middle
+	r.run(t)
+	r.awaitTip(t)
+	r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+		if method == "batch" {
+			a.Body = []byte("[]")
+		}
+		return a
+	})
+	r.btcd.AddTxs(1) // spends an old coin
+	r.btcd.Mine(1)
+	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+		if code, _ := r.get(t, "/readyz"); code == http.StatusServiceUnavailable && r.status(t).Node.Problem != "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody hears of it")
+		}
+	}
+	r.btcd.Rewrite(nil)
+	r.awaitTip(t)
+	r.checkAgreement(t)
+	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+		if code, _ := r.get(t, "/readyz"); code == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is not ready again")
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package web
+
+import "time"
+
+// A Source tells what the sidecar knows. It is asked once for each request and
+// must answer quickly, from memory; it is safe for concurrent use.
+type Source interface {
+	Status() Status
+}
+
+// A Status is what /api/v1/status tells and the first page draws. Times are in
+// seconds, hashes in display order. Its JSON field names are a contract:
+// fields are added, never renamed.
+type Status struct {
+	// Version is the program's.
+	Version string `json:"version"`
+	// Started is when the program began to run.
+	Started time.Time `json:"started"`
+	// Network is the chain's name as Bitcoin Core has it; empty until the node
+	// has told it.
+	Network string `json:"network"`
+	// Node is the node that the sidecar rides beside.
+	Node Node `json:"node"`
+	// Tip is the last block of the chain that the sidecar has followed and
+	// judged; nil until there is one.
+	Tip *BlockID `json:"tip"`
+	// AtTip says that the sidecar has caught up with the node and follows it
+	// block by block. A block that is just being judged does not make it false.
+	AtTip bool `json:"at_tip"`
+	// Agreement compares the sidecar's verdicts with the node's.
+	Agreement Agreement `json:"agreement"`
+	// Blocks are the last blocks that joined the best chain, newest first. The
+	// page shows at most 20.
+	Blocks []Block `json:"blocks"`
+	// Mempool is the sidecar's copy of the node's mempool.
+	Mempool Mempool `json:"mempool"`
+	// Disconnected counts the blocks that left the best chain since the start.
+	Disconnected uint64 `json:"disconnected_blocks"`
+}
+
+// Ready reports whether the sidecar is attached and has caught up; if not, why.
+func (s Status) Ready() (ready bool, why string) {
+	switch {
+	case !s.Node.Attached && s.Node.Problem != "":
+		return false, "not attached to the node: " + s.Node.Problem
+	case !s.Node.Attached:
+		return false, "not attached to the node"
+	case !s.AtTip:
+		return false, "catching up with the node's chain"
+	}
+	return true, ""
+}
+
+// A Node is the state of the connection to the node.
+type Node struct {
+	// Kind is btcd or bitcoind.
+	Kind string `json:"kind"`
+	// Address is where the node's RPC answers, without credentials.
+	Address string `json:"address"`
+	// Attached says that the node answers and its notifications arrive.
+	Attached bool `json:"attached"`
+	// Tip is the node's best block as last heard; nil when never heard.
+	Tip *BlockID `json:"tip"`
+	// Problem says in a sentence why the node is not attached; empty when it
+	// is.
+	Problem string `json:"problem"`
+}
+
+// A BlockID names a block.
+type BlockID struct {
+	Height uint32 `json:"height"`
+	Hash   string `json:"hash"`
+}
+
+// An Outcome is how a verdict of the sidecar compares with the node's.
+type Outcome string
+
+// These are the outcomes.
+const (
+	// Agree: both say valid, or both say invalid.
+	Agree Outcome = "agree"
+	// Differ: one says valid, the other invalid. This is the alarm.
+	Differ Outcome = "differ"
+	// Undecided: the sidecar could not tell. A branch that the node calls
+	// invalid and that is valid with coins the node supplied is undecided,
+	// because the node may know of a missing coin that nobody else can see.
+	Undecided Outcome = "undecided"
+)
+
+// Agreement counts the verdicts since the start, by outcome.
+type Agreement struct {
+	Agree     uint64 `json:"agree"`
+	Differ    uint64 `json:"differ"`
+	Undecided uint64 `json:"undecided"`
+	// Cases are the last verdicts that were not in agreement, newest first.
+	Cases []Case `json:"cases"`
+}
+
+// Outcome returns the worst outcome so far; "" when nothing was judged.
+func (a Agreement) Outcome() Outcome {
+	switch {
+	case a.Differ > 0:
+		return Differ
+	case a.Undecided > 0:
+		return Undecided
+	case a.Agree > 0:
+		return Agree
+	}
+	return ""
+}
+
+// A Case is one block whose verdict was not in agreement with the node's.
+type Case struct {
+	BlockID
+	// At is when the sidecar judged it.
+	At      time.Time `json:"at"`
+	Outcome Outcome   `json:"outcome"`
+	// Node is the node's verdict, valid or invalid.
+	Node string `json:"node"`
+	// Rule is the rule that the sidecar found broken, by the name that Bitcoin
+	// Core gives it; empty when it found the block valid.
+	Rule string `json:"rule"`
+	// Detail says where and how the rule was broken, or why the case is
+	// undecided.
+	Detail string `json:"detail"`
+	// Prevouts is whose word the spent coins were: own or node.
+	Prevouts string `json:"prevouts"`
+}
+
+// A Block is a block of the best chain and what its validation found.
+type Block struct {
+	BlockID
+	// At is when the sidecar judged it.
+	At      time.Time `json:"at"`
+	Outcome Outcome   `json:"outcome"`
+	// Rule is the rule that the sidecar found broken; empty for a valid block.
+	Rule string `json:"rule"`
+	// Prevouts is whose word the spent coins were: own or node. Verdicts that
+	// rest on the node's word cannot detect a missing or doubly spent coin.
+	Prevouts string `json:"prevouts"`
+	// Unchecked lists the rules that could not be decided.
+	Unchecked []string `json:"unchecked"`
+	// Transactions and Inputs count the block's, the coinbase's input left
+	// out; Signatures counts the signatures that the inputs present.
+	Transactions int `json:"transactions"`
+	Inputs       int `json:"inputs"`
+	Signatures   int `json:"signatures"`
+	// Verdict is the time from the notification to the verdict; the others are
+	// the stages of the validation.
+	Verdict float64 `json:"verdict_seconds"`
+	Parse   float64 `json:"parse_seconds"`
+	Lookup  float64 `json:"lookup_seconds"`
+	Rules   float64 `json:"rules_seconds"`
+	Scripts float64 `json:"scripts_seconds"`
+}
+
+// Mempool is the state of the sidecar's copy of the node's mempool.
+type Mempool struct {
+	Transactions int `json:"transactions"`
+	// Resyncs counts how often the copy was compared with the node's mempool
+	// as a whole, the first time left out.
+	Resyncs uint64 `json:"resyncs"`
+}
