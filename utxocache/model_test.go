@@ -24,7 +24,7 @@ func (w *world) check(m *moment, ops []wire.OutPoint, answers []Answer) {
 			if w.mustKnow {
 				w.t.Fatalf("at %s: %s is unknown, must be known", m.tip, op)
 			}
-			if unspent && (coin.Height > w.base || w.told[op]) && w.cache.older.lost.Load() == 0 {
+			if unspent && (coin.Height > w.base || w.told[telling{op, coin.Height}]) && w.cache.older.lost.Load() == 0 {
 				w.t.Fatalf("at %s: %s is unknown, though no coin was lost", m.tip, op)
 			}
 			if a.Own || a.Coin.Script != nil || a.Coin.Value != 0 {
@@ -36,7 +36,7 @@ func (w *world) check(m *moment, ops []wire.OutPoint, answers []Answer) {
 			w.t.Fatalf("at %s: %s is absent by the node's word", m.tip, op)
 		case a.State == Unspent && !equalCoin(a.Coin, coin):
 			w.t.Fatalf("at %s: %s is %+v, must be %+v", m.tip, op, a.Coin, coin)
-		case a.State == Unspent && a.Own && coin.Height <= w.base, a.State == Unspent && !a.Own && !w.told[op]:
+		case a.State == Unspent && a.Own && coin.Height <= w.base, a.State == Unspent && !a.Own && !w.told[telling{op, coin.Height}]:
 			w.t.Fatalf("at %s: %s of height %d is own %t, base %d", m.tip, op, coin.Height, a.Own, w.base)
 		}
 	}
@@ -186,7 +186,7 @@ func (w *world) rememberRight() {
 	for _, op := range w.picks(1 + w.src.IntN(20)) {
 		if coin, ok := w.top().coins[op]; ok {
 			ops, coins = append(ops, op), append(coins, coin)
-			w.told[op] = true
+			w.told[telling{op, coin.Height}] = true
 		}
 	}
 	w.calls++

@@ -41,12 +41,20 @@ type world struct {
 	// reset.
 	mustKnow bool
 
-	told      map[wire.OutPoint]bool // by the node, since the last reset
+	told      map[telling]bool // by the node, since the last reset
 	serial    uint64
 	asked     []wire.OutPoint // what may be asked for, the newest last
 	coinbases []chainhash.Hash
 	calls     int
 	answers   [3]int
+}
+
+// A telling is the node's word for a coin. The outpoint alone does not name it:
+// BIP30's exceptions put another coin in its place, which their disconnection
+// takes away again.
+type telling struct {
+	op     wire.OutPoint
+	height uint32
 }
 
 type worldOptions struct {
@@ -86,7 +94,7 @@ func (w *world) hash() chainhash.Hash {
 
 func (w *world) reset(genesis bool) {
 	w.cache.Reset(w.top().tip, genesis)
-	w.base, w.ring, w.told = w.top().tip.Height, 0, make(map[wire.OutPoint]bool)
+	w.base, w.ring, w.told = w.top().tip.Height, 0, make(map[telling]bool)
 }
 
 // pick returns an outpoint to ask for or to spend, a recent one mostly.
