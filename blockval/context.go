@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -44,9 +45,12 @@ func (c *check) context() (*RuleError, error) {
 // headerContext checks the header in its place. Without ancestors it checks
 // what the height and the clock decide, and notes the rest.
 func (c *check) headerContext() (*RuleError, error) {
-	h, height, a := &c.b.Header, c.at.Height, c.at.Ancestors
+	h, height, a, now := &c.b.Header, c.at.Height, c.at.Ancestors, c.v.now()
+	if at := time.Unix(int64(h.Time()), 0); c.at.TimeTaken && now.Before(at) {
+		now = at
+	}
 	if a != nil || height == 0 {
-		err := c.p.CheckContext(h, height, a, c.v.now())
+		err := c.p.CheckContext(h, height, a, now)
 		if e, ok := errors.AsType[*header.RuleError](err); ok {
 			return ofHeader(e), nil
 		}
@@ -63,7 +67,7 @@ func (c *check) headerContext() (*RuleError, error) {
 	if c.p.BIP94 && height%c.p.Interval() == 0 {
 		c.unchecked(header.TimeWarp)
 	}
-	if latest := c.v.now().Unix() + header.MaxFutureBlockTime; int64(h.Time()) > latest {
+	if latest := now.Unix() + header.MaxFutureBlockTime; int64(h.Time()) > latest {
 		return broken(header.TimeTooNew, "time %d is after %d, two hours from now", h.Time(), latest), nil
 	}
 	if least := c.p.MinVersion(height); h.Version() < least {

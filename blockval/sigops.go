@@ -76,8 +76,9 @@ func witnessSigOps(program []byte, witness wire.TxWitness) int {
 	return 0
 }
 
-// lastPush returns what a script pushes last. It reports false for a script
-// that is malformed or does anything but push.
+// lastPush returns what a script pushes last. It returns nil and false for a
+// script that is malformed or does anything but push, as one that
+// CScript::IsPushOnly in Bitcoin Core refuses.
 func lastPush(script []byte) (data []byte, ok bool) {
 	s := scriptReader{rest: script}
 	for s.next() {
@@ -86,5 +87,8 @@ func lastPush(script []byte) (data []byte, ok bool) {
 		}
 		data = s.data
 	}
-	return data, !s.malformed
+	if s.malformed {
+		return nil, false
+	}
+	return data, true
 }

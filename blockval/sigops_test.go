@@ -86,3 +86,21 @@ func TestSigOpsBesideBtcd(t *testing.T) {
 		t.Errorf("only %d cases cost anything", nonzero)
 	}
 }
+
+// A script that ends within a push is none that only pushes: what it pushed
+// before does not count.
+func TestSigOpsBehindABrokenPush(t *testing.T) {
+	witnessScript := []byte{txscript.OP_CHECKSIG, txscript.OP_CHECKSIG}
+	program := p2wsh(witnessScript)
+	in := &wire.TxIn{SignatureScript: appendPush(nil, program), Witness: wire.TxWitness{witnessScript}}
+	const flags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness
+	if got := prevoutSigOpCost(in, p2sh(program), flags); got != 2 {
+		t.Fatalf("whole: costs %d, want 2", got)
+	}
+	for _, tail := range [][]byte{{2, 0}, {txscript.OP_PUSHDATA1}, {txscript.OP_PUSHDATA2, 1}, {txscript.OP_NOP}} {
+		in.SignatureScript = append(appendPush(nil, program), tail...)
+		if got := prevoutSigOpCost(in, p2sh(program), flags); got != 0 {
+			t.Errorf("behind it %x: costs %d, want 0", tail, got)
+		}
+	}
+}

@@ -67,6 +67,10 @@ type At struct {
 	// verdict says so, and BIP34 is taken to have been activated by the block
 	// that activated it on the network.
 	Ancestors header.Ancestors
+	// TimeTaken says that whoever has verified the headers has held the block's
+	// time against the clock. TimeTooNew is then not checked again: it is the
+	// one rule that a block can break later, when the clock is set back.
+	TimeTaken bool
 	// Coins is the view of the coins as of the block's parent. It is not asked
 	// for anything at height 0.
 	Coins Coins

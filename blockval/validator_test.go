@@ -110,6 +110,38 @@ func TestWithoutHeaders(t *testing.T) {
 	}
 }
 
+// TestTimeTaken has the clock judge a block's time once: whoever took the
+// header did. Every other rule on the time stays.
+func TestTimeTaken(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	early, late := c.draft(), c.draft()
+	early.msg.Header.Timestamp = c.now.Add(100 * time.Hour)
+	median, err := header.MedianTimePast(c.headers, c.height()-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.msg.Header.Timestamp = time.Unix(int64(median), 0)
+	at := c.at()
+	for _, tt := range []struct {
+		taken bool
+		raw   []byte
+		want  Rule
+	}{
+		{false, early.seal(), header.TimeTooNew},
+		{true, early.seal(), ""},
+		{true, late.seal(), header.TimeTooOld},
+	} {
+		at.TimeTaken = tt.taken
+		if got := checkRaw(t, c.validator(Options{}), tt.raw, at); ruleOf(got) != tt.want {
+			t.Errorf("time taken %v: verdict %v, want %q", tt.taken, got.Err, tt.want)
+		}
+	}
+	at.TimeTaken, at.Ancestors = true, nil
+	if got := checkRaw(t, c.validator(Options{}), early.seal(), at); !got.Valid() {
+		t.Errorf("without headers: %v", got.Err)
+	}
+}
+
 // failing is a view of the coins and a chain whose n-th question fails.
 type failing struct {
 	testCoins
