@@ -17,6 +17,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/node/zmq"
 )
 
 // A BitcoindConfig says how to reach a bitcoind. A field that is zero has the
@@ -35,9 +36,25 @@ type BitcoindConfig struct {
 	// User and Password are those of an rpcauth line, or rpcuser and
 	// rpcpassword; they stand instead of CookieFile.
 	User, Password string
+	// BlocksDir is the directory with bitcoind's blk and rev files ("blocks" in
+	// the network's data directory, or below blocksdir), if this process can
+	// read it: the cheapest source of what blocks spend. Files are only read.
+	BlocksDir string
 	// MaxCalls is how many calls are open at once (default 4). It must be well
 	// below bitcoind's rpcthreads (16; 4 before v29), or else other users wait.
 	MaxCalls int
+
+	// Notifiers are what to subscribe to instead of what getzmqnotifications
+	// names, for a node whose addresses are others from here; of each topic it
+	// must publish something. NoZMQ subscribes to nothing: the node is polled.
+	Notifiers []Notifier
+	NoZMQ     bool
+	// SurveyInterval is how often the node is asked what it publishes, so that
+	// a notifier that died is found (10 s).
+	SurveyInterval time.Duration
+	// Subscription has the times and bounds of subscriptions; address and topics
+	// are filled in.
+	Subscription zmq.Options
 
 	// Recorder receives metrics, Log what an operator acts on. Default: none.
 	Recorder perfcore.Recorder
@@ -72,6 +89,9 @@ func (cfg BitcoindConfig) withDefaults() BitcoindConfig {
 	if cfg.RetryDelay == 0 {
 		cfg.RetryDelay = 100 * time.Millisecond
 	}
+	if cfg.SurveyInterval == 0 {
+		cfg.SurveyInterval = 10 * time.Second
+	}
 	return cfg
 }
 
@@ -97,7 +117,17 @@ func (cfg *BitcoindConfig) validate() error {
 	if cfg.MaxCalls < 0 {
 		mistake("%d calls cannot be open at once", cfg.MaxCalls)
 	}
-	for _, d := range []time.Duration{cfg.CallTimeout, cfg.BulkTimeout, cfg.RetryDelay} {
+	for _, n := range cfg.Notifiers {
+		opts := cfg.Subscription
+		opts.Address, opts.Topics = n.Address, []string{n.Topic}
+		if err := opts.Validate(); err != nil {
+			mistake("ZeroMQ: %w", err)
+		}
+	}
+	if cfg.NoZMQ && len(cfg.Notifiers) > 0 {
+		mistake("there are ZeroMQ addresses, and ZeroMQ is off")
+	}
+	for _, d := range []time.Duration{cfg.CallTimeout, cfg.BulkTimeout, cfg.RetryDelay, cfg.SurveyInterval} {
 		if d < 0 {
 			mistake("the duration %s is negative", d)
 		}
@@ -115,12 +145,17 @@ type Bitcoind struct {
 	base string // of all URLs
 	m    bitcoindMethods
 	rest atomic.Int32 // a restState
+
+	spent *spentSources
+
+	zmq      zmqPerf
+	zmqBytes *perfcore.Counter
 }
 
 // bitcoindMethods are what Bitcoind asks for.
 type bitcoindMethods struct {
-	getBlockchainInfo, getBlockHash, getBlockHeader, getBlock, getChainTips,
-	getRawMempool, getRawTransaction rpcMethod
+	getBlockchainInfo, getBlockHash, getBlockHeader, getBlock, getBlockSpent, getChainTips,
+	getRawMempool, getMempoolInfo, getRawTransaction, getZMQNotifications rpcMethod
 	// These are called in batches.
 	blockHashes, headers, verboseHeaders, verboseTransactions rpcMethod
 	// These are REST's.
@@ -134,9 +169,13 @@ func newBitcoindMethods(quick, bulk time.Duration) bitcoindMethods {
 		getBlockHash:      rpcMethod{"getblockhash", quick, maxSmallAnswer},
 		getBlockHeader:    rpcMethod{"getblockheader", quick, maxSmallAnswer},
 		getBlock:          rpcMethod{"getblock", bulk, 2*maxBlockSize + maxSmallAnswer},
+		getBlockSpent:     rpcMethod{"getblock", bulk, maxVerboseBlock},
 		getChainTips:      rpcMethod{"getchaintips", quick, 4 << 20},
 		getRawMempool:     rpcMethod{"getrawmempool", bulk, 64 << 20},
+		getMempoolInfo:    rpcMethod{"getmempoolinfo", quick, maxSmallAnswer},
 		getRawTransaction: rpcMethod{"getrawtransaction", bulk, maxTxAnswer},
+
+		getZMQNotifications: rpcMethod{"getzmqnotifications", quick, maxSmallAnswer},
 
 		blockHashes:         rpcMethod{"getblockhash", bulk, batchSize * maxSmallAnswer},
 		headers:             rpcMethod{"getblockheader", bulk, batchSize * maxSmallAnswer},
@@ -165,17 +204,25 @@ func NewBitcoind(cfg BitcoindConfig) (*Bitcoind, error) {
 		maxCalls:   cfg.MaxCalls,
 		retryDelay: cfg.RetryDelay,
 		perf: newRPCPerf(cfg.Recorder, "getblockchaininfo", "getblockhash", "getblockheader", "getblock",
-			"getchaintips", "getrawmempool", "getrawtransaction", "rest/chaininfo", "rest/headers", "rest/block"),
+			"getchaintips", "getrawmempool", "getmempoolinfo", "getrawtransaction", "getzmqnotifications", "rest/chaininfo", "rest/headers", "rest/block"),
 	}
 	if cfg.CookieFile != "" {
 		opts.credentials = &cookieFile{path: cfg.CookieFile}
 	}
-	return &Bitcoind{
+	b := &Bitcoind{
 		cfg:  cfg,
 		rpc:  newRPCClient(opts),
 		base: "http://" + cfg.Address,
 		m:    newBitcoindMethods(cfg.CallTimeout, cfg.BulkTimeout),
-	}, nil
+
+		zmq: newZMQPerf(cfg.Recorder),
+		zmqBytes: cfg.Recorder.Counter(perfcore.Metric{
+			Name: "outrider_node_received_bytes_total", Labels: []string{"transport", "zmq"},
+			Help: "Bytes received from the node, without protocol headers.",
+		}),
+	}
+	b.spent = b.newSpentSources()
+	return b, nil
 }
 
 // Close implements Node.
@@ -219,10 +266,12 @@ func bitcoindRefusal(status int, body []byte) error {
 
 // The codes of Bitcoin Core's rpc/protocol.h that Bitcoind tells apart.
 const (
-	miscCode       = -1  // RPC_MISC_ERROR
-	badParamCode   = -8  // RPC_INVALID_PARAMETER
-	inWarmUpCode   = -28 // RPC_IN_WARMUP
-	blockNotPrefix = "Block not "
+	miscCode     = -1  // RPC_MISC_ERROR
+	badParamCode = -8  // RPC_INVALID_PARAMETER
+	inWarmUpCode = -28 // RPC_IN_WARMUP
+	// unknownMethodCode is RPC_METHOD_NOT_FOUND.
+	unknownMethodCode = -32601
+	blockNotPrefix    = "Block not "
 )
 
 // bitcoindError says what an error of a call means: ErrWarmUp of any call,

@@ -19,6 +19,7 @@ import (
 // themselves: it finds the transactions that made them only with a transaction
 // index (txindex=1). Without one, or while it is being built, the error wraps
 // ErrNoPrevouts, unless all ops are of the mempool's transactions.
+// For blocks of the best chain Spent knows other ways.
 //
 // Outputs that the chain does not have, or that only a transaction of the
 // mempool makes, are Missing, and so is the genesis block's. The answers are not
@@ -162,7 +163,7 @@ func minedTxOf(txid chainhash.Hash, a *answer) (minedTx, error) {
 func withoutIndex(e *RPCError) error {
 	switch {
 	case strings.Contains(e.Message, "-txindex"):
-		return fmt.Errorf("%w: bitcoind has no transaction index: add txindex=1 to bitcoin.conf and restart it (it then indexes the chain once; a pruned node cannot), so that it can tell which coins a block spends", ErrNoPrevouts)
+		return fmt.Errorf("%w: bitcoind has no transaction index to find single outputs by. Blocks of its best chain do not need one; for coins of blocks that it calls invalid, txindex=1 in bitcoin.conf makes one, but not on a pruned node", ErrNoPrevouts)
 	case strings.Contains(e.Message, "process of being indexed"):
 		return fmt.Errorf("%w: bitcoind is still building its transaction index: getindexinfo shows how far it is", ErrNoPrevouts)
 	}

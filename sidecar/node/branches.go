@@ -11,6 +11,12 @@ import (
 	"github.com/outrider-project/outrider/blockval/header"
 )
 
+// maxBranch is how many bytes of the blocks of one branch are fetched; the block
+// that goes beyond is the last. The first block that breaks a rule is what
+// counts, and nodes do not fetch what follows it: 16 blocks of the largest kind
+// are more than a node that works has of such a branch.
+const maxBranch = 64 << 20
+
 // followBranches gives the branches that the node calls invalid and that were
 // not given before, when it is time to look.
 func (f *follower) followBranches(ctx context.Context) error {
@@ -90,12 +96,18 @@ func (f *follower) reject(ctx context.Context, tip ChainTip) (bool, error) {
 		f.log.Info("a branch that the node calls invalid breaks a rule for headers", "tip", tip.Hash, "rule", broken.Rule)
 		return true, nil
 	}
+	total := 0
 	for i := range blocks {
+		if total >= f.maxBranch {
+			blocks[i].Unfetched = true
+			continue
+		}
 		raw, err := f.node.Block(ctx, blocks[i].Hash)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return false, err
 		}
 		blocks[i].Raw = raw
+		total += len(raw)
 	}
 	f.metrics.branches.Add(1)
 	return true, f.emit(ctx, ev)

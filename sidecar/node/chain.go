@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
@@ -191,7 +192,7 @@ func (f *follower) disconnect(ctx context.Context, fork uint32) error {
 			return err
 		}
 		f.metrics.disconnected.Add(1)
-		f.mined = nil
+		f.mined.pop()
 		f.tip = Tip{hdr.Prev(), f.tip.Height - 1}
 		f.update(func(s *FeedStatus) { s.Tip, s.Disconnected = f.tip, s.Disconnected+1 })
 	}
@@ -213,20 +214,29 @@ func (f *follower) connect(ctx context.Context, to uint32) error {
 		if err != nil {
 			return fmt.Errorf("fetch block %d: %w", height, err)
 		}
-		tip := Tip{b.header.Hash(), height}
-		seen, ok := f.seen[tip.Hash]
+		seen, ok := f.seen[b.header.Hash()]
 		if !ok {
 			seen = b.asked
 		}
-		delete(f.seen, tip.Hash)
-		ev := Connected{Tip: tip, Header: b.header, Raw: b.raw, Block: b.block, Seen: seen, CatchUp: catchUp}
-		if err := f.emit(ctx, ev); err != nil {
+		delete(f.seen, b.header.Hash())
+		if _, err := f.connectBlock(ctx, b, seen, catchUp); err != nil {
 			return err
 		}
-		f.metrics.connected.Add(1)
-		f.tip = tip
-		f.mine(b.block)
-		f.update(func(s *FeedStatus) { s.Tip, s.Mempool = tip, len(f.pool) })
 	}
 	return nil
+}
+
+// connectBlock gives the Connected event of b, which follows the tip and is in
+// the header chain. It returns how many transactions left the mempool with it.
+func (f *follower) connectBlock(ctx context.Context, b fetched, seen time.Time, catchUp bool) (mined int, err error) {
+	tip := Tip{b.header.Hash(), f.tip.Height + 1}
+	ev := Connected{Tip: tip, Header: b.header, Raw: b.raw, Block: b.block, Seen: seen, CatchUp: catchUp}
+	if err := f.emit(ctx, ev); err != nil {
+		return 0, err
+	}
+	f.metrics.connected.Add(1)
+	f.tip = tip
+	mined = f.mine(b.block)
+	f.update(func(s *FeedStatus) { s.Tip, s.Mempool = tip, len(f.pool) })
+	return mined, nil
 }

@@ -219,3 +219,36 @@ func TestFeedTellsOfDeepBranches(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+// Of a large branch so many bytes are fetched and no more, from its first block
+// on, and the event says so.
+func TestFeedBoundsABranch(t *testing.T) {
+	r := &rig{btcd: nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true}), ledger: newLedger()}
+	r.headers, _ = openHeaders(t, filepath.Join(t.TempDir(), "headers.dat"))
+	r.attach(t, r.btcd.Addr())
+	r.btcd.Mine(10)
+	branch := r.btcd.Branch(2, 6, nodetest.Invalid)
+	size := len(r.btcd.Block(branch[0]))
+	var got []Rejected
+	r.ledger.fail = func(ev Event) error {
+		if e, ok := ev.(Rejected); ok {
+			got = append(got, e)
+		}
+		return nil
+	}
+	r.runBounded(t, quick(), 3*size)
+	r.ledger.await(t, "the branch", func() bool { return len(got) > 0 })
+	for i, b := range got[0].Blocks {
+		if fetched := b.Raw != nil; b.Hash != branch[i] || fetched != (i < 3) || b.Unfetched != (i >= 3) {
+			t.Errorf("block %d: %d bytes, unfetched %v", i, len(b.Raw), b.Unfetched)
+		}
+	}
+}
+
+// runBounded is run for a feed that fetches at most so many bytes of a branch.
+func (r *rig) runBounded(t *testing.T, o FeedOptions, limit int) {
+	t.Helper()
+	r.feed = NewFeed(r.node, r.headers, o)
+	r.feed.maxBranch = limit
+	r.follow(t, nil)
+}

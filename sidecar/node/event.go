@@ -73,8 +73,12 @@ type RejectedBlock struct {
 	Tip
 	// Header has passed every rule for headers.
 	Header header.Header
-	// Raw is the serialised block; nil when the node has only its header.
+	// Raw is the serialised block; nil when the node has only its header, or
+	// when it was not fetched.
 	Raw []byte
+	// Unfetched says that the blocks below it are as many bytes as are fetched
+	// of one branch.
+	Unfetched bool
 }
 
 // Diverged says that the node's best chain has a header that breaks a rule.

@@ -72,6 +72,8 @@ type Feed struct {
 	opt     FeedOptions
 	log     *slog.Logger
 	metrics feedMetrics
+	// maxBranch is the constant of that name; tests lower it.
+	maxBranch int
 
 	mu     sync.Mutex // guards status
 	status FeedStatus
@@ -81,6 +83,9 @@ type Feed struct {
 type FeedStatus struct {
 	// Attached says that the subscription is up and the node's answers come.
 	Attached bool
+	// Sequenced says that the feed follows every step that the node's
+	// notifications tell of; otherwise it compares, when they or the time say so.
+	Sequenced bool
 	// Tip is what the events so far add up to; Best is the node's tip.
 	Tip, Best Tip
 	// Headers is the best verified header.
@@ -99,9 +104,11 @@ type FeedStatus struct {
 type feedMetrics struct {
 	connected, disconnected *perfcore.Counter
 	resyncs, drift          *perfcore.Counter
+	desyncs, missed         *perfcore.Counter
 	troubles, branches      *perfcore.Counter
 	height, best, mempool   *perfcore.Gauge
 	fetch                   *perfcore.Timer
+	txStep, blockStep       *perfcore.Timer
 }
 
 func newFeedMetrics(rec perfcore.Recorder) feedMetrics {
@@ -109,6 +116,12 @@ func newFeedMetrics(rec perfcore.Recorder) feedMetrics {
 		return rec.Counter(perfcore.Metric{
 			Name: "outrider_feed_blocks_total", Help: "Blocks that joined and left the best chain.",
 			Labels: []string{"event", kind},
+		})
+	}
+	step := func(of string) *perfcore.Timer {
+		return rec.Timer(perfcore.Metric{
+			Name: "outrider_feed_step_seconds", Help: "Time from the arrival of a numbered notification until its event was handled.",
+			Labels: []string{"of", of},
 		})
 	}
 	return feedMetrics{
@@ -119,6 +132,12 @@ func newFeedMetrics(rec perfcore.Recorder) feedMetrics {
 		}),
 		drift: rec.Counter(perfcore.Metric{
 			Name: "outrider_feed_mempool_drift_total", Help: "Transactions that a comparison had to add or remove.",
+		}),
+		desyncs: rec.Counter(perfcore.Metric{
+			Name: "outrider_feed_desyncs_total", Help: "Times when the node's numbered notifications did not add up, and all was compared.",
+		}),
+		missed: rec.Counter(perfcore.Metric{
+			Name: "outrider_feed_missed_blocks_total", Help: "Times when a poll found a tip that the node's notifications did not tell of.",
 		}),
 		troubles: rec.Counter(perfcore.Metric{
 			Name: "outrider_feed_troubles_total", Help: "Attempts to follow the node that failed.",
@@ -138,13 +157,15 @@ func newFeedMetrics(rec perfcore.Recorder) feedMetrics {
 		fetch: rec.Timer(perfcore.Metric{
 			Name: "outrider_feed_fetch_seconds", Help: "Time to fetch and decode one block.",
 		}),
+		txStep:    step("transaction"),
+		blockStep: step("block"),
 	}
 }
 
 // NewFeed returns a feed of n's events on top of the verified chain headers.
 func NewFeed(n Node, headers *Headers, o FeedOptions) *Feed {
 	o = o.withDefaults()
-	return &Feed{node: n, headers: headers, opt: o, log: o.Log, metrics: newFeedMetrics(o.Recorder)}
+	return &Feed{node: n, headers: headers, opt: o, log: o.Log, metrics: newFeedMetrics(o.Recorder), maxBranch: maxBranch}
 }
 
 // Status returns where the feed stands.
@@ -264,6 +285,7 @@ type follower struct {
 	*Feed
 	handle Handler
 	stored *Tip
+	events uint64 // handled so far
 
 	// tip is what the events so far add up to, once started.
 	tip     Tip
@@ -273,9 +295,14 @@ type follower struct {
 	// seen is when notifications first told of the blocks to come.
 	seen map[chainhash.Hash]time.Time
 	// pool is the mempool that the events so far add up to; mined holds the
-	// transactions of the last block, for hints that come late.
-	pool      map[chainhash.Hash]struct{}
-	mined     map[chainhash.Hash]struct{}
+	// transactions of the last blocks, for hints that come late.
+	pool  map[chainhash.Hash]struct{}
+	mined minedTxs
+	// sequenced says that the node's notifications are steps; raws holds what
+	// they may tell the ids of.
+	sequenced bool
+	steps     stepState
+	raws      rawTxs
 	resyncDue time.Time // when to compare the mempool; zero means at once
 	// branchesDue is when to look for invalid branches; judged holds those
 	// that were given already; diverged is the header last complained about.
@@ -286,20 +313,40 @@ type follower struct {
 }
 
 // emit gives ev to the handler.
-func (f *follower) emit(ctx context.Context, ev Event) error { return fatal(f.handle(ctx, ev)) }
+func (f *follower) emit(ctx context.Context, ev Event) error {
+	err := f.handle(ctx, ev)
+	if err == nil {
+		f.events++
+	}
+	return fatal(err)
+}
 
 // step does what the mail and the time call for.
 func (f *follower) step(ctx context.Context, m mail) error {
 	f.note(m.seen)
+	for i := range m.raws {
+		f.raws.put(m.raws[i].Txid, m.raws[i].Tx)
+	}
 	if m.resync {
-		f.resyncDue = time.Time{}
+		f.desync("notifications may be missing")
+	}
+	f.sequenced = m.sequenced
+	if err := f.followSteps(ctx, m.steps); err != nil {
+		return err
 	}
 	chain := m.chain || !f.started || !time.Now().Before(f.pollDue)
+	if chain && f.steps.ok {
+		var err error
+		if chain, err = f.outrun(ctx); err != nil {
+			return err
+		}
+	}
 	// A chain that keeps moving on is followed again at once, but the rest must
 	// have its turn too.
 	for range 3 {
 		if chain {
 			f.pollDue = time.Time{} // again soon, unless this succeeds
+			f.follow(stepState{})
 			if err := f.catchUp(ctx); err != nil {
 				return err
 			}
@@ -326,6 +373,9 @@ func (f *follower) idle() time.Duration {
 				due = t
 			}
 		}
+	}
+	if t := f.steps.since.Add(blockGrace); f.steps.skipped > 0 && t.Before(due) {
+		due = t
 	}
 	return max(time.Until(due), 0)
 }

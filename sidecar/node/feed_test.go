@@ -31,6 +31,7 @@ type ledger struct {
 	diverged []Diverged
 	events   []string
 	wrong    []string
+	raws     int           // transactions that came with their bytes
 	changed  chan struct{} // closed at every event
 
 	// fail, if set, is asked before each event whether to fail it.
@@ -102,6 +103,9 @@ func (l *ledger) handle(_ context.Context, ev Event) error {
 			l.complain("added %v twice", ev.Txid)
 		}
 		l.pool[ev.Txid] = true
+		if ev.Raw != nil {
+			l.raws++
+		}
 	case MempoolRemoved:
 		if !l.pool[ev.Txid] {
 			l.complain("removed %v, which was not there", ev.Txid)
@@ -143,10 +147,16 @@ func (l *ledger) await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// awaitChain waits until the events add up to btcd's best chain and mempool.
-func (l *ledger) awaitChain(t *testing.T, btcd *nodetest.Btcd) {
+// A tree is what a fake node follows.
+type tree interface {
+	Chain() []chainhash.Hash
+	Mempool() map[chainhash.Hash][]byte
+}
+
+// awaitChain waits until the events add up to the node's best chain and mempool.
+func (l *ledger) awaitChain(t *testing.T, node tree) {
 	t.Helper()
-	chain, pool := btcd.Chain(), btcd.Mempool()
+	chain, pool := node.Chain(), node.Mempool()
 	l.await(t, "the node's chain and mempool", func() bool {
 		if len(l.pool) != len(pool) || l.started == 0 {
 			return false
@@ -223,6 +233,12 @@ func (r *rig) attachWith(t *testing.T, addr string, timeout time.Duration) {
 func (r *rig) run(t *testing.T, o FeedOptions, stored *Tip) {
 	t.Helper()
 	r.feed = NewFeed(r.node, r.headers, o)
+	r.follow(t, stored)
+}
+
+// follow runs the rig's feed from stored on.
+func (r *rig) follow(t *testing.T, stored *Tip) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var err error
 	done := make(chan struct{})

@@ -28,6 +28,12 @@ type mail struct {
 	txs [][]byte
 	// resync says that hints may be missing.
 	resync bool
+	// sequenced says that the node's hints are steps, and that all of them have
+	// come since the last resync: these, in order.
+	sequenced bool
+	steps     []Hint
+	// raws are the RawTx hints.
+	raws []Hint
 }
 
 const (
@@ -35,6 +41,10 @@ const (
 	maxBufferedTxs = 16 << 20
 	// maxSeen bounds the blocks whose arrival time is remembered.
 	maxSeen = 512
+	// maxSteps bounds the steps that wait, of some 130 bytes each. A block
+	// that clears a full mempool, or a node that loads one, tells of hundreds
+	// of thousands.
+	maxSteps = 1 << 18
 )
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
@@ -59,18 +69,25 @@ func (b *inbox) put(h Hint) {
 	b.mu.Lock()
 	m := &b.pending
 	switch h.Kind {
-	case HintConnected, HintLost:
-		m.chain, m.resync = true, true
-	case HintBlockConnected:
-		m.chain = true
-		if m.seen == nil {
-			m.seen = make(map[chainhash.Hash]time.Time)
+	case HintConnected, HintLost, HintMissed:
+		m.chain, m.resync, m.steps = true, true, nil
+		m.sequenced = h.Sequenced
+	case HintTxAdded, HintTxRemoved:
+		m.addStep(h)
+	case HintRawTx:
+		if b.buffered+len(h.Tx) <= maxBufferedTxs {
+			b.buffered += len(h.Tx)
+			m.raws = append(m.raws, h)
 		}
-		if _, ok := m.seen[h.Tip.Hash]; !ok && len(m.seen) < maxSeen {
-			m.seen[h.Tip.Hash] = h.At
+	case HintBlockConnected, HintBlockDisconnected:
+		if h.Sequenced {
+			m.addStep(h)
+			break
 		}
-	case HintBlockDisconnected:
 		m.chain = true
+		if h.Kind == HintBlockConnected {
+			m.saw(h)
+		}
 	case HintTx:
 		if b.buffered+len(h.Tx) > maxBufferedTxs {
 			m.resync = true
@@ -86,11 +103,33 @@ func (b *inbox) put(h Hint) {
 	}
 }
 
+// saw remembers when a block was first told of.
+func (m *mail) saw(h Hint) {
+	if m.seen == nil {
+		m.seen = make(map[chainhash.Hash]time.Time)
+	}
+	if _, ok := m.seen[h.Tip.Hash]; !ok && len(m.seen) < maxSeen {
+		m.seen[h.Tip.Hash] = h.At
+	}
+}
+
+// addStep adds a step. If there are too many, all of them are forgotten and
+// the feed must look for itself.
+func (m *mail) addStep(h Hint) {
+	if h.Kind == HintBlockConnected {
+		m.saw(h)
+	}
+	if len(m.steps) == maxSteps {
+		m.chain, m.resync, m.steps = true, true, nil
+	}
+	m.steps = append(m.steps, h)
+}
+
 // take empties the inbox.
 func (b *inbox) take() mail {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := b.pending
-	b.pending, b.buffered = mail{}, 0
+	b.pending, b.buffered = mail{sequenced: m.sequenced}, 0
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -23,8 +24,8 @@ func (f *follower) followMempool(ctx context.Context, txs [][]byte) (bool, error
 			continue
 		}
 		txid := tx.TxHash()
-		if _, late := f.mined[txid]; late {
-			continue
+		if f.mined.has(txid) {
+			continue // told of late
 		}
 		if err := f.add(ctx, txid, raw); err != nil {
 			return false, err
@@ -32,6 +33,9 @@ func (f *follower) followMempool(ctx context.Context, txs [][]byte) (bool, error
 	}
 	if time.Now().Before(f.resyncDue) {
 		return true, nil
+	}
+	if node, ok := f.node.(Sequencer); ok && f.steps.ok {
+		return true, f.weigh(ctx, node)
 	}
 	return f.resync(ctx)
 }
@@ -49,7 +53,8 @@ func (f *follower) add(ctx context.Context, txid chainhash.Hash, raw []byte) err
 // not used, and resync returns false: what a block has mined would look as if
 // it had been thrown out.
 func (f *follower) resync(ctx context.Context) (bool, error) {
-	list, err := f.node.Mempool(ctx)
+	snapshot := stepState{asked: time.Now()}
+	list, err := f.snapshot(ctx, &snapshot)
 	if err != nil {
 		return false, fmt.Errorf("ask for the mempool: %w", err)
 	}
@@ -63,7 +68,7 @@ func (f *follower) resync(ctx context.Context) (bool, error) {
 	theirs := make(map[chainhash.Hash]struct{}, len(list))
 	var drift uint64
 	for _, txid := range list {
-		if _, late := f.mined[txid]; late {
+		if f.mined.has(txid) {
 			continue // the node has not cleared its mempool yet
 		}
 		theirs[txid] = struct{}{}
@@ -84,6 +89,7 @@ func (f *follower) resync(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
+	f.follow(snapshot)
 	f.resyncDue = time.Now().Add(f.opt.Resync)
 	f.metrics.resyncs.Add(1)
 	f.metrics.drift.Add(drift)
@@ -93,14 +99,65 @@ func (f *follower) resync(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// mine takes a connected block's transactions out of the mempool.
-func (f *follower) mine(b *blockval.Block) {
-	if b == nil {
-		return
+// snapshot returns the transactions of the node's mempool. If its
+// notifications are steps, st becomes the state from which they go on.
+func (f *follower) snapshot(ctx context.Context, st *stepState) ([]chainhash.Hash, error) {
+	node, ok := f.node.(Sequencer)
+	if !ok || !f.sequenced {
+		return f.node.Mempool(ctx)
 	}
-	f.mined = make(map[chainhash.Hash]struct{}, len(b.Txids))
+	list, next, err := node.MempoolAt(ctx)
+	st.ok, st.from, st.next = err == nil, next, next
+	return list, err
+}
+
+// mine takes a connected block's transactions out of the mempool, and returns
+// how many were there.
+func (f *follower) mine(b *blockval.Block) int {
+	if b == nil {
+		return 0
+	}
+	f.mined.push(b.Txids)
+	before := len(f.pool)
 	for _, txid := range b.Txids {
-		f.mined[txid] = struct{}{}
 		delete(f.pool, txid)
 	}
+	return before - len(f.pool)
+}
+
+// minedBlocks is how many blocks a notification of a transaction may come after
+// the one that mined it without being taken for news. A node under load sends
+// them some blocks late; what comes later still is given as added, and the next
+// comparison takes it back.
+const minedBlocks = 8
+
+// minedTxs holds the transactions of the last connected blocks, the newest
+// block last.
+type minedTxs []map[chainhash.Hash]struct{}
+
+func (m *minedTxs) push(txids []chainhash.Hash) {
+	block := make(map[chainhash.Hash]struct{}, len(txids))
+	for _, txid := range txids {
+		block[txid] = struct{}{}
+	}
+	if len(*m) == minedBlocks {
+		*m = slices.Delete(*m, 0, 1)
+	}
+	*m = append(*m, block)
+}
+
+// pop forgets the newest block: its transactions may enter the mempool again.
+func (m *minedTxs) pop() {
+	if len(*m) > 0 {
+		*m = slices.Delete(*m, len(*m)-1, len(*m))
+	}
+}
+
+func (m minedTxs) has(txid chainhash.Hash) bool {
+	for _, block := range m {
+		if _, ok := block[txid]; ok {
+			return true
+		}
+	}
+	return false
 }

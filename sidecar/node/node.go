@@ -67,8 +67,29 @@ type Node interface {
 // A Prevout is a coin as the node tells of it, and the block that made it.
 type Prevout struct {
 	blockval.Coin
-	// Block is the block that Coin.Height is the height of.
+	// Block is the block that Coin.Height is the height of; zero in an answer
+	// of Spender that names none.
 	Block chainhash.Hash
+}
+
+// A Spender is a Node that can tell what a whole block spends.
+type Spender interface {
+	// Spent returns the coins that a block of the node's best chain spends,
+	// one for each input but the coinbase's, in the order of the inputs; b is
+	// the block's body, and is one: its hashes are those that its header
+	// commits to. Those at the places in want, which ascend, are set; any
+	// other may be, and is Missing otherwise. One of want is Missing only when
+	// the node says that it has no such coin.
+	//
+	// The coins fit the block as far as it tells: their number, their values'
+	// range, heights up to the block's own, and what the block itself made.
+	// They are the node's word all the same. Block is set where the node was
+	// asked for single coins, which are those of its best chain at that
+	// moment; else the coins are bound to the block's hash and have none.
+	//
+	// The error wraps ErrNoPrevouts when the node has no way to tell, or
+	// ErrNotTold when it did not this time.
+	Spent(ctx context.Context, block Tip, b *blockval.Block, want []int) ([]Prevout, error)
 }
 
 // A ChainTip is the last block of a branch.
@@ -88,6 +109,10 @@ var (
 	ErrNotFound = errors.New("the node does not have it")
 	// ErrNoPrevouts says that the node has no index to look outputs up in.
 	ErrNoPrevouts = errors.New("the node cannot look up spent outputs")
+	// ErrNotTold says that the node did not tell what a block spends, though
+	// it may for another block, or later: a file lags behind, an answer was
+	// damaged, or the block is pruned.
+	ErrNotTold = errors.New("the node did not tell which coins the block spends")
 )
 
 // A Hint is a notification.
@@ -95,11 +120,21 @@ type Hint struct {
 	Kind HintKind
 	// At is when it arrived.
 	At time.Time
-	// Tip is the block of a BlockConnected or BlockDisconnected hint.
+	// Sequenced says that the hint is one of a complete, ordered series, from
+	// the last Connected hint, which says so too, to the next Lost or Missed
+	// one: blocks that join and leave the best chain, and transactions that
+	// enter and leave the mempool (see Sequencer).
+	Sequenced bool
+	// Tip is the block of a BlockConnected or BlockDisconnected hint; a
+	// sequenced one does not tell the height.
 	Tip Tip
-	// Tx is the serialised transaction of a TxAccepted hint. The receiver owns
+	// Tx is the serialised transaction of a Tx or RawTx hint. The receiver owns
 	// it.
 	Tx []byte
+	// Txid is the transaction of a TxAdded, TxRemoved or RawTx hint, Sequence
+	// the number of that change of the mempool.
+	Txid     chainhash.Hash
+	Sequence uint64
 }
 
 // A HintKind says what a Hint is about.
@@ -111,10 +146,21 @@ const (
 	HintConnected HintKind = iota + 1
 	// HintLost: the subscription was lost; hints may be missing from here on.
 	HintLost
+	// HintMissed: the subscription goes on, but hints are missing before the
+	// next one.
+	HintMissed
 	// HintBlockConnected: a block joined the best chain.
 	HintBlockConnected
 	// HintBlockDisconnected: a block left the best chain.
 	HintBlockDisconnected
 	// HintTx: a transaction entered the mempool.
 	HintTx
+	// HintTxAdded: a transaction entered the mempool; always sequenced.
+	HintTxAdded
+	// HintTxRemoved: a transaction left the mempool, but not by a block that
+	// holds it; always sequenced.
+	HintTxRemoved
+	// HintRawTx: these are the bytes of a transaction, which may enter the
+	// mempool, or be one of a block.
+	HintRawTx
 )

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
+
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
 )
@@ -73,24 +75,29 @@ func (p *prefetch) stop() {
 // way each time.
 const fetchTries = 4
 
-// fetch gets one block. A body that is not what the header commits to is
+// fetch gets the header chain's block at height.
+func (f *Feed) fetch(ctx context.Context, height uint32) fetched {
+	hash, err := f.headers.Hash(height)
+	if err != nil {
+		return fetched{err: fatal(err)}
+	}
+	return f.fetchBlock(ctx, hash)
+}
+
+// fetchBlock gets one block. A body that is not what the header commits to is
 // believed only when it comes twice the same: it may have been spoilt on the
 // way.
-func (f *Feed) fetch(ctx context.Context, height uint32) fetched {
+func (f *Feed) fetchBlock(ctx context.Context, hash chainhash.Hash) fetched {
 	b := fetched{asked: time.Now()}
 	defer f.metrics.fetch.Since(b.asked)
-	if b.header, b.err = f.headers.At(height); b.err != nil {
-		b.err = fatal(b.err)
-		return b
-	}
 	for range fetchTries {
-		raw, err := f.node.Block(ctx, b.header.Hash())
+		raw, err := f.node.Block(ctx, hash)
 		if err != nil {
 			b.err = err
 			return b
 		}
 		confirmed := bytes.Equal(raw, b.raw)
-		b.raw = raw
+		b.raw, b.header = raw, header.Header(raw[:header.Size])
 		block, err := blockval.Parse(raw)
 		if err == nil {
 			b.block = block

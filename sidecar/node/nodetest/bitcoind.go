@@ -33,6 +33,8 @@ type BitcoindRecording struct {
 	Blocks map[chainhash.Hash][]byte
 	// Calls are the JSON-RPC calls in order.
 	Calls []RecordedCall
+
+	files map[string][]byte // block and undo files and their key, by name
 }
 
 // A RecordedCall is a call and its answer.
@@ -48,13 +50,15 @@ type RecordedCall struct {
 		Error  json.RawMessage `json:"error"`
 	} `json:"-"`
 	RawResponse json.RawMessage `json:"response"`
+	// Text stands for RawResponse where the answer was recorded as it was sent.
+	Text string `json:"raw_response"`
 }
 
 // ReadBitcoindRecording reads a recording whose files load returns, without
 // their compression, by name.
 func ReadBitcoindRecording(tb testing.TB, load func(name string) []byte) *BitcoindRecording {
 	tb.Helper()
-	rec := &BitcoindRecording{Blocks: make(map[chainhash.Hash][]byte)}
+	rec := &BitcoindRecording{Blocks: make(map[chainhash.Hash][]byte), files: make(map[string][]byte)}
 	for line := range strings.Lines(string(load("chain.hex.zst"))) {
 		raw, err := hex.DecodeString(strings.TrimSpace(line))
 		if err != nil || len(raw) <= 80 {
@@ -62,8 +66,11 @@ func ReadBitcoindRecording(tb testing.TB, load func(name string) []byte) *Bitcoi
 		}
 		rec.Chain = append(rec.Chain, rec.add(raw))
 	}
-	stored := load("blk00000.dat.zst")
-	for i, key := 0, load("xor.dat"); i < len(stored); i++ {
+	for _, name := range []string{"blk00000.dat.zst", "rev00000.dat.zst", "xor.dat"} {
+		rec.files[strings.TrimSuffix(name, ".zst")] = load(name)
+	}
+	stored := bytes.Clone(rec.files["blk00000.dat"])
+	for i, key := 0, rec.files["xor.dat"]; i < len(stored); i++ {
 		stored[i] ^= key[i%len(key)]
 	}
 	for len(stored) > 8 && binary.LittleEndian.Uint32(stored) == uint32(wire.TestNet) {
@@ -76,12 +83,24 @@ func ReadBitcoindRecording(tb testing.TB, load func(name string) []byte) *Bitcoi
 		if err := json.Unmarshal(line, &c); err != nil {
 			tb.Fatalf("nodetest: recorded call %d: %v", len(rec.Calls), err)
 		}
+		if c.RawResponse == nil {
+			c.RawResponse = json.RawMessage(c.Text)
+		}
 		if json.Unmarshal(c.RawRequest, &c.Request) != nil || json.Unmarshal(c.RawResponse, &c.Response) != nil {
 			continue // an exchange that is no call: wrong credentials
 		}
 		rec.Calls = append(rec.Calls, c)
 	}
 	return rec
+}
+
+// Height returns the height of a block.
+func (rec *BitcoindRecording) Height(hash chainhash.Hash) (height uint32) {
+	for hash != rec.Chain[0] {
+		hash = chainhash.Hash(rec.Blocks[hash][4:36])
+		height++
+	}
+	return height
 }
 
 func (rec *BitcoindRecording) add(raw []byte) chainhash.Hash {
@@ -115,12 +134,18 @@ type Bitcoind struct {
 	rest     bool
 	chain    []chainhash.Hash
 	tips     map[chainhash.Hash]uint32 // last blocks of branches, with heights
+	invalid  map[chainhash.Hash]bool   // of tips
 	mempool  []chainhash.Hash
-	txs      map[chainhash.Hash]*recordedTx
-	warmUp   bool
-	rewrite  func(what string, a Answer) Answer
-	calls    map[string]int
-	conns    []string
+	// nextChange is the number of the mempool's next change, notifiers what
+	// is published by ZeroMQ.
+	nextChange uint64
+	notifiers  []Notifier
+	txs        map[chainhash.Hash]*recordedTx
+	warmUp     bool
+	pruned     int // blocks below this height are not there
+	rewrite    func(what string, a Answer) Answer
+	calls      map[string]int
+	conns      []string
 }
 
 // A recordedTx is a transaction and the block that the index has it in.
@@ -139,12 +164,15 @@ func NewBitcoind(tb testing.TB, rec *BitcoindRecording, opts BitcoindOptions) *B
 	b := &Bitcoind{
 		opts: opts, rec: rec, listener: newGateListener(inner), rest: !opts.NoREST,
 		cookie: filepath.Join(tb.TempDir(), ".cookie"),
-		tips:   make(map[chainhash.Hash]uint32), txs: make(map[chainhash.Hash]*recordedTx), calls: make(map[string]int),
+		tips:   make(map[chainhash.Hash]uint32), invalid: make(map[chainhash.Hash]bool), nextChange: 1, txs: make(map[chainhash.Hash]*recordedTx), calls: make(map[string]int),
 	}
 	for _, c := range rec.Calls {
 		if c.Request.Method == "getblockchaininfo" && json.Unmarshal(c.Response.Result, &b.info) != nil {
 			tb.Fatalf("nodetest: recorded getblockchaininfo: %s", c.Response.Result)
 		}
+	}
+	if b.info == nil {
+		b.info = map[string]json.RawMessage{"chain": json.RawMessage(`"regtest"`)}
 	}
 	b.SetCookie(tb, "first")
 	b.MoveTo(tb, rec.Chain[len(rec.Chain)-1])
@@ -157,12 +185,16 @@ func NewBitcoind(tb testing.TB, rec *BitcoindRecording, opts BitcoindOptions) *B
 			tb.Errorf("nodetest: serve: %v", err)
 		}
 	})
-	tb.Cleanup(func() {
-		b.server.Close()
-		b.listener.dropAll()
-		b.done.Wait()
-	})
+	tb.Cleanup(b.Close)
 	return b
+}
+
+// Close stops the node and waits for everything that it started. It may be
+// called twice.
+func (b *Bitcoind) Close() {
+	b.server.Close()
+	b.listener.dropAll()
+	b.done.Wait()
 }
 
 // Addr returns the host and port of the server.
@@ -236,6 +268,24 @@ func (b *Bitcoind) SetMempool(txids []chainhash.Hash) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mempool = slices.Clone(txids)
+}
+
+// SetMempoolAt sets the mempool and the number of its next change.
+func (b *Bitcoind) SetMempoolAt(txids []chainhash.Hash, next uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mempool, b.nextChange = slices.Clone(txids), next
+}
+
+// A Notifier is what a Bitcoind says that it publishes by ZeroMQ.
+type Notifier struct{ Topic, Address string }
+
+// SetNotifiers sets what getzmqnotifications says; what is published is the
+// test's.
+func (b *Bitcoind) SetNotifiers(notifiers []Notifier) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.notifiers = slices.Clone(notifiers)
 }
 
 // SetWarmUp says whether the node is still starting.
@@ -391,7 +441,7 @@ func (b *Bitcoind) restFile(r *http.Request) Answer {
 		return Answer{http.StatusOK, append(info, '\n')}
 	case err != nil || !strings.HasSuffix(rest, ".bin"):
 		return Answer{http.StatusNotFound, []byte("output format not found (available: .bin, .hex, .json)\r\n")}
-	case kind == "block" && b.known(*hash):
+	case kind == "block" && b.known(*hash) && b.prunedError(*hash) == nil:
 		return Answer{http.StatusOK, b.rec.Blocks[*hash]}
 	case kind == "block":
 		return Answer{http.StatusNotFound, []byte(hash.String() + " not found\r\n")}

@@ -39,7 +39,18 @@ func (b *Bitcoind) call(method string, params []json.RawMessage) (any, *coreErro
 		for i, txid := range b.mempool {
 			txids[i] = txid.String()
 		}
+		if len(params) > 1 && string(params[1]) == "true" {
+			return map[string]any{"txids": txids, "mempool_sequence": b.nextChange}, nil
+		}
 		return txids, nil
+	case "getmempoolinfo":
+		return map[string]any{"loaded": true, "size": len(b.mempool)}, nil
+	case "getzmqnotifications":
+		list := make([]map[string]any, len(b.notifiers))
+		for i, n := range b.notifiers {
+			list[i] = map[string]any{"type": "pub" + n.Topic, "address": n.Address, "hwm": 1000}
+		}
+		return list, nil
 	case "getrawtransaction":
 		return b.rawTransaction(params)
 	}
@@ -120,14 +131,21 @@ func (b *Bitcoind) block(method string, params []json.RawMessage) (any, *coreErr
 	if !b.known(hash) {
 		return nil, &coreError{-5, "Block not found"}
 	}
+	if method == "getblock" {
+		if rpcErr := b.prunedError(hash); rpcErr != nil {
+			return nil, rpcErr
+		}
+	}
 	raw := b.rec.Blocks[hash]
-	switch verbosity := verbosityOf(params, 1, 1); {
+	verbosity := verbosityOf(params, 1, 1)
+	switch {
 	case method == "getblock" && verbosity == 0:
 		return hex.EncodeToString(raw), nil
 	case method == "getblockheader" && verbosity == 0:
 		return hex.EncodeToString(raw[:80]), nil
 	}
-	// Of the verbose answers, the fields that tell the block's place.
+	// Of the verbose answers, the fields that tell the block's place, and what it
+	// spends.
 	at := b.height(hash)
 	place := map[string]any{"hash": hash.String(), "height": at, "confirmations": -1}
 	if at < len(b.chain) && b.chain[at] == hash {
@@ -135,6 +153,9 @@ func (b *Bitcoind) block(method string, params []json.RawMessage) (any, *coreErr
 		if at+1 < len(b.chain) {
 			place["nextblockhash"] = b.chain[at+1].String()
 		}
+	}
+	if method == "getblock" && verbosity >= 3 {
+		place["tx"] = b.verboseTxs(hash)
 	}
 	return place, nil
 }
@@ -153,6 +174,9 @@ func (b *Bitcoind) chainTips() any {
 		for h := hash; !slices.Contains(b.chain, h); h = chainhash.Hash(b.rec.Blocks[h][4:36]) {
 			t.BranchLen++
 			t.Status = "valid-fork"
+		}
+		if b.invalid[hash] {
+			t.Status = "invalid"
 		}
 		tips = append(tips, t)
 	}

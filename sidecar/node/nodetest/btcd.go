@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-
-	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 // The credentials that a Btcd accepts.
@@ -51,16 +49,12 @@ type Btcd struct {
 	cert     []byte
 	done     sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	Tree // its mu guards what follows, too
+
 	closed  bool
 	rewrite func(method string, a Answer) Answer
 	calls   map[string]int
 	open    int // HTTP calls being served
-	blocks  map[chainhash.Hash]*block
-	best    *block
-	extra   uint64
-	mempool map[chainhash.Hash]*mempoolTx
-	arrived int // transactions so far
 	clients map[*wsClient]bool
 	// subscribed is closed, and replaced, at every change of a subscription.
 	subscribed chan struct{}
@@ -83,17 +77,14 @@ func NewBtcd(tb testing.TB, opts BtcdOptions) *Btcd {
 	if err != nil {
 		tb.Fatalf("nodetest: %v", err)
 	}
-	first := genesis()
 	b := &Btcd{
 		opts:       opts,
 		listener:   newGateListener(inner),
 		calls:      make(map[string]int),
-		blocks:     map[chainhash.Hash]*block{first.hash: first},
-		best:       first,
-		mempool:    make(map[chainhash.Hash]*mempoolTx),
 		clients:    make(map[*wsClient]bool),
 		subscribed: make(chan struct{}),
 	}
+	b.plant(b)
 	b.serve(tb)
 	tb.Cleanup(b.Close)
 	return b

@@ -71,7 +71,7 @@ func blockNotFound() *btcjson.RPCError {
 	return btcjson.NewRPCError(btcjson.ErrRPCBlockNotFound, "Block not found")
 }
 
-func (b *Btcd) inBestChain(blk *block) bool {
+func (b *Tree) inBestChain(blk *block) bool {
 	if blk == nil || blk.height > b.best.height {
 		return false
 	}

@@ -86,6 +86,11 @@ func serializeTx(tx *wire.MsgTx) []byte {
 // rules when txs are, unless reward asks for more than the subsidy. extra makes
 // it different from its siblings.
 func mine(parent *block, txs []*wire.MsgTx, extra uint64, reward int64) *block {
+	return mineAt(parent, txs, extra, reward, parent.msg.Header.Timestamp.Add(blockSpacing))
+}
+
+// mineAt is mine with the block's time.
+func mineAt(parent *block, txs []*wire.MsgTx, extra uint64, reward int64, at time.Time) *block {
 	height := parent.height + 1
 	all := append([]*wire.MsgTx{coinbase(height, extra, reward)}, txs...)
 	if len(txs) > 0 {
@@ -96,7 +101,7 @@ func mine(parent *block, txs []*wire.MsgTx, extra uint64, reward int64) *block {
 			Version:    0x20000000,
 			PrevBlock:  parent.hash,
 			MerkleRoot: blockchain.CalcMerkleRoot(utilTxs(all), false),
-			Timestamp:  parent.msg.Header.Timestamp.Add(blockSpacing),
+			Timestamp:  at,
 			Bits:       chaincfg.RegressionNetParams.PowLimitBits,
 		},
 		Transactions: all,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -76,7 +77,7 @@ type Faults struct {
 	pick   func(Rand) Fault
 	conns  map[net.Conn]bool
 	opened int
-	counts [numFaultKinds]int
+	counts [numFaultKinds]int // of faults that happened
 }
 
 // NewFaults starts a proxy to target, a host and port, and stops it when the
@@ -107,7 +108,8 @@ func (f *Faults) Each(pick func(rng Rand) Fault) {
 }
 
 // Random chooses any fault with the given probability, somewhere in the first
-// bytes of the connection; rate 0 ends it.
+// bytes of the connection: as often in the first ten as between ten and a
+// hundred, and so on, for many connections are short. Rate 0 ends it.
 func (f *Faults) Random(rate float64, bytes int) {
 	f.Each(func(rng Rand) Fault {
 		if rng.Float64() >= rate {
@@ -116,7 +118,7 @@ func (f *Faults) Random(rate float64, bytes int) {
 		return Fault{
 			Kind:  Refuse + FaultKind(rng.IntN(int(numFaultKinds-Refuse))),
 			Up:    rng.IntN(3) == 0,
-			After: rng.IntN(bytes),
+			After: int(math.Pow(float64(bytes), rng.Float64())) - 1,
 		}
 	})
 }
@@ -130,8 +132,9 @@ func (f *Faults) CutAll() {
 	}
 }
 
-// Count returns how many connections were given a fault of kind k; for a Cut,
-// Corrupt or Silence that never reached its byte, that is still one.
+// Count returns how many faults of kind k have happened: a connection that ends
+// before its byte comes has had none. Of None it returns how many connections
+// were let through.
 func (f *Faults) Count(k FaultKind) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,8 +187,17 @@ func (f *Faults) admit(c net.Conn) (Fault, Rand, bool) {
 	if f.pick != nil {
 		fault = f.pick(rng)
 	}
-	f.counts[fault.Kind]++
+	if fault.Kind == None {
+		f.counts[None]++
+	}
 	return fault, rng, true
+}
+
+// happened counts a fault.
+func (f *Faults) happened(k FaultKind) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.counts[k]++
 }
 
 func (f *Faults) forget(c net.Conn) {
@@ -198,6 +210,7 @@ func (f *Faults) forget(c net.Conn) {
 // forward carries a connection until either side ends it.
 func (f *Faults) forward(client net.Conn, fault Fault, rng Rand) {
 	if fault.Kind == Refuse {
+		f.happened(Refuse)
 		if tcp, ok := client.(*net.TCPConn); ok {
 			tcp.SetLinger(0) // close with a reset
 		}
@@ -226,6 +239,7 @@ func (f *Faults) forward(client net.Conn, fault Fault, rng Rand) {
 		faulty = up
 	}
 	faulty.fault = fault
+	faulty.happened = sync.OnceFunc(func() { f.happened(fault.Kind) })
 	if fault.Kind == Dribble {
 		faulty.rng = rng
 	}
@@ -245,7 +259,9 @@ func (f *Faults) forward(client net.Conn, fault Fault, rng Rand) {
 // A pump carries one direction of a connection and does its fault to it.
 type pump struct {
 	fault Fault
-	rng   Rand // of a Dribble
+	// happened is told, once or more, that the fault has happened.
+	happened func()
+	rng      Rand // of a Dribble
 	// silent says that whatever comes is swallowed; both directions share it.
 	silent *atomic.Bool
 	passed int
@@ -257,6 +273,9 @@ func (p *pump) carry(dst io.Writer, src io.Reader) {
 	buf := make([]byte, 16<<10)
 	for {
 		n, err := src.Read(p.limit(buf))
+		if p.waited > 0 && n > 0 {
+			p.happened()
+		}
 		piece, then := p.spoil(buf[:n])
 		p.passed += n
 		if len(piece) > 0 && !p.silent.Load() {
@@ -299,12 +318,15 @@ const (
 func (p *pump) spoil(piece []byte) ([]byte, sequel) {
 	at := p.fault.After - p.passed
 	switch {
-	case at < 0 || at > len(piece):
+	case at < 0 || at > len(piece) || len(piece) == 0:
 	case p.fault.Kind == Cut:
+		p.happened()
 		return piece[:at], end
 	case p.fault.Kind == Silence:
+		p.happened()
 		return piece[:at], swallow
 	case p.fault.Kind == Corrupt && at < len(piece):
+		p.happened()
 		piece[at] = 0
 	}
 	return piece, goOn

@@ -71,20 +71,21 @@ func TestFaults(t *testing.T) {
 		received int // -1 when the server hears nothing of it
 		want     []byte
 		err      bool
+		happens  bool
 	}{
-		{Fault{}, 100, whole, false},
-		{Fault{Kind: Refuse}, -1, nil, true},
-		{Fault{Kind: Cut, After: 0}, 100, nil, false},
-		{Fault{Kind: Cut, After: 123}, 100, whole[:123], false},
-		{Fault{Kind: Cut, After: 501}, 100, whole, false},
-		{Fault{Kind: Cut, Up: true, After: 99}, 99, nil, false},
-		{Fault{Kind: Cut, Up: true, After: 0}, 0, nil, false},
-		{Fault{Kind: Corrupt, After: 123}, 100, corrupt, false},
-		{Fault{Kind: Corrupt, After: 500}, 100, whole, false},
-		{Fault{Kind: Silence, After: 123}, 100, whole[:123], true},
-		{Fault{Kind: Silence, Up: true, After: 50}, 50, nil, true},
-		{Fault{Kind: Dribble}, 100, whole, false},
-		{Fault{Kind: Dribble, Up: true}, 100, whole, false},
+		{Fault{}, 100, whole, false, true},
+		{Fault{Kind: Refuse}, -1, nil, true, true},
+		{Fault{Kind: Cut, After: 0}, 100, nil, false, true},
+		{Fault{Kind: Cut, After: 123}, 100, whole[:123], false, true},
+		{Fault{Kind: Cut, After: 501}, 100, whole, false, false},
+		{Fault{Kind: Cut, Up: true, After: 99}, 99, nil, false, true},
+		{Fault{Kind: Cut, Up: true, After: 0}, 0, nil, false, true},
+		{Fault{Kind: Corrupt, After: 123}, 100, corrupt, false, true},
+		{Fault{Kind: Corrupt, After: 500}, 100, whole, false, false},
+		{Fault{Kind: Silence, After: 123}, 100, whole[:123], true, true},
+		{Fault{Kind: Silence, Up: true, After: 50}, 50, nil, true, true},
+		{Fault{Kind: Dribble}, 100, whole, false, true},
+		{Fault{Kind: Dribble, Up: true}, 100, whole, false, true},
 	} {
 		t.Run(tt.fault.String(), func(t *testing.T) {
 			f := NewFaults(t, addr, 1)
@@ -105,10 +106,24 @@ func TestFaults(t *testing.T) {
 					t.Errorf("the server received %d bytes, want %d", n, tt.received)
 				}
 			}
-			if f.Count(tt.fault.Kind) != 1 {
-				t.Errorf("%d faults are counted", f.Count(tt.fault.Kind))
+			want := 0
+			if tt.happens {
+				want = 1
+			}
+			if got := f.Count(tt.fault.Kind); got != want {
+				t.Errorf("%d faults are counted, want %d", got, want)
 			}
 		})
+	}
+}
+
+// The end of a connection is no fault, also where one was due next.
+func TestFaultsNeedABytePassed(t *testing.T) {
+	for _, kind := range []FaultKind{Cut, Silence, Corrupt} {
+		p := pump{fault: Fault{Kind: kind}, happened: func() { t.Errorf("%v happened to no byte", kind) }}
+		if _, then := p.spoil(nil); then != goOn {
+			t.Errorf("%v ends a connection that has ended", kind)
+		}
 	}
 }
 

@@ -15,14 +15,14 @@ type mempoolTx struct {
 	seq int
 }
 
-func (b *Btcd) putTx(tx *wire.MsgTx) {
+func (b *Tree) putTx(tx *wire.MsgTx) {
 	b.arrived++
 	b.mempool[tx.TxHash()] = &mempoolTx{tx, b.arrived}
 }
 
 // mempoolTxs returns the mempool in the order of arrival, but parents first: a
 // reorg puts children back before their parents.
-func (b *Btcd) mempoolTxs() []*wire.MsgTx {
+func (b *Tree) mempoolTxs() []*wire.MsgTx {
 	var ordered []*wire.MsgTx
 	visited := make(map[*mempoolTx]bool)
 	var visit func(tx *mempoolTx)
@@ -45,7 +45,7 @@ func (b *Btcd) mempoolTxs() []*wire.MsgTx {
 // AddTxs puts n new transactions into the mempool and returns their ids. Each
 // spends the oldest coin that can be spent, be it of the chain or of the
 // mempool; there must be one, so a chain of 100 blocks is the least.
-func (b *Btcd) AddTxs(n int) []chainhash.Hash {
+func (b *Tree) AddTxs(n int) []chainhash.Hash {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	free := b.freeCoins()
@@ -64,32 +64,34 @@ func (b *Btcd) AddTxs(n int) []chainhash.Hash {
 // AddTx puts a transaction of the test's own into the mempool, unchecked. When
 // it spends what does not exist, the next change of the chain or of the mempool
 // takes it out again.
-func (b *Btcd) AddTx(tx *wire.MsgTx) chainhash.Hash {
+func (b *Tree) AddTx(tx *wire.MsgTx) chainhash.Hash {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.accept(tx)
 }
 
-func (b *Btcd) accept(tx *wire.MsgTx) chainhash.Hash {
+func (b *Tree) accept(tx *wire.MsgTx) chainhash.Hash {
 	b.putTx(tx)
-	b.notifyTx(tx)
+	b.told.added(tx)
 	return tx.TxHash()
 }
 
 // RemoveTx takes a transaction and those that spend from it out of the mempool.
-// As in btcd, nobody is told.
-func (b *Btcd) RemoveTx(txid chainhash.Hash) {
+func (b *Tree) RemoveTx(txid chainhash.Hash) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.mempool[txid] == nil {
+		return
+	}
 	delete(b.mempool, txid)
-	b.dropConflicts()
+	b.told.removed(append([]chainhash.Hash{txid}, b.dropConflicts()...))
 }
 
-// dropConflicts takes out of the mempool what the chain no longer allows:
-// transactions whose coin is spent, gone or not yet mature.
-func (b *Btcd) dropConflicts() {
+// dropConflicts takes out of the mempool what the chain no longer allows, and
+// returns their ids: transactions whose coin is spent, gone or not yet mature.
+func (b *Tree) dropConflicts() (dropped []chainhash.Hash) {
 	if len(b.mempool) == 0 {
-		return
+		return nil
 	}
 	free := make(map[wire.OutPoint]bool)
 	for _, c := range coins(b.best) {
@@ -104,17 +106,19 @@ func (b *Btcd) dropConflicts() {
 		}
 		if !ok {
 			delete(b.mempool, txid)
+			dropped = append(dropped, txid)
 			continue
 		}
 		for n := range tx.TxOut {
 			free[wire.OutPoint{Hash: txid, Index: uint32(n)}] = true
 		}
 	}
+	return dropped
 }
 
 // freeCoins returns the coins of the chain and the mempool that no transaction
 // of the mempool spends, oldest first.
-func (b *Btcd) freeCoins() []coin {
+func (b *Tree) freeCoins() []coin {
 	free := coins(b.best)
 	spent := make(map[wire.OutPoint]bool)
 	for _, tx := range b.mempoolTxs() {

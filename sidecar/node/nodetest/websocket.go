@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/btcsuite/btcd/btcjson"
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/coder/websocket"
 )
@@ -170,8 +171,22 @@ func (b *Btcd) notifyBlock(blk *block, connected bool) {
 	}
 }
 
-// notifyTx tells the subscribers that tx entered the mempool.
-func (b *Btcd) notifyTx(tx *wire.MsgTx) {
+// connected implements steps.
+func (b *Btcd) connected(blk *block, _ int, _ []chainhash.Hash) { b.notifyBlock(blk, true) }
+
+// disconnected implements steps. As btcd does, it tells nobody of the
+// transactions that are in the mempool again.
+func (b *Btcd) disconnected(blk *block, _ []*wire.MsgTx, _ []chainhash.Hash) {
+	b.notifyBlock(blk, false)
+}
+
+// removed, stored and settled implement steps: btcd tells nobody.
+func (b *Btcd) removed([]chainhash.Hash) {}
+func (b *Btcd) stored(*block)            {}
+func (b *Btcd) settled(*block)           {}
+
+// added tells the subscribers that tx entered the mempool.
+func (b *Btcd) added(tx *wire.MsgTx) {
 	var value int64
 	for _, out := range tx.TxOut {
 		value += out.Value
