@@ -1,7 +1,9 @@
 package sidecar
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node"
@@ -13,7 +15,17 @@ func Attach(cfg Config) (node.Node, error) {
 	return attach(cfg.Node, perfcore.Discard, slog.New(slog.DiscardHandler))
 }
 
-func attach(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (*node.Btcd, error) {
+func attach(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (node.Node, error) {
+	switch cfg.Kind {
+	case KindBitcoind:
+		return attachBitcoind(cfg, rec, log)
+	case KindBtcd, "":
+		return attachBtcd(cfg, rec, log)
+	}
+	return nil, fmt.Errorf("there is no kind of node %q", cfg.Kind)
+}
+
+func attachBtcd(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (node.Node, error) {
 	var certificate []byte
 	if !cfg.NoTLS {
 		var err error
@@ -25,4 +37,32 @@ func attach(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (*node.Btcd
 		Address: cfg.Address, User: cfg.User, Password: cfg.Password,
 		Certificate: certificate, NoTLS: cfg.NoTLS, Recorder: rec, Log: log,
 	})
+}
+
+func attachBitcoind(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (node.Node, error) {
+	return node.NewBitcoind(node.BitcoindConfig{
+		Address: cfg.Address, AllowRemote: cfg.AllowRemote,
+		CookieFile: cfg.Cookie, User: cfg.User, Password: cfg.Password,
+		Notifiers: cfg.ZMQ, NoZMQ: cfg.NoZMQ, BlocksDir: readable(cfg.BlocksDir),
+		MaxCalls: maxCalls(cfg.Threads), Recorder: rec, Log: log,
+	})
+}
+
+// readable returns dir if its files can be listed, else nothing: bitcoind keeps
+// its directories to its own user.
+func readable(dir string) string {
+	if _, err := os.ReadDir(dir); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// maxCalls returns how many calls may be open at once to a bitcoind with so many
+// RPC threads, that one is left for others; 0 stands for the default.
+func maxCalls(threads int) int {
+	const byDefault = 4 // of node.BitcoindConfig
+	if threads == 0 || threads > byDefault {
+		return 0
+	}
+	return max(threads-1, 1)
 }

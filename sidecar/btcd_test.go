@@ -3,6 +3,7 @@ package sidecar_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +35,13 @@ func (r *reports) add(rep sidecar.Report) {
 	r.all = append(r.all, rep)
 	close(r.changed)
 	r.changed = make(chan struct{})
+}
+
+// forget makes await wait for another report on a block.
+func (r *reports) forget(hash chainhash.Hash) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byHash, hash)
 }
 
 // await waits for the report on a block.
@@ -111,8 +119,24 @@ func TestBesideRealNodes(t *testing.T) {
 		submitInvalid(t, network, got, kind, 1)
 	}
 	got.await(t, "the last tip", network.Tip().Hash)
-	_ = stop() // the cleanup tells of its error
 	checkAll(t, got, network.Tip().Height)
+	invalidate(t, network, got)
+	_ = stop() // the cleanup tells of its error
+}
+
+// invalidate has the node's operator invalidate the tip, which the sidecar must
+// not take for the node's own verdict.
+func invalidate(t *testing.T, network *demo.Network, got *reports) {
+	t.Helper()
+	tip := network.Tip()
+	got.forget(tip.Hash)
+	if err := network.Nodes[0].Invalidate(t.Context(), tip.Hash); err != nil {
+		t.Fatal(err)
+	}
+	rep := got.await(t, "the invalidated tip", tip.Hash)
+	if rep.NodeValid || rep.Outcome != sidecar.Undecided || !strings.Contains(rep.Reason, "invalidateblock") {
+		t.Errorf("an invalidated tip: %s, %q", rep.Outcome, rep.Reason)
+	}
 }
 
 // rideBeside runs a sidecar from the first block on. The function that it

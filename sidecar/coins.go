@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
@@ -32,6 +33,10 @@ type coins struct {
 	// connected says that the node holds the block valid, so that a coin that
 	// it does not know is the node's confusion and not the block's fault.
 	connected bool
+	// block is the block at tip if it is connected: a node that can is then
+	// asked what it spends as a whole.
+	block *blockval.Block
+	tip   node.Tip
 }
 
 // Prevouts implements blockval.Coins.
@@ -71,8 +76,8 @@ func (c *coins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []blockv
 
 // askNode returns the coins of ops as the node knows them.
 func (c *coins) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Coin, error) {
-	told, err := c.node.Prevouts(ctx, ops)
-	if errors.Is(err, node.ErrNoPrevouts) {
+	told, err := c.tell(ctx, ops)
+	if errors.Is(err, node.ErrNoPrevouts) || errors.Is(err, node.ErrNotTold) {
 		return nil, fmt.Errorf("%w: %w", errUnknownCoins, err)
 	}
 	if err != nil {
@@ -84,12 +89,13 @@ func (c *coins) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Co
 	for i, p := range told {
 		if !p.Missing {
 			// The node answers for its best chain as it is now, which may
-			// not be the chain below this block.
+			// not be the chain below this block; what it tells of a block by
+			// hash is of that block's chain, and names none.
 			if p.Height > c.parent {
 				p.Missing = true
 			} else if hdr, err := c.chain.At(p.Height); err != nil {
 				return nil, err
-			} else if hdr.Hash() != p.Block {
+			} else if p.Block != (chainhash.Hash{}) && hdr.Hash() != p.Block {
 				p.Missing = true
 			}
 		}
@@ -108,6 +114,51 @@ func (c *coins) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Co
 		c.remember(keep, kept)
 	}
 	return answer, nil
+}
+
+// tell asks the node for the coins of ops, some of the inputs of the block in
+// their order: by the block if it can, and else one by one. A block that the
+// node did not connect has no undo data.
+func (c *coins) tell(ctx context.Context, ops []wire.OutPoint) ([]node.Prevout, error) {
+	spender, ok := c.node.(node.Spender)
+	if !ok || !c.connected || c.block == nil {
+		return c.node.Prevouts(ctx, ops)
+	}
+	places, err := placesOf(ops, c.block)
+	if err != nil {
+		return nil, err
+	}
+	all, err := spender.Spent(ctx, c.tip, c.block, places)
+	if err != nil {
+		return nil, err
+	}
+	told := make([]node.Prevout, len(places))
+	for i, place := range places {
+		told[i] = all[place]
+	}
+	return told, nil
+}
+
+// placesOf returns the places of ops among the block's inputs without the
+// coinbase's, in whose order they are.
+func placesOf(ops []wire.OutPoint, b *blockval.Block) ([]int, error) {
+	places := make([]int, 0, len(ops))
+	place := 0
+	for i, tx := range b.Msg.Transactions {
+		if i == 0 {
+			continue
+		}
+		for _, in := range tx.TxIn {
+			if next := len(places); next < len(ops) && in.PreviousOutPoint == ops[next] {
+				places = append(places, place)
+			}
+			place++
+		}
+	}
+	if len(places) < len(ops) {
+		return nil, fmt.Errorf("%v is not spent by the block, or not in this order", ops[len(places)])
+	}
+	return places, nil
 }
 
 // Unspent implements blockval.Coins.

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,9 @@ import (
 
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/sidecar/node/zmq"
 )
 
 // A Config says how a sidecar runs. Start from DefaultConfig or LoadConfig.
@@ -28,9 +33,14 @@ type Config struct {
 	Network string
 	// Node says where the node is and how to log in to it.
 	Node NodeConfig
-	// BtcdDir is the directory of the btcd whose configuration is looked up
-	// when Node.Address is empty.
-	BtcdDir string
+	// BitcoinDir is the data directory of the bitcoind to find, the one that
+	// bitcoind has before it reads its configuration; BitcoinConf is its
+	// bitcoin.conf, where that lies elsewhere. BtcdDir is the directory of the
+	// btcd to find.
+	BitcoinDir, BitcoinConf, BtcdDir string
+	// Found says for the log where the node was found; empty when everything
+	// about it was set.
+	Found string
 	// Start is the height of the first block to validate when the data
 	// directory has no tip; nil means 288 blocks below the node's.
 	Start *uint32
@@ -57,25 +67,59 @@ type Config struct {
 	LogFormat string
 }
 
+// A NodeKind is a program that is a Bitcoin node.
+type NodeKind string
+
+// These are the kinds of node.
+const (
+	KindBitcoind NodeKind = "bitcoind"
+	KindBtcd     NodeKind = "btcd"
+)
+
 // A NodeConfig says where a node is and how to log in to it.
 type NodeConfig struct {
+	// Kind is the node's kind; empty means btcd.
+	Kind NodeKind
 	// Address is the host and port of the node's RPC.
 	Address string
 	// User and Password log in to it. The password comes from the
 	// environment, a file or the node's own configuration; there is no flag
 	// for it.
 	User, Password string
-	// Certificate is the path of the node's TLS certificate (PEM).
+
+	// Cookie is the path of the file with the user and password that a
+	// bitcoind makes up at each start; it stands instead of User and Password.
+	Cookie string
+	// AllowRemote permits a bitcoind on another machine, to which the password
+	// travels in the clear.
+	AllowRemote bool
+	// ZMQ is where a bitcoind's notifications are heard; empty means where the
+	// node says that it publishes them. NoZMQ hears none, and polls.
+	ZMQ   []node.Notifier
+	NoZMQ bool
+	// BlocksDir is the directory of a bitcoind's blk and rev files; empty
+	// means that they are not read.
+	BlocksDir string
+	// Threads is how many threads a bitcoind's RPC server has; 0 means that
+	// nobody says.
+	Threads int
+
+	// Certificate is the path of a btcd's TLS certificate (PEM).
 	Certificate string
-	// NoTLS speaks plain HTTP, which is allowed to loopback addresses only.
+	// NoTLS speaks plain HTTP to a btcd, which is allowed to loopback
+	// addresses only.
 	NoTLS bool
 }
+
+// kind returns the node's kind.
+func (n *NodeConfig) kind() NodeKind { return cmp.Or(n.Kind, KindBtcd) }
 
 // DefaultConfig returns the configuration that runs when nothing is set.
 func DefaultConfig() Config {
 	home, _ := os.UserHomeDir() // without one, the path is relative
 	return Config{
 		Datadir:    filepath.Join(home, ".outrider"),
+		BitcoinDir: bitcoinDir(runtime.GOOS, home, os.Getenv),
 		BtcdDir:    btcutil.AppDataDir("btcd", false),
 		HTTP:       "127.0.0.1:9330",
 		CacheBytes: 256 << 20,
@@ -107,12 +151,29 @@ func Settings() []Setting {
 		{Name: "datadir", Help: "`directory` for state (default: ~/.outrider)", set: text(func(c *Config) *string { return &c.Datadir })},
 		{Name: "network", Help: "refuse a node that is on another `chain`: main, test, testnet4, signet, regtest, simnet (default: any)",
 			set: oneOf(func(c *Config) *string { return &c.Network }, "main", "test", "testnet4", "signet", "regtest", "simnet")},
-		{Name: "node-address", Help: "`host:port` of the node's RPC (default: from btcd.conf)", set: hostPort(func(c *Config) *string { return &c.Node.Address })},
+		{Name: "node-kind", Help: "the `program` that the node is: auto, bitcoind, btcd (default: auto)", set: func(c *Config, v string) error {
+			switch v {
+			case "auto":
+				c.Node.Kind = ""
+			case string(KindBitcoind), string(KindBtcd):
+				c.Node.Kind = NodeKind(v)
+			default:
+				return errors.New("must be one of auto, bitcoind, btcd")
+			}
+			return nil
+		}},
+		{Name: "node-address", Help: "`host:port` of the node's RPC (default: from bitcoin.conf or btcd.conf)", set: hostPort(func(c *Config) *string { return &c.Node.Address })},
 		{Name: "node-user", Help: "RPC user `name`", set: text(func(c *Config) *string { return &c.Node.User })},
 		{Name: "node-password", Secret: true, Help: "RPC password", set: text(func(c *Config) *string { return &c.Node.Password })},
-		{Name: "node-password-file", Help: "`file` that holds the RPC password", set: passwordFile},
-		{Name: "node-certificate", Help: "`file` with the node's TLS certificate (default: rpc.cert of btcd-dir)", set: text(func(c *Config) *string { return &c.Node.Certificate })},
-		{Name: "node-notls", Bool: true, Help: "speak plain HTTP to a node on loopback", set: boolean(func(c *Config) *bool { return &c.Node.NoTLS })},
+		{Name: "node-password-file", Help: "`file` that holds the RPC password; an empty one holds none", set: passwordFile},
+		{Name: "node-cookie", Help: "cookie `file` of a bitcoind, instead of user and password (default: found by bitcoin.conf)", set: text(func(c *Config) *string { return &c.Node.Cookie })},
+		{Name: "node-allow-remote", Bool: true, Help: "permit a bitcoind on another machine, to which the password travels in the clear", set: boolean(func(c *Config) *bool { return &c.Node.AllowRemote })},
+		{Name: "bitcoin-dir", Help: "data `directory` of the bitcoind to find (default: ~/.bitcoin)", set: text(func(c *Config) *string { return &c.BitcoinDir })},
+		{Name: "bitcoin-conf", Help: "configuration `file` of the bitcoind to find (default: bitcoin.conf of bitcoin-dir)", set: text(func(c *Config) *string { return &c.BitcoinConf })},
+		{Name: "zmq", Help: "`addresses` of a bitcoind's notifications, separated by commas, each for one topic (sequence=tcp://host:port) or for all (tcp://host:port); off polls instead (default: as the node says)", set: setZMQ},
+		{Name: "blocks-dir", Help: "`directory` of a bitcoind's blk and rev files; off leaves them alone (default: found by bitcoin.conf)", set: setBlocksDir},
+		{Name: "node-certificate", Help: "`file` with a btcd's TLS certificate (default: rpc.cert of btcd-dir)", set: text(func(c *Config) *string { return &c.Node.Certificate })},
+		{Name: "node-notls", Bool: true, Help: "speak plain HTTP to a btcd on loopback", set: boolean(func(c *Config) *bool { return &c.Node.NoTLS })},
 		{Name: "btcd-dir", Help: "`directory` of the btcd to find (default: ~/.btcd)", set: text(func(c *Config) *string { return &c.BtcdDir })},
 		{Name: "start", Help: "`height` of the first block to validate, without a stored tip (default: 288 below the node's tip)", set: setStart},
 		{Name: "http", Help: "`host:port` of the dashboard, API and metrics (default: 127.0.0.1:9330)", set: hostPort(func(c *Config) *string { return &c.HTTP })},
@@ -161,15 +222,14 @@ func LoadConfig(s Sources) (Config, error) {
 	delete(env, "config") // is s.File
 
 	settings := Settings()
-	addressed := false // somebody said where the node is, rightly or wrongly
+	given := make(map[string]bool) // what somebody has set, rightly or wrongly
 	apply := func(origin string, values map[string]string) {
-		_, ok := values["node-address"]
-		addressed = addressed || ok
 		for _, st := range settings {
 			value, ok := values[st.Name]
 			if !ok {
 				continue
 			}
+			given[st.Name] = true
 			if err := st.set(&cfg, value); err != nil {
 				if !st.Secret {
 					err = fmt.Errorf("%q: %w", value, err)
@@ -186,7 +246,7 @@ func LoadConfig(s Sources) (Config, error) {
 	apply("outrider.yaml", file)
 	apply("environment", env)
 	apply("flag", s.Flags)
-	errs = append(errs, cfg.findBtcd(addressed), cfg.check(addressed))
+	errs = append(errs, cfg.findNode(given), cfg.check(given["node-address"]))
 	return cfg, errors.Join(errs...)
 }
 
@@ -229,22 +289,41 @@ func (s *Sources) readFile(datadir string) (map[string]string, []error) {
 // check reports every mistake that only the whole shows. addressed says that
 // an address was set.
 func (c *Config) check(addressed bool) error {
-	var errs []error
-	user, password := c.Node.User != "", c.Node.Password != ""
-	if user != password || addressed && !user {
-		errs = append(errs, errors.New("node-user, node-password: both are needed to log in to the node, and they go together; "+
-			"set OUTRIDER_NODE_PASSWORD or node-password-file, never a flag"))
-	}
-	if !c.Node.NoTLS && c.Node.Certificate == "" {
+	errs := []error{c.checkLogin(addressed)}
+	if c.Node.Kind == KindBtcd && !c.Node.NoTLS && c.Node.Certificate == "" {
 		c.Node.Certificate = filepath.Join(c.BtcdDir, "rpc.cert")
 	}
-	if host, _, err := net.SplitHostPort(c.Node.Address); err == nil && c.Node.NoTLS && !loopback(host) {
-		errs = append(errs, fmt.Errorf("node-notls: %s is not on this machine; without TLS the password would cross the network", host))
+	if host, _, err := net.SplitHostPort(c.Node.Address); err == nil && !loopback(host) {
+		if c.Node.NoTLS {
+			errs = append(errs, fmt.Errorf("node-notls: %s is not on this machine; without TLS the password would cross the network", host))
+		}
+		if c.Node.Kind == KindBitcoind && !c.Node.AllowRemote {
+			errs = append(errs, fmt.Errorf("node-address: %s is not on this machine, and bitcoind has no TLS: the password would cross the network in the clear; "+
+				"bring the port here by a tunnel, or set node-allow-remote if the network is private", host))
+		}
 	}
 	if host, _, err := net.SplitHostPort(c.HTTP); err == nil && !loopback(host) && !c.HTTPAllowRemote {
 		errs = append(errs, fmt.Errorf("http: %q can be reached by other machines; set http-allow-remote if that is meant", c.HTTP))
 	}
 	return errors.Join(errs...)
+}
+
+// checkLogin reports what is wrong with the credentials. addressed says that an
+// address was set.
+func (c *Config) checkLogin(addressed bool) error {
+	const never = "set OUTRIDER_NODE_PASSWORD or node-password-file, never a flag"
+	user, password := c.Node.User != "", c.Node.Password != ""
+	switch {
+	case c.Node.Cookie != "" && (user || password):
+		return errors.New("node-cookie, node-user, node-password: either the cookie or user and password log in to the node; remove one of them")
+	case user != password:
+		return errors.New("node-user, node-password: both are needed to log in to the node, and they go together; " + never)
+	case addressed && !user && c.Node.Kind == KindBtcd:
+		return errors.New("node-user, node-password: both are needed to log in to a btcd; " + never)
+	case addressed && !user && c.Node.Cookie == "" && c.Node.Kind == KindBitcoind:
+		return errors.New("node-cookie: the cookie file is needed to log in to a bitcoind, or node-user and node-password; " + never)
+	}
+	return nil
 }
 
 func loopback(host string) bool {
@@ -338,5 +417,41 @@ func passwordFile(c *Config, path string) error {
 		return errors.New("is too long to be a password")
 	}
 	c.Node.Password = strings.TrimRight(string(raw), "\r\n")
+	return nil
+}
+
+func setZMQ(c *Config, v string) error {
+	c.Node.ZMQ, c.Node.NoZMQ = nil, v == "off"
+	if c.Node.NoZMQ {
+		return nil
+	}
+	for part := range strings.SplitSeq(v, ",") {
+		address, topics := strings.TrimSpace(part), zmq.Topics()
+		// A path may hold a =, but no topic a colon.
+		if topic, rest, ok := strings.Cut(address, "="); ok && !strings.Contains(topic, ":") {
+			if topic = strings.TrimPrefix(topic, "zmqpub"); !slices.Contains(topics, topic) {
+				return fmt.Errorf("there is no topic %q; they are %s", topic, strings.Join(topics, ", "))
+			}
+			address, topics = rest, []string{topic}
+		}
+		if _, err := zmq.Reachable(address, ""); err != nil {
+			return errors.New("must be off, or addresses like sequence=tcp://127.0.0.1:28332 or unix:/path, separated by commas")
+		}
+		for _, topic := range topics {
+			c.Node.ZMQ = append(c.Node.ZMQ, node.Notifier{Topic: topic, Address: address})
+		}
+	}
+	return nil
+}
+
+func setBlocksDir(c *Config, v string) error {
+	c.Node.BlocksDir = ""
+	if v == "off" {
+		return nil
+	}
+	if info, err := os.Stat(v); err != nil || !info.IsDir() {
+		return errors.New("must be off or a directory that can be read")
+	}
+	c.Node.BlocksDir = v
 	return nil
 }

@@ -19,6 +19,13 @@ func write(t *testing.T, name, content string) string {
 	return path
 }
 
+// nowhere returns an environment in which no node of this machine is found. What
+// a test says itself goes before it.
+func nowhere(t *testing.T, environ ...string) []string {
+	t.Helper()
+	return append([]string{"OUTRIDER_BTCD_DIR=" + t.TempDir()}, environ...)
+}
+
 func TestLoadConfigPrecedence(t *testing.T) {
 	btcd := filepath.Dir(write(t, "btcd.conf", "rpcuser=found\nrpcpass=found\n"))
 	file := write(t, "outrider.yaml", "btcd-dir: "+btcd+"\npoll: 1s\nresync: 1m\nhttp: 127.0.0.1:1111\nworkers: 3\nnode-notls: true\n")
@@ -51,7 +58,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 	file := write(t, "outrider.yaml", "poll: 5 parsecs\nno-such-thing: 1\nbranches: [1, 2]\n")
 	_, err := LoadConfig(Sources{
 		File:    file,
-		Environ: []string{"OUTRIDER_WORKERS=-1", "OUTRIDER_NODE_PASSWORD_FILE=" + filepath.Join(t.TempDir(), "none")},
+		Environ: nowhere(t, "OUTRIDER_WORKERS=-1", "OUTRIDER_NODE_PASSWORD_FILE="+filepath.Join(t.TempDir(), "none")),
 		Flags: map[string]string{
 			"network": "mainnett", "http": "0.0.0.0:9330", "node-address": "nonsense", "node-user": "u",
 			"node-notls": "yes please", "start": "soon", "log-level": "loud", "log-format": "xml", "nice": "-5",
@@ -81,8 +88,8 @@ func TestLoadConfigListsAMissingNodeBesideOtherMistakes(t *testing.T) {
 
 func TestLoadConfigKeepsAPasswordsText(t *testing.T) {
 	for _, password := range []string{"0123456", "0x1f", "1e10", "1_000", "true", "null", "~", "2026-11-23"} {
-		file := write(t, "o.yaml", "node-address: localhost:1\nnode-user: u\nnode-password: "+password+"\n")
-		cfg, err := LoadConfig(Sources{File: file})
+		file := write(t, "o.yaml", "node-kind: btcd\nnode-address: localhost:1\nnode-user: u\nnode-password: "+password+"\n")
+		cfg, err := LoadConfig(Sources{File: file, Environ: nowhere(t)})
 		if err != nil || cfg.Node.Password != password {
 			t.Errorf("password %s became %q (%v)", password, cfg.Node.Password, err)
 		}
@@ -104,12 +111,12 @@ func TestLoadConfigTakesCredentialsAsAPair(t *testing.T) {
 }
 
 func TestLoadConfigNeverTellsThePassword(t *testing.T) {
-	if _, err := LoadConfig(Sources{File: write(t, "outrider.yaml", "hunter2")}); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := LoadConfig(Sources{File: write(t, "outrider.yaml", "hunter2"), Environ: nowhere(t)}); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a file that is a bare word: %v", err)
 	}
 	_, err := LoadConfig(Sources{
 		File:    write(t, "outrider.yaml", "node-password: hunter2\nnode-address: nonsense\n"),
-		Environ: []string{"OUTRIDER_NODE_PASSWORD=hunter2"},
+		Environ: nowhere(t, "OUTRIDER_NODE_PASSWORD=hunter2"),
 	})
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
@@ -123,7 +130,7 @@ func TestLoadConfigNeverTellsThePassword(t *testing.T) {
 
 func TestNoTLSIsForLoopbackOnly(t *testing.T) {
 	flags := map[string]string{"node-user": "u", "node-notls": "true", "node-address": "192.0.2.1:8334"}
-	environ := []string{"OUTRIDER_NODE_PASSWORD=p"}
+	environ := nowhere(t, "OUTRIDER_NODE_PASSWORD=p")
 	if _, err := LoadConfig(Sources{File: write(t, "o.yaml", ""), Flags: flags, Environ: environ}); err == nil {
 		t.Error("a password would cross the network in the clear")
 	}
@@ -148,7 +155,8 @@ func TestFindBtcd(t *testing.T) {
 		{"port only", "rpclisten=:8337\nrpcuser=a\nrpcpass=b", "127.0.0.1:8337", "a", "false"},
 		{"first of two", "rpclisten=10.1.1.1:1\nrpclisten=10.1.1.2:2\nrpcuser=a\nrpcpass=b", "10.1.1.1:1", "a", "false"},
 		{"IPv6", "rpclisten=[::1]:9\nrpcuser=a\nrpcpass=b\nnotls=1", "[::1]:9", "a", "true"},
-		{"IPv6 any", "rpclisten=[::]\nrpcuser=a\nrpcpass=b", "127.0.0.1:8334", "a", "false"},
+		{"port missing", "rpclisten=127.0.0.1:\nrpcuser=a\nrpcpass=b", "127.0.0.1:8334", "a", "false"},
+		{"IPv6 any", "rpclisten=[::]\nrpcuser=a\nrpcpass=b", "[::1]:8334", "a", "false"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,109 +1,69 @@
 package sidecar
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
+	"slices"
 )
 
-// btcdPorts holds btcd's default RPC port for each of its network switches;
-// the empty name is the main network.
-var btcdPorts = map[string]string{
-	"": "8334", "testnet": "18334", "testnet4": "48334", "regtest": "18334", "simnet": "18556", "signet": "38332",
+// ownSettings returns the settings that only a node of one kind has.
+func ownSettings() map[NodeKind][]string {
+	return map[NodeKind][]string{
+		KindBitcoind: {"bitcoin-dir", "bitcoin-conf", "node-cookie", "node-allow-remote", "zmq", "blocks-dir"},
+		KindBtcd:     {"btcd-dir", "node-certificate", "node-notls"},
+	}
 }
 
-// findBtcd fills in what is not set of the node's address and credentials from
-// the btcd.conf in BtcdDir. User and password are taken together or not at all.
-// A btcd.conf is needed only if no address was set.
-func (c *Config) findBtcd(addressed bool) error {
-	path := filepath.Join(c.BtcdDir, "btcd.conf")
-	conf, err := readBtcdConf(path)
+// findNode decides which kind of node there is, and fills in what is not set
+// about it from the node's own configuration on this machine. given says which
+// settings were set, rightly or wrongly.
+func (c *Config) findNode(given map[string]bool) error {
+	kind, err := c.decideKind(given)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && addressed:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no node found: there is no %s; set node-address, or btcd-dir if btcd lives elsewhere", path)
 	case err != nil:
-		return fmt.Errorf("find a node: %w", err)
+		return err
+	case kind == KindBitcoind:
+		return c.findBitcoind(given)
 	}
-	if c.Node.User == "" && c.Node.Password == "" {
-		c.Node.User, c.Node.Password = conf["rpclimituser"], conf["rpclimitpass"]
-		if c.Node.User == "" || c.Node.Password == "" {
-			// The limited user may do all that the sidecar does, so it is
-			// taken where there is one.
-			c.Node.User, c.Node.Password = conf["rpcuser"], conf["rpcpass"]
-		}
-		if c.Node.User == "" || c.Node.Password == "" {
-			c.Node.User, c.Node.Password = "", ""
-		}
-	}
-	if c.Node.Certificate == "" {
-		c.Node.Certificate = conf["rpccert"]
-	}
-	if addressed {
-		return nil
-	}
-	network := ""
-	for name := range btcdPorts {
-		if on, _ := strconv.ParseBool(conf[name]); on {
-			network = name
-		}
-	}
-	c.Node.Address = dialable(conf["rpclisten"], btcdPorts[network])
-	if on, _ := strconv.ParseBool(conf["notls"]); on {
-		c.Node.NoTLS = true
-	}
-	if c.Node.User == "" && c.Node.Password == "" {
-		return fmt.Errorf("find a node: %s has no rpcuser and rpcpass, without which btcd's RPC is off; add both and restart btcd", path)
-	}
-	return nil
+	return c.findBtcd(given["node-address"])
 }
 
-// dialable returns the address to dial for one that btcd listens on, which
-// may lack its host, its port or both.
-func dialable(listen, port string) string {
-	host := strings.Trim(listen, "[]")
-	if h, p, err := net.SplitHostPort(listen); err == nil {
-		host, port = h, p
+// decideKind returns the kind of the node: the one that is set; else the one
+// whose own settings are set; else the one that is found on this machine. It
+// never guesses: which of two nodes is watched must not depend on which of them
+// happened to run.
+func (c *Config) decideKind(given map[string]bool) (NodeKind, error) {
+	if c.Node.Kind != "" {
+		return c.Node.Kind, nil
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+	if c.Network == "simnet" {
+		return KindBtcd, nil
 	}
-	return net.JoinHostPort(host, port)
-}
-
-// readBtcdConf reads the lines "name=value" of a btcd.conf. Of a name that
-// stands more than once, the first counts; a name without a value is true.
-func readBtcdConf(path string) (map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	conf := make(map[string]string)
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.ContainsAny(line[:1], ";#[") {
-			continue
-		}
-		name, value, found := strings.Cut(line, "=")
-		if !found {
-			value = "1"
-		}
-		name = strings.ToLower(strings.TrimSpace(name))
-		if _, ok := conf[name]; !ok {
-			conf[name] = strings.Trim(strings.TrimSpace(value), `"`)
+	implied := make(map[NodeKind]string) // by a setting of its own, which is named
+	for kind, names := range ownSettings() {
+		if i := slices.IndexFunc(names, func(name string) bool { return given[name] }); i >= 0 {
+			implied[kind] = names[i]
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+	switch {
+	case len(implied) == 2:
+		return "", fmt.Errorf("node-kind: %s is for bitcoind and %s for btcd; set node-kind to bitcoind or btcd, or remove one of the two",
+			implied[KindBitcoind], implied[KindBtcd])
+	case implied[KindBitcoind] != "":
+		return KindBitcoind, nil
+	case implied[KindBtcd] != "":
+		return KindBtcd, nil
 	}
-	return conf, nil
+	switch hasBitcoind, hasBtcd := c.hasBitcoind(), exists(c.btcdConfPath()); {
+	case hasBitcoind && hasBtcd:
+		return "", fmt.Errorf("node-kind: a bitcoind (%s) and a btcd (%s) are both found on this machine; set node-kind to bitcoind or btcd", c.BitcoinDir, c.btcdConfPath())
+	case hasBitcoind:
+		return KindBitcoind, nil
+	case hasBtcd:
+		return KindBtcd, nil
+	case given["node-address"]:
+		return "", errors.New("node-kind: an address alone does not say which node is there; set node-kind to bitcoind or btcd")
+	}
+	return "", fmt.Errorf("no node found: there is no bitcoind in %s, nor a btcd with %s; set bitcoin-dir or btcd-dir if it lives elsewhere, "+
+		"or node-kind and node-address", c.BitcoinDir, c.btcdConfPath())
 }

@@ -26,6 +26,7 @@ type judge struct {
 	validator *blockval.Validator
 	cache     *utxocache.Cache
 	tip       *tipFile
+	left      *leftFile
 	ring      uint32 // blocks that the cache can undo
 	log       *slog.Logger
 	report    func(Report) // hears of every verdict
@@ -94,8 +95,8 @@ func (j *judge) start(ctx context.Context, tip node.Tip) error {
 	j.cache.Reset(utxocache.Tip{Hash: hash, Height: base}, base == 0)
 	for height := base + 1; height <= tip.Height; height++ {
 		err := j.insist(ctx, func() error { return j.refill(ctx, height) })
-		if errors.Is(err, node.ErrNotFound) {
-			// The node need not have these blocks any more.
+		if errors.Is(err, node.ErrNotFound) || errors.Is(err, errSpoilt) {
+			// The node need not have these blocks any more, or not whole.
 			j.log.Warn("recent blocks are not to be had; their coins will be the node's word", "height", height, "err", err)
 			j.cache.Reset(utxocache.Tip(tip), false)
 			break
@@ -123,7 +124,7 @@ func (j *judge) refill(ctx context.Context, height uint32) error {
 		err = b.Intact()
 	}
 	if err != nil {
-		return fmt.Errorf("block %d came spoilt from the node: %w", height, err)
+		return fmt.Errorf("%w: block %d: %w", errSpoilt, height, err)
 	}
 	return j.cache.Apply(cacheBlock(b, height))
 }
@@ -150,38 +151,9 @@ func cacheBlock(b *blockval.Block, height uint32) utxocache.Block {
 
 // connect judges a block of the best chain.
 func (j *judge) connect(ctx context.Context, ev node.Connected) error {
-	parent := ev.Header.Prev()
-	at := blockval.At{Height: ev.Height, Ancestors: j.headers, Coins: &coins{
-		fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
-			return j.cache.Fetch(parent, ops, answers)
-		},
-		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) {
-			j.cache.Remember(parent, ops, coins)
-		},
-		node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
-	}}
-	r, err := j.judge(ctx, ev.Tip, ev.Raw, ev.Block, at)
+	r, err := j.judgeConnected(ctx, &ev)
 	if err != nil {
 		return err
-	}
-	r.NodeValid = true
-	if r.Outcome == "" {
-		r.Outcome = Agree
-		if !r.Verdict.Valid() {
-			again, err := j.fetchAgain(ctx, ev.Tip, ev.Raw)
-			switch {
-			case errors.Is(err, node.ErrNotFound):
-				r.Outcome, r.Reason = Undecided, unconfirmed
-			case err != nil:
-				return err
-			case again != nil:
-				ev.Raw, ev.Block = again, decode(again)
-				return j.connect(ctx, ev)
-			default:
-				r.Outcome = Differ
-				r.Reason = "the node connected a block that breaks a rule: " + r.Verdict.Err.Error()
-			}
-		}
 	}
 	if !ev.CatchUp {
 		j.metrics.verdict.Since(ev.Seen)
@@ -191,6 +163,56 @@ func (j *judge) connect(ctx context.Context, ev node.Connected) error {
 		return err
 	}
 	return j.tip.store(ev.Tip)
+}
+
+// judgeConnected judges the block and compares its verdict with the node's,
+// which is that it is valid. It leaves in ev the body that it judged; none if
+// that is not what the header commits to.
+func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report, error) {
+	parent := ev.Header.Prev()
+	for try := 1; ; try++ {
+		at := blockval.At{Height: ev.Height, Ancestors: j.headers, TimeTaken: true, Coins: &coins{
+			fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
+				return j.cache.Fetch(parent, ops, answers)
+			},
+			remember: func(ops []wire.OutPoint, coins []utxocache.Coin) {
+				j.cache.Remember(parent, ops, coins)
+			},
+			node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
+			block: ev.Block, tip: ev.Tip,
+		}}
+		r, err := j.judge(ctx, ev.Tip, ev.Raw, ev.Block, at)
+		if err != nil {
+			return r, err
+		}
+		r.NodeValid = true
+		switch {
+		case r.Outcome != "":
+			return r, nil
+		case r.Verdict.Valid():
+			r.Outcome = Agree
+			return r, nil
+		}
+		again, err := j.fetchAgain(ctx, ev.Tip, ev.Raw)
+		switch {
+		case errors.Is(err, node.ErrNotFound):
+			r.Outcome, r.Reason = Undecided, unconfirmed
+		case err != nil:
+			return r, err
+		case again == nil:
+			r.Outcome = Differ
+			r.Reason = "the node connected a block that breaks a rule: " + r.Verdict.Err.Error()
+		case try == bodyTries:
+			r.Outcome, r.Reason = Undecided, unlike
+		default:
+			ev.Raw, ev.Block = again, decode(again)
+			continue
+		}
+		if ev.Block != nil && ev.Block.Intact() != nil {
+			ev.Block = nil
+		}
+		return r, nil
+	}
 }
 
 // apply gives the cache a block that the node has connected.
@@ -208,9 +230,20 @@ func (j *judge) apply(ev node.Connected) error {
 	return nil
 }
 
-// unconfirmed is why a verdict against a block is not given.
-const unconfirmed = "the block breaks a rule as it came, but the node no longer has it, " +
-	"so that it could not be read a second time"
+// bodyTries is how often a block is taken from the node that comes spoilt, and
+// another way each time.
+const bodyTries = 4
+
+// errSpoilt says that a block came with a body that its header does not commit
+// to.
+var errSpoilt = errors.New("the block came spoilt from the node")
+
+// These are why a verdict against a block is not given.
+const (
+	unconfirmed = "the block breaks a rule as it came, but the node no longer has it, " +
+		"so that it could not be read a second time"
+	unlike = "the block breaks a rule as it came, but it comes another way each time that the node is asked for it"
+)
 
 // fetchAgain returns the block as the node gives it now, if that differs from
 // raw, else nil: a verdict against a block is never built on bytes that were
@@ -269,7 +302,7 @@ func (j *judge) insist(ctx context.Context, f func() error) error {
 		switch {
 		case err == nil, ctx.Err() != nil, errors.Is(err, utxocache.ErrTip),
 			errors.Is(err, node.ErrNoPrevouts), errors.Is(err, node.ErrNotFound),
-			errors.Is(err, errUnknownCoins) && try >= patience:
+			errors.Is(err, errUnknownCoins) && try >= patience, errors.Is(err, errSpoilt) && try >= bodyTries:
 			if try > 1 {
 				j.trouble(nil)
 			}
@@ -289,6 +322,9 @@ func (j *judge) insist(ctx context.Context, f func() error) error {
 func (j *judge) disconnect(ev node.Disconnected) error {
 	hdr, err := j.headers.At(ev.Height)
 	if err != nil {
+		return err
+	}
+	if err := j.left.add(ev.Hash); err != nil {
 		return err
 	}
 	parent := node.Tip{Hash: hdr.Prev(), Height: ev.Height - 1}

@@ -43,7 +43,11 @@ func (j *judge) reject(ctx context.Context, ev node.Rejected) error {
 		}
 	}
 	if r.Outcome == "" {
-		r.Outcome, r.Reason = compareRejected(&r.Verdict, source)
+		accepted, err := j.accepted(ev.Blocks)
+		if err != nil {
+			return err
+		}
+		r.Outcome, r.Reason = compareRejected(&r.Verdict, source, accepted)
 	}
 	// A branch that grows is told of once, unless its end is what counts.
 	if _, known := j.condemned[r.Verdict.Hash]; known {
@@ -71,42 +75,68 @@ func (j *judge) unjudged(tip node.Tip, old bool, reason string, seen time.Time) 
 // branch has, and makes it branch's tip if it is valid.
 func (j *judge) judgeRejected(ctx context.Context, rb *node.RejectedBlock, branch *utxocache.Branch, chain *node.Branch) (Report, error) {
 	if rb.Raw == nil {
-		return Report{
+		r := Report{
 			Verdict: blockval.Verdict{Hash: rb.Hash, Height: rb.Height},
 			Outcome: Undecided, Reason: "the node has only the header of a block that it calls invalid",
-		}, nil
-	}
-	b, at := decode(rb.Raw), blockval.At{Height: rb.Height, Ancestors: chain, Coins: &coins{
-		fetch: branch.Fetch, node: j.node, parent: rb.Height - 1, chain: chain,
-	}}
-	r, err := j.judge(ctx, rb.Tip, rb.Raw, b, at)
-	if err != nil || r.Outcome != "" {
-		return r, err
-	}
-	if r.Verdict.Valid() {
-		if err := branch.Apply(cacheBlock(b, rb.Height)); err != nil {
-			return r, fmt.Errorf("follow rejected branch: %w", err)
+		}
+		if rb.Unfetched {
+			r.Reason = "the branch is too large to be judged as a whole; what was judged of it breaks no rule"
 		}
 		return r, nil
 	}
-	again, err := j.fetchAgain(ctx, rb.Tip, rb.Raw)
-	switch {
-	case errors.Is(err, node.ErrNotFound):
-		r.Outcome, r.Reason = Undecided, unconfirmed
-		return r, nil
-	case err != nil || again == nil:
-		return r, err
+	at := blockval.At{Height: rb.Height, Ancestors: chain, TimeTaken: true, Coins: &coins{
+		fetch: branch.Fetch, node: j.node, parent: rb.Height - 1, chain: chain,
+	}}
+	for try := 1; ; try++ {
+		b := decode(rb.Raw)
+		r, err := j.judge(ctx, rb.Tip, rb.Raw, b, at)
+		if err != nil || r.Outcome != "" {
+			return r, err
+		}
+		if r.Verdict.Valid() {
+			if err := branch.Apply(cacheBlock(b, rb.Height)); err != nil {
+				return r, fmt.Errorf("follow rejected branch: %w", err)
+			}
+			return r, nil
+		}
+		again, err := j.fetchAgain(ctx, rb.Tip, rb.Raw)
+		switch {
+		case errors.Is(err, node.ErrNotFound):
+			r.Outcome, r.Reason = Undecided, unconfirmed
+			return r, nil
+		case err != nil || again == nil:
+			return r, err
+		case try == bodyTries:
+			r.Outcome, r.Reason = Undecided, unlike
+			return r, nil
+		}
+		rb.Raw = again
 	}
-	rb.Raw = again
-	return j.judgeRejected(ctx, rb, branch, chain)
+}
+
+// accepted reports whether the node had a block of the branch in its best
+// chain, as far as the sidecar saw.
+func (j *judge) accepted(blocks []node.RejectedBlock) (bool, error) {
+	for i := range blocks {
+		if j.left.has(blocks[i].Hash) {
+			return true, nil
+		}
+		if has, err := j.headers.Has(blocks[i].Tip); has || err != nil {
+			return has, err
+		}
+	}
+	return false, nil
 }
 
 // compareRejected returns the outcome for the last block judged of a branch
-// that the node calls invalid; source says whose word the branch's coins are.
-func compareRejected(v *blockval.Verdict, source blockval.Source) (Outcome, string) {
+// that the node calls invalid. source says whose word the branch's coins are;
+// accepted that the node had taken a block of it for valid before.
+func compareRejected(v *blockval.Verdict, source blockval.Source, accepted bool) (Outcome, string) {
 	switch {
 	case !v.Valid():
 		return Agree, ""
+	case accepted:
+		return Undecided, "no broken rule was found, and the node had accepted a block of this branch before it called it invalid: was invalidateblock used?"
 	case source == blockval.Node:
 		return Undecided, "the node calls the block invalid; no broken rule was found, but the spent outputs are the node's own word, " +
 			"which cannot show a missing or doubly spent one"

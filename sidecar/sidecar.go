@@ -29,16 +29,20 @@ import (
 	"github.com/outrider-project/outrider/utxocache"
 )
 
-// ringBlocks is how many recent blocks the coins can be taken back by: a day.
-// Blocks of today's size take about 2.3 MB each.
-const ringBlocks = 144
+// ringBlocks is how far back everything reaches: by how many blocks the coins can
+// be taken back, how many are fetched again after a start, how deep a branch may
+// fork to be judged, and how far below the node's tip a sidecar without a stored
+// tip starts. It is two days. 288 times mainnet's block 866,342 (8,000 inputs,
+// 10,300 outputs) measure 610 MiB of live coins, and close to 1 GiB resident with
+// the garbage collector's share.
+const ringBlocks = 288
 
 // A Sidecar is a configured sidecar.
 type Sidecar struct {
 	cfg      Config
 	log      *slog.Logger
 	onReport func(Report)
-	node     *node.Btcd
+	node     node.Node
 	registry *perfcore.Registry
 	web      *web.Server
 
@@ -146,6 +150,11 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, tip.close()) }()
+	left, err := openLeft(filepath.Join(dir, "left.dat"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, left.close()) }()
 	cache, err := utxocache.New(utxocache.Options{Blocks: ringBlocks, Bytes: s.cfg.CacheBytes, Recorder: s.registry})
 	if err != nil {
 		return err
@@ -153,7 +162,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	defer cache.Close()
 
 	j := &judge{
-		node: s.node, headers: headers, cache: cache, tip: tip, ring: ringBlocks, log: s.log,
+		node: s.node, headers: headers, cache: cache, tip: tip, left: left, ring: ringBlocks, log: s.log,
 		validator: blockval.New(params, blockval.Options{
 			Verifier: sigverify.New(sigverify.Options{Workers: s.cfg.Workers, Recorder: s.registry}),
 			Workers:  s.cfg.Workers, Recorder: s.registry,
@@ -164,10 +173,17 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	}
 	feed := node.NewFeed(s.node, headers, node.FeedOptions{
 		Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
-		Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
+		Depth: ringBlocks, Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
 	})
 	j.trouble = feed.Trouble
 	s.status.follow(network, feed)
+	if b, ok := s.node.(*node.Bitcoind); ok {
+		var advisor sync.WaitGroup
+		defer advisor.Wait()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		advisor.Go(func() { s.advisor(ctx, b) })
+	}
 	return feed.Run(ctx, tip.tip, j.handle)
 }
 
@@ -180,7 +196,7 @@ func (s *Sidecar) attach(ctx context.Context) (string, error) {
 		case err == nil && s.cfg.Network != "" && network != s.cfg.Network:
 			return "", fmt.Errorf("the node at %s is on network %s, and network is set to %s", s.cfg.Node.Address, network, s.cfg.Network)
 		case err == nil:
-			s.log.Info("attached", "node", s.cfg.Node.Address, "network", network)
+			s.log.Info("attached", "kind", s.cfg.Node.kind(), "node", s.cfg.Node.Address, "network", network)
 			return network, nil
 		}
 		s.status.trouble(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ const patience = 30 * time.Second
 type rider struct {
 	btcd *nodetest.Btcd
 	cfg  Config
+	log  *slog.Logger // nil logs nothing
 	s    *Sidecar
 	stop func() error
 
@@ -47,7 +49,7 @@ func newRider(t *testing.T, o nodetest.BtcdOptions) *rider {
 func (r *rider) run(t *testing.T) {
 	t.Helper()
 	var err error
-	r.s, err = New(r.cfg, nil, func(rep Report) {
+	r.s, err = New(r.cfg, r.log, func(rep Report) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.reports = append(r.reports, rep)

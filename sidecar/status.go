@@ -23,7 +23,7 @@ type status struct {
 func (st *status) begin(cfg Config) {
 	st.s = web.Status{
 		Version: Version(), Started: time.Now(),
-		Node: web.Node{Kind: "btcd", Address: cfg.Node.Address, Problem: "not asked yet"},
+		Node: web.Node{Kind: string(cfg.Node.kind()), Address: cfg.Node.Address, Problem: "not asked yet"},
 	}
 }
 
@@ -38,6 +38,14 @@ func (st *status) trouble(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.s.Node.Problem = err.Error()
+}
+
+// advise notes what the node calls itself, and what to add to its configuration.
+// The list is not changed any more.
+func (st *status) advise(agent string, list []web.Advice) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.s.Node.Agent, st.s.Advice = agent, list
 }
 
 // add takes a verdict into the status.

@@ -2,13 +2,18 @@ package sidecar
 
 import (
 	"bytes"
+	"encoding/hex"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 )
 
@@ -112,17 +117,45 @@ func TestSidecarSaysWhatItCannotJudge(t *testing.T) {
 	bare := r.btcd.Branch(1, 1, nodetest.Invalid)
 	r.awaitUndecided(t, "a branch without bodies", bare[0])
 	r.btcd.Rewrite(nil)
-	for _, depth := range []int{ringBlocks + 1, 300} {
+	for _, depth := range []int{ringBlocks + 1, 350} {
 		branch := r.btcd.Branch(depth, 1, nodetest.Refused)
 		r.awaitUndecided(t, "a deep branch", branch[0])
 	}
 	// Within reach the same branch is judged.
-	branch := r.btcd.Branch(ringBlocks-1, 1, nodetest.Invalid)
+	branch := r.btcd.Branch(ringBlocks, 1, nodetest.Invalid)
 	if rep := r.await(t, "a branch within reach", func(rep *Report) bool { return rep.Verdict.Hash == branch[0] }); rep.Outcome != Agree {
 		t.Errorf("got %s: %s", rep.Outcome, rep.Reason)
 	}
 	if s := r.status(t); s.Agreement.Differ != 0 || s.Agreement.Undecided != 3 {
 		t.Errorf("status: %+v", s.Agreement)
+	}
+}
+
+// A branch that forks where the sidecar's own coins do not reach is undecided.
+func TestSidecarCannotJudgeBelowItsStart(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(120)
+	middle := uint32(111)
+	r.cfg.Start = &middle
+	r.run(t)
+	r.awaitTip(t)
+	for calls := r.btcd.Calls("getchaintips"); r.btcd.Calls("getchaintips") < calls+2; {
+		runtime.Gosched() // it has looked for old branches
+	}
+	r.awaitUndecided(t, "a branch from below the start", r.btcd.Branch(11, 1, nodetest.Refused)[0])
+	within := r.btcd.Branch(10, 1, nodetest.Invalid)
+	if rep := r.await(t, "a branch from the start", func(rep *Report) bool { return rep.Verdict.Hash == within[0] }); rep.Outcome != Agree {
+		t.Errorf("got %s: %s", rep.Outcome, rep.Reason)
+	}
+}
+
+// Of a branch that is too large to be fetched as a whole, the rest is undecided.
+func TestUnfetchedBlockIsUndecided(t *testing.T) {
+	for unfetched, want := range map[bool]string{true: "too large", false: "only the header"} {
+		r, err := new(judge).judgeRejected(t.Context(), &node.RejectedBlock{Unfetched: unfetched}, nil, nil)
+		if err != nil || r.Outcome != Undecided || !strings.Contains(r.Reason, want) {
+			t.Errorf("unfetched %v: %s: %q (%v)", unfetched, r.Outcome, r.Reason, err)
+		}
 	}
 }
 
@@ -133,6 +166,124 @@ func (r *rider) awaitUndecided(t *testing.T, what string, hash [32]byte) {
 	rep := r.await(t, what, func(rep *Report) bool { return rep.Verdict.Hash == hash })
 	if rep.Outcome != Undecided || rep.Reason == "" || rep.NodeValid {
 		t.Errorf("%s: %s: %q", what, rep.Outcome, rep.Reason)
+	}
+}
+
+// A block that the node had connected, and that its operator then invalidates,
+// breaks no rule and is no alarm, also when it happens while the sidecar is away.
+// A block that the node never connected still is one.
+func TestSidecarKnowsAnInvalidatedBlock(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(110)
+	r.run(t)
+	r.awaitTip(t)
+	invalidated := func(what string, hash [32]byte) {
+		t.Helper()
+		rep := r.await(t, what, func(rep *Report) bool { return rep.Verdict.Hash == hash && !rep.NodeValid })
+		if rep.Outcome != Undecided || !strings.Contains(rep.Reason, "invalidateblock") {
+			t.Errorf("%s: %s: %q", what, rep.Outcome, rep.Reason)
+		}
+	}
+	invalidated("two blocks", r.btcd.Invalidate(2)[1])
+	r.btcd.Mine(3)
+	r.awaitTip(t)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	away := r.btcd.Invalidate(2)[1]
+	r.run(t)
+	invalidated("two blocks, while the sidecar was away", away)
+	r.btcd.Mine(3)
+	r.awaitTip(t)
+	r.mu.Lock()
+	r.reports = nil
+	r.mu.Unlock()
+	r.restart(t) // it has only its files to know from
+	invalidated("two blocks, after a restart", away)
+
+	never := r.btcd.Branch(1, 1, nodetest.Refused)
+	if rep := r.await(t, "the wrongly refused block", func(rep *Report) bool { return rep.Verdict.Hash == never[0] }); rep.Outcome != Differ {
+		t.Errorf("a block that the node never connected: %s: %q", rep.Outcome, rep.Reason)
+	}
+}
+
+// A block's time was held against the clock when its header was taken. With the
+// clock set back since then, it is not against the rules.
+func TestSidecarWithItsClockSetBack(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	dir := filepath.Join(r.cfg.Datadir, "regtest")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	headers := r.btcd.Block(r.btcd.Chain()[0])[:80]
+	for i := range 5 {
+		// By this machine's clock these headers are too new. They are stored:
+		// it was right when they came.
+		raw := r.btcd.MineAt(time.Now().Add(3*time.Hour + time.Duration(i)*time.Minute))
+		headers = append(headers, raw[:80]...)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "headers.dat"), headers, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.run(t)
+	r.awaitTip(t)
+	r.checkAgreement(t)
+	if s := r.status(t); s.Agreement.Agree != 5 || s.Agreement.Differ != 0 {
+		t.Errorf("status: %+v", s.Agreement)
+	}
+}
+
+// A node that gives another body each time does not keep the sidecar from going
+// on: neither when it judges, nor when it fills its coins after a restart.
+func TestSidecarGivesAnInconstantNodeUp(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(110)
+	r.run(t)
+	r.awaitTip(t)
+	var asked atomic.Int64
+	inconstant := func(method string, a nodetest.Answer) nodetest.Answer {
+		if method != "getblock" {
+			return a
+		}
+		// The feed is given the same bytes twice, and believes them.
+		for range max(asked.Add(1)-1, 1) {
+			a = spoilBlock(a)
+		}
+		return a
+	}
+	r.btcd.Rewrite(inconstant)
+	r.btcd.Mine(1)
+	if rep := r.awaitTip(t); rep.Outcome != Undecided || rep.Reason != unlike {
+		t.Errorf("connected: %s: %q", rep.Outcome, rep.Reason)
+	}
+	if n := asked.Load(); n > 12 {
+		t.Errorf("it was asked for %d times", n)
+	}
+	asked.Store(1) // another body from the first time on
+	branch := r.btcd.Branch(0, 1, nodetest.Invalid)
+	if rep := r.await(t, "the branch", func(rep *Report) bool { return rep.Verdict.Hash == branch[0] }); rep.Outcome != Undecided || rep.Reason != unlike {
+		t.Errorf("rejected: %s: %q", rep.Outcome, rep.Reason)
+	}
+	r.btcd.Rewrite(nil)
+	r.btcd.Mine(1)
+	r.awaitTip(t)
+	header := hex.EncodeToString(r.btcd.Block(r.btcd.Chain()[60])[:80])
+	asked.Store(0)
+	r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+		if method == "getblock" && bytes.Contains(a.Body, []byte(header)) {
+			asked.Add(1)
+			return spoilBlock(a)
+		}
+		return a
+	})
+	r.restart(t)
+	r.btcd.Mine(1)
+	r.awaitTip(t)
+	if n := asked.Load(); n != bodyTries {
+		t.Errorf("a stored block was asked for %d times, want %d", n, bodyTries)
+	}
+	if s := r.status(t); s.Agreement.Differ != 0 {
+		t.Errorf("status: %+v", s.Agreement)
 	}
 }
 

@@ -6,24 +6,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"os/exec"
 
 	"github.com/outrider-project/outrider/sidecar"
 	"github.com/outrider-project/outrider/sidecar/bench"
 	"github.com/outrider-project/outrider/sidecar/demo"
 )
-
-func benchVerb(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 {
-		switch args[0] {
-		case "block":
-			return benchBlock(ctx, args[1:], stdout, stderr)
-		case "follow":
-			return benchFollow(ctx, args[1:], stdout, stderr)
-		}
-	}
-	return &usageError{errors.New("name what to measure: block, follow")}
-}
 
 func benchBlock(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("outrider bench block", flag.ContinueOnError)
@@ -31,43 +21,58 @@ func benchBlock(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		block   = fs.String("block", "", "`file` with the serialised block, plain or .zst (default: from the node)")
 		spent   = fs.String("spent", "", "`file` with the outputs that the block spends, JSON, plain or .zst")
 		height  = fs.Int64("height", -1, "the block's `height`")
-		network = fs.String("network", "mainnet", "the `chain` that the block is of")
-		cores   = fs.Int("cores", 0, "measure on this `number` of cores (default: on one, and on all)")
+		network = fs.String("network", "mainnet", "the `chain` that the block in --block is of")
+		cores   = fs.Int("cores", 0, "measure on this `number` of cores, from 1 (default: on one, and on all)")
 		rounds  = fs.Int("rounds", 5, "measure this `number` of times, and print medians")
 		asJSON  = fs.Bool("json", false, "print JSON")
-		config  = fs.String("config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file`, for a block from the node")
+		config  = fs.String("config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file`, for a block from the node "+configDefault)
 	)
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), "outrider bench block judges one block and measures that. Exit status: 0 when it is valid, 1 when it is\n"+
+			"invalid, 2 when the command line is wrong, 3 when it could not be judged. Flags:")
+		fs.PrintDefaults()
+	}
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
+	given := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var mistakes []error
-	if *height < 0 || *height > 1<<32-1 {
-		mistakes = append(mistakes, errors.New("--height: name the block's height"))
+	complain := func(is bool, mistake string) {
+		if is {
+			mistakes = append(mistakes, errors.New(mistake))
+		}
 	}
-	if (*block == "") != (*spent == "") {
-		mistakes = append(mistakes, errors.New("--block and --spent: name both files, or neither to take the block from the node"))
+	complain(*height < 0 || *height > 1<<32-1, "--height: name the block's height")
+	complain((*block == "") != (*spent == ""), "--block and --spent: name both files, or neither to take the block from the node")
+	complain(given["cores"] && (*cores < 1 || *cores > 1024), "--cores: must be from 1 to 1024")
+	complain(*rounds < 1 || *rounds > 1000, "--rounds: must be from 1 to 1000")
+	if err := bench.CheckNetwork(*network); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("--network: %w", err))
 	}
-	if *cores < 0 || *cores > 1024 {
-		mistakes = append(mistakes, errors.New("--cores: must be from 1 to 1024"))
-	}
-	if *rounds < 1 || *rounds > 1000 {
-		mistakes = append(mistakes, errors.New("--rounds: must be from 1 to 1000"))
+	fromNode := *block == "" && *spent == ""
+	complain(fromNode && given["network"], "--network: is for --block; the node says which chain it is on")
+	var cfg sidecar.Config
+	if fromNode {
+		var err error
+		if cfg, err = sidecar.LoadConfig(sidecar.Sources{Environ: os.Environ(), File: *config}); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("no --block, and no node to take one from:\n%w", err))
+		}
 	}
 	if len(mistakes) > 0 {
 		return &usageError{errors.Join(mistakes...)}
 	}
 	var in bench.BlockInput
 	var err error
-	if *block != "" {
-		in, err = bench.ReadBlock(*block, *spent)
-		in.Network = *network
+	if fromNode {
+		in, err = blockFromNode(ctx, cfg, uint32(*height))
 	} else {
-		in, err = blockFromNode(ctx, *config, uint32(*height))
+		in, err = bench.ReadBlock(*block, *spent)
+		in.Network, in.Height = *network, uint32(*height)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", bench.ErrUnjudged, err)
 	}
-	in.Height = uint32(*height)
 	var ks []int
 	if *cores > 0 {
 		ks = []int{*cores}
@@ -88,12 +93,8 @@ func benchBlock(ctx context.Context, args []string, stdout, stderr io.Writer) er
 }
 
 // blockFromNode fetches the best chain's block at height from the node that
-// the configuration names or that is found.
-func blockFromNode(ctx context.Context, file string, height uint32) (bench.BlockInput, error) {
-	cfg, err := sidecar.LoadConfig(sidecar.Sources{Environ: os.Environ(), File: file})
-	if err != nil {
-		return bench.BlockInput{}, &usageError{fmt.Errorf("no --block, and no node to take one from:\n%w", err)}
-	}
+// the configuration names or that was found.
+func blockFromNode(ctx context.Context, cfg sidecar.Config, height uint32) (bench.BlockInput, error) {
 	n, err := sidecar.Attach(cfg)
 	if err != nil {
 		return bench.BlockInput{}, err
@@ -106,17 +107,27 @@ func benchFollow(ctx context.Context, args []string, stdout, stderr io.Writer) (
 	fs := flag.NewFlagSet("outrider bench follow", flag.ContinueOnError)
 	var (
 		btcd   = fs.String("btcd", "", "btcd `program` (default: beside this one, or built from its module)")
-		rounds = fs.Int("rounds", 10, "measure this `number` of blocks with the sidecar, and as many without; at most 30")
+		blocks = fs.Int("blocks", 100, "`number` of blocks that one sidecar follows, for the times to the verdict; at most 1000 (each takes about five seconds on two cores)")
+		rounds = fs.Int("rounds", 10, "measure the node's own time on this `number` of blocks beside a sidecar, and on as many without; at most 30")
 		txs    = fs.Int("transactions", 2000, "`number` of transactions in a block")
 		asJSON = fs.Bool("json", false, "print JSON")
 	)
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
-	if *rounds < 1 || *rounds > 30 || *txs < 1 || *txs > 10000 {
-		return &usageError{errors.New("--rounds must be from 1 to 30, --transactions from 1 to 10000")}
+	var mistakes []error
+	for _, f := range []struct {
+		name        string
+		value, most int
+	}{{"blocks", *blocks, 1000}, {"rounds", *rounds, 30}, {"transactions", *txs, 10000}} {
+		if f.value < 1 || f.value > f.most {
+			mistakes = append(mistakes, fmt.Errorf("--%s: must be from 1 to %d", f.name, f.most))
+		}
 	}
-	o := bench.FollowOptions{Rounds: *rounds, Transactions: *txs}
+	if len(mistakes) > 0 {
+		return &usageError{errors.Join(mistakes...)}
+	}
+	o := bench.FollowOptions{Blocks: *blocks, Rounds: *rounds, Transactions: *txs}
 	if o.Program, err = os.Executable(); err != nil {
 		return err
 	}
@@ -128,6 +139,51 @@ func benchFollow(ctx context.Context, args []string, stdout, stderr io.Writer) (
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
 	rep, err := bench.Follow(ctx, o)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return bench.WriteJSON(stdout, rep)
+	}
+	return rep.WriteTable(stdout)
+}
+
+func benchBitcoind(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	fs := flag.NewFlagSet("outrider bench bitcoind", flag.ContinueOnError)
+	var (
+		bitcoind = fs.String("bitcoind", os.Getenv("BITCOIND"), "bitcoind `program`, v26 or later with ZeroMQ (default: what BITCOIND in the environment names)")
+		blocks   = fs.Int("blocks", 30, "`number` of blocks that a sidecar follows, twice, and catches up with; at most 300 (30 take about five minutes on two cores)")
+		txs      = fs.Int("transactions", 2000, "`number` of transactions in a block; at most 4000")
+		asJSON   = fs.Bool("json", false, "print JSON")
+	)
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	var mistakes []error
+	if *bitcoind == "" {
+		mistakes = append(mistakes, errors.New("--bitcoind: name a bitcoind to run, here or in the environment variable BITCOIND; it runs on regtest in a directory of its own"))
+	} else if _, err := exec.LookPath(*bitcoind); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("--bitcoind: %w", err))
+	}
+	if *blocks < 1 || *blocks > 300 {
+		mistakes = append(mistakes, errors.New("--blocks: must be from 1 to 300"))
+	}
+	if *txs < 1 || *txs > 4000 {
+		mistakes = append(mistakes, errors.New("--transactions: must be from 1 to 4000"))
+	}
+	if len(mistakes) > 0 {
+		return &usageError{errors.Join(mistakes...)}
+	}
+	o := bench.BitcoindOptions{Bitcoind: *bitcoind, Blocks: *blocks, Transactions: *txs}
+	if o.Program, err = os.Executable(); err != nil {
+		return err
+	}
+	if o.Dir, err = os.MkdirTemp("", "outrider-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
+	o.Log = slog.New(slog.NewTextHandler(stderr, nil))
+	rep, err := bench.Bitcoind(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,13 @@ func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err 
 	cfg.Node = sidecar.NodeConfig{Address: at.Address, User: at.User, Password: at.Password, Certificate: at.Certificate}
 	first := uint32(0)
 	cfg.Start, cfg.Branches, cfg.Nice = &first, time.Second, 0
-	s, err := sidecar.New(cfg, log, func(r sidecar.Report) { printReport(stdout, &r) })
+	judged := lastJudged{changed: make(chan struct{})}
+	s, err := sidecar.New(cfg, log, func(r sidecar.Report) {
+		printReport(stdout, &r)
+		if r.NodeValid {
+			judged.set(r.Verdict.Hash.String())
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -100,9 +106,52 @@ func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err 
 	var riding error
 	wg.Go(func() { defer cancel(); riding = s.Run(ctx) })
 	driving := drive(ctx, network, &o, stdout)
+	if driving == nil && ctx.Err() == nil {
+		tip := network.Tip()
+		if driving = judged.await(ctx, tip.Hash.String()); driving == nil {
+			fmt.Fprintf(stdout, "that was all, and all is judged up to block %d\n", tip.Height)
+		}
+	}
 	cancel()
 	wg.Wait()
 	return errors.Join(riding, interrupted(ctx, driving))
+}
+
+// lastJudged is the block of the best chain that was judged last.
+type lastJudged struct {
+	mu      sync.Mutex // guards what follows
+	hash    string
+	changed chan struct{} // closed, and replaced, when hash is another
+}
+
+func (l *lastJudged) set(hash string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hash = hash
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// judgePatience bounds the wait for the last verdict.
+const judgePatience = 30 * time.Second
+
+// await waits until the block with this hash is the one that was judged last.
+func (l *lastJudged) await(ctx context.Context, hash string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, judgePatience, fmt.Errorf("block %s was not judged within %v", hash, judgePatience))
+	defer cancel()
+	for {
+		l.mu.Lock()
+		last, changed := l.hash, l.changed
+		l.mu.Unlock()
+		if last == hash {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // interrupted returns nil for an error that is only ctx's end.

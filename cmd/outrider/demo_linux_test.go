@@ -16,7 +16,7 @@ import (
 )
 
 // blockLine is what the demo prints for a block.
-var blockLine = regexp.MustCompile(`^block +\d+ +(\d+) transactions +\d+ inputs +\d+ signatures +[\d.]+ ms +(\w+) `)
+var blockLine = regexp.MustCompile(`^block +(\d+) +(\d+) transactions +\d+ inputs +\d+ signatures +[\d.]+ ms +(\w+) `)
 
 // TestDemo starts the demo, watches 20 blocks of traffic, ends it as Ctrl-C
 // does, and demands that it leaves nothing behind: no process, no file.
@@ -30,7 +30,7 @@ func TestDemo(t *testing.T) {
 	}
 	tmp := t.TempDir()
 	cmd := exec.Command(buildOutrider(t), "demo", "--btcd", btcd, "--http", "127.0.0.1:0", "--interval", "100ms")
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	cmd.Env = append(bareEnviron(t), "TMPDIR="+tmp)
 	// A session of its own tells the demo's processes from all others, also
 	// when they make process groups of their own.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -59,10 +59,10 @@ func TestDemo(t *testing.T) {
 		if m == nil {
 			continue
 		}
-		if m[2] != "agree" {
+		if m[3] != "agree" {
 			t.Errorf("the demo's node and the sidecar do not agree: %s", lines.Text())
 		}
-		if m[1] != "1" {
+		if m[2] != "1" {
 			traffic++
 		}
 		if traffic == 20 && interrupted.IsZero() {
@@ -88,6 +88,28 @@ func TestDemo(t *testing.T) {
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
 		t.Errorf("the demo left %v in its temporary directory, %v", left, err)
+	}
+}
+
+// A demo of so many blocks ends when the last of them is judged.
+func TestDemoJudgesItsLastBlock(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not checked with -short: that a demo of a few blocks judges them all")
+	}
+	btcd, err := demo.FindBtcd(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := outrider(t, "demo", "--btcd", btcd, "--http", "127.0.0.1:0", "--interval", "0s", "--blocks", "3")
+	var heights []string
+	for line := range strings.Lines(stdout) {
+		if m := blockLine.FindStringSubmatch(line); m != nil {
+			heights = append(heights, m[1])
+		}
+	}
+	// 130 blocks make coins, one spreads them, and three follow.
+	if status != statusDone || len(heights) != 134 || heights[len(heights)-1] != "134" || !strings.HasSuffix(stdout, "up to block 134\n") {
+		t.Errorf("status %d, %d lines, printed\n%s\n%s", status, len(heights), stdout, stderr)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -38,6 +37,9 @@ type record struct {
 	NodeValid bool   `json:"node_valid"`
 }
 
+// follows is the message that says where the program starts.
+const follows = "following the chain"
+
 // journal is the chain that the log of a program that was killed adds up to.
 type journal struct {
 	chain  []string // hashes; the last is the tip
@@ -56,7 +58,9 @@ func (j *journal) add(r record) {
 // TestKilledAtAnyMomentItGoesOn kills the program with SIGKILL at 100 random
 // moments, while blocks come and go, and demands each time that it starts from
 // the tip that its work had reached: what it logged last is stored, or the
-// step before it is.
+// step before it is. One moment in five is counted from the start of the process,
+// the others from when it follows the chain, so that most lives have work to
+// lose.
 func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not checked with -short: that a killed sidecar goes on from its stored tip")
@@ -69,20 +73,45 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	btcd.Mine(120)
 
 	j := &journal{chain: []string{btcd.Chain()[0].String()}}
+	following, judged, disconnected := 0, 0, 0 // lives
 	for i := range 100 {
 		stop := make(chan struct{})
 		var mining sync.WaitGroup
 		mining.Go(func() { keepMining(btcd, rand.New(rand.NewPCG(seed, uint64(i))), stop) })
 		p := start(t, program, dir, btcd.Addr())
 		life := time.Duration(rng.ExpFloat64() * float64(150*time.Millisecond))
-		timer := time.AfterFunc(life, p.kill)
-		p.read(t, func(r record) { checkResumed(t, i, j, r) })
-		timer.Stop()
+		fromStart := i%5 == 0
+		killer := time.AfterFunc(time.Minute, p.kill) // if it never follows
+		if fromStart {
+			killer.Reset(life)
+		}
+		saw := make(map[string]bool)
+		p.read(t, func(r record) {
+			if r.Msg == follows && !fromStart {
+				killer.Reset(life)
+			}
+			saw[r.Msg] = true
+			checkResumed(t, i, j, r)
+		})
+		killer.Stop()
 		close(stop)
 		mining.Wait()
+		if !fromStart && !saw[follows] {
+			t.Fatalf("life %d: it does not follow the chain", i)
+		}
 		if t.Failed() {
 			return
 		}
+		for msg, lives := range map[string]*int{follows: &following, "block judged": &judged, "block disconnected": &disconnected} {
+			if saw[msg] {
+				*lives++
+			}
+		}
+	}
+	t.Logf("of 100 lives %d followed the chain, %d judged a block, %d saw one disconnected", following, judged, disconnected)
+	if following < 80 || judged < 60 || disconnected < 20 {
+		t.Errorf("of 100 lives %d followed the chain, want 80; %d judged a block, want 60; %d saw one disconnected, want 20",
+			following, judged, disconnected)
 	}
 	// Left alone, it reaches the node's tip.
 	p := start(t, program, dir, btcd.Addr())
@@ -106,7 +135,7 @@ func checkResumed(t *testing.T, life int, j *journal, r record) {
 	if r.Outcome != "" && r.Outcome != "agree" || r.Level == "ERROR" {
 		t.Errorf("life %d: %+v", life, r)
 	}
-	if r.Msg != "following the chain" {
+	if r.Msg != follows {
 		j.add(r)
 		return
 	}
@@ -156,7 +185,7 @@ func start(t *testing.T, program, dir, addr string) *process {
 	t.Helper()
 	cmd := exec.Command(program, "run", "--datadir", dir, "--node-address", addr, "--node-notls", "--node-user", nodetest.User,
 		"--http", "127.0.0.1:0", "--start", "0", "--log-format", "json", "--log-level", "debug", "--poll", "20ms")
-	cmd.Env = append(os.Environ(), "OUTRIDER_NODE_PASSWORD="+nodetest.Password)
+	cmd.Env = append(bareEnviron(t), "OUTRIDER_NODE_PASSWORD="+nodetest.Password)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

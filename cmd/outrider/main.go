@@ -11,12 +11,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/outrider-project/outrider/sidecar"
+	"github.com/outrider-project/outrider/sidecar/bench"
 )
 
-// A verb is a subcommand.
+// A verb is a subcommand; its name may be of several words.
 type verb struct {
 	name, help string
 	run        func(ctx context.Context, args []string, stdout, stderr io.Writer) error
@@ -26,14 +29,27 @@ func verbs() []verb {
 	return []verb{
 		{"run", "follow a node and judge its blocks", runVerb},
 		{"demo", "the same, beside real btcd nodes on a regtest network of its own", demoVerb},
-
-		{"bench", "measure: outrider bench block|follow", benchVerb},
+		{"bench block", "judge one block, and measure that", benchBlock},
+		{"bench follow", "measure a sidecar beside a real btcd", benchFollow},
+		{"bench bitcoind", "measure a sidecar beside a real bitcoind", benchBitcoind},
 		{"version", "print the version", versionVerb},
 	}
 }
 
-// These end the program after what is wrong was said: errReported with status
-// 1, errUsageReported with 2.
+// These are the exit statuses.
+const (
+	statusDone = iota
+	// statusFailed: the work failed, or the block is invalid.
+	statusFailed
+	// statusUsage: the command line or the configuration is wrong.
+	statusUsage
+	// statusUnjudged: a block could not be judged, so that nothing is said of
+	// it.
+	statusUnjudged
+)
+
+// These end the program after what is wrong was said: errReported with
+// statusFailed, errUsageReported with statusUsage.
 var (
 	errReported      = errors.New("already reported")
 	errUsageReported = errors.New("already reported: the command line is wrong")
@@ -46,54 +62,75 @@ func main() {
 }
 
 // run is main without the parts that a test cannot have; it returns the exit
-// status: 1 when the work failed, 2 when the command line is wrong.
+// status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 {
-		for _, v := range verbs() {
-			if v.name != args[0] {
-				continue
-			}
-			err := v.run(ctx, args[1:], stdout, stderr)
-			switch {
-			case err == nil, errors.Is(err, flag.ErrHelp):
-				return 0
-			case errors.Is(err, errReported):
-				return 1
-			case errors.Is(err, errUsageReported):
-				return 2
-			}
-			fmt.Fprintf(stderr, "outrider %s: %v\n", v.name, err)
-			if _, ok := errors.AsType[*usageError](err); ok {
-				return 2
-			}
-			return 1
-		}
-		if args[0] != "help" && args[0] != "-h" && args[0] != "--help" {
-			fmt.Fprintf(stderr, "outrider: there is no %q\n\n", args[0])
-			usage(stderr)
-			return 2
-		}
-		if len(args) > 1 && args[1] == "settings" {
-			if err := sidecar.WriteManual(stdout); err != nil {
-				fmt.Fprintln(stderr, "outrider help:", err)
-				return 1
-			}
-			return 0
-		}
-		usage(stdout)
-		return 0
+	if len(args) == 0 {
+		usage(stderr)
+		return statusUsage
 	}
-	usage(stderr)
-	return 2
+	for _, v := range verbs() {
+		words := strings.Fields(v.name)
+		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return status(v.name, v.run(ctx, args[len(words):], stdout, stderr), stderr)
+		}
+	}
+	if kinds := verbsOf(args[0]); len(kinds) > 0 {
+		fmt.Fprintf(stderr, "outrider %s: name what of: %s\n", args[0], strings.Join(kinds, ", "))
+		return statusUsage
+	}
+	switch {
+	case args[0] != "help" && args[0] != "-h" && args[0] != "--help":
+		fmt.Fprintf(stderr, "outrider: there is no %q\n\n", args[0])
+		usage(stderr)
+		return statusUsage
+	case len(args) > 1 && args[1] == "settings":
+		return status("help", sidecar.WriteManual(stdout), stderr)
+	}
+	usage(stdout)
+	return statusDone
+}
+
+// verbsOf returns the second words of the verbs that begin with first.
+func verbsOf(first string) []string {
+	var seconds []string
+	for _, v := range verbs() {
+		if a, b, ok := strings.Cut(v.name, " "); ok && a == first {
+			seconds = append(seconds, b)
+		}
+	}
+	return seconds
+}
+
+// status says what is wrong with a verb, if something is, and returns the exit
+// status.
+func status(verb string, err error, stderr io.Writer) int {
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return statusDone
+	case errors.Is(err, errReported):
+		return statusFailed
+	case errors.Is(err, errUsageReported):
+		return statusUsage
+	}
+	fmt.Fprintf(stderr, "outrider %s: %v\n", verb, err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return statusUsage
+	}
+	if errors.Is(err, bench.ErrUnjudged) {
+		return statusUnjudged
+	}
+	return statusFailed
 }
 
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "Outrider rides beside a Bitcoin node and judges its every block.")
 	fmt.Fprintln(w)
 	for _, v := range verbs() {
-		fmt.Fprintf(w, "  outrider %-8s %s\n", v.name, v.help)
+		fmt.Fprintf(w, "  outrider %-14s %s\n", v.name, v.help)
 	}
 	fmt.Fprintln(w, "\noutrider VERB --help lists a verb's flags, outrider help settings what can be configured.")
+	fmt.Fprintln(w, "Exit status: 0 when all is well, 1 when the work failed or a block is invalid, 2 when the command\n"+
+		"line or the configuration is wrong, 3 when bench block could not judge its block.")
 }
 
 // A usageError is a mistake in the command line or the configuration.

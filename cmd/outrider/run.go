@@ -11,6 +11,9 @@ import (
 	"github.com/outrider-project/outrider/sidecar"
 )
 
+// configDefault says where a configuration is looked for.
+const configDefault = "(default: outrider.yaml here, else in ~/.outrider, wherever datadir is)"
+
 func runVerb(ctx context.Context, args []string, _, stderr io.Writer) error {
 	fs := flag.NewFlagSet("outrider run", flag.ContinueOnError)
 	flags := make(map[string]string)
@@ -25,7 +28,7 @@ func runVerb(ctx context.Context, args []string, _, stderr io.Writer) error {
 			fs.Func(st.Name, st.Help, set)
 		}
 	}
-	file := fs.String("config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file` (default: outrider.yaml here or in the data directory)")
+	file := fs.String("config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file` "+configDefault)
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
@@ -39,6 +42,9 @@ func runVerb(ctx context.Context, args []string, _, stderr io.Writer) error {
 		return err
 	}
 	log.Info("outrider starts", "version", sidecar.Version(), "http", "http://"+s.Addr())
+	if cfg.Found != "" {
+		log.Info("node found", "by", cfg.Found, "kind", cfg.Node.Kind, "address", cfg.Node.Address)
+	}
 	return s.Run(ctx)
 }
 

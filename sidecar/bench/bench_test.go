@@ -3,13 +3,16 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/testvectors"
 )
 
@@ -86,8 +89,8 @@ func TestBlockNamesTheBrokenRule(t *testing.T) {
 			if rep.Valid || rep.Rule == "" || tt.rule != "" && rep.Rule != tt.rule {
 				t.Errorf("valid %v, rule %q, want %q", rep.Valid, rep.Rule, tt.rule)
 			}
-			if len(rep.Rows) > 0 {
-				t.Error("an invalid block was measured")
+			if rep.Rows == nil || len(rep.Rows) > 0 {
+				t.Errorf("an invalid block has the rows %v, want none and not null", rep.Rows)
 			}
 		})
 	}
@@ -96,11 +99,21 @@ func TestBlockNamesTheBrokenRule(t *testing.T) {
 func TestBlockWithoutItsSpentOutputs(t *testing.T) {
 	in := mainnet(t, 170)
 	in.Spent = nil
-	if _, err := Block(t.Context(), in, nil, 1); err == nil || !strings.Contains(err.Error(), "spent outputs") {
+	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 0 coins, the block spends 1") {
+		t.Errorf("got %v", err)
+	}
+	in = mainnet(t, 170)
+	in.Spent = append(in.Spent, in.Spent...)
+	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 2 coins, the block spends 1") {
+		t.Errorf("got %v", err)
+	}
+	in = BlockInput{Network: "regtest", Height: 1, Spent: in.Spent[:1]}
+	in.Raw = nodetest.NewBtcd(t, nodetest.BtcdOptions{}).MineAt(time.Now())
+	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 1 coins, the block spends 0") {
 		t.Errorf("got %v", err)
 	}
 	in.Network = "mainent"
-	if _, err := Block(t.Context(), in, nil, 1); err == nil || !strings.Contains(err.Error(), "regtest") {
+	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "regtest") {
 		t.Errorf("got %v", err)
 	}
 }

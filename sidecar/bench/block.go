@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -40,13 +41,23 @@ type BlockReport struct {
 	Report
 }
 
+// ErrUnjudged says that a block could not be judged: what it takes is not there,
+// or is of another block. It says nothing about the block.
+var ErrUnjudged = errors.New("the block could not be judged")
+
+// CheckNetwork returns an error that names the networks if this is none of them.
+func CheckNetwork(name string) error {
+	_, err := blockval.ParamsFor(name)
+	return err
+}
+
 // Block judges the block and, if it is valid, measures that rounds times on
 // each of the given numbers of cores, in turns with btcd's script engine; no
-// cores means one, and all.
+// cores means one, and all. The error is an ErrUnjudged if there is no verdict.
 func Block(ctx context.Context, in BlockInput, cores []int, rounds int) (*BlockReport, error) {
 	params, err := blockval.ParamsFor(in.Network)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnjudged, err)
 	}
 	if len(cores) == 0 {
 		cores = []int{1}
@@ -54,10 +65,10 @@ func Block(ctx context.Context, in BlockInput, cores []int, rounds int) (*BlockR
 			cores = append(cores, n)
 		}
 	}
-	rep := &BlockReport{Report: Report{Machine: ThisMachine()}, Unchecked: []blockval.Rule{}}
+	rep := &BlockReport{Report: Report{Machine: ThisMachine(), Rows: []Row{}}, Unchecked: []blockval.Rule{}}
 	verdict, err := judge(ctx, params, &in, cores[len(cores)-1])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnjudged, err)
 	}
 	rep.Valid = verdict.Valid()
 	if verdict.Err != nil {
@@ -90,7 +101,13 @@ func judge(ctx context.Context, params *blockval.Params, in *BlockInput, k int) 
 		return &blockval.Verdict{Height: in.Height, Err: broken}, nil
 	}
 	v := blockval.New(params, blockval.Options{Verifier: sigverify.New(sigverify.Options{Workers: k}), Workers: k})
-	return v.Check(ctx, b, blockval.At{Height: in.Height, Coins: newSpent(b.Msg, in.Spent)})
+	coins := newSpent(b.Msg, in.Spent)
+	verdict, err := v.Check(ctx, b, blockval.At{Height: in.Height, Coins: coins})
+	if err == nil && verdict.Prevouts != "" {
+		// It was not refused before the coins were looked at.
+		err = coins.fit()
+	}
+	return verdict, err
 }
 
 // coresName is how row names call k cores.
@@ -147,9 +164,10 @@ func measureBlock(ctx context.Context, params *blockval.Params, in *BlockInput, 
 
 func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// btcdScripts runs every input through btcd's script engine on k goroutines,
-// with the hashes of each transaction computed once, as btcd does; it is the
-// anchor. Decoding and everything but scripts is left out.
+// btcdScripts runs every input through btcd's script engine on k goroutines; it
+// is the anchor. What signature hashes share is computed once for each
+// transaction that has a witness, as checkBlockScripts in btcd does. Decoding and
+// everything but scripts is left out.
 func btcdScripts(ctx context.Context, params *blockval.Params, in *BlockInput, k int) (time.Duration, error) {
 	b, err := blockval.Parse(in.Raw)
 	if err != nil {
@@ -166,7 +184,10 @@ func btcdScripts(ctx context.Context, params *blockval.Params, in *BlockInput, k
 	start := time.Now()
 	var jobs []job
 	for _, tx := range b.Msg.Transactions[1:] {
-		hashes := txscript.NewTxSigHashes(tx, coins)
+		var hashes *txscript.TxSigHashes
+		if flags&txscript.ScriptVerifyWitness != 0 && tx.HasWitness() {
+			hashes = txscript.NewTxSigHashes(tx, coins)
+		}
 		for i, txin := range tx.TxIn {
 			jobs = append(jobs, job{tx, i, coins.coins[txin.PreviousOutPoint], hashes})
 		}
@@ -205,30 +226,37 @@ func btcdScripts(ctx context.Context, params *blockval.Params, in *BlockInput, k
 // txscript.PrevOutputFetcher.
 type spent struct {
 	coins map[wire.OutPoint]blockval.Coin
+	// inputs counts the block's inputs, the coinbase's left out, and given the
+	// coins.
+	inputs, given int
 }
 
 // newSpent pairs the block's inputs with the coins, which are in their order.
 func newSpent(block *wire.MsgBlock, coins []blockval.Coin) *spent {
-	s := &spent{make(map[wire.OutPoint]blockval.Coin, len(coins))}
+	s := &spent{coins: make(map[wire.OutPoint]blockval.Coin, len(coins)), given: len(coins)}
 	for _, tx := range block.Transactions[min(1, len(block.Transactions)):] {
 		for _, in := range tx.TxIn {
-			if len(coins) == 0 {
-				return s
+			if s.inputs++; s.inputs <= s.given {
+				s.coins[in.PreviousOutPoint] = coins[s.inputs-1]
 			}
-			s.coins[in.PreviousOutPoint], coins = coins[0], coins[1:]
 		}
 	}
 	return s
 }
 
-// Prevouts implements blockval.Coins.
+// fit returns an error unless there is one coin for each input.
+func (s *spent) fit() error {
+	if s.given != s.inputs {
+		return fmt.Errorf("the spent file has %d coins, the block spends %d: is it of another block?", s.given, s.inputs)
+	}
+	return nil
+}
+
+// Prevouts implements blockval.Coins. A coin that was not given is worth nothing,
+// and fit tells of it.
 func (s *spent) Prevouts(_ context.Context, ops []wire.OutPoint, into []blockval.Coin) (blockval.Source, error) {
 	for i, op := range ops {
-		coin, ok := s.coins[op]
-		if !ok {
-			return "", fmt.Errorf("the spent outputs that were given do not hold %v: they must be one for each input, in order, without the coinbase's", op)
-		}
-		into[i] = coin
+		into[i] = s.coins[op]
 	}
 	return blockval.Node, nil
 }

@@ -30,9 +30,15 @@ type child struct {
 // startChild starts "outrider run" beside a node of the demo's, from the first
 // block on when its data directory is new, and waits for its web server.
 func startChild(ctx context.Context, program, datadir string, at demo.Endpoint) (*child, error) {
-	cmd := exec.CommandContext(ctx, program, "run", "--datadir", datadir, "--start", "0", "--http", "127.0.0.1:0", "--log-format", "json",
+	return startProgram(ctx, program, []string{"OUTRIDER_NODE_PASSWORD=" + at.Password}, "--datadir", datadir, "--start", "0",
 		"--node-address", at.Address, "--node-user", at.User, "--node-certificate", at.Certificate)
-	cmd.Env = append(os.Environ(), "OUTRIDER_NODE_PASSWORD="+at.Password)
+}
+
+// startProgram starts "outrider run" with these flags, and these variables beside
+// those of this process, and waits for its web server.
+func startProgram(ctx context.Context, program string, environ []string, flags ...string) (*child, error) {
+	cmd := exec.CommandContext(ctx, program, append([]string{"run", "--http", "127.0.0.1:0", "--log-format", "json"}, flags...)...)
+	cmd.Env = append(os.Environ(), environ...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -100,12 +106,13 @@ func (c *child) await(ctx context.Context, hash string) (web.Status, error) {
 	}
 }
 
-// rss returns the child's resident memory in bytes, now.
-func (c *child) rss() (uint64, error) {
-	kib, _, _ := strings.Cut(procField(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid), "VmRSS"), " ")
+// memory returns what the kernel says of the child's memory, in bytes: its
+// resident memory now as VmRSS, the most so far as VmHWM.
+func (c *child) memory(field string) (uint64, error) {
+	kib, _, _ := strings.Cut(procField(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid), field), " ")
 	n, err := strconv.ParseUint(kib, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("resident memory of the sidecar: %w", err)
+		return 0, fmt.Errorf("memory of the sidecar: %w", err)
 	}
 	return n << 10, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -19,17 +20,26 @@ import (
 func ReadBlock(block, spent string) (BlockInput, error) {
 	raw, err := testvectors.ReadBlock(block)
 	if err != nil {
-		return BlockInput{}, err
+		return BlockInput{}, fmt.Errorf("--block: %w", ofFile(err))
 	}
 	outputs, err := testvectors.ReadSpent(spent)
 	if err != nil {
-		return BlockInput{}, err
+		return BlockInput{}, fmt.Errorf("--spent: %w", ofFile(err))
 	}
 	in := BlockInput{Raw: raw, Spent: make([]blockval.Coin, len(outputs))}
 	for i, o := range outputs {
 		in.Spent[i] = blockval.Coin{Value: o.Value, Script: o.Script, Height: o.Height, Coinbase: o.Coinbase}
 	}
 	return in, nil
+}
+
+// ofFile returns err, without a word on test vectors where it is about a file
+// that the user named.
+func ofFile(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path
+	}
+	return err
 }
 
 // FetchBlock returns the block at height of n's best chain, and the outputs

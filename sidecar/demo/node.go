@@ -75,7 +75,7 @@ type Node struct {
 	btcd    string
 	log     *slog.Logger
 	client  *client
-	process *process
+	process *Process
 }
 
 // A Tip is a block and its place in the chain.
@@ -159,14 +159,14 @@ func (n *Node) Restart(ctx context.Context, connect []string) error {
 // after 20 seconds, it kills the node, and says so. It does nothing to a node
 // that has ended.
 func (n *Node) Stop(ctx context.Context) error {
-	return n.process.stop(ctx)
+	return n.process.Stop(ctx)
 }
 
 // Kill ends the node at once, as a crash would, and waits for its end.
-func (n *Node) Kill() { n.process.kill() }
+func (n *Node) Kill() { n.process.Kill() }
 
 // Running reports whether the node's process has not ended.
-func (n *Node) Running() bool { return n.process.running() }
+func (n *Node) Running() bool { return n.process.Running() }
 
 // PID returns the id of the node's process, which may have ended.
 func (n *Node) PID() int { return n.process.cmd.Process.Pid }
@@ -188,13 +188,13 @@ func (n *Node) start(ctx context.Context, connect []string) error {
 	cmd := exec.Command(n.btcd, "--configfile="+conf)
 	cmd.Dir = n.Dir
 	cmd.Stderr = output
-	p, err := startProcess(cmd)
+	p, err := StartProcess(cmd)
 	if err != nil {
 		return err
 	}
 	n.process = p
 	if err := n.waitReady(ctx); err != nil {
-		p.kill()
+		p.Kill()
 		return err
 	}
 	n.log.Debug("node started", "rpc", n.RPC.Address, "peer", n.Peer, "pid", n.PID())

@@ -12,18 +12,19 @@ import (
 // stopGrace is how long a node may take to shut down before it is killed.
 const stopGrace = 20 * time.Second
 
-// A process is a running child.
-type process struct {
+// A Process is a running child. Its methods are safe for concurrent use.
+type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the child has ended and err is set
 	err  error
 }
 
-// startProcess starts cmd. The child dies with this process where the system can
-// do that (see processAttributes).
-func startProcess(cmd *exec.Cmd) (*process, error) {
+// StartProcess starts cmd, whose SysProcAttr it sets. On Linux and FreeBSD the
+// child ends with this process, even if that is killed with -9; on other systems
+// with Stop or Kill only.
+func StartProcess(cmd *exec.Cmd) (*Process, error) {
 	cmd.SysProcAttr = processAttributes()
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
 		// The kernel watches the thread that starts the child, not the
@@ -44,8 +45,11 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// running reports whether the child has not ended yet.
-func (p *process) running() bool {
+// Done returns a channel that is closed when the child has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Running reports whether the child has not ended yet.
+func (p *Process) Running() bool {
 	select {
 	case <-p.done:
 		return false
@@ -54,15 +58,16 @@ func (p *process) running() bool {
 	}
 }
 
-// stop asks the child to end, waits for it, and kills it when ctx ends or
-// stopGrace is over. The child has ended when stop returns.
-func (p *process) stop(ctx context.Context) error {
-	if !p.running() {
+// Stop asks the child to end, waits for it, and kills it when ctx ends or after
+// 20 seconds; then, and when the child ends badly, it returns an error. The child
+// has ended when Stop returns.
+func (p *Process) Stop(ctx context.Context) error {
+	if !p.Running() {
 		return nil
 	}
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
 		// The child has ended, or the system has no such signal.
-		p.kill()
+		p.Kill()
 		return nil
 	}
 	grace := time.NewTimer(stopGrace)
@@ -74,16 +79,16 @@ func (p *process) stop(ctx context.Context) error {
 		}
 		return nil
 	case <-ctx.Done():
-		p.kill()
+		p.Kill()
 		return fmt.Errorf("killed the node: %w", context.Cause(ctx))
 	case <-grace.C:
-		p.kill()
+		p.Kill()
 		return fmt.Errorf("killed the node: it did not stop within %v", stopGrace)
 	}
 }
 
-// kill kills the child and waits for its end.
-func (p *process) kill() {
+// Kill kills the child and waits for its end.
+func (p *Process) Kill() {
 	// The only error is that the child has ended already.
 	_ = p.cmd.Process.Kill()
 	<-p.done

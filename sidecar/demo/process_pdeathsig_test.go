@@ -51,7 +51,7 @@ func TestKilledParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startProcess(cmd)
+	p, err := StartProcess(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestKilledParent(t *testing.T) {
 			pids, addresses = append(pids, pid), append(addresses, rpc, peer)
 		}
 	}
-	p.kill()
+	p.Kill()
 	if len(pids) != 2 {
 		t.Fatal("the helper did not start two nodes")
 	}
@@ -85,14 +85,14 @@ func TestStopKills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startProcess(cmd)
+	p, err := StartProcess(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "deaf\n" {
 		t.Errorf("the process says %q, %v", line, err)
 	}
-	if !p.running() {
+	if !p.Running() {
 		t.Error("the process does not run")
 	}
 	if group, err := syscall.Getpgid(p.cmd.Process.Pid); err != nil || group == syscall.Getpgrp() {
@@ -100,16 +100,16 @@ func TestStopKills(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := p.stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := p.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("stopped with %v", err)
 	}
-	if p.running() || syscall.Kill(p.cmd.Process.Pid, 0) == nil {
+	if p.Running() || syscall.Kill(p.cmd.Process.Pid, 0) == nil {
 		t.Error("the process runs")
 	}
-	if err := p.stop(t.Context()); err != nil {
+	if err := p.Stop(t.Context()); err != nil {
 		t.Errorf("stopped again with %v", err)
 	}
-	p.kill()
+	p.Kill()
 }
 
 func listening(addresses []string) bool {

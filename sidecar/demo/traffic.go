@@ -284,18 +284,12 @@ func (w *workload) fanOut(count int, nodes []int) ([]*Tx, error) {
 	slices.SortStableFunc(coins, func(a, b Coin) int { return cmp.Compare(b.Value, a.Value) })
 	var txs []*Tx
 	for ; count > 0; count -= fanOutputs {
-		outputs := min(count, fanOutputs)
-		fee := leastFeeRate * (baseSize + int64(outputs)*outputSize + spendSize[P2SHMultisig])
-		if len(coins) == 0 || coins[0].Value < fee+int64(outputs)*smallestOutput {
-			return nil, fmt.Errorf("split coins: none is large enough for the last %d", count)
+		if len(coins) == 0 {
+			return nil, fmt.Errorf("split coins: there is none for the last %d", count)
 		}
-		payments := make([]Payment, outputs)
-		for i := range payments {
-			payments[i] = Payment{Kind: Kind(i % int(numKinds)), Value: (coins[0].Value - fee) / int64(outputs)}
-		}
-		tx, err := w.wallet.spend(coins[:1:1], payments, SpendOptions{})
+		tx, err := w.split(coins[0], min(count, fanOutputs))
 		if err != nil {
-			return nil, fmt.Errorf("split coins: %w", err)
+			return nil, err
 		}
 		tx.node = nodes[w.random.IntN(len(nodes))]
 		coins = coins[1:]
@@ -303,6 +297,23 @@ func (w *workload) fanOut(count int, nodes []int) ([]*Tx, error) {
 	}
 	w.pending = append(w.pending, txs...)
 	return txs, nil
+}
+
+// split makes a transaction that splits c into so many coins of all kinds.
+func (w *workload) split(c Coin, outputs int) (*Tx, error) {
+	fee := leastFeeRate * (baseSize + int64(outputs)*outputSize + spendSize[P2SHMultisig])
+	if c.Value < fee+int64(outputs)*smallestOutput {
+		return nil, fmt.Errorf("split coins: %d satoshis are too few for %d", c.Value, outputs)
+	}
+	payments := make([]Payment, outputs)
+	for i := range payments {
+		payments[i] = Payment{Kind: Kind(i % int(numKinds)), Value: (c.Value - fee) / int64(outputs)}
+	}
+	tx, err := w.wallet.spend([]Coin{c}, payments, SpendOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("split coins: %w", err)
+	}
+	return tx, nil
 }
 
 // small makes count transactions with one input each, and makes them pending.

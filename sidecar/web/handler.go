@@ -39,6 +39,7 @@ func newDocument(s Status, now time.Time) document {
 	for i := range d.Blocks {
 		d.Blocks[i].Unchecked = append([]string{}, d.Blocks[i].Unchecked...)
 	}
+	d.Advice = append([]Advice{}, s.Advice...)
 	d.Agreement.Cases = append([]Case{}, s.Agreement.Cases[:min(len(s.Agreement.Cases), maxBlocks)]...)
 	return d
 }

@@ -70,7 +70,7 @@ func TestStatusJSON(t *testing.T) {
 	tip := map[string]any{"height": 812345.0, "hash": s.Tip.Hash}
 	want := map[string]any{
 		"version": "v0.1.0", "network": "main", "ready": true, "reason": "", "outcome": "undecided",
-		"node":    map[string]any{"kind": "btcd", "address": "127.0.0.1:8334", "attached": true, "problem": "", "tip": tip},
+		"node":    map[string]any{"kind": "btcd", "agent": "/btcd:0.26.0/", "address": "127.0.0.1:8334", "attached": true, "problem": "", "tip": tip},
 		"tip":     tip,
 		"at_tip":  true,
 		"mempool": map[string]any{"transactions": 45678.0, "resyncs": 2.0},
@@ -84,6 +84,7 @@ func TestStatusJSON(t *testing.T) {
 			"verdict_seconds": 0.1512, "parse_seconds": 0.002, "lookup_seconds": 0.004, "rules_seconds": 0.006, "scripts_seconds": 0.088,
 		}},
 		"disconnected_blocks": 3.0,
+		"advice":              []any{map[string]any{"setting": "rest=1", "reason": "blocks come as they are"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("status is\n%v\nwant\n%v", got, want)
@@ -93,7 +94,7 @@ func TestStatusJSON(t *testing.T) {
 func TestStatusOfNothing(t *testing.T) {
 	base := start(t, Config{Source: newSource(Status{})})
 	_, body := get(t, base+"/api/v1/status")
-	for _, want := range []string{`"tip":null`, `"blocks":[]`, `"cases":[]`, `"outcome":""`, `"ready":false`, `"uptime_seconds":0`} {
+	for _, want := range []string{`"tip":null`, `"blocks":[]`, `"cases":[]`, `"advice":[]`, `"outcome":""`, `"ready":false`, `"uptime_seconds":0`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("status lacks %s: %s", want, body)
 		}

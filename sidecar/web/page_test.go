@@ -30,7 +30,8 @@ func TestPageTellsTheStatus(t *testing.T) {
 	for _, want := range []string{
 		`<body class="agree">`, "Agrees with the node", "812,345", s.Tip.Hash + "</dd>", "…" + s.Tip.Hash[48:], "btcd", "127.0.0.1:8334",
 		"45,678", "2 resyncs", "2,001", "6,000", "6,123", "151.20", "88.00", "15:04:05", "v0.1.0", "1 h 0 min", ">own<",
-		"not checked: bad-txns-BIP30", "1,234", `<title>Agrees with the node at 812,345`,
+		"not checked: bad-txns-BIP30", "1,234", "/btcd:0.26.0/",
+		"<dt>rest=1</dt>", "blocks come as they are", `<title>Agrees with the node at 812,345`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -85,12 +86,13 @@ func TestPageEscapesHostileStrings(t *testing.T) {
 	tip := BlockID{Height: 1, Hash: hostile}
 	s := Status{
 		Version: hostile, Network: hostile,
-		Node: Node{Kind: hostile, Address: hostile, Problem: hostile, Tip: &tip},
+		Node: Node{Kind: hostile, Agent: hostile, Address: hostile, Problem: hostile, Tip: &tip},
 		Tip:  &tip,
 		Agreement: Agreement{Differ: 1, Cases: []Case{{
 			BlockID: tip, Outcome: hostile, Node: hostile, Rule: hostile, Detail: hostile, Prevouts: hostile,
 		}}},
 		Blocks: []Block{{BlockID: tip, Outcome: hostile, Rule: hostile, Prevouts: hostile, Unchecked: []string{hostile}, Scripts: 1}},
+		Advice: []Advice{{Setting: hostile, Reason: hostile}},
 	}
 	for _, s := range []Status{s, {Node: Node{Problem: hostile}}} {
 		body := draw(t, s)

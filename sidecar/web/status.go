@@ -36,6 +36,19 @@ type Status struct {
 	Mempool Mempool `json:"mempool"`
 	// Disconnected counts the blocks that left the best chain since the start.
 	Disconnected uint64 `json:"disconnected_blocks"`
+	// Advice is what to add to the node's configuration, the most useful first.
+	// It does not change what the sidecar can tell, but how soon it does, and
+	// what that costs the node.
+	Advice []Advice `json:"advice"`
+}
+
+// An Advice is a change to the node's configuration that helps the sidecar.
+type Advice struct {
+	// Setting is a line of the node's configuration file, or the name of a
+	// setting to look at; empty when there is nothing to set.
+	Setting string `json:"setting"`
+	// Reason says in a sentence what it is good for.
+	Reason string `json:"reason"`
 }
 
 // Ready reports whether the sidecar is attached and has caught up; if not, why.
@@ -55,6 +68,9 @@ func (s Status) Ready() (ready bool, why string) {
 type Node struct {
 	// Kind is btcd or bitcoind.
 	Kind string `json:"kind"`
+	// Agent is the name and version that the node tells its peers; empty when
+	// it did not say.
+	Agent string `json:"agent"`
 	// Address is where the node's RPC answers, without credentials.
 	Address string `json:"address"`
 	// Attached says that the node answers and its notifications arrive.

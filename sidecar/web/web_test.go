@@ -30,7 +30,7 @@ func following() Status {
 	tip := BlockID{Height: 812345, Hash: "00000000000000000002a7c4c1e48d76c5a37902165a270156b7a8d72728a054"}
 	return Status{
 		Version: "v0.1.0", Started: time.Now().Add(-time.Hour), Network: "main",
-		Node: Node{Kind: "btcd", Address: "127.0.0.1:8334", Attached: true, Tip: &tip},
+		Node: Node{Kind: "btcd", Agent: "/btcd:0.26.0/", Address: "127.0.0.1:8334", Attached: true, Tip: &tip},
 		Tip:  &tip, AtTip: true,
 		Agreement: Agreement{Agree: 1234},
 		Blocks: []Block{{
@@ -39,6 +39,7 @@ func following() Status {
 			Verdict: 0.1512, Parse: 0.002, Lookup: 0.004, Rules: 0.006, Scripts: 0.088,
 		}},
 		Mempool: Mempool{Transactions: 45678, Resyncs: 2},
+		Advice:  []Advice{{Setting: "rest=1", Reason: "blocks come as they are"}},
 	}
 }
 
