@@ -6,7 +6,9 @@ SHELL := bash
 
 # The vectors that others published, and whether their absence is a failure,
 # are what the environment says (CI=true, OUTRIDER_VECTORS): see testvectors.
-STATICCHECK := go tool -modfile=tools/go.mod staticcheck
+STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
+# The generator of the assembly is a module of its own.
+ASM := sigverify/internal/asm
 FUZZTIME ?= 5s
 BENCHCOUNT ?= 6
 
@@ -32,6 +34,7 @@ run: build ## Run the demo: three btcd nodes on regtest, and Outrider beside one
 .PHONY: test
 test: ## Run the tests
 	go test ./...
+	cd $(ASM) && go test ./...
 
 .PHONY: race
 race: ## Run the tests under the race detector, without the long ones
@@ -66,10 +69,12 @@ nightly: ## What takes too long for every change: long fuzzing, the whole suite 
 vet: ## Run go vet, and go fix for code that Go has made simpler
 	go vet ./...
 	go fix -diff ./...
+	cd $(ASM) && go vet ./... && go fix -diff ./...
 
 .PHONY: lint
 lint: ## Run staticcheck
 	$(STATICCHECK) ./...
+	cd $(ASM) && $(STATICCHECK) ./...
 
 .PHONY: fmt-check
 fmt-check: ## Fail if gofmt would change a file
@@ -80,6 +85,7 @@ fmt-check: ## Fail if gofmt would change a file
 tidy-check: ## Fail if a go.mod is not tidy
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
+	cd $(ASM) && go mod tidy -diff
 
 .PHONY: generate-check
 generate-check: ## Fail if a generated file is stale

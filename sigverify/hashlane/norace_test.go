@@ -1,0 +1,5 @@
+//go:build !race
+
+package hashlane
+
+const raceEnabled = false
