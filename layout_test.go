@@ -24,21 +24,23 @@ const module = "github.com/outrider-project/outrider/"
 // it, and the longest row that matches is the package's. Test files may import
 // testvectors too. A new edge needs a line in docs/adr in the same change.
 var mayImport = map[string][]string{
-	"perfcore":           {},
-	"perfcore/...":       {"perfcore/..."},
-	"sigverify":          {"perfcore"},
-	"sigverify/hashlane": {},
-	"utxocache/...":      {"utxocache/...", "perfcore"},
-	"utxocache/corefile": {},
-	"blockval":           {"blockval/header", "sigverify", "sigverify/hashlane", "perfcore"},
-	"blockval/header":    {},
-	"p2p/...":            {"p2p/...", "blockval/header", "perfcore"},
-	"bob/...":            {"bob/...", "blockval/header", "sigverify/hashlane", "perfcore"},
-	"bitvm/...":          {"bitvm/...", "sigverify/hashlane", "perfcore"},
-	"sidecar/...":        parts,
-	"sidecar/bench":      append([]string{"testvectors/..."}, parts...),
-	"cmd/...":            {"sidecar/..."},
-	"testvectors/...":    {"testvectors/..."},
+	"perfcore":                {},
+	"perfcore/...":            {"perfcore/..."},
+	"sigverify":               {"perfcore", "sigverify/internal/..."},
+	"sigverify/internal/secp": {},
+	"sigverify/internal/lane": {"sigverify/internal/secp"},
+	"sigverify/hashlane":      {},
+	"utxocache/...":           {"utxocache/...", "perfcore"},
+	"utxocache/corefile":      {},
+	"blockval":                {"blockval/header", "sigverify", "sigverify/hashlane", "perfcore"},
+	"blockval/header":         {},
+	"p2p/...":                 {"p2p/...", "blockval/header", "perfcore"},
+	"bob/...":                 {"bob/...", "blockval/header", "sigverify/hashlane", "perfcore"},
+	"bitvm/...":               {"bitvm/...", "sigverify/hashlane", "perfcore"},
+	"sidecar/...":             parts,
+	"sidecar/bench":           append([]string{"testvectors/..."}, parts...),
+	"cmd/...":                 {"sidecar/..."},
+	"testvectors/...":         {"testvectors/..."},
 }
 
 // parts is all that the sidecar wires together.

@@ -1,0 +1,80 @@
+//go:build !purego
+
+package secp
+
+//go:generate go run -C ../asm ./secp -out ../secp/kernels_amd64.s
+
+// useADX says that the processor has the instructions of BMI2 and ADX that the
+// assembly needs. Tests turn it off.
+var useADX = detectADX()
+
+// detectADX asks the processor. (Intel's manual, volume 2, CPUID. The two
+// extensions have no state that the operating system would have to save.)
+func detectADX() bool {
+	const (
+		// Leaf 7, EBX.
+		bmi2 = 1 << 8
+		adx  = 1 << 19
+	)
+	if last, _, _, _ := cpuid(0, 0); last < 7 {
+		return false
+	}
+	_, b, _, _ := cpuid(7, 0)
+	return b&bmi2 != 0 && b&adx != 0
+}
+
+// cpuid returns the registers that the instruction CPUID leaves.
+//
+//go:noescape
+func cpuid(leaf, subleaf uint32) (a, b, c, d uint32)
+
+// doubleADX is doubleTimesGo, with n > 0. Nothing can preempt it, which for the
+// 129 doublings that a signature has at most is a matter of 6 µs.
+//
+//go:noescape
+func doubleADX(p *jacobian, n uint64)
+
+// addADX is addDistinctGo. A p that it refuses is as it was.
+//
+//go:noescape
+func addADX(p *jacobian, q *affine, z *residue) bool
+
+// The operations that doubleADX and addADX are made of, one function each, for
+// the tests: mulADX is residue.mul, and so on. sqrADX and threeHalvesADX leave y
+// out; subFromADX is sub in the other order of registers.
+
+//go:noescape
+func mulADX(z, x, y *residue)
+
+//go:noescape
+func sqrADX(z, x, y *residue)
+
+//go:noescape
+func subADX(z, x, y *residue)
+
+//go:noescape
+func subFromADX(z, x, y *residue)
+
+//go:noescape
+func subTwiceADX(z, x, y *residue)
+
+//go:noescape
+func threeHalvesADX(z, x, y *residue)
+
+//go:noescape
+func mulSubADX(z, a, b, c, d *residue)
+
+func (p *jacobian) doubleTimes(n int) {
+	if useADX && n > 0 {
+		doubleADX(p, uint64(n))
+	} else {
+		p.doubleTimesGo(n)
+	}
+}
+
+func (p *jacobian) addDistinct(q *affine, z *residue) bool {
+	if useADX {
+		return addADX(p, q, z)
+	}
+	return p.addDistinctGo(q, z)
+}
