@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"strings"
+)
+
+// rowBytes is the size of a row: eight lanes of 64 bits.
+const rowBytes = 64
+
+// A part is a named range of rows.
+type part struct {
+	name, doc string
+	rows      int
+}
+
+// vecParts are the parts of one vector of eight signatures, in order. Words are
+// 64 bits, the lowest first; elements and scalars are five limbs.
+var vecParts = []part{
+	{"rowKeyX", "words of the key's x", 4},
+	{"rowKeyY", "words of the key's y, where it is given", 4},
+	{"rowR", "words of the x that the result must have", 4},
+	{"rowS", "words of the divisor of both multipliers", 4},
+	{"rowM", "words of the multiplier of G", 4},
+	{"rowT", "words of the multiplier of the key", 4},
+	{"rowQX", "x of the key", 5},
+	{"rowQY", "y of the key", 5},
+	{"rowPrefix", "product over this vector and all before it", 5},
+	{"rowU1", "multiplier of G, divided", 5},
+	{"rowU2", "multiplier of the key, divided", 5},
+	{"rowX", "X of the result", 5},
+	{"rowY", "Y of the result", 5},
+	{"rowZ", "Z of the result", 5},
+	{"rowFlags", "masks, a byte each: see the flag constants", 1},
+}
+
+// A work area has the hot parts of two vectors first, then the spilled rows, then
+// their cold parts. The first 128 rows are within reach of a displacement of one
+// byte, which makes the code that must fit into the first-level cache smaller.
+
+// hotParts are what the main loop works on.
+var hotParts = []part{
+	{"hotSum", "the sum so far: X, Y, Z", 15},
+	{"hotEntry", "words of the x and y of the point to add", 8},
+	{"hotScale", "what stands for Z in its addition", 5},
+	{"hotSign", "mask of the lanes where it is to be subtracted", 1},
+	{"hotFactor", "product of the ratios; the Z that all multiples share", 5},
+}
+
+// coldParts are the rest of what belongs to a vector.
+var coldParts = []part{
+	{"coldDigitsQ", "offsets of the digits of the key's multipliers, 8 of 32 bits each", windowsQ},
+	{"coldDigitsG", "offsets of the digits of G's multiplier", 10},
+	{"coldSignsQ", "masks of the negative digits, a byte each", (2*windowsQ + 63) / 64},
+	{"coldSignsG", "masks of the negative digits, a byte each", 1},
+	{"coldTable", "table of the key: for each lane the odd multiples of Q, then of λQ", 8 * 2 * multiplesQ},
+	{"coldMultiples", "odd multiples: X, Y and the ratio of Z to the one before", multiplesQ * 15},
+	{"coldTwice", "2Q: X, Y", 10},
+}
+
+// liftParts are the parts of the work area of one vector in lift.
+var liftParts = []part{
+	{"rowPower", "the power so far", 5},
+	{"rowCube", "x³ + 7", 5},
+	{"rowPower2", "x³ + 7 to the 2^2 - 1", 5},
+	{"rowPower3", "x³ + 7 to the 2^3 - 1", 5},
+	{"rowPower11", "x³ + 7 to the 2^11 - 1", 5},
+	{"rowPower22", "x³ + 7 to the 2^22 - 1", 5},
+	{"rowPower44", "x³ + 7 to the 2^44 - 1", 5},
+	{"rowPower88", "x³ + 7 to the 2^88 - 1", 5},
+	{"rowUnused", "powers that are not used again", 5},
+}
+
+// flags are the bytes of rowFlags, in order.
+var flagParts = []struct{ name, doc string }{
+	{"flagOdd", "in: the key's y is to be odd"},
+	{"flagOnCurve", "out: the key's x is a point's; else G stands in for it"},
+	{"flagSameY", "out: the key's y is the one given"},
+	{"flagEqual", "out: the result has the x that it must have"},
+	{"flagZero", "out: the Z of the result is zero, so the result means nothing"},
+	{"flagOddY", "out: the y of the result is odd"},
+}
+
+const (
+	// spillRows is the size of the area for rows that do not fit into registers.
+	spillRows = 96
+	// liftVectors is how many vectors fit into the work area of lift.
+	liftVectors = 8
+)
+
+// The places of spilled and cold rows, and of those of lift, and the size of a
+// work area.
+var (
+	spillStart = 2 * size(hotParts)
+	coldStart  = spillStart + spillRows
+	workRows   = coldStart + max(2*size(coldParts), liftVectors*size(liftParts))
+)
+
+// find returns the first row of a part.
+func find(parts []part, name string) int {
+	row := 0
+	for _, p := range parts {
+		if p.name == name {
+			return row
+		}
+		row += p.rows
+	}
+	panic("no part " + name)
+}
+
+func size(parts []part) int {
+	row := 0
+	for _, p := range parts {
+		row += p.rows
+	}
+	return row
+}
+
+func flagByte(name string) int {
+	for i, f := range flagParts {
+		if f.name == name {
+			return i
+		}
+	}
+	panic("no flag " + name)
+}
+
+func vec(name string) int { return find(vecParts, name) * rowBytes }
+
+// half returns the place of a part of vector i of a work area.
+func half(i int, name string) int {
+	if strings.HasPrefix(name, "hot") {
+		return (i*size(hotParts) + find(hotParts, name)) * rowBytes
+	}
+	return (coldStart + i*size(coldParts) + find(coldParts, name)) * rowBytes
+}
+
+func lift(name string) int { return find(liftParts, name) * rowBytes }
+
+var (
+	vecBytes  = size(vecParts) * rowBytes
+	coldBytes = size(coldParts) * rowBytes
+	liftBytes = size(liftParts) * rowBytes
+)
+
+// layoutSource returns the Go file that tells the layout to the package.
+func layoutSource() ([]byte, error) {
+	var w bytes.Buffer
+	fmt.Fprint(&w, "// Code generated by the generator in ../asm/lane. DO NOT EDIT.\n\npackage lane\n")
+	list := func(doc, total string, parts []part) {
+		fmt.Fprintf(&w, "\n// %s\nconst (\n", doc)
+		row := 0
+		for _, p := range parts {
+			fmt.Fprintf(&w, "\t%s = %d // %s\n", p.name, row, p.doc)
+			row += p.rows
+		}
+		fmt.Fprintf(&w, "\n\t%s = %d\n)\n", total, row)
+	}
+	list("Rows of a vector: eight signatures.", "vectorRows", vecParts)
+	list("Rows of the hot part of a work area that belongs to one vector.", "hotRows", hotParts)
+	list("Rows of the cold part of a work area that belongs to one vector.", "coldRows", coldParts)
+	list("Rows of the part of a work area that belongs to one vector of lift.", "liftRows", liftParts)
+	fmt.Fprint(&w, "\n// Bytes of rowFlags.\nconst (\n")
+	for i, f := range flagParts {
+		fmt.Fprintf(&w, "\t%s = %d // %s\n", f.name, i, f.doc)
+	}
+	fmt.Fprint(&w, ")\n")
+	fmt.Fprintf(&w, "\nconst (\n\tworkRows = %d // rows of a work area\n\tspillStart = %d // the first row of those that kernels spill to\n\tspillRows = %d\n\tcoldStart = %d // the first row of the cold parts, and of lift\n", workRows, spillStart, spillRows, coldStart)
+	fmt.Fprintf(&w, "\tliftVectors = %d // vectors that one lift takes\n", liftVectors)
+	fmt.Fprintf(&w, "\n\twindowQ = %d // bits of a digit of the key's multipliers\n\twindowsQ = %d\n", windowQ, windowsQ)
+	fmt.Fprintf(&w, "\tbitsQ = %d\n\tmultiplesQ = %d // odd multiples of a key, and of λ times it\n", bitsQ, multiplesQ)
+	fmt.Fprintf(&w, "\twindowG = %d // bits of a digit of G's multiplier\n\twindowsG = %d\n", windowG, windowsG)
+	fmt.Fprintf(&w, "\tmultiplesG = %d // odd multiples of G, and of 2^130⋅G\n)\n", multiplesG)
+	return format.Source(w.Bytes())
+}
