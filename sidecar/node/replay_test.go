@@ -349,7 +349,7 @@ func shapesOf(events []string) (shapes []string) {
 				shape = append(shape, events[i][0])
 				i++
 			}
-			for n := 0; n < 4; n++ {
+			for n := range 4 {
 				shape = append(shape, events[i+n][0])
 			}
 			shapes = append(shapes, string(shape))
