@@ -374,12 +374,12 @@ func paceOf(took time.Duration, work int) float64 {
 
 // try asks one source, and enters how it went.
 func (ss *spentSources) try(ctx context.Context, src *spentSource, s *spending) (coins []Prevout, took time.Duration, err error) {
-	start := time.Now()
+	start := ss.now()
 	coins, err = src.read(ctx, s)
 	if err == nil {
 		err = s.check(coins)
 	}
-	took = time.Since(start)
+	took = ss.now().Sub(start)
 	if ctx.Err() != nil {
 		return nil, took, ctx.Err()
 	}

@@ -115,8 +115,17 @@ func TestSpentChoice(t *testing.T) {
 	cfg.Recorder = new(perfcore.Registry)
 	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
 	b := newBitcoind(t, cfg)
-	skew := time.Duration(0)
-	b.spent.now = func() time.Time { return time.Now().Add(skew) }
+	// Only the sources take time, each always as long.
+	now := time.Unix(1e9, 0)
+	b.spent.now = func() time.Time { return now }
+	takes := map[string]time.Duration{"undo": 2 * time.Millisecond, "getblock": 30 * time.Millisecond, "txindex": 200 * time.Millisecond}
+	for _, src := range b.spent.sources {
+		read := src.read
+		src.read = func(ctx context.Context, s *spending) ([]Prevout, error) {
+			now = now.Add(takes[src.name])
+			return read(ctx, s)
+		}
+	}
 	blocks := spentChain(t, rec, rec.Chain[len(rec.Chain)-1])
 	block := blocks[len(blocks)-1]
 	ask := func() []Prevout {
@@ -148,10 +157,26 @@ func TestSpentChoice(t *testing.T) {
 		t.Errorf("with undo files the node was asked %d times", got-calls)
 	}
 	// A day later they are measured again, and nothing new is to be said.
-	skew += measureAge + time.Minute
+	now = now.Add(measureAge + time.Minute)
 	ask()
 	if got := strings.Count(log.String(), "level=INFO"); got != 1 || fake.Calls("getblock")+fake.Calls("batch") == calls {
 		t.Errorf("after a day the log says:\n%s", &log)
+	}
+	// The files have come to lie on a slow disk, and then on a fast one again.
+	for _, step := range []struct {
+		takes time.Duration
+		want  string
+	}{{time.Second, "getblock"}, {time.Millisecond, "undo"}} {
+		log.Reset()
+		takes["undo"] = step.takes
+		now = now.Add(measureAge + time.Minute)
+		checkSpent(t, block, ask(), false)
+		if b.spent.chosen != source(step.want) || source(step.want).chosen.Value() != 1 {
+			t.Errorf("undo files that take %v: %s was chosen", step.takes, b.spent.chosen.name)
+		}
+		if strings.Count(log.String(), "source="+step.want) != 1 {
+			t.Errorf("undo files that take %v: the log says:\n%s", step.takes, &log)
+		}
 	}
 	// The files go: the next source answers at once, and is chosen when the
 	// choice has stood long enough.
@@ -165,7 +190,7 @@ func TestSpentChoice(t *testing.T) {
 	if strings.Count(log.String(), "level=WARN") != 1 || !strings.Contains(log.String(), "blocksdir") {
 		t.Errorf("the log says of the missing files:\n%s", &log)
 	}
-	skew += measurePause + time.Minute
+	now = now.Add(measurePause + time.Minute)
 	ask() // tries the files once more
 	ask()
 	if b.spent.chosen == source("undo") || b.spent.chosen == nil || source("undo").chosen.Value() != 0 {
