@@ -10,6 +10,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // A Block is a decoded block with its hashes. It is only read once Parse has
@@ -94,22 +95,40 @@ func wireHeader(h *header.Header) wire.BlockHeader {
 	}
 }
 
+// hashChunk is how many transactions are hashed together.
+const hashChunk = 512
+
 // hashTxs computes the ids of the transactions from their serialisations.
 func (b *Block) hashTxs(raw []byte) {
-	b.Txids = make([]chainhash.Hash, len(b.layouts))
-	b.Wtxids = make([]chainhash.Hash, len(b.layouts))
-	sha := sha256.New()
-	for i, l := range b.layouts {
-		b.Wtxids[i] = chainhash.DoubleHashH(raw[l.start:l.end])
-		if l.strippedSize() == l.end-l.start {
-			b.Txids[i] = b.Wtxids[i]
-			continue
+	n := len(b.layouts)
+	b.Txids = make([]chainhash.Hash, n)
+	b.Wtxids = make([]chainhash.Hash, n)
+	room := min(n, hashChunk)
+	whole := make([][]byte, 0, room)
+	stripped := make([]hashlane.Parts, 0, room)
+	ids := make([]chainhash.Hash, room)
+	for from := 0; from < n; from += hashChunk {
+		to := min(from+hashChunk, n)
+		whole, stripped = whole[:0], stripped[:0]
+		for _, l := range b.layouts[from:to] {
+			whole = append(whole, raw[l.start:l.end])
+			if l.hasWitness() {
+				stripped = append(stripped, hashlane.Parts{
+					Head: raw[l.start : l.start+4], Body: raw[l.body:l.bodyEnd], Tail: raw[l.end-4 : l.end],
+				})
+			}
 		}
-		sha.Reset()
-		sha.Write(raw[l.start : l.start+4])
-		sha.Write(raw[l.body:l.bodyEnd])
-		sha.Write(raw[l.end-4 : l.end])
-		b.Txids[i] = doubleSum(sha)
+		hashlane.DoubleSum256(b.Wtxids[from:to], whole)
+		hashlane.DoubleSumParts(ids[:len(stripped)], stripped)
+		next := 0
+		for i, l := range b.layouts[from:to] {
+			if !l.hasWitness() {
+				b.Txids[from+i] = b.Wtxids[from+i]
+				continue
+			}
+			b.Txids[from+i] = ids[next]
+			next++
+		}
 	}
 }
 

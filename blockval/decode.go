@@ -159,6 +159,9 @@ type layout struct {
 // strippedSize returns the size of the serialisation without witnesses.
 func (l layout) strippedSize() int { return 4 + l.bodyEnd - l.body + 4 }
 
+// hasWitness reports whether the serialisation holds witnesses.
+func (l layout) hasWitness() bool { return l.strippedSize() != l.end-l.start }
+
 // tx reads a transaction, as UnserializeTransaction in Bitcoin Core with
 // witnesses allowed.
 func (d *decoder) tx() (*wire.MsgTx, layout) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // signetHeader begins the push that holds the solution (BIP325).
@@ -71,7 +73,7 @@ func signetSpend(b *Block, challenge []byte) (*wire.MsgTx, error) {
 	coinbase.TxOut[i].PkScript = script
 	leaves := slices.Clone(b.Txids)
 	leaves[0] = coinbase.TxHash()
-	root, _ := merkleRoot(leaves)
+	root, _ := hashlane.MerkleRoot(leaves)
 	data := binary.LittleEndian.AppendUint32(nil, uint32(b.Header.Version()))
 	prev := b.Header.Prev()
 	data = append(data, prev[:]...)

@@ -7,6 +7,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // structure checks what the block alone decides, as CheckBlock in Bitcoin Core.
@@ -86,7 +87,7 @@ func headerRule(err error) *RuleError {
 
 // checkMerkleRoot checks that the header commits to the transactions.
 func (b *Block) checkMerkleRoot() *RuleError {
-	root, mutated := merkleRoot(slices.Clone(b.Txids))
+	root, mutated := hashlane.MerkleRoot(slices.Clone(b.Txids))
 	if want := b.Header.MerkleRoot(); root != want {
 		return broken(BadMerkleRoot, "merkle root %s, header has %s", root, want)
 	}
