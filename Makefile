@@ -65,6 +65,10 @@ nightly: ## What takes too long for every change: long fuzzing, the whole suite 
 	CGO_ENABLED=1 go test -race -timeout 2h ./...
 	.ci/fuzz 5m
 
+.PHONY: bulk
+bulk: ## Verify 10 million random signatures in lanes and one by one, and log a hash of all verdicts
+	OUTRIDER_SIGVERIFY_BULK=10000000 go test -run '^TestBulk$$' -count 1 -timeout 2h -v ./sigverify/internal/lane
+
 .PHONY: vet
 vet: ## Run go vet, and go fix for code that Go has made simpler
 	go vet ./...
