@@ -57,7 +57,7 @@ func (s *scratch) chainGroup(width int, values [][20]byte, steps []int, some []u
 		for i := range width {
 			s.left[i] = 0
 			if i < len(some) {
-				s.left[i] = int32(min(max(steps[some[i]]-made, 0), now))
+				s.left[i] = int32(min(max(steps[some[i]], made)-made, now))
 			}
 		}
 		if width == 32 {

@@ -3,6 +3,7 @@ package hashlane
 import (
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -195,13 +196,17 @@ func TestChains(t *testing.T) {
 	})
 }
 
+// A number of steps that is not positive leaves the value, however small it is.
 func TestHash160Chain(t *testing.T) {
-	values := [][20]byte{{1}, {2}, {3}}
+	values := [][20]byte{{1}, {2}, {3}, {4}, {5}, {6}}
+	steps := []int{0, 200, -1, math.MinInt, math.MinInt + 5, 2}
 	want := slices.Clone(values)
-	for range 2 {
-		want[1] = [20]byte(address.Hash160(want[1][:]))
+	for i := range want {
+		for range steps[i] {
+			want[i] = [20]byte(address.Hash160(want[i][:]))
+		}
 	}
-	if Hash160Chain(values, []int{0, 2, -1}); !slices.Equal(values, want) {
+	if Hash160Chain(values, steps); !slices.Equal(values, want) {
 		t.Errorf("got %x, want %x", values, want)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // A path is what the processor offers that is used. The zero path is Go's
 // standard library.
 type path struct {
-	// avx512 is 32 messages at a time, with AVX-512 F and BW, and BMI2.
+	// avx512 is 32 messages at a time, with AVX-512 F, BW and VL, and BMI2.
 	avx512 bool
 	// avx2 is eight messages at a time.
 	avx2 bool

@@ -122,8 +122,8 @@ func (s *scratch) narrow(p path, dst [][32]byte, msgs *messages, order []uint16)
 	s.run(2, dst, msgs, order)
 }
 
-// sort returns the numbers from 0 to n-1, of which there is at least one: those with the greatest keys first and
-// those with equal keys in order.
+// sort returns the numbers from 0 to n-1, n > 0: those with the greatest keys
+// first, and those with equal keys in order.
 func (s *scratch) sort(n int) []uint16 {
 	keys, order := s.keys[:n], s.order[:n]
 	var next [256]uint16

@@ -8,18 +8,22 @@ package secp
 // assembly needs. Tests turn it off.
 var useADX = detectADX()
 
-// detectADX asks the processor. (Intel's manual, volume 2, CPUID. The two
-// extensions have no state that the operating system would have to save.)
+// detectADX asks the processor. (Intel's manual, volume 2, CPUID.)
 func detectADX() bool {
-	const (
-		// Leaf 7, EBX.
-		bmi2 = 1 << 8
-		adx  = 1 << 19
-	)
 	if last, _, _, _ := cpuid(0, 0); last < 7 {
 		return false
 	}
 	_, b, _, _ := cpuid(7, 0)
+	return offersADX(b)
+}
+
+// offersADX reports whether EBX of CPUID's leaf 7 tells of BMI2 and ADX. They
+// have no state that the operating system would have to save.
+func offersADX(b uint32) bool {
+	const (
+		bmi2 = 1 << 8
+		adx  = 1 << 19
+	)
 	return b&bmi2 != 0 && b&adx != 0
 }
 

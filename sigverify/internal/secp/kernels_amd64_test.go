@@ -24,6 +24,15 @@ func eachPath(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
+func TestOffersADX(t *testing.T) {
+	const all = 1<<32 - 1
+	for missing, want := range map[uint32]bool{0: true, 1 << 8: false, 1 << 19: false, 1 << 20: true} {
+		if got := offersADX(all &^ missing); got != want {
+			t.Errorf("without bits %#x: %v, want %v", missing, got, want)
+		}
+	}
+}
+
 // skipWithoutADX skips a test of the assembly where it cannot run.
 func skipWithoutADX(t *testing.T) {
 	t.Helper()

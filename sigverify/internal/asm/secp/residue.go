@@ -340,7 +340,7 @@ func (k *kernel) threeHalves() {
 	k.carry(1)
 }
 
-// jumpIfZero jumps to the label if low is zero modulo p.
+// jumpIfZero jumps to the label if low is zero modulo p. It changes low.
 func (k *kernel) jumpIfZero(label string) {
 	MOVQ(low[0], t)
 	ORQ(low[1], t)
