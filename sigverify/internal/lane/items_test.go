@@ -3,6 +3,7 @@ package lane
 import (
 	"encoding/binary"
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 
@@ -197,22 +198,28 @@ func signBIP340(key, nonce *keypair, digest [32]byte, odd bool) *sample {
 }
 
 // wrappedECDSA returns a valid item whose R has an x that is not below n, so that
-// r is x - n. No signer finds one; the key is made to fit.
+// r is x - n: anything from 0 to p - n, but often near 0, 2^128 or p - n. No
+// signer finds one; the key is made to fit.
 func wrappedECDSA(r *rand.Rand) *sample {
 	var R secp256k1.JacobianPoint
+	gap := sub(bigP, bigN)
 	for found := false; !found; {
-		// An x of n and up to 2^128 more.
-		x := groupOrder
-		add := r.Uint64()
-		x[0] += add
-		if x[0] < add {
-			x[1]++
+		sigR := new(big.Int).SetUint64(r.Uint64())
+		switch r.IntN(4) {
+		case 0:
+			sigR.SetUint64(1 + r.Uint64N(64))
+		case 1:
+			sigR.Sub(gap, sigR)
+		case 2:
+			sigR.Add(sigR, new(big.Int).Lsh(big.NewInt(1), 128))
+		case 3:
+			sigR.Mod(mul(sigR, mul(new(big.Int).SetUint64(r.Uint64()), big.NewInt(3))), gap)
 		}
-		x[1] ^= r.Uint64() >> 3
-		if x[1] < groupOrder[1] || !less(&x, &fieldPrime) {
+		if sigR.Sign() == 0 {
 			continue
 		}
-		b := bytes32(x)
+		var b [32]byte
+		sigR.Add(sigR, bigN).FillBytes(b[:])
 		R.X.SetBytes(&b)
 		found = secp256k1.DecompressY(&R.X, r.IntN(2) == 1, &R.Y)
 	}

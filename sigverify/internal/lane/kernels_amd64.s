@@ -518,8 +518,8 @@ loop5:
 	VPMADD52HUQ   Z15, Z1, Z16
 	VPXORQ        Z17, Z17, Z17
 	VPMADD52LUQ   Z3, Z0, Z17
-	VPSUBQ        512(R12), Z12, Z18
 	KMOVB         4096(DI), K1
+	VPSUBQ        512(R12), Z12, Z18
 	VPXORQ        Z19, Z19, Z19
 	VPMADD52LUQ   Z10, Z0, Z19
 	VPXORQ        Z20, Z20, Z20
@@ -605,315 +605,271 @@ loop5:
 	VPSRLQ        $0x34, Z29, Z2
 	VPANDQ        Z24, Z29, Z29
 	VPADDQ        Z2, Z17, Z17
-	VPXOR         X2, X2, X2
-	VPMADD52LUQ   Z29, Z29, Z2
-	VPSRLQ        $0x34, Z17, Z4
-	VPANDQ        Z24, Z17, Z17
-	VPADDQ        Z4, Z19, Z19
+	VPADDQ        Z0, Z29, Z2
 	VPXOR         X4, X4, X4
-	VPMADD52LUQ   Z17, Z29, Z4
-	VPSRLQ        $0x34, Z19, Z10
-	VPANDQ        Z24, Z19, Z19
-	VPADDQ        Z10, Z20, Z20
+	VPMADD52LUQ   Z29, Z29, Z4
+	VPSRLQ        $0x34, Z17, Z10
+	VPANDQ        Z24, Z17, Z17
+	VPSRLQ        $0x34, Z2, Z2
+	VPADDQ        Z10, Z19, Z19
+	VPADDQ        Z2, Z17, Z2
 	VPXOR         X10, X10, X10
-	VPMADD52LUQ   Z19, Z29, Z10
-	VPADDQ        Z4, Z4, Z4
-	VPSRLQ        $0x34, Z20, Z11
-	VPANDQ        Z24, Z20, Z20
-	VPMADD52HUQ   Z29, Z29, Z4
-	VPADDQ        Z11, Z9, Z9
+	VPMADD52LUQ   Z17, Z29, Z10
+	VPSRLQ        $0x34, Z19, Z11
+	VPANDQ        Z24, Z19, Z19
+	VPSRLQ        $0x34, Z2, Z2
+	VPADDQ        Z11, Z20, Z20
+	VPADDQ        Z2, Z19, Z2
 	VPXOR         X11, X11, X11
-	VPMADD52LUQ   Z20, Z29, Z11
-	VPMADD52HUQ   Z17, Z29, Z10
-	VPXOR         X15, X15, X15
-	VPMADD52HUQ   Z9, Z29, Z15
-	VPSRLQ        $0x30, Z9, Z16
+	VPMADD52LUQ   Z19, Z29, Z11
+	VPADDQ        Z10, Z10, Z10
+	VPANDQ        Z24, Z20, Z15
+	VPSRLQ        $0x34, Z20, Z20
+	VPSRLQ        $0x34, Z2, Z2
+	VPMADD52HUQ   Z29, Z29, Z10
+	VPADDQ        Z20, Z9, Z9
+	VPADDQ        Z2, Z15, Z2
+	VPXORQ        Z16, Z16, Z16
+	VPMADD52LUQ   Z15, Z29, Z16
+	VPMADD52HUQ   Z17, Z29, Z11
+	VPXORQ        Z20, Z20, Z20
+	VPMADD52HUQ   Z9, Z29, Z20
 	VPXORQ        Z21, Z21, Z21
 	VPMADD52HUQ   Z9, Z17, Z21
-	VPANDQ        Z3, Z9, Z28
+	VPSRLQ        $0x34, Z2, Z2
+	VPXORQ        Z28, Z28, Z28
+	VPMADD52LUQ   Z9, Z29, Z28
 	VPXORQ        Z30, Z30, Z30
-	VPMADD52LUQ   Z9, Z29, Z30
+	VPMADD52HUQ   Z9, Z19, Z30
 	VPXORQ        Z31, Z31, Z31
-	VPMADD52HUQ   Z9, Z19, Z31
+	VPMADD52HUQ   Z9, Z15, Z31
+	VPADDQ        Z2, Z9, Z2
 	VMOVDQU64     Z22, 4352(DX)
-	VMOVDQA64     Z29, Z22
-	VPMADD52LUQ   Z0, Z16, Z22
-	VPXORQ        Z16, Z16, Z16
-	VPMADD52HUQ   Z9, Z20, Z16
-	VPADDQ        Z10, Z10, Z10
-	VMOVDQU64     Z27, 4416(DX)
-	VPXORQ        Z27, Z27, Z27
-	VPMADD52HUQ   Z9, Z9, Z27
-	VPMADD52HUQ   Z19, Z29, Z11
-	VPMADD52LUQ   Z9, Z17, Z15
-	VPMADD52LUQ   Z9, Z19, Z21
-	VPMADD52HUQ   Z20, Z29, Z30
-	VPMADD52LUQ   Z9, Z20, Z31
-	VPSRLQ        $0x34, Z22, Z29
-	VPANDQ        Z24, Z22, Z22
-	VPADDQ        Z16, Z16, Z16
-	VPMADD52LUQ   Z17, Z17, Z10
-	VPMADD52LUQ   Z19, Z17, Z11
-	VPMADD52HUQ   Z20, Z17, Z15
-	VPADDQ        Z29, Z17, Z29
-	VPMADD52HUQ   Z20, Z19, Z21
-	VMOVDQU64     Z26, 4480(DX)
-	VPADDQ        Z0, Z22, Z26
-	VPMADD52LUQ   Z20, Z17, Z30
-	VPADDQ        Z31, Z31, Z31
-	VPMADD52LUQ   Z9, Z9, Z16
-	VPSRLQ        $0x34, Z29, Z9
-	VPANDQ        Z24, Z29, Z29
-	VPSRLQ        $0x34, Z26, Z26
-	VPMADD52HUQ   Z20, Z20, Z31
+	VPXORQ        Z22, Z22, Z22
+	VPMADD52HUQ   Z9, Z9, Z22
 	VPADDQ        Z11, Z11, Z11
-	VPMADD52LUQ   Z20, Z19, Z15
-	VPADDQ        Z9, Z19, Z9
-	VPADDQ        Z26, Z29, Z26
-	VPADDQ        Z21, Z21, Z21
-	VPMADD52HUQ   Z19, Z17, Z30
-	VPMADD52HUQ   Z17, Z17, Z11
-	VPSRLQ        $0x34, Z9, Z17
-	VPANDQ        Z24, Z9, Z9
-	VPSRLQ        $0x34, Z26, Z26
-	VPMADD52LUQ   Z20, Z20, Z21
-	VPADDQ        Z15, Z15, Z15
-	VPADDQ        Z17, Z20, Z20
-	VPADDQ        Z26, Z9, Z26
+	VPMADD52HUQ   Z19, Z29, Z16
+	VPMADD52LUQ   Z9, Z17, Z20
+	VPMADD52LUQ   Z9, Z19, Z21
+	VPSRLQ        $0x30, Z2, Z2
+	VPMADD52HUQ   Z15, Z29, Z28
+	VPMADD52LUQ   Z9, Z15, Z30
+	VPADDQ        Z31, Z31, Z31
+	VPMADD52LUQ   Z0, Z2, Z29
+	VPMADD52LUQ   Z17, Z17, Z11
+	VPMADD52LUQ   Z19, Z17, Z16
+	VPMADD52HUQ   Z15, Z17, Z20
+	VPMADD52HUQ   Z15, Z19, Z21
+	VPMADD52LUQ   Z15, Z17, Z28
 	VPADDQ        Z30, Z30, Z30
-	VPMADD52HUQ   Z19, Z19, Z15
-	VPANDQ        Z24, Z20, Z17
-	VPSRLQ        $0x34, Z20, Z20
-	VPSRLQ        $0x34, Z26, Z26
-	VPMADD52LUQ   Z19, Z19, Z30
-	VPADDQ        Z20, Z28, Z28
-	VPADDQ        Z26, Z17, Z26
-	VPSRLQ        $0x34, Z15, Z19
-	VPSRLQ        $0x34, Z26, Z26
-	VPMADD52LUQ   Z1, Z15, Z2
-	VPADDQ        Z19, Z21, Z21
-	VPADDQ        Z26, Z28, Z26
-	VPSRLQ        $0x34, Z21, Z19
-	VPSRLQ        $0x30, Z26, Z26
-	VPMADD52LUQ   Z1, Z21, Z4
-	VPADDQ        Z8, Z2, Z2
-	VPADDQ        Z19, Z31, Z31
-	VPMADD52LUQ   Z0, Z26, Z22
-	VPSRLQ        $0x34, Z31, Z8
-	VPMADD52HUQ   Z1, Z15, Z4
-	VPMADD52LUQ   Z1, Z31, Z10
-	VPADDQ        Z8, Z16, Z16
-	VPSRLQ        $0x34, Z22, Z8
-	VPANDQ        Z24, Z22, Z22
-	VPSRLQ        $0x34, Z16, Z15
-	VPADDQ        Z8, Z29, Z29
-	VPADDQ        Z13, Z4, Z4
-	VPMADD52HUQ   Z1, Z21, Z10
-	VPMADD52LUQ   Z1, Z16, Z11
-	VPSUBQ        Z22, Z7, Z7
-	VPTESTMQ.BCST constants<>+64(SB), Z22, K2
-	VPADDQ        Z15, Z27, Z27
-	VPSRLQ        $0x34, Z29, Z8
+	VPMADD52LUQ   Z9, Z9, Z31
+	VPSRLQ        $0x34, Z29, Z2
 	VPANDQ        Z24, Z29, Z29
-	VPMADD52LUQ   Z1, Z27, Z30
-	VPADDQ        Z8, Z9, Z9
-	VPXOR         X8, X8, X8
-	VPMADD52HUQ   Z1, Z27, Z8
-	VPSUBQ        Z29, Z12, Z13
-	VPMADD52HUQ   Z1, Z31, Z11
-	VPADDQ        Z14, Z10, Z10
+	VPMADD52HUQ   Z15, Z15, Z30
+	VPADDQ        Z16, Z16, Z16
+	VPMADD52LUQ   Z15, Z19, Z20
+	VPADDQ        Z21, Z21, Z21
+	VPADDQ        Z2, Z17, Z2
+	VPSUBQ        Z29, Z7, Z7
+	VPMADD52HUQ   Z19, Z17, Z28
+	VPMADD52HUQ   Z17, Z17, Z16
+	VPTESTMQ.BCST constants<>+64(SB), Z29, K2
+	VPMADD52LUQ   Z15, Z15, Z21
+	VPSRLQ        $0x34, Z2, Z17
+	VPANDQ        Z24, Z2, Z2
+	VPADDQ        Z20, Z20, Z20
+	VPADDQ        Z17, Z19, Z17
+	VMOVDQU64     Z27, 4416(DX)
+	VPSUBQ        Z2, Z12, Z27
+	VPADDQ        Z28, Z28, Z28
 	KXORB         K2, K1, K3
-	VPSRLQ        $0x34, Z9, Z14
-	VPANDQ        Z24, Z9, Z9
-	VPMADD52HUQ   Z1, Z16, Z30
-	VPADDQ        Z14, Z17, Z17
-	VPSLLQ        $0x04, Z8, Z8
-	VPSUBQ        Z9, Z12, Z1
-	VPADDQ        Z18, Z11, Z11
-	VPSRLQ        $0x34, Z17, Z14
+	VPMADD52HUQ   Z19, Z19, Z20
+	VMOVDQU64     Z26, 4480(DX)
+	VPSRLQ        $0x34, Z17, Z26
 	VPANDQ        Z24, Z17, Z17
-	VPADDQ        Z14, Z28, Z28
-	VPADDQ        Z6, Z30, Z30
-	VPSUBQ        Z17, Z12, Z12
-	VPANDQ        Z3, Z28, Z28
-	VPSRLQ        $0x30, Z30, Z6
-	VPANDQ        Z3, Z30, Z30
-	VPADDQ        Z8, Z6, Z6
-	VPSUBQ        Z28, Z5, Z5
-	VPMADD52LUQ   Z0, Z6, Z2
-	VPSRLQ        $0x30, Z5, Z8
-	VPMADD52HUQ   Z0, Z6, Z4
+	VPMADD52LUQ   Z19, Z19, Z28
+	VPADDQ        Z26, Z15, Z15
+	VPSUBQ        Z17, Z12, Z19
+	VPSRLQ        $0x34, Z20, Z26
+	VMOVDQU64     Z17, 4544(DX)
+	VPSRLQ        $0x34, Z15, Z17
+	VPMADD52LUQ   Z1, Z20, Z4
+	VPANDQ        Z24, Z15, Z15
+	VPADDQ        Z26, Z21, Z21
+	VPADDQ        Z17, Z9, Z9
+	VPSUBQ        Z15, Z12, Z12
+	VPSRLQ        $0x34, Z21, Z17
+	VPMADD52LUQ   Z1, Z21, Z10
+	VPANDQ        Z3, Z9, Z9
+	VPADDQ        Z8, Z4, Z4
+	VPADDQ        Z17, Z30, Z30
+	VPSUBQ        Z9, Z5, Z5
+	VPSRLQ        $0x34, Z30, Z8
+	VPMADD52HUQ   Z1, Z20, Z10
+	VPSRLQ        $0x30, Z5, Z17
+	VPMADD52LUQ   Z1, Z30, Z11
 	VPANDQ        Z3, Z5, Z5
-	VPMADD52LUQ   Z0, Z8, Z7
-	VPSRLQ        $0x34, Z2, Z6
-	VPANDQ        Z24, Z2, Z2
-	VPADDQ        Z6, Z4, Z4
-	VPSRLQ        $0x34, Z7, Z6
+	VPADDQ        Z8, Z31, Z31
+	VPMADD52LUQ   Z0, Z17, Z7
+	VPSRLQ        $0x34, Z31, Z8
+	VPADDQ        Z13, Z10, Z10
+	VPMADD52HUQ   Z1, Z21, Z11
+	VPMADD52LUQ   Z1, Z31, Z16
+	VPADDQ        Z8, Z22, Z22
+	VPSRLQ        $0x34, Z7, Z8
 	VPANDQ        Z24, Z7, Z7
-	VPSRLQ        $0x34, Z4, Z8
-	VPADDQ        Z6, Z13, Z13
-	VPANDQ        Z24, Z4, Z4
-	VPBLENDMQ     Z7, Z22, K3, Z22
-	VPADDQ        Z8, Z10, Z10
-	VPSRLQ        $0x34, Z13, Z6
-	VPANDQ        Z24, Z13, Z13
-	VPADDQ        Z22, Z25, Z25
-	VPSRLQ        $0x34, Z10, Z7
-	VPADDQ        Z6, Z1, Z1
-	VPANDQ        Z24, Z10, Z10
-	VPBLENDMQ     Z13, Z29, K3, Z29
-	VPADDQ        Z7, Z11, Z11
-	VPSRLQ        $0x34, Z1, Z6
-	VPANDQ        Z24, Z1, Z1
-	VPADDQ        Z29, Z23, Z23
-	VPSRLQ        $0x34, Z11, Z7
-	VPADDQ        Z6, Z12, Z12
-	VPANDQ        Z24, Z11, Z11
-	VPBLENDMQ     Z1, Z9, K3, Z9
-	VPADDQ        Z7, Z30, Z30
-	VPSRLQ        $0x34, Z12, Z1
+	VPMADD52LUQ   Z1, Z22, Z28
+	VPXOR         X13, X13, X13
+	VPMADD52HUQ   Z1, Z22, Z13
+	VPADDQ        Z8, Z27, Z27
+	VPADDQ        Z14, Z11, Z11
+	VPMADD52HUQ   Z1, Z30, Z16
+	VPBLENDMQ     Z7, Z29, K3, Z29
+	VPSRLQ        $0x34, Z27, Z7
+	VPANDQ        Z24, Z27, Z27
+	VPADDQ        Z29, Z25, Z25
+	VPMADD52HUQ   Z1, Z31, Z28
+	VPSLLQ        $0x04, Z13, Z13
+	VPADDQ        Z7, Z19, Z19
+	VPBLENDMQ     Z27, Z2, K3, Z2
+	VPADDQ        Z18, Z16, Z16
+	VPSRLQ        $0x34, Z19, Z1
+	VPANDQ        Z24, Z19, Z19
+	VPADDQ        Z2, Z23, Z23
+	VPADDQ        Z6, Z28, Z28
+	VPADDQ        Z1, Z12, Z12
+	VMOVDQU64     4544(DX), Z1
+	VPBLENDMQ     Z19, Z1, K3, Z1
+	VPSRLQ        $0x30, Z28, Z6
+	VPSRLQ        $0x34, Z12, Z7
+	VPANDQ        Z3, Z28, Z28
 	VPANDQ        Z24, Z12, Z12
-	VPADDQ        4480(DX), Z9, Z6
-	VPSRLQ        $0x30, Z30, Z7
-	VPADDQ        Z1, Z5, Z5
-	VPBLENDMQ     Z12, Z17, K3, Z17
-	VPANDQ        Z3, Z30, Z30
-	VPMADD52LUQ   Z0, Z7, Z2
-	VPBLENDMQ     Z5, Z28, K3, Z28
-	VPADDQ        4416(DX), Z17, Z1
-	VPADDQ        4352(DX), Z28, Z5
-	VPSRLQ        $0x34, Z2, Z7
-	VPANDQ        Z24, Z2, Z2
-	VPSRLQ        $0x30, Z5, Z8
-	VPANDQ        Z3, Z5, Z5
-	VPADDQ        Z7, Z4, Z4
-	VPADDQ        Z0, Z2, Z7
-	VPMADD52LUQ   Z0, Z8, Z25
-	VPSRLQ        $0x34, Z4, Z8
+	VPADDQ        4480(DX), Z1, Z8
+	VPADDQ        Z13, Z6, Z6
+	VPADDQ        Z7, Z5, Z5
+	VPBLENDMQ     Z12, Z15, K3, Z15
+	VPMADD52LUQ   Z0, Z6, Z4
+	VPMADD52HUQ   Z0, Z6, Z10
+	VPBLENDMQ     Z5, Z9, K3, Z9
+	VPADDQ        4416(DX), Z15, Z5
+	VPADDQ        4352(DX), Z9, Z6
+	VPSRLQ        $0x34, Z4, Z7
 	VPANDQ        Z24, Z4, Z4
-	VPSRLQ        $0x34, Z7, Z7
-	VPADDQ        Z8, Z10, Z10
-	VPADDQ        Z7, Z4, Z7
-	VPSRLQ        $0x34, Z25, Z8
-	VPANDQ        Z24, Z25, Z25
+	VPSRLQ        $0x30, Z6, Z12
+	VPANDQ        Z3, Z6, Z6
+	VPADDQ        Z7, Z10, Z10
+	VPADDQ        Z0, Z4, Z7
+	VPMADD52LUQ   Z0, Z12, Z25
 	VPSRLQ        $0x34, Z10, Z12
 	VPANDQ        Z24, Z10, Z10
 	VPSRLQ        $0x34, Z7, Z7
-	VPADDQ        Z8, Z23, Z23
 	VPADDQ        Z12, Z11, Z11
 	VPADDQ        Z7, Z10, Z7
-	VPSRLQ        $0x34, Z23, Z8
-	VPANDQ        Z24, Z23, Z23
-	VPANDQ        Z24, Z11, Z12
-	VPSRLQ        $0x34, Z11, Z11
-	VPSRLQ        $0x34, Z7, Z7
-	VPADDQ        Z8, Z6, Z6
-	VPADDQ        Z11, Z30, Z30
-	VPADDQ        Z7, Z12, Z7
-	VPSRLQ        $0x34, Z6, Z8
-	VPANDQ        Z24, Z6, Z6
-	VPSRLQ        $0x34, Z7, Z7
-	VPADDQ        Z8, Z1, Z1
-	VPADDQ        Z7, Z30, Z7
-	VPSRLQ        $0x34, Z1, Z8
-	VPANDQ        Z24, Z1, Z1
-	VPSRLQ        $0x30, Z7, Z7
-	VPADDQ        Z8, Z5, Z5
-	VPMADD52LUQ   Z0, Z7, Z2
-	VPSRLQ        $0x30, Z5, Z7
-	VPANDQ        Z3, Z5, Z5
-	VPMADD52LUQ   Z0, Z7, Z25
-	VPSRLQ        $0x34, Z2, Z7
-	VPANDQ        Z24, Z2, Z2
-	VPADDQ        Z7, Z4, Z4
-	VPSRLQ        $0x34, Z25, Z7
+	VPSRLQ        $0x34, Z25, Z12
 	VPANDQ        Z24, Z25, Z25
-	VPSRLQ        $0x34, Z4, Z8
-	VPADDQ        Z7, Z23, Z23
+	VPSRLQ        $0x34, Z11, Z13
+	VPANDQ        Z24, Z11, Z11
+	VPSRLQ        $0x34, Z7, Z7
+	VPADDQ        Z12, Z23, Z23
+	VPADDQ        Z0, Z25, Z12
+	VPADDQ        Z13, Z16, Z16
+	VPADDQ        Z7, Z11, Z7
+	VPSRLQ        $0x34, Z23, Z13
+	VPANDQ        Z24, Z23, Z23
+	VPSRLQ        $0x34, Z12, Z12
+	VPANDQ        Z24, Z16, Z14
+	VPSRLQ        $0x34, Z16, Z16
+	VPSRLQ        $0x34, Z7, Z7
+	VPADDQ        Z13, Z8, Z8
+	VPADDQ        Z12, Z23, Z12
+	VPADDQ        Z16, Z28, Z28
+	VPADDQ        Z7, Z14, Z7
+	VPSRLQ        $0x34, Z8, Z13
+	VPANDQ        Z24, Z8, Z8
+	VPSRLQ        $0x34, Z12, Z12
+	VPSRLQ        $0x34, Z7, Z7
+	VPADDQ        Z13, Z5, Z5
+	VPADDQ        Z12, Z8, Z12
+	VPADDQ        Z7, Z28, Z7
+	VPANDQ        Z24, Z5, Z13
+	VPSRLQ        $0x34, Z5, Z5
+	VPSRLQ        $0x34, Z12, Z12
+	VPSRLQ        $0x30, Z7, Z7
+	VPADDQ        Z5, Z6, Z6
+	VPADDQ        Z12, Z13, Z12
+	VPMADD52LUQ   Z0, Z7, Z4
+	VPSRLQ        $0x34, Z12, Z12
+	VPADDQ        Z12, Z6, Z12
+	VPSRLQ        $0x34, Z4, Z5
 	VPANDQ        Z24, Z4, Z4
-	VPADDQ        Z0, Z25, Z7
-	VPADDQ        Z8, Z10, Z10
-	VPSRLQ        $0x34, Z23, Z8
-	VPANDQ        Z24, Z23, Z23
-	VPSRLQ        $0x34, Z7, Z7
-	VPORQ         Z4, Z2, Z2
-	VPSRLQ        $0x34, Z10, Z4
+	VPSRLQ        $0x30, Z12, Z12
+	VPADDQ        Z5, Z10, Z10
+	VPMADD52LUQ   Z0, Z12, Z25
+	VPSRLQ        $0x34, Z10, Z0
 	VPANDQ        Z24, Z10, Z10
-	VPADDQ        Z8, Z6, Z6
-	VPADDQ        Z7, Z23, Z7
-	VPADDQ        Z4, Z12, Z12
-	VPSRLQ        $0x34, Z6, Z4
-	VPORQ         Z10, Z2, Z2
-	VPANDQ        Z24, Z6, Z6
-	VPSRLQ        $0x34, Z7, Z7
-	VPSRLQ        $0x34, Z12, Z8
-	VPANDQ        Z24, Z12, Z12
-	VPADDQ        Z4, Z1, Z1
-	VPADDQ        Z7, Z6, Z7
-	VPADDQ        Z8, Z30, Z30
-	VPORQ         Z12, Z2, Z2
-	VPANDQ        Z24, Z1, Z4
-	VPSRLQ        $0x34, Z1, Z1
-	VPSRLQ        $0x34, Z7, Z7
-	VPANDQ        Z3, Z30, Z30
-	VPADDQ        Z1, Z5, Z5
-	VPADDQ        Z7, Z4, Z7
-	VPORQ         Z30, Z2, Z2
-	VPSRLQ        $0x34, Z7, Z7
-	VPTESTNMQ     Z2, Z2, K1
-	VPADDQ        Z7, Z5, Z7
-	VPSRLQ        $0x30, Z7, Z7
-	KMOVB         K1, 4097(DI)
-	VPBROADCASTQ  constants<>+72(SB), Z1
-	VPBLENDMQ     1536(DI), Z1, K1, Z1
-	VPBROADCASTQ  constants<>+80(SB), Z2
-	VPBLENDMQ     1600(DI), Z2, K1, Z2
-	VPBROADCASTQ  constants<>+88(SB), Z8
-	VPBLENDMQ     1664(DI), Z8, K1, Z8
-	VPMADD52LUQ   Z0, Z7, Z25
-	VPBROADCASTQ  constants<>+96(SB), Z0
-	VPBLENDMQ     1728(DI), Z0, K1, Z0
-	VPBROADCASTQ  constants<>+104(SB), Z7
-	VPBLENDMQ     1792(DI), Z7, K1, Z7
-	VPBROADCASTQ  constants<>+112(SB), Z10
-	VPBLENDMQ     Z22, Z10, K1, Z10
-	VMOVDQU64     Z1, 1536(DI)
-	VPBROADCASTQ  constants<>+120(SB), Z1
-	VPBLENDMQ     Z29, Z1, K1, Z1
-	VPBROADCASTQ  constants<>+128(SB), Z11
-	VPBLENDMQ     Z9, Z11, K1, Z11
-	VPBROADCASTQ  constants<>+136(SB), Z9
-	VPBLENDMQ     Z17, Z9, K1, Z9
-	VMOVDQU64     Z2, 1600(DI)
-	VPBROADCASTQ  constants<>+144(SB), Z2
-	VPBLENDMQ     Z28, Z2, K1, Z2
-	VMOVDQU64     Z8, 1664(DI)
-	VPSRLQ        $0x34, Z25, Z8
+	VPADDQ        Z0, Z11, Z11
+	VPORQ         Z10, Z4, Z4
+	VPSRLQ        $0x34, Z25, Z0
 	VPANDQ        Z24, Z25, Z25
-	VMOVDQU64     Z0, 1728(DI)
-	VMOVDQU64     Z7, 1792(DI)
-	VPADDQ        Z8, Z23, Z23
-	VMOVDQU64     Z10, 1856(DI)
-	VMOVDQU64     Z1, 1920(DI)
+	VPSRLQ        $0x34, Z11, Z5
+	VPANDQ        Z24, Z11, Z11
+	VPADDQ        Z0, Z23, Z23
+	VPADDQ        Z5, Z14, Z14
+	VPORQ         Z11, Z4, Z4
 	VPSRLQ        $0x34, Z23, Z0
 	VPANDQ        Z24, Z23, Z23
-	VMOVDQU64     Z11, 1984(DI)
-	VMOVDQU64     Z9, 2048(DI)
-	VPADDQ        Z0, Z6, Z6
+	VPSRLQ        $0x34, Z14, Z5
+	VPANDQ        Z24, Z14, Z14
+	VPADDQ        Z0, Z8, Z8
 	VPORQ         Z23, Z25, Z25
-	VMOVDQU64     Z2, 2112(DI)
-	VPSRLQ        $0x34, Z6, Z0
-	VPANDQ        Z24, Z6, Z6
-	VPADDQ        Z0, Z4, Z4
+	VPADDQ        Z5, Z28, Z28
+	VPORQ         Z14, Z4, Z4
+	VPSRLQ        $0x34, Z8, Z0
+	VPANDQ        Z24, Z8, Z8
+	VPANDQ        Z3, Z28, Z28
+	VPADDQ        Z0, Z13, Z13
+	VPORQ         Z8, Z25, Z25
+	VPORQ         Z28, Z4, Z4
+	VPSRLQ        $0x34, Z13, Z0
+	VPANDQ        Z24, Z13, Z13
+	VPTESTNMQ     Z4, Z4, K1
+	VPADDQ        Z0, Z6, Z6
+	VPORQ         Z13, Z25, Z25
+	VPANDQ        Z3, Z6, Z6
+	KMOVB         K1, 4097(DI)
+	VPBROADCASTQ  constants<>+72(SB), Z0
+	VPBLENDMQ     1536(DI), Z0, K1, Z0
+	VPBROADCASTQ  constants<>+80(SB), Z3
+	VPBLENDMQ     1600(DI), Z3, K1, Z3
+	VPBROADCASTQ  constants<>+88(SB), Z4
+	VPBLENDMQ     1664(DI), Z4, K1, Z4
 	VPORQ         Z6, Z25, Z25
-	VPSRLQ        $0x34, Z4, Z0
-	VPANDQ        Z24, Z4, Z4
-	VPADDQ        Z0, Z5, Z5
-	VPORQ         Z4, Z25, Z25
-	VPANDQ        Z3, Z5, Z5
-	VPORQ         Z5, Z25, Z25
-	VPTESTNMQ     Z25, Z25, K1
-	KMOVB         K1, 4098(DI)
+	VPBROADCASTQ  constants<>+96(SB), Z5
+	VPBLENDMQ     1728(DI), Z5, K1, Z5
+	VPBROADCASTQ  constants<>+104(SB), Z6
+	VPBLENDMQ     1792(DI), Z6, K1, Z6
+	VPBROADCASTQ  constants<>+112(SB), Z7
+	VPBLENDMQ     Z29, Z7, K1, Z7
+	VMOVDQU64     Z0, 1536(DI)
+	VPBROADCASTQ  constants<>+120(SB), Z0
+	VPBLENDMQ     Z2, Z0, K1, Z0
+	VPBROADCASTQ  constants<>+128(SB), Z2
+	VPBLENDMQ     Z1, Z2, K1, Z2
+	VPBROADCASTQ  constants<>+136(SB), Z1
+	VPBLENDMQ     Z15, Z1, K1, Z1
+	VPTESTNMQ     Z25, Z25, K2
+	VMOVDQU64     Z3, 1600(DI)
+	VPBROADCASTQ  constants<>+144(SB), Z3
+	VPBLENDMQ     Z9, Z3, K1, Z3
+	VMOVDQU64     Z4, 1664(DI)
+	VMOVDQU64     Z5, 1728(DI)
+	VMOVDQU64     Z6, 1792(DI)
+	KMOVB         K2, 4098(DI)
+	VMOVDQU64     Z7, 1856(DI)
+	VMOVDQU64     Z0, 1920(DI)
+	VMOVDQU64     Z2, 1984(DI)
+	VMOVDQU64     Z1, 2048(DI)
+	VMOVDQU64     Z3, 2112(DI)
 	ADDQ          $0x00001040, DI
 	ADDQ          $0x00000b40, R12
 	DECQ          R13
@@ -1960,182 +1916,178 @@ TEXT ·recodeKernel(SB), NOSPLIT, $0-24
 	VPORQ            Z9, Z14, Z14
 	VPANDQ           Z4, Z19, Z4
 	VPSRLQ           $0x14, Z19, Z19
-	VPANDQ           Z7, Z6, Z6
 	VPSLLQ           $0x20, Z8, Z8
-	VPANDQ           Z7, Z14, Z14
+	VPBROADCASTQ     constants<>+272(SB), Z9
+	VPMADD52HUQ      Z9, Z6, Z5
+	VPBROADCASTQ     constants<>+280(SB), Z10
+	VPXOR            X11, X11, X11
+	VPMADD52HUQ      Z10, Z6, Z11
+	VPBROADCASTQ     constants<>+288(SB), Z12
+	VPMADD52HUQ      Z12, Z6, Z3
+	VPMADD52LUQ      Z12, Z6, Z0
 	VPSLLQ           $0x20, Z4, Z4
 	VPORQ            Z8, Z1, Z1
-	VPBROADCASTQ     constants<>+272(SB), Z8
-	VPMADD52HUQ      Z8, Z6, Z5
-	VPBROADCASTQ     constants<>+280(SB), Z9
-	VPXOR            X10, X10, X10
-	VPMADD52HUQ      Z9, Z6, Z10
-	VPBROADCASTQ     constants<>+288(SB), Z11
-	VPMADD52HUQ      Z11, Z6, Z3
-	VPMADD52LUQ      Z11, Z6, Z0
-	VPORQ            Z4, Z2, Z2
-	VPANDQ           Z7, Z1, Z1
-	VPBROADCASTQ     constants<>+296(SB), Z4
-	VPXOR            X12, X12, X12
-	VPMADD52HUQ      Z4, Z6, Z12
+	VPBROADCASTQ     constants<>+296(SB), Z8
 	VPXOR            X15, X15, X15
-	VPMADD52LUQ      Z4, Z6, Z15
-	VPANDQ           Z7, Z2, Z2
-	VPBROADCASTQ     constants<>+304(SB), Z16
-	VPMADD52LUQ      Z16, Z6, Z5
-	VPMADD52LUQ.BCST constants<>+312(SB), Z6, Z10
-	VPMADD52LUQ      Z8, Z6, Z3
+	VPMADD52HUQ      Z8, Z6, Z15
+	VPXORQ           Z16, Z16, Z16
+	VPMADD52LUQ      Z8, Z6, Z16
+	VPORQ            Z4, Z2, Z2
+	VPBROADCASTQ     constants<>+304(SB), Z4
+	VPMADD52LUQ      Z4, Z6, Z5
+	VPMADD52LUQ.BCST constants<>+312(SB), Z6, Z11
+	VPMADD52LUQ      Z9, Z6, Z3
 	VPBROADCASTQ     constants<>+320(SB), Z17
 	VPMADD52LUQ      Z17, Z14, Z0
-	VPMADD52LUQ      Z9, Z6, Z12
-	VPMADD52LUQ      Z11, Z14, Z15
-	VPMADD52HUQ      Z11, Z1, Z5
-	VPMADD52HUQ      Z4, Z1, Z10
-	VPMADD52LUQ      Z11, Z1, Z3
+	VPMADD52LUQ      Z10, Z6, Z15
+	VPMADD52LUQ      Z12, Z14, Z16
+	VPMADD52HUQ      Z12, Z1, Z5
+	VPMADD52HUQ      Z8, Z1, Z11
+	VPMADD52LUQ      Z12, Z1, Z3
 	VPANDQ           Z7, Z0, Z6
 	VPSRLQ           $0x34, Z0, Z0
-	VPMADD52LUQ      Z4, Z1, Z12
-	VPANDQ           Z7, Z15, Z18
-	VPSRLQ           $0x34, Z15, Z15
+	VPMADD52LUQ      Z8, Z1, Z15
+	VPANDQ           Z7, Z16, Z18
+	VPSRLQ           $0x34, Z16, Z16
 	VPBROADCASTQ     constants<>+64(SB), Z20
 	VPANDQ           Z20, Z6, Z21
-	VPMADD52LUQ      Z8, Z1, Z5
-	VPMADD52LUQ      Z9, Z1, Z10
+	VPMADD52LUQ      Z9, Z1, Z5
+	VPMADD52LUQ      Z10, Z1, Z11
 	VPMADD52HUQ      Z17, Z14, Z3
 	VPXORQ           Z20, Z21, Z21
-	VPMADD52HUQ      Z11, Z14, Z12
+	VPMADD52HUQ      Z12, Z14, Z15
 	VPMADD52LUQ.BCST constants<>+328(SB), Z21, Z18
 	VPBROADCASTQ     constants<>+336(SB), Z1
 	VPMADD52LUQ      Z1, Z21, Z6
-	VPMADD52LUQ      Z11, Z13, Z5
-	VPMADD52LUQ      Z4, Z13, Z10
-	VPBROADCASTQ     constants<>+344(SB), Z4
-	VPMADD52LUQ      Z4, Z14, Z3
-	VPMADD52LUQ      Z8, Z14, Z12
-	VPANDQ           Z20, Z18, Z9
-	VPMADD52HUQ      Z4, Z14, Z5
-	VPMADD52HUQ      Z8, Z14, Z10
+	VPMADD52LUQ      Z12, Z13, Z5
+	VPMADD52LUQ      Z8, Z13, Z11
+	VPBROADCASTQ     constants<>+344(SB), Z8
+	VPMADD52LUQ      Z8, Z14, Z3
+	VPMADD52LUQ      Z9, Z14, Z15
+	VPANDQ           Z20, Z18, Z10
+	VPMADD52HUQ      Z8, Z14, Z5
+	VPMADD52HUQ      Z9, Z14, Z11
 	VPMADD52LUQ      Z17, Z2, Z3
-	VPXORQ           Z20, Z9, Z9
-	VPMADD52LUQ      Z11, Z2, Z12
-	VPMADD52LUQ      Z1, Z9, Z18
-	VPMADD52LUQ.BCST constants<>+352(SB), Z9, Z6
+	VPXORQ           Z20, Z10, Z10
+	VPMADD52LUQ      Z12, Z2, Z15
+	VPMADD52LUQ      Z1, Z10, Z18
+	VPMADD52LUQ.BCST constants<>+352(SB), Z10, Z6
 	VPMADD52LUQ.BCST constants<>+360(SB), Z14, Z5
-	VPMADD52LUQ      Z16, Z14, Z10
+	VPMADD52LUQ      Z4, Z14, Z11
 	VPADDQ           Z0, Z3, Z3
-	VPADDQ           Z15, Z12, Z12
+	VPADDQ           Z16, Z15, Z15
 	VPSRLQ           $0x34, Z3, Z0
 	VPANDQ           Z7, Z3, Z3
 	VPADDQ           Z7, Z6, Z6
 	VPADDQ           Z7, Z18, Z18
 	VPMADD52HUQ      Z17, Z2, Z5
-	VPMADD52HUQ      Z11, Z2, Z10
-	VPSRLQ           $0x34, Z12, Z1
-	VPANDQ           Z7, Z12, Z12
-	VPBROADCASTQ     constants<>+368(SB), Z13
-	VPMADD52LUQ      Z13, Z21, Z3
-	VPSRLQ           $0x34, Z6, Z14
+	VPMADD52HUQ      Z12, Z2, Z11
+	VPSRLQ           $0x34, Z15, Z1
+	VPANDQ           Z7, Z15, Z15
+	VPBROADCASTQ     constants<>+368(SB), Z4
+	VPMADD52LUQ      Z4, Z21, Z3
+	VPSRLQ           $0x34, Z6, Z13
 	VPANDQ           Z7, Z6, Z6
-	VPSRLQ           $0x34, Z18, Z15
-	VPMADD52LUQ.BCST constants<>+376(SB), Z21, Z12
+	VPSRLQ           $0x34, Z18, Z14
+	VPMADD52LUQ.BCST constants<>+376(SB), Z21, Z15
 	VPANDQ           Z7, Z18, Z18
 	VPSRLQ           $0x01, Z6, Z16
 	VPSRLQ           $0x06, Z6, Z20
-	VPMADD52LUQ      Z4, Z2, Z5
-	VPMADD52LUQ      Z8, Z2, Z10
+	VPMADD52LUQ      Z8, Z2, Z5
+	VPMADD52LUQ      Z9, Z2, Z11
 	VPSRLQ           $0x0b, Z6, Z2
-	VPSRLQ           $0x10, Z6, Z4
-	VPMADD52LUQ.BCST constants<>+384(SB), Z9, Z3
-	VPBROADCASTQ     constants<>+392(SB), Z8
-	VPTESTNMQ        Z8, Z16, K1
-	VPTESTNMQ        Z8, Z20, K2
+	VPSRLQ           $0x10, Z6, Z8
+	VPMADD52LUQ.BCST constants<>+384(SB), Z10, Z3
+	VPBROADCASTQ     constants<>+392(SB), Z9
+	VPTESTNMQ        Z9, Z16, K1
+	VPTESTNMQ        Z9, Z20, K2
 	VPBROADCASTQ     constants<>+400(SB), Z22
 	VPANDQ           Z22, Z16, Z16
-	VPMADD52LUQ      Z13, Z9, Z12
-	VPTESTNMQ        Z8, Z2, K3
+	VPMADD52LUQ      Z4, Z10, Z15
+	VPTESTNMQ        Z9, Z2, K3
 	VPANDQ           Z22, Z20, Z20
-	VPSRLQ           $0x15, Z6, Z13
-	VPTESTNMQ        Z8, Z4, K4
+	VPSRLQ           $0x15, Z6, Z4
+	VPTESTNMQ        Z9, Z8, K4
 	VPANDQ           Z22, Z2, Z2
 	VPSRLQ           $0x1a, Z6, Z23
-	VPANDQ           Z22, Z4, Z4
+	VPANDQ           Z22, Z8, Z8
 	VPMADD52LUQ      Z17, Z19, Z5
-	VPMADD52LUQ      Z11, Z19, Z10
-	VPTESTNMQ        Z8, Z13, K5
-	VPSRLQ           $0x1f, Z6, Z11
+	VPMADD52LUQ      Z12, Z19, Z11
+	VPTESTNMQ        Z9, Z4, K5
+	VPSRLQ           $0x1f, Z6, Z12
 	VPADDQ           Z7, Z3, Z3
 	VPXORQ           Z22, Z16, K1, Z16
 	VPXORQ           Z22, Z20, K2, Z20
-	VPTESTNMQ        Z8, Z23, K6
+	VPTESTNMQ        Z9, Z23, K6
 	VPXORQ           Z22, Z2, K3, Z2
 	KMOVB            K1, 12850(DX)
-	VPANDQ           Z22, Z13, Z13
+	VPANDQ           Z22, Z4, Z4
 	VPSRLQ           $0x24, Z6, Z17
-	VPADDQ           Z14, Z3, Z3
+	VPADDQ           Z13, Z3, Z3
 	VPSLLQ           $0x06, Z16, Z16
 	VPSLLQ           $0x06, Z20, Z20
-	VPXORQ           Z22, Z4, K4, Z4
+	VPXORQ           Z22, Z8, K4, Z8
 	VPADDQ           Z0, Z5, Z5
-	VPADDQ           Z1, Z10, Z10
+	VPADDQ           Z1, Z11, Z11
 	VPSLLQ           $0x06, Z2, Z2
-	VPTESTNMQ        Z8, Z11, K1
+	VPTESTNMQ        Z9, Z12, K1
 	VPSRLQ           $0x34, Z3, Z0
 	VPANDQ           Z7, Z3, Z3
 	VPMOVQD          Z16, 12096(DX)
 	VPANDQ           Z22, Z23, Z23
 	VPANDQ           Z7, Z5, Z5
-	VPANDQ           Z7, Z10, Z10
+	VPANDQ           Z7, Z11, Z11
 	VPMOVQD          Z20, 12032(DX)
-	VPXORQ           Z22, Z13, K5, Z13
+	VPXORQ           Z22, Z4, K5, Z4
 	KMOVB            K2, 12848(DX)
 	VPSRLQ           $0x29, Z6, Z1
-	VPSLLQ           $0x06, Z4, Z4
-	VPANDQ           Z22, Z11, Z11
-	VPMADD52LUQ.BCST constants<>+408(SB), Z21, Z10
-	VPBROADCASTQ     constants<>+416(SB), Z14
-	VPMADD52LUQ      Z14, Z21, Z5
-	VPTESTNMQ        Z8, Z17, K2
+	VPSLLQ           $0x06, Z8, Z8
+	VPANDQ           Z22, Z12, Z12
+	VPMADD52LUQ.BCST constants<>+408(SB), Z21, Z11
+	VPBROADCASTQ     constants<>+416(SB), Z13
+	VPMADD52LUQ      Z13, Z21, Z5
+	VPTESTNMQ        Z9, Z17, K2
 	VPMOVQD          Z2, 11968(DX)
 	KMOVB            K3, 12846(DX)
 	VPXORQ           Z22, Z23, K6, Z23
 	VPSRLQ           $0x33, Z6, Z2
 	VPSRLQ           $0x2e, Z6, Z6
 	VPSLLQ           $0x01, Z3, Z16
-	VPSLLQ           $0x06, Z13, Z13
-	VPMOVQD          Z4, 11904(DX)
+	VPSLLQ           $0x06, Z4, Z4
+	VPMOVQD          Z8, 11904(DX)
 	VPANDQ           Z22, Z17, Z17
-	VPTESTNMQ        Z8, Z1, K3
+	VPTESTNMQ        Z9, Z1, K3
 	KMOVB            K4, 12844(DX)
-	VPXORQ           Z22, Z11, K1, Z11
+	VPXORQ           Z22, Z12, K1, Z12
 	VPSLLQ           $0x06, Z23, Z23
-	VPMADD52LUQ      Z14, Z9, Z10
-	VPMADD52LUQ.BCST constants<>+424(SB), Z9, Z5
-	VPTESTNMQ        Z8, Z6, K4
+	VPMADD52LUQ      Z13, Z10, Z11
+	VPMADD52LUQ.BCST constants<>+424(SB), Z10, Z5
+	VPTESTNMQ        Z9, Z6, K4
 	VPORQ            Z16, Z2, Z2
-	VPMOVQD          Z13, 11840(DX)
+	VPMOVQD          Z4, 11840(DX)
 	VPANDQ           Z22, Z1, Z1
 	VPXORQ           Z22, Z17, K2, Z17
-	VPSLLQ           $0x06, Z11, Z11
+	VPSLLQ           $0x06, Z12, Z12
 	KMOVB            K5, 12842(DX)
 	VPSRLQ           $0x04, Z3, Z4
 	VPANDQ           Z22, Z6, Z6
-	VPTESTNMQ        Z8, Z2, K5
+	VPTESTNMQ        Z9, Z2, K5
 	VPMOVQD          Z23, 11776(DX)
 	VPXORQ           Z22, Z1, K3, Z1
 	VPSLLQ           $0x06, Z17, Z17
-	VPSRLQ           $0x09, Z3, Z9
-	VPBROADCASTQ     constants<>+432(SB), Z13
-	VPADDQ           Z13, Z5, Z5
+	VPSRLQ           $0x09, Z3, Z8
+	VPBROADCASTQ     constants<>+432(SB), Z10
+	VPADDQ           Z10, Z5, Z5
 	KMOVB            K6, 12840(DX)
-	VPTESTNMQ        Z8, Z4, K6
+	VPTESTNMQ        Z9, Z4, K6
 	VPXORQ           Z22, Z6, K4, Z6
-	VPMOVQD          Z11, 11712(DX)
+	VPMOVQD          Z12, 11712(DX)
 	VPANDQ           Z22, Z2, Z2
 	VPSLLQ           $0x06, Z1, Z1
-	VPSRLQ           $0x0e, Z3, Z11
+	VPSRLQ           $0x0e, Z3, Z12
 	VPADDQ           Z0, Z5, Z5
 	KMOVB            K1, 12838(DX)
-	VPTESTNMQ        Z8, Z9, K1
+	VPTESTNMQ        Z9, Z8, K1
 	VPANDQ           Z22, Z4, Z4
 	VPMOVQD          Z17, 11648(DX)
 	VPSLLQ           $0x06, Z6, Z6
@@ -2143,86 +2095,86 @@ TEXT ·recodeKernel(SB), NOSPLIT, $0-24
 	VPSRLQ           $0x13, Z3, Z0
 	VPANDQ           Z7, Z5, Z5
 	KMOVB            K2, 12836(DX)
-	VPTESTNMQ        Z8, Z11, K2
-	VPANDQ           Z22, Z9, Z9
+	VPTESTNMQ        Z9, Z12, K2
+	VPANDQ           Z22, Z8, Z8
 	VPMOVQD          Z1, 11584(DX)
 	VPXORQ           Z22, Z4, K6, Z4
 	VPSRLQ           $0x18, Z3, Z1
 	VPSLLQ           $0x06, Z2, Z2
 	KMOVB            K3, 12834(DX)
-	VPTESTNMQ        Z8, Z0, K3
-	VPANDQ           Z22, Z11, Z11
-	VPXORQ           Z22, Z9, K1, Z9
+	VPTESTNMQ        Z9, Z0, K3
+	VPANDQ           Z22, Z12, Z12
+	VPXORQ           Z22, Z8, K1, Z8
 	VPMOVQD          Z6, 11520(DX)
 	VPSRLQ           $0x1d, Z3, Z6
 	VPSLLQ           $0x06, Z4, Z4
 	VPANDQ           Z22, Z0, Z0
 	KMOVB            K4, 12832(DX)
-	VPTESTNMQ        Z8, Z1, K4
-	VPXORQ           Z22, Z11, K2, Z11
-	VPSRLQ           $0x22, Z3, Z14
+	VPTESTNMQ        Z9, Z1, K4
+	VPXORQ           Z22, Z12, K2, Z12
+	VPSRLQ           $0x22, Z3, Z13
 	VPMOVQD          Z2, 11456(DX)
-	VPSLLQ           $0x06, Z9, Z9
+	VPSLLQ           $0x06, Z8, Z8
 	VPANDQ           Z22, Z1, Z1
 	VPSRLQ           $0x27, Z3, Z2
 	KMOVB            K5, 12830(DX)
-	VPTESTNMQ        Z8, Z6, K5
+	VPTESTNMQ        Z9, Z6, K5
 	VPXORQ           Z22, Z0, K3, Z0
-	VPSLLQ           $0x06, Z11, Z11
+	VPSLLQ           $0x06, Z12, Z12
 	VPMOVQD          Z4, 11392(DX)
-	VPADDQ           Z7, Z12, Z12
+	VPADDQ           Z7, Z15, Z15
 	VPANDQ           Z22, Z6, Z6
 	VPSRLQ           $0x31, Z3, Z4
 	KMOVB            K6, 12828(DX)
-	VPTESTNMQ        Z8, Z14, K6
+	VPTESTNMQ        Z9, Z13, K6
 	VPXORQ           Z22, Z1, K4, Z1
 	VPSRLQ           $0x2c, Z3, Z3
-	VPMOVQD          Z9, 11328(DX)
-	VPSLLQ           $0x03, Z5, Z9
+	VPMOVQD          Z8, 11328(DX)
+	VPSLLQ           $0x03, Z5, Z8
 	VPSLLQ           $0x06, Z0, Z0
-	VPANDQ           Z22, Z14, Z14
+	VPANDQ           Z22, Z13, Z13
 	KMOVB            K1, 12826(DX)
-	VPTESTNMQ        Z8, Z2, K1
+	VPTESTNMQ        Z9, Z2, K1
 	VPXORQ           Z22, Z6, K5, Z6
-	VPADDQ           Z15, Z12, Z12
-	VPMOVQD          Z11, 11264(DX)
+	VPADDQ           Z14, Z15, Z15
+	VPMOVQD          Z12, 11264(DX)
 	VPSLLQ           $0x06, Z1, Z1
-	VPORQ            Z9, Z4, Z4
+	VPORQ            Z8, Z4, Z4
 	VPANDQ           Z22, Z2, Z2
 	KMOVB            K2, 12824(DX)
-	VPTESTNMQ        Z8, Z3, K2
-	VPXORQ           Z22, Z14, K6, Z14
-	VPADDQ           Z13, Z10, Z10
+	VPTESTNMQ        Z9, Z3, K2
+	VPXORQ           Z22, Z13, K6, Z13
+	VPADDQ           Z10, Z11, Z11
 	VPMOVQD          Z0, 11200(DX)
 	VPSLLQ           $0x06, Z6, Z6
 	VPSRLQ           $0x02, Z5, Z0
 	VPANDQ           Z22, Z3, Z3
 	KMOVB            K3, 12822(DX)
-	VPSRLQ           $0x34, Z12, Z9
-	VPTESTNMQ        Z8, Z4, K3
+	VPSRLQ           $0x34, Z15, Z8
+	VPTESTNMQ        Z9, Z4, K3
 	VPXORQ           Z22, Z2, K1, Z2
 	VPMOVQD          Z1, 11136(DX)
-	VPSLLQ           $0x06, Z14, Z14
+	VPSLLQ           $0x06, Z13, Z13
 	VPSRLQ           $0x07, Z5, Z1
 	VPANDQ           Z22, Z4, Z4
 	KMOVB            K4, 12820(DX)
-	VPTESTNMQ        Z8, Z0, K4
-	VPADDQ           Z9, Z10, Z10
+	VPTESTNMQ        Z9, Z0, K4
+	VPADDQ           Z8, Z11, Z11
 	VPXORQ           Z22, Z3, K2, Z3
 	VPMOVQD          Z6, 11072(DX)
 	VPSLLQ           $0x06, Z2, Z2
 	VPSRLQ           $0x0c, Z5, Z6
 	VPANDQ           Z22, Z0, Z0
 	KMOVB            K5, 12818(DX)
-	VPTESTNMQ        Z8, Z1, K5
-	VPANDQ           Z7, Z12, Z12
+	VPTESTNMQ        Z9, Z1, K5
+	VPANDQ           Z7, Z15, Z15
 	VPSLLQ           $0x06, Z3, Z3
-	VPMOVQD          Z14, 11008(DX)
+	VPMOVQD          Z13, 11008(DX)
 	VPXORQ           Z22, Z4, K3, Z4
-	VPANDQ           Z7, Z10, Z10
+	VPANDQ           Z7, Z11, Z11
 	VPSRLQ           $0x11, Z5, Z7
 	KMOVB            K6, 12816(DX)
-	VPTESTNMQ        Z8, Z6, K6
+	VPTESTNMQ        Z9, Z6, K6
 	VPANDQ           Z22, Z1, Z1
 	VPXORQ           Z22, Z0, K4, Z0
 	VPMOVQD          Z2, 10944(DX)
@@ -2230,7 +2182,7 @@ TEXT ·recodeKernel(SB), NOSPLIT, $0-24
 	VPSLLQ           $0x06, Z4, Z4
 	VPANDQ           Z22, Z6, Z6
 	KMOVB            K1, 12814(DX)
-	VPTESTNMQ        Z8, Z7, K1
+	VPTESTNMQ        Z9, Z7, K1
 	VPXORQ           Z22, Z1, K5, Z1
 	VPSLLQ           $0x06, Z0, Z0
 	VPMOVQD          Z3, 10880(DX)
@@ -2238,223 +2190,223 @@ TEXT ·recodeKernel(SB), NOSPLIT, $0-24
 	VPANDQ           Z22, Z7, Z7
 	VPANDQ           Z22, Z5, Z3
 	KMOVB            K2, 12812(DX)
-	VPTESTNMQ        Z8, Z5, K2
+	VPTESTNMQ        Z9, Z5, K2
 	VPXORQ           Z22, Z6, K6, Z6
 	VPSLLQ           $0x06, Z1, Z1
 	VPMOVQD          Z4, 10816(DX)
 	VPSRLQ           $0x06, Z18, Z4
 	VPSRLQ           $0x0b, Z18, Z5
-	VPANDQ           Z22, Z2, Z9
+	VPANDQ           Z22, Z2, Z8
 	KMOVB            K3, 12810(DX)
-	VPTESTNMQ        Z8, Z2, K3
+	VPTESTNMQ        Z9, Z2, K3
 	VPXORQ           Z22, Z7, K1, Z7
 	VPSLLQ           $0x06, Z6, Z6
 	VPMOVQD          Z0, 10752(DX)
 	VPSRLQ           $0x10, Z18, Z0
 	VPANDQ           Z22, Z4, Z2
-	VPSRLQ           $0x15, Z18, Z11
+	VPSRLQ           $0x15, Z18, Z10
 	KMOVB            K4, 12808(DX)
 	VPXORQ           Z22, Z3, K2, Z3
-	VPTESTNMQ        Z8, Z4, K4
+	VPTESTNMQ        Z9, Z4, K4
 	VPSLLQ           $0x06, Z7, Z7
 	VPMOVQD          Z1, 10688(DX)
 	VPANDQ           Z22, Z5, Z1
 	VPSRLQ           $0x1a, Z18, Z4
-	VPANDQ           Z22, Z0, Z13
+	VPANDQ           Z22, Z0, Z12
 	KMOVB            K5, 12806(DX)
-	VPTESTNMQ        Z8, Z5, K5
+	VPTESTNMQ        Z9, Z5, K5
 	VPSLLQ           $0x06, Z3, Z3
-	VPXORQ           Z22, Z9, K3, Z9
+	VPXORQ           Z22, Z8, K3, Z8
 	VPMOVQD          Z6, 10624(DX)
 	VPSRLQ           $0x1f, Z18, Z5
-	VPANDQ           Z22, Z11, Z6
-	VPSRLQ           $0x24, Z18, Z14
+	VPANDQ           Z22, Z10, Z6
+	VPSRLQ           $0x24, Z18, Z13
 	KMOVB            K6, 12804(DX)
-	VPTESTNMQ        Z8, Z0, K6
-	VPSLLQ           $0x06, Z9, Z9
+	VPTESTNMQ        Z9, Z0, K6
+	VPSLLQ           $0x06, Z8, Z8
 	VPXORQ           Z22, Z2, K4, Z2
 	VPMOVQD          Z7, 10560(DX)
 	VPANDQ           Z22, Z4, Z0
 	VPSRLQ           $0x29, Z18, Z7
-	VPANDQ           Z22, Z5, Z15
+	VPANDQ           Z22, Z5, Z14
 	KMOVB            K1, 12802(DX)
-	VPTESTNMQ        Z8, Z11, K1
+	VPTESTNMQ        Z9, Z10, K1
 	VPXORQ           Z22, Z1, K5, Z1
 	VPSLLQ           $0x06, Z2, Z2
 	VPMOVQD          Z3, 10496(DX)
 	VPBROADCASTQ     constants<>+440(SB), Z3
-	VPADDQ           Z3, Z9, Z9
-	VPSRLQ           $0x2e, Z18, Z11
+	VPADDQ           Z3, Z8, Z8
+	VPSRLQ           $0x2e, Z18, Z10
 	VPSRLQ           $0x33, Z18, Z18
 	KMOVB            K2, 12800(DX)
-	VPTESTNMQ        Z8, Z4, K2
-	VPXORQ           Z22, Z13, K6, Z13
+	VPTESTNMQ        Z9, Z4, K2
+	VPXORQ           Z22, Z12, K6, Z12
 	VPSLLQ           $0x06, Z1, Z1
 	VPADDQ           Z3, Z2, Z2
-	VPMOVQD          Z9, 12128(DX)
-	VPSLLQ           $0x01, Z12, Z4
-	VPANDQ           Z22, Z14, Z9
+	VPMOVQD          Z8, 12128(DX)
+	VPSLLQ           $0x01, Z15, Z4
+	VPANDQ           Z22, Z13, Z8
 	KMOVB            K3, 12851(DX)
-	VPTESTNMQ        Z8, Z5, K3
+	VPTESTNMQ        Z9, Z5, K3
 	VPXORQ           Z22, Z6, K1, Z6
-	VPSLLQ           $0x06, Z13, Z13
+	VPSLLQ           $0x06, Z12, Z12
 	VPADDQ           Z3, Z1, Z1
 	VPMOVQD          Z2, 12064(DX)
 	VPANDQ           Z22, Z7, Z2
 	VPORQ            Z4, Z18, Z18
 	KMOVB            K4, 12849(DX)
-	VPTESTNMQ        Z8, Z14, K4
+	VPTESTNMQ        Z9, Z13, K4
 	VPXORQ           Z22, Z0, K2, Z0
 	VPSLLQ           $0x06, Z6, Z6
-	VPADDQ           Z3, Z13, Z13
+	VPADDQ           Z3, Z12, Z12
 	VPMOVQD          Z1, 12000(DX)
-	VPANDQ           Z22, Z11, Z1
-	VPSRLQ           $0x04, Z12, Z4
+	VPANDQ           Z22, Z10, Z1
+	VPSRLQ           $0x04, Z15, Z4
 	KMOVB            K5, 12847(DX)
-	VPTESTNMQ        Z8, Z7, K5
-	VPXORQ           Z22, Z15, K3, Z15
+	VPTESTNMQ        Z9, Z7, K5
+	VPXORQ           Z22, Z14, K3, Z14
 	VPSLLQ           $0x06, Z0, Z0
 	VPADDQ           Z3, Z6, Z6
-	VPMOVQD          Z13, 11936(DX)
-	VPSRLQ           $0x09, Z12, Z5
+	VPMOVQD          Z12, 11936(DX)
+	VPSRLQ           $0x09, Z15, Z5
 	VPANDQ           Z22, Z18, Z7
 	KMOVB            K6, 12845(DX)
-	VPTESTNMQ        Z8, Z11, K6
-	VPXORQ           Z22, Z9, K4, Z9
-	VPSLLQ           $0x06, Z15, Z15
+	VPTESTNMQ        Z9, Z10, K6
+	VPXORQ           Z22, Z8, K4, Z8
+	VPSLLQ           $0x06, Z14, Z14
 	VPADDQ           Z3, Z0, Z0
 	VPMOVQD          Z6, 11872(DX)
-	VPSRLQ           $0x0e, Z12, Z6
-	VPANDQ           Z22, Z4, Z11
+	VPSRLQ           $0x0e, Z15, Z6
+	VPANDQ           Z22, Z4, Z10
 	KMOVB            K1, 12843(DX)
 	VPXORQ           Z22, Z2, K5, Z2
-	VPTESTNMQ        Z8, Z18, K1
-	VPSLLQ           $0x06, Z9, Z9
-	VPADDQ           Z3, Z15, Z15
+	VPTESTNMQ        Z9, Z18, K1
+	VPSLLQ           $0x06, Z8, Z8
+	VPADDQ           Z3, Z14, Z14
 	VPMOVQD          Z0, 11808(DX)
-	VPSRLQ           $0x13, Z12, Z0
-	VPANDQ           Z22, Z5, Z13
+	VPSRLQ           $0x13, Z15, Z0
+	VPANDQ           Z22, Z5, Z12
 	KMOVB            K2, 12841(DX)
 	VPXORQ           Z22, Z1, K6, Z1
-	VPTESTNMQ        Z8, Z4, K2
+	VPTESTNMQ        Z9, Z4, K2
 	VPSLLQ           $0x06, Z2, Z2
-	VPADDQ           Z3, Z9, Z9
-	VPMOVQD          Z15, 11744(DX)
-	VPSRLQ           $0x18, Z12, Z4
-	VPANDQ           Z22, Z6, Z14
+	VPADDQ           Z3, Z8, Z8
+	VPMOVQD          Z14, 11744(DX)
+	VPSRLQ           $0x18, Z15, Z4
+	VPANDQ           Z22, Z6, Z13
 	KMOVB            K3, 12839(DX)
-	VPTESTNMQ        Z8, Z5, K3
+	VPTESTNMQ        Z9, Z5, K3
 	VPSLLQ           $0x06, Z1, Z1
 	VPADDQ           Z3, Z2, Z2
 	VPXORQ           Z22, Z7, K1, Z7
-	VPMOVQD          Z9, 11680(DX)
-	VPSRLQ           $0x1d, Z12, Z5
-	VPANDQ           Z22, Z0, Z9
+	VPMOVQD          Z8, 11680(DX)
+	VPSRLQ           $0x1d, Z15, Z5
+	VPANDQ           Z22, Z0, Z8
 	KMOVB            K4, 12837(DX)
-	VPTESTNMQ        Z8, Z6, K4
+	VPTESTNMQ        Z9, Z6, K4
 	VPADDQ           Z3, Z1, Z1
-	VPXORQ           Z22, Z11, K2, Z11
+	VPXORQ           Z22, Z10, K2, Z10
 	VPMOVQD          Z2, 11616(DX)
 	VPSLLQ           $0x06, Z7, Z7
-	VPSRLQ           $0x22, Z12, Z2
+	VPSRLQ           $0x22, Z15, Z2
 	VPANDQ           Z22, Z4, Z6
 	KMOVB            K5, 12835(DX)
-	VPTESTNMQ        Z8, Z0, K5
-	VPXORQ           Z22, Z13, K3, Z13
-	VPSLLQ           $0x06, Z11, Z11
+	VPTESTNMQ        Z9, Z0, K5
+	VPXORQ           Z22, Z12, K3, Z12
+	VPSLLQ           $0x06, Z10, Z10
 	VPMOVQD          Z1, 11552(DX)
 	VPADDQ           Z3, Z7, Z7
-	VPSRLQ           $0x27, Z12, Z0
+	VPSRLQ           $0x27, Z15, Z0
 	VPANDQ           Z22, Z5, Z1
 	KMOVB            K6, 12833(DX)
-	VPTESTNMQ        Z8, Z4, K6
-	VPXORQ           Z22, Z14, K4, Z14
-	VPSLLQ           $0x06, Z13, Z13
-	VPADDQ           Z3, Z11, Z11
+	VPTESTNMQ        Z9, Z4, K6
+	VPXORQ           Z22, Z13, K4, Z13
+	VPSLLQ           $0x06, Z12, Z12
+	VPADDQ           Z3, Z10, Z10
 	VPMOVQD          Z7, 11488(DX)
-	VPSRLQ           $0x2c, Z12, Z4
-	VPSRLQ           $0x31, Z12, Z12
+	VPSRLQ           $0x2c, Z15, Z4
+	VPSRLQ           $0x31, Z15, Z15
 	KMOVB            K1, 12831(DX)
-	VPTESTNMQ        Z8, Z5, K1
-	VPXORQ           Z22, Z9, K5, Z9
-	VPSLLQ           $0x06, Z14, Z14
-	VPADDQ           Z3, Z13, Z13
-	VPMOVQD          Z11, 11424(DX)
-	VPSLLQ           $0x03, Z10, Z5
+	VPTESTNMQ        Z9, Z5, K1
+	VPXORQ           Z22, Z8, K5, Z8
+	VPSLLQ           $0x06, Z13, Z13
+	VPADDQ           Z3, Z12, Z12
+	VPMOVQD          Z10, 11424(DX)
+	VPSLLQ           $0x03, Z11, Z5
 	VPANDQ           Z22, Z2, Z7
 	KMOVB            K2, 12829(DX)
-	VPTESTNMQ        Z8, Z2, K2
+	VPTESTNMQ        Z9, Z2, K2
 	VPXORQ           Z22, Z6, K6, Z6
-	VPSLLQ           $0x06, Z9, Z9
-	VPADDQ           Z3, Z14, Z14
-	VPMOVQD          Z13, 11360(DX)
+	VPSLLQ           $0x06, Z8, Z8
+	VPADDQ           Z3, Z13, Z13
+	VPMOVQD          Z12, 11360(DX)
 	VPANDQ           Z22, Z0, Z2
-	VPORQ            Z5, Z12, Z12
+	VPORQ            Z5, Z15, Z15
 	KMOVB            K3, 12827(DX)
-	VPTESTNMQ        Z8, Z0, K3
+	VPTESTNMQ        Z9, Z0, K3
 	VPXORQ           Z22, Z1, K1, Z1
 	VPSLLQ           $0x06, Z6, Z6
-	VPADDQ           Z3, Z9, Z9
-	VPMOVQD          Z14, 11296(DX)
+	VPADDQ           Z3, Z8, Z8
+	VPMOVQD          Z13, 11296(DX)
 	VPANDQ           Z22, Z4, Z0
-	VPSRLQ           $0x02, Z10, Z5
+	VPSRLQ           $0x02, Z11, Z5
 	KMOVB            K4, 12825(DX)
-	VPTESTNMQ        Z8, Z4, K4
+	VPTESTNMQ        Z9, Z4, K4
 	VPXORQ           Z22, Z7, K2, Z7
 	VPSLLQ           $0x06, Z1, Z1
 	VPADDQ           Z3, Z6, Z6
-	VPMOVQD          Z9, 11232(DX)
-	VPSRLQ           $0x07, Z10, Z4
-	VPANDQ           Z22, Z12, Z9
+	VPMOVQD          Z8, 11232(DX)
+	VPSRLQ           $0x07, Z11, Z4
+	VPANDQ           Z22, Z15, Z8
 	KMOVB            K5, 12823(DX)
 	VPXORQ           Z22, Z2, K3, Z2
-	VPTESTNMQ        Z8, Z12, K5
+	VPTESTNMQ        Z9, Z15, K5
 	VPSLLQ           $0x06, Z7, Z7
 	VPADDQ           Z3, Z1, Z1
 	VPMOVQD          Z6, 11168(DX)
-	VPSRLQ           $0x0c, Z10, Z6
-	VPANDQ           Z22, Z5, Z11
+	VPSRLQ           $0x0c, Z11, Z6
+	VPANDQ           Z22, Z5, Z10
 	KMOVB            K6, 12821(DX)
 	VPXORQ           Z22, Z0, K4, Z0
-	VPTESTNMQ        Z8, Z5, K6
+	VPTESTNMQ        Z9, Z5, K6
 	VPSLLQ           $0x06, Z2, Z2
 	VPADDQ           Z3, Z7, Z7
 	VPMOVQD          Z1, 11104(DX)
-	VPSRLQ           $0x11, Z10, Z1
+	VPSRLQ           $0x11, Z11, Z1
 	VPANDQ           Z22, Z4, Z5
 	KMOVB            K1, 12819(DX)
-	VPTESTNMQ        Z8, Z4, K1
+	VPTESTNMQ        Z9, Z4, K1
 	VPSLLQ           $0x06, Z0, Z0
 	VPADDQ           Z3, Z2, Z2
-	VPXORQ           Z22, Z9, K5, Z9
+	VPXORQ           Z22, Z8, K5, Z8
 	VPMOVQD          Z7, 11040(DX)
-	VPSRLQ           $0x16, Z10, Z10
+	VPSRLQ           $0x16, Z11, Z11
 	VPANDQ           Z22, Z6, Z4
 	KMOVB            K2, 12817(DX)
-	VPTESTNMQ        Z8, Z6, K2
+	VPTESTNMQ        Z9, Z6, K2
 	VPADDQ           Z3, Z0, Z0
-	VPXORQ           Z22, Z11, K6, Z11
+	VPXORQ           Z22, Z10, K6, Z10
 	VPMOVQD          Z2, 10976(DX)
-	VPSLLQ           $0x06, Z9, Z9
+	VPSLLQ           $0x06, Z8, Z8
 	VPANDQ           Z22, Z1, Z2
-	VPANDQ           Z22, Z10, Z6
+	VPANDQ           Z22, Z11, Z6
 	KMOVB            K3, 12815(DX)
-	VPTESTNMQ        Z8, Z1, K3
+	VPTESTNMQ        Z9, Z1, K3
 	VPXORQ           Z22, Z5, K1, Z5
-	VPSLLQ           $0x06, Z11, Z11
+	VPSLLQ           $0x06, Z10, Z10
 	VPMOVQD          Z0, 10912(DX)
-	VPADDQ           Z3, Z9, Z9
+	VPADDQ           Z3, Z8, Z8
 	KMOVB            K4, 12813(DX)
-	VPTESTNMQ        Z8, Z10, K4
+	VPTESTNMQ        Z9, Z11, K4
 	VPXORQ           Z22, Z4, K2, Z4
 	VPSLLQ           $0x06, Z5, Z5
-	VPADDQ           Z3, Z11, Z11
-	VPMOVQD          Z9, 10848(DX)
+	VPADDQ           Z3, Z10, Z10
+	VPMOVQD          Z8, 10848(DX)
 	KMOVB            K5, 12811(DX)
 	VPXORQ           Z22, Z2, K3, Z2
 	VPSLLQ           $0x06, Z4, Z4
 	VPADDQ           Z3, Z5, Z5
-	VPMOVQD          Z11, 10784(DX)
+	VPMOVQD          Z10, 10784(DX)
 	KMOVB            K6, 12809(DX)
 	VPXORQ           Z22, Z6, K4, Z6
 	VPSLLQ           $0x06, Z2, Z2
@@ -17324,109 +17276,94 @@ loop12:
 	VPMADD52HUQ  Z10, Z0, Z19
 	VPBROADCASTQ constants<>+48(SB), Z25
 	VPSUBQ       3136(DI), Z25, Z25
-	VPSRLQ       $0x30, Z1, Z26
+	VPBROADCASTQ constants<>+24(SB), Z26
+	VPADDQ       Z26, Z0, Z27
 	VPMADD52HUQ  Z14, Z3, Z2
 	VPMADD52HUQ  Z14, Z10, Z4
-	VPBROADCASTQ constants<>+16(SB), Z27
-	VPANDQ       Z27, Z1, Z28
 	VPMADD52LUQ  Z14, Z3, Z9
 	VPADDQ       Z11, Z11, Z11
 	VPMADD52LUQ  Z1, Z1, Z15
+	VPSRLQ       $0x34, Z27, Z27
 	VPMADD52HUQ  Z0, Z0, Z16
-	VPBROADCASTQ constants<>+24(SB), Z1
-	VPMADD52LUQ  Z1, Z26, Z0
 	VPMADD52HUQ  Z14, Z14, Z11
 	VPMADD52LUQ  Z10, Z3, Z19
 	VPADDQ       Z18, Z18, Z18
+	VPADDQ       Z27, Z3, Z27
 	VPMADD52LUQ  Z14, Z10, Z2
 	VPADDQ       Z4, Z4, Z4
 	VPMADD52HUQ  Z10, Z3, Z9
 	VPMADD52LUQ  Z3, Z3, Z18
+	VPSRLQ       $0x34, Z27, Z27
 	VPMADD52LUQ  Z14, Z14, Z4
-	VPSRLQ       $0x34, Z0, Z26
-	VPANDQ       Z6, Z0, Z0
 	VPADDQ       Z19, Z19, Z19
+	VPADDQ       Z27, Z10, Z27
 	VPADDQ       Z2, Z2, Z2
-	VPADDQ       Z26, Z3, Z26
-	VPADDQ       Z1, Z0, Z29
 	VPADDQ       Z9, Z9, Z9
 	VPMADD52HUQ  Z3, Z3, Z19
+	VPSRLQ       $0x34, Z27, Z27
 	VPMADD52HUQ  Z10, Z10, Z2
-	VPSRLQ       $0x34, Z26, Z3
-	VPANDQ       Z6, Z26, Z26
-	VPSRLQ       $0x34, Z29, Z29
 	VPMADD52LUQ  Z10, Z10, Z9
-	VPADDQ       Z3, Z10, Z10
-	VPADDQ       Z29, Z26, Z29
-	VPSRLQ       $0x34, Z2, Z3
-	VPBROADCASTQ constants<>+8(SB), Z30
-	VPMADD52LUQ  Z30, Z2, Z24
-	VPSRLQ       $0x34, Z10, Z31
-	VPANDQ       Z6, Z10, Z10
-	VPSRLQ       $0x34, Z29, Z29
-	VPADDQ       Z3, Z4, Z4
-	VPADDQ       Z31, Z14, Z14
-	VPADDQ       Z29, Z10, Z29
-	VPSRLQ       $0x34, Z4, Z3
-	VPMADD52LUQ  Z30, Z4, Z16
-	VPANDQ       Z6, Z14, Z31
-	VPSRLQ       $0x34, Z14, Z14
-	VPSRLQ       $0x34, Z29, Z29
-	VPADDQ       Z3, Z11, Z11
-	VPADDQ       Z14, Z28, Z28
-	VPADDQ       Z29, Z31, Z29
-	VPSRLQ       $0x34, Z11, Z3
-	VPMADD52HUQ  Z30, Z2, Z16
-	VPMADD52LUQ  Z30, Z11, Z18
-	VPSRLQ       $0x34, Z29, Z29
-	VPADDQ       Z3, Z15, Z15
-	VPADDQ       Z29, Z28, Z29
-	VPSRLQ       $0x34, Z15, Z2
-	VPMADD52HUQ  Z30, Z4, Z18
-	VPMADD52LUQ  Z30, Z15, Z19
-	VPSRLQ       $0x30, Z29, Z29
-	VPADDQ       Z2, Z23, Z23
-	VPMADD52LUQ  Z1, Z29, Z0
-	VPMADD52LUQ  Z30, Z23, Z9
-	VPXOR        X2, X2, X2
-	VPMADD52HUQ  Z30, Z23, Z2
-	VPMADD52HUQ  Z30, Z11, Z19
-	VPSRLQ       $0x34, Z0, Z3
+	VPADDQ       Z27, Z14, Z27
+	VPSRLQ       $0x34, Z27, Z27
+	VPSRLQ       $0x34, Z2, Z28
+	VPBROADCASTQ constants<>+8(SB), Z29
+	VPMADD52LUQ  Z29, Z2, Z24
+	VPADDQ       Z27, Z1, Z27
+	VPADDQ       Z28, Z4, Z4
+	VPSRLQ       $0x30, Z27, Z27
+	VPSRLQ       $0x34, Z4, Z28
+	VPMADD52LUQ  Z29, Z4, Z16
+	VPMADD52LUQ  Z26, Z27, Z0
+	VPADDQ       Z28, Z11, Z11
+	VPSRLQ       $0x34, Z11, Z27
+	VPMADD52HUQ  Z29, Z2, Z16
+	VPMADD52LUQ  Z29, Z11, Z18
+	VPSRLQ       $0x34, Z0, Z2
 	VPANDQ       Z6, Z0, Z0
-	VPMADD52HUQ  Z30, Z15, Z9
-	VPSLLQ       $0x04, Z2, Z2
-	VPADDQ       Z3, Z26, Z26
-	VPSRLQ       $0x34, Z26, Z3
-	VPANDQ       Z6, Z26, Z26
-	VPSRLQ       $0x30, Z9, Z4
-	VPANDQ       Z27, Z9, Z9
-	VPADDQ       Z3, Z10, Z10
-	VPORQ        Z26, Z0, Z0
-	VPADDQ       Z2, Z4, Z4
-	VPSRLQ       $0x34, Z10, Z2
+	VPADDQ       Z27, Z15, Z15
+	VPADDQ       Z2, Z3, Z3
+	VPSRLQ       $0x34, Z15, Z2
+	VPMADD52HUQ  Z29, Z4, Z18
+	VPMADD52LUQ  Z29, Z15, Z19
+	VPSRLQ       $0x34, Z3, Z4
+	VPANDQ       Z6, Z3, Z3
+	VPADDQ       Z2, Z23, Z23
+	VPADDQ       Z4, Z10, Z10
+	VPORQ        Z3, Z0, Z0
+	VPMADD52LUQ  Z29, Z23, Z9
+	VPXOR        X2, X2, X2
+	VPMADD52HUQ  Z29, Z23, Z2
+	VPMADD52HUQ  Z29, Z11, Z19
+	VPSRLQ       $0x34, Z10, Z3
 	VPANDQ       Z6, Z10, Z10
-	VPMADD52LUQ  Z1, Z4, Z24
-	VPMADD52HUQ  Z1, Z4, Z16
-	VPADDQ       Z2, Z31, Z31
+	VPADDQ       Z3, Z14, Z14
 	VPORQ        Z10, Z0, Z0
-	VPSRLQ       $0x34, Z31, Z2
-	VPANDQ       Z6, Z31, Z31
-	VPSRLQ       $0x34, Z24, Z3
-	VPMADD52LUQ  Z24, Z7, Z25
-	VPADDQ       Z2, Z28, Z28
-	VPORQ        Z31, Z0, Z0
-	VPADDQ       Z3, Z16, Z16
-	VPANDQ       Z27, Z28, Z28
-	VPSRLQ       $0x34, Z16, Z2
-	VPMADD52LUQ  Z16, Z7, Z22
-	VPORQ        Z28, Z0, Z0
-	VPADDQ       Z2, Z18, Z18
+	VPMADD52HUQ  Z29, Z15, Z9
+	VPSLLQ       $0x04, Z2, Z2
+	VPSRLQ       $0x34, Z14, Z3
+	VPANDQ       Z6, Z14, Z14
+	VPADDQ       Z3, Z1, Z1
+	VPORQ        Z14, Z0, Z0
+	VPSRLQ       $0x30, Z9, Z3
+	VPBROADCASTQ constants<>+16(SB), Z4
+	VPANDQ       Z4, Z9, Z9
+	VPANDQ       Z4, Z1, Z1
+	VPADDQ       Z2, Z3, Z3
+	VPORQ        Z1, Z0, Z0
+	VPMADD52LUQ  Z26, Z3, Z24
+	VPMADD52HUQ  Z26, Z3, Z16
 	VPTESTNMQ    Z0, Z0, K1
+	VPSRLQ       $0x34, Z24, Z0
+	VPMADD52LUQ  Z24, Z7, Z25
+	KMOVB        K1, 4100(DI)
+	VPADDQ       Z0, Z16, Z16
+	VPSRLQ       $0x34, Z16, Z0
+	VPMADD52LUQ  Z16, Z7, Z22
+	VPADDQ       Z0, Z18, Z18
 	VPSRLQ       $0x34, Z18, Z0
 	VPMADD52LUQ  Z18, Z7, Z20
 	VPMADD52HUQ  Z24, Z7, Z22
 	VPADDQ       Z0, Z19, Z19
-	KMOVB        K1, 4100(DI)
 	VPSRLQ       $0x34, Z19, Z0
 	VPMADD52LUQ  Z19, Z7, Z21
 	VPMADD52HUQ  Z16, Z7, Z20
@@ -17434,115 +17371,100 @@ loop12:
 	VPADDQ       Z0, Z9, Z9
 	VPXOR        X0, X0, X0
 	VPMADD52HUQ  Z9, Z7, Z0
-	VPXOR        X2, X2, X2
-	VPMADD52HUQ  Z9, Z5, Z2
+	VPXOR        X1, X1, X1
+	VPMADD52HUQ  Z9, Z5, Z1
 	VPMADD52LUQ  Z9, Z7, Z17
+	VPXOR        X2, X2, X2
+	VPMADD52HUQ  Z9, Z8, Z2
 	VPXOR        X3, X3, X3
-	VPMADD52HUQ  Z9, Z8, Z3
-	VPXOR        X4, X4, X4
-	VPMADD52HUQ  Z9, Z12, Z4
+	VPMADD52HUQ  Z9, Z12, Z3
 	VPMADD52HUQ  Z18, Z7, Z21
 	VPMADD52LUQ  Z16, Z5, Z20
 	VPXOR        X10, X10, X10
 	VPMADD52HUQ  Z9, Z13, Z10
 	VPMADD52LUQ  Z9, Z5, Z0
-	VPMADD52LUQ  Z9, Z8, Z2
+	VPMADD52LUQ  Z9, Z8, Z1
 	VPMADD52HUQ  Z19, Z7, Z17
-	VPMADD52LUQ  Z9, Z12, Z3
-	VPMADD52LUQ  Z9, Z13, Z4
+	VPMADD52LUQ  Z9, Z12, Z2
+	VPMADD52LUQ  Z9, Z13, Z3
 	VPMADD52LUQ  Z18, Z5, Z21
 	VPMADD52HUQ  Z24, Z5, Z20
 	VPMADD52HUQ  Z19, Z5, Z0
-	VPMADD52HUQ  Z19, Z8, Z2
+	VPMADD52HUQ  Z19, Z8, Z1
 	VPMADD52LUQ  Z19, Z5, Z17
-	VPMADD52HUQ  Z19, Z12, Z3
-	VPMADD52HUQ  Z19, Z13, Z4
+	VPMADD52HUQ  Z19, Z12, Z2
+	VPMADD52HUQ  Z19, Z13, Z3
 	VPMADD52HUQ  Z16, Z5, Z21
 	VPMADD52LUQ  Z24, Z8, Z20
 	VPMADD52LUQ  Z19, Z8, Z0
-	VPMADD52LUQ  Z19, Z12, Z2
+	VPMADD52LUQ  Z19, Z12, Z1
 	VPMADD52HUQ  Z18, Z5, Z17
-	VPMADD52LUQ  Z19, Z13, Z3
+	VPMADD52LUQ  Z19, Z13, Z2
 	VPMADD52LUQ  Z16, Z8, Z21
 	VPMADD52HUQ  Z18, Z8, Z0
-	VPMADD52HUQ  Z18, Z12, Z2
+	VPMADD52HUQ  Z18, Z12, Z1
 	VPMADD52LUQ  Z18, Z8, Z17
-	VPMADD52HUQ  Z18, Z13, Z3
+	VPMADD52HUQ  Z18, Z13, Z2
 	VPMADD52HUQ  Z24, Z8, Z21
 	VPMADD52LUQ  Z18, Z12, Z0
-	VPMADD52LUQ  Z18, Z13, Z2
+	VPMADD52LUQ  Z18, Z13, Z1
 	VPMADD52HUQ  Z16, Z8, Z17
 	VPMADD52LUQ  Z24, Z12, Z21
 	VPMADD52HUQ  Z16, Z12, Z0
-	VPMADD52HUQ  Z16, Z13, Z2
+	VPMADD52HUQ  Z16, Z13, Z1
 	VPMADD52LUQ  Z16, Z12, Z17
 	VPMADD52LUQ  Z16, Z13, Z0
 	VPMADD52HUQ  Z24, Z12, Z17
 	VPMADD52HUQ  Z24, Z13, Z0
 	VPMADD52LUQ  Z24, Z13, Z17
 	VPSRLQ       $0x34, Z0, Z5
-	VPMADD52LUQ  Z30, Z0, Z25
+	VPMADD52LUQ  Z29, Z0, Z25
+	VPADDQ       Z5, Z1, Z1
+	VPSRLQ       $0x34, Z1, Z5
+	VPMADD52LUQ  Z29, Z1, Z22
 	VPADDQ       Z5, Z2, Z2
 	VPSRLQ       $0x34, Z2, Z5
-	VPMADD52LUQ  Z30, Z2, Z22
+	VPMADD52HUQ  Z29, Z0, Z22
+	VPMADD52LUQ  Z29, Z2, Z20
 	VPADDQ       Z5, Z3, Z3
-	VPSRLQ       $0x34, Z3, Z5
-	VPMADD52HUQ  Z30, Z0, Z22
-	VPMADD52LUQ  Z30, Z3, Z20
-	VPADDQ       Z5, Z4, Z4
-	VPSRLQ       $0x34, Z4, Z0
-	VPMADD52HUQ  Z30, Z2, Z20
-	VPMADD52LUQ  Z30, Z4, Z21
+	VPSRLQ       $0x34, Z3, Z0
+	VPMADD52HUQ  Z29, Z1, Z20
+	VPMADD52LUQ  Z29, Z3, Z21
 	VPADDQ       Z0, Z10, Z10
-	VPMADD52LUQ  Z30, Z10, Z17
+	VPMADD52LUQ  Z29, Z10, Z17
 	VPXOR        X0, X0, X0
-	VPMADD52HUQ  Z30, Z10, Z0
-	VPMADD52HUQ  Z30, Z3, Z21
-	VPMADD52HUQ  Z30, Z4, Z17
+	VPMADD52HUQ  Z29, Z10, Z0
+	VPMADD52HUQ  Z29, Z2, Z21
+	VPMADD52HUQ  Z29, Z3, Z17
 	VPSLLQ       $0x04, Z0, Z0
-	VPSRLQ       $0x30, Z17, Z2
-	VPANDQ       Z27, Z17, Z17
-	VPADDQ       Z0, Z2, Z2
-	VPMADD52LUQ  Z1, Z2, Z25
-	VPMADD52HUQ  Z1, Z2, Z22
+	VPSRLQ       $0x30, Z17, Z1
+	VPANDQ       Z4, Z17, Z17
+	VPADDQ       Z0, Z1, Z1
+	VPMADD52LUQ  Z26, Z1, Z25
+	VPMADD52HUQ  Z26, Z1, Z22
 	VPSRLQ       $0x34, Z25, Z0
 	VPANDQ       Z6, Z25, Z25
 	VPADDQ       Z0, Z22, Z22
-	VPSRLQ       $0x34, Z22, Z0
-	VPANDQ       Z6, Z22, Z22
-	VPADDQ       Z0, Z20, Z20
-	VPSRLQ       $0x34, Z20, Z0
-	VPANDQ       Z6, Z20, Z20
-	VPADDQ       Z0, Z21, Z21
-	VPSRLQ       $0x34, Z21, Z0
-	VPANDQ       Z6, Z21, Z21
-	VPADDQ       Z0, Z17, Z17
-	VPSRLQ       $0x30, Z17, Z0
-	VPANDQ       Z27, Z17, Z17
-	VPMADD52LUQ  Z1, Z0, Z25
-	VPSRLQ       $0x34, Z25, Z0
-	VPANDQ       Z6, Z25, Z25
-	VPADDQ       Z0, Z22, Z22
-	VPADDQ       Z1, Z25, Z0
-	VPSRLQ       $0x34, Z22, Z2
+	VPADDQ       Z26, Z25, Z0
+	VPSRLQ       $0x34, Z22, Z1
 	VPANDQ       Z6, Z22, Z22
 	VPSRLQ       $0x34, Z0, Z0
-	VPADDQ       Z2, Z20, Z20
+	VPADDQ       Z1, Z20, Z20
 	VPADDQ       Z0, Z22, Z0
-	VPSRLQ       $0x34, Z20, Z2
+	VPSRLQ       $0x34, Z20, Z1
 	VPANDQ       Z6, Z20, Z20
 	VPSRLQ       $0x34, Z0, Z0
-	VPADDQ       Z2, Z21, Z21
+	VPADDQ       Z1, Z21, Z21
 	VPADDQ       Z0, Z20, Z0
-	VPANDQ       Z6, Z21, Z2
+	VPANDQ       Z6, Z21, Z1
 	VPSRLQ       $0x34, Z21, Z21
 	VPSRLQ       $0x34, Z0, Z0
 	VPADDQ       Z21, Z17, Z17
-	VPADDQ       Z0, Z2, Z0
+	VPADDQ       Z0, Z1, Z0
 	VPSRLQ       $0x34, Z0, Z0
 	VPADDQ       Z0, Z17, Z0
 	VPSRLQ       $0x30, Z0, Z0
-	VPMADD52LUQ  Z1, Z0, Z25
+	VPMADD52LUQ  Z26, Z0, Z25
 	VPSRLQ       $0x34, Z25, Z0
 	VPANDQ       Z6, Z25, Z25
 	VPADDQ       Z0, Z22, Z22
@@ -17552,13 +17474,13 @@ loop12:
 	VPORQ        Z22, Z25, Z25
 	VPSRLQ       $0x34, Z20, Z0
 	VPANDQ       Z6, Z20, Z20
-	VPADDQ       Z0, Z2, Z2
+	VPADDQ       Z0, Z1, Z1
 	VPORQ        Z20, Z25, Z25
-	VPSRLQ       $0x34, Z2, Z0
-	VPANDQ       Z6, Z2, Z2
+	VPSRLQ       $0x34, Z1, Z0
+	VPANDQ       Z6, Z1, Z1
 	VPADDQ       Z0, Z17, Z17
-	VPORQ        Z2, Z25, Z25
-	VPANDQ       Z27, Z17, Z17
+	VPORQ        Z1, Z25, Z25
+	VPANDQ       Z4, Z17, Z17
 	VPORQ        Z17, Z25, Z25
 	VPTESTNMQ    Z25, Z25, K1
 	KMOVB        K1, 4099(DI)
@@ -18198,21 +18120,6 @@ loop14:
 	VPADDQ       Z0, Z1, Z1
 	VPMADD52LUQ  Z3, Z1, Z4
 	VPMADD52HUQ  Z3, Z1, Z5
-	VPSRLQ       $0x34, Z4, Z0
-	VPANDQ       Z8, Z4, Z4
-	VPADDQ       Z0, Z5, Z5
-	VPSRLQ       $0x34, Z5, Z0
-	VPANDQ       Z8, Z5, Z5
-	VPADDQ       Z0, Z7, Z7
-	VPSRLQ       $0x34, Z7, Z0
-	VPANDQ       Z8, Z7, Z7
-	VPADDQ       Z0, Z9, Z9
-	VPSRLQ       $0x34, Z9, Z0
-	VPANDQ       Z8, Z9, Z9
-	VPADDQ       Z0, Z15, Z15
-	VPSRLQ       $0x30, Z15, Z0
-	VPANDQ       Z6, Z15, Z15
-	VPMADD52LUQ  Z3, Z0, Z4
 	VPSRLQ       $0x34, Z4, Z0
 	VPANDQ       Z8, Z4, Z4
 	VPADDQ       Z0, Z5, Z5

@@ -187,7 +187,6 @@ func (x element) fits() element { return x.raw().reduced() }
 
 // normal returns the one representation of x below p.
 func (x element) normal() element {
-	x = x.fits()
 	t := x[0] + fold
 	for _, l := range x[1:] {
 		t = l + t>>52

@@ -108,7 +108,7 @@ func TestElementModel(t *testing.T) {
 		if f := x.fits(); f.big().BitLen() > 256 || unpacked(f.packed()) != f {
 			t.Fatalf("%x fits as %x", x, f)
 		}
-		if n := x.normal(); n.big().Cmp(bigP) >= 0 || n.isZero() != (mod(x.big(), bigP).Sign() == 0) {
+		if n := x.normal(); n.big().Cmp(mod(x.big(), bigP)) != 0 || n.isZero() != (n.big().Sign() == 0) {
 			t.Fatalf("%x is normal as %x", x, n)
 		}
 		if w := unpackedSemi(x.fits().packed()); w.semiBig().Cmp(x.fits().big()) != 0 {

@@ -109,7 +109,7 @@ func TestExceptionalItemsAreUnsure(t *testing.T) {
 	eachImpl(t, func(t *testing.T, impl implementation) {
 		r, s := newRand(t), impl.new()
 		var samples []*sample
-		for range 4 {
+		for range impl.rounds(100) {
 			samples = append(samples, wrappedECDSA(r), infiniteECDSA(r), infiniteBIP340(r), valid(r))
 		}
 		for i, v := range verify(s, samples) {

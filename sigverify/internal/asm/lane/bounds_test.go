@@ -68,9 +68,22 @@ func TestBoundsAreChecked(t *testing.T) {
 			b.semiOf(b.fold(c))
 		}, "a spill that is not folded"},
 		{"sum of two open spills", func(b *block) {
-			c := b.mulColumns(columns{}, b.loadReduced(input(0)), b.loadReduced(input(1)))
-			b.plus(b.fold(c), b.fold(c))
+			product := func() columns {
+				return b.mulColumns(columns{}, b.loadReduced(input(0)), b.loadReduced(input(1)))
+			}
+			b.plus(b.fold(product()), b.fold(product()))
 		}, "a sum of two spills"},
+		{"product folded twice", func(b *block) {
+			c := b.mulColumns(columns{}, b.loadReduced(input(0)), b.loadReduced(input(1)))
+			b.fold(c)
+			b.fold(c)
+		}, "a carried limb outside of a multiplication"},
+		{"words of a carried element", func(b *block) {
+			b.pack(reduced(b.sqrSemi(b.loadReduced(input(0)))))
+		}, "may not fit into 256 bits"},
+		{"zero test of a carried element", func(b *block) {
+			b.zeroMask(reduced(b.sqrSemi(b.loadReduced(input(0)))))
+		}, "a carried limb outside of a multiplication"},
 		{"too many products in one column", func(b *block) {
 			c := columns{}
 			for range 500 {
@@ -90,6 +103,14 @@ func TestBoundsAreChecked(t *testing.T) {
 		}, "where at most"},
 		{"words of a number that may not fit", func(b *block) { b.pack(b.loadReduced(input(0))) }, "may not fit into 256 bits"},
 		{"words of one that fits", func(b *block) { b.pack(b.fits(b.loadReduced(input(0)))) }, ""},
+		{"normal of a sum", func(b *block) {
+			x := b.loadReduced(input(0))
+			b.normal(b.reduce(b.addReduced(asRaw(x), x)))
+		}, ""},
+		{"normal of a sum that is not reduced", func(b *block) {
+			x := b.loadReduced(input(0))
+			b.normal(reduced{b.addReduced(asRaw(x), x).l})
+		}, "a number of 2p or more"},
 		{"small product that is not small", func(b *block) {
 			b.maddSmall(nil, b.constant(mask52), b.constant(2))
 		}, "of which only the low half is added"},

@@ -380,14 +380,16 @@ func (b *block) fits(x reduced) reduced {
 
 // normal returns the one representation of x that is below p.
 func (b *block) normal(x reduced) reduced {
-	x = b.fits(x)
-	// x + fold reaches 2^256 if and only if x is p or more; then what is left of
-	// it below 2^256 is x - p.
+	// x is below 2p. x + fold reaches 2^256 if and only if x is p or more; then
+	// what is left of it below 2^256 is x - p.
 	t := b.add(x.l[0], b.constant(fold))
 	for i := 1; i < 5; i++ {
 		t = b.add(x.l[i], b.shr(t, 52))
 	}
-	q := b.shr(t, 48) // 0 or 1
+	q := b.shr(t, 48)
+	if q.hi > 1 {
+		b.fail("a number of 2p or more")
+	}
 	x.l[0] = b.maddSmall(x.l[0], q, b.constant(fold))
 	for i := range 4 {
 		x.l[i+1] = b.add(x.l[i+1], b.shr(x.l[i], 52))

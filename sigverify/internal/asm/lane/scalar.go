@@ -116,12 +116,10 @@ func (b *block) highProduct(x scalar, g *big.Int) [3]*value {
 	}
 	// 384 is 7⋅52 + 20.
 	limb := func(low, high *value) *value {
-		return b.and(b.or(b.shr(low, 20), b.shl(high, 32)), mask52)
+		return b.or(b.shr(low, 20), b.shl(b.and(high, 1<<20-1), 32))
 	}
 	t[9] = b.and(t[9], mask52)
-	return [3]*value{
-		limb(t[7], b.and(t[8], 1<<20-1)), limb(t[8], b.and(t[9], 1<<20-1)), b.shr(t[9], 20),
-	}
+	return [3]*value{limb(t[7], t[8]), limb(t[8], t[9]), b.shr(t[9], 20)}
 }
 
 // lowProduct returns acc + c⋅k modulo 2^156, not carried.

@@ -238,14 +238,17 @@ func (b *block) selectWhere(mask, x, y *value) *value {
 
 // xorWhere returns x ^ y in the lanes of the mask, and x in the others.
 func (b *block) xorWhere(mask, x, y *value) *value {
+	b.plain(x, y)
 	return b.value(value{op: opXorWhere, mask: mask, args: []*value{x, x, y}, hi: filled(x.hi | y.hi)})
 }
 
 func (b *block) and(x *value, m uint64) *value {
+	b.plain(x)
 	return b.value(value{op: opAnd, args: []*value{x, b.constant(m)}, hi: min(x.hi, m)})
 }
 
 func (b *block) or(x, y *value) *value {
+	b.plain(x, y)
 	return b.value(value{op: opOr, args: []*value{x, y}, hi: filled(x.hi | y.hi)})
 }
 
@@ -253,6 +256,7 @@ func (b *block) or(x, y *value) *value {
 func filled(n uint64) uint64 { return 1<<bits.Len64(n) - 1 }
 
 func (b *block) shr(x *value, n uint8) *value {
+	b.plain(x)
 	return b.value(value{op: opShr, imm: n, args: []*value{x}, lo: x.lo >> n, hi: x.hi >> n})
 }
 
@@ -268,6 +272,7 @@ func (b *block) shl(x *value, n uint8) *value {
 // shlBits returns x<<n without what leaves 64 bits: it is for fields of bits,
 // not for numbers.
 func (b *block) shlBits(x *value, n uint8) *value {
+	b.plain(x)
 	return b.value(value{op: opShl, imm: n, args: []*value{x}, hi: all64})
 }
 
@@ -281,6 +286,7 @@ func (b *block) permute(o op, x, y *value, imm uint8) *value {
 }
 
 func (b *block) isZero(x, y *value) *value {
+	b.plain(x, y)
 	return b.value(value{op: opIsZero, args: []*value{x, y}, hi: 255})
 }
 
