@@ -1,0 +1,74 @@
+package perfcore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// A Scope says when a change of a knob takes effect.
+type Scope uint8
+
+// These are the scopes.
+const (
+	// Live changes take effect at once, for what begins after Apply returns.
+	Live Scope = iota + 1
+	// Restart changes take effect when the program starts again.
+	Restart
+)
+
+// A Knob is a quantity of a component that may be tried at other values. What
+// decides about consensus or security is no knob, whatever it costs.
+type Knob struct {
+	// Name is the component's and the quantity's: sigverify.workers.
+	Name string
+	// Help is one sentence for the operator.
+	Help string
+	// Unit is what a value counts, in the plural: goroutines, bytes.
+	Unit string
+	// Scope says when Apply takes effect.
+	Scope Scope
+	// Ladder holds the legal values, ascending. Its ends are hard bounds.
+	Ladder []int64
+	// Apply sets the quantity to a value of the ladder; when it fails, the
+	// quantity is as it was. Read returns the value that is in force. Both are
+	// safe for concurrent use.
+	Apply func(ctx context.Context, value int64) error
+	Read  func() int64
+}
+
+// Check returns what is wrong with the knob; nil when nothing is. It does not
+// call its functions.
+func (k *Knob) Check() error {
+	switch {
+	case k.Name == "" || k.Help == "" || k.Unit == "":
+		return fmt.Errorf("knob %q: name, help and unit are needed", k.Name)
+	case k.Scope != Live && k.Scope != Restart:
+		return fmt.Errorf("knob %s: there is no scope %d", k.Name, k.Scope)
+	case k.Apply == nil || k.Read == nil:
+		return fmt.Errorf("knob %s: Apply and Read are needed", k.Name)
+	case len(k.Ladder) == 0:
+		return fmt.Errorf("knob %s: its ladder is empty", k.Name)
+	}
+	for i, v := range k.Ladder[1:] {
+		if v <= k.Ladder[i] {
+			return fmt.Errorf("knob %s: its ladder %v does not ascend", k.Name, k.Ladder)
+		}
+	}
+	return nil
+}
+
+// Set applies value, which must be on the ladder, and reads it back if the knob
+// is live. It fails when the knob then reads otherwise.
+func (k *Knob) Set(ctx context.Context, value int64) error {
+	if _, legal := slices.BinarySearch(k.Ladder, value); !legal {
+		return fmt.Errorf("knob %s: %d is not one of %v", k.Name, value, k.Ladder)
+	}
+	if err := k.Apply(ctx, value); err != nil {
+		return fmt.Errorf("knob %s: set to %d %s: %w", k.Name, value, k.Unit, err)
+	}
+	if got := k.Read(); k.Scope == Live && got != value {
+		return fmt.Errorf("knob %s: set to %d %s, and reads %d", k.Name, value, k.Unit, got)
+	}
+	return nil
+}
