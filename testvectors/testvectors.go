@@ -1,7 +1,7 @@
 // Package testvectors finds and reads data that third parties published, which
-// the project's tests and benchmarks are held against. README.md lists it. Only
-// test files and sidecar/bench may import this package; it does not link
-// package testing.
+// the project's tests and benchmarks are held against, and generates blocks of
+// mainnet's shape (Generate). README.md lists the data. Only test files and
+// sidecar/bench may import this package; it does not link package testing.
 //
 // The data lies outside the project: in ../shared/vectors, seen from the
 // module's root, or in the directory that OUTRIDER_VECTORS names. Recordings of
