@@ -1,0 +1,68 @@
+package script
+
+// Flags are the rules that apply beyond those of the first days, Bitcoin Core's
+// SCRIPT_VERIFY_ flags. Each only forbids: scripts that succeed under some flags
+// succeed under fewer.
+type Flags uint32
+
+// These are the flags of consensus.
+const (
+	// P2SH executes the script that a P2SH output commits to (BIP16).
+	P2SH Flags = 1 << iota
+	// DERSig wants signatures in strict DER (BIP66).
+	DERSig
+	// NullDummy wants the element that OP_CHECKMULTISIG takes in excess empty
+	// (BIP147).
+	NullDummy
+	// CheckLockTimeVerify gives OP_CHECKLOCKTIMEVERIFY its meaning (BIP65).
+	CheckLockTimeVerify
+	// CheckSequenceVerify gives OP_CHECKSEQUENCEVERIFY its meaning (BIP112).
+	CheckSequenceVerify
+	// Witness executes witness programs (BIP141). It needs P2SH.
+	Witness
+	// Taproot executes witness programs of version 1 (BIP341, BIP342).
+	Taproot
+
+	// These are policy, and never a block's.
+
+	// StrictEnc wants strict DER, a defined hash type, and keys that are
+	// compressed or uncompressed.
+	StrictEnc
+	// LowS wants the lower of the two values that s can have.
+	LowS
+	// SigPushOnly wants input scripts that do nothing but push.
+	SigPushOnly
+	// MinimalData wants pushes and numbers in their shortest form.
+	MinimalData
+	// DiscourageUpgradableNops refuses to execute the operations kept for upgrades.
+	DiscourageUpgradableNops
+	// CleanStack wants nothing left but the result. It needs P2SH and Witness.
+	CleanStack
+	// MinimalIf wants conditions in witness version 0 to be empty or 1.
+	MinimalIf
+	// NullFail wants signatures that fail to be empty.
+	NullFail
+	// WitnessPubkeyType wants the keys in witness version 0 compressed.
+	WitnessPubkeyType
+	// ConstScriptCode refuses OP_CODESEPARATOR, and signatures in the script that
+	// they sign, in legacy scripts.
+	ConstScriptCode
+	// DiscourageUpgradableWitnessProgram refuses witness programs kept for upgrades.
+	DiscourageUpgradableWitnessProgram
+	// DiscourageUpgradableTaprootVersion refuses leaf versions kept for upgrades.
+	DiscourageUpgradableTaprootVersion
+	// DiscourageOpSuccess refuses the operations that make any tapscript succeed.
+	DiscourageOpSuccess
+	// DiscourageUpgradablePubkeyType refuses key types kept for upgrades.
+	DiscourageUpgradablePubkeyType
+)
+
+// check panics for flags that contradict each other, as Bitcoin Core asserts.
+func (f Flags) check() {
+	if f&Witness != 0 && f&P2SH == 0 {
+		panic("script: Witness without P2SH")
+	}
+	if f&CleanStack != 0 && f&Witness == 0 {
+		panic("script: CleanStack without Witness")
+	}
+}
