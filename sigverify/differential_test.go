@@ -33,6 +33,13 @@ func rounds(n int) int {
 	return n
 }
 
+// newTestVerifier returns a Verifier that is closed when the test ends.
+func newTestVerifier(tb testing.TB, o Options) *Verifier {
+	v := New(o)
+	tb.Cleanup(v.Close)
+	return v
+}
+
 // verifyAll returns the verdicts of a Verifier over items.
 func verifyAll(t *testing.T, v *Verifier, items []Item) []bool {
 	t.Helper()
@@ -52,18 +59,18 @@ func TestVerifyAgainstOracle(t *testing.T) {
 		for range rounds(15) {
 			it := kind.make(r)
 			items, want, names = append(items, it), append(want, kind.want), append(names, kind.name)
-			if got := oracle(&it); got != kind.want {
-				t.Fatalf("%s: the oracle says %v of %+v", kind.name, got, it)
+			if got := verifyExact(&it); got != kind.want {
+				t.Fatalf("%s: exact arithmetic says %v of %+v", kind.name, got, it)
 			}
 			for range 2 {
 				spoilt := mutate(r, it)
-				items, want, names = append(items, spoilt), append(want, oracle(&spoilt)), append(names, kind.name+", mutated")
+				items, want, names = append(items, spoilt), append(want, verifyExact(&spoilt)), append(names, kind.name+", mutated")
 			}
 		}
 	}
-	for i, got := range verifyAll(t, New(Options{}), items) {
+	for i, got := range verifyEveryWay(t, items) {
 		if got != want[i] {
-			t.Errorf("%s: verdict %v, the oracle's is %v: key %x, signature %x, digest %x, scheme %d",
+			t.Errorf("%s: verdict %v, exact arithmetic's is %v: key %x, signature %x, digest %x, scheme %d",
 				names[i], got, want[i], items[i].Key, items[i].Sig, items[i].Digest, items[i].Scheme)
 		}
 	}
@@ -83,7 +90,7 @@ func TestEdgePairs(t *testing.T) {
 				newItem(BIP340, x, sigR, s, edge256(r)))
 		}
 	}
-	got := verifyAll(t, New(Options{}), items)
+	got := verifyEveryWay(t, items)
 	for i := range items {
 		if got[i] {
 			t.Errorf("scheme %d: a signature that nobody made is valid: %x", items[i].Scheme, items[i].Sig)
@@ -156,7 +163,7 @@ func TestNumbersAreNotReduced(t *testing.T) {
 	pairs = append(pairs, [2]Item{item(key, small, small, e), item(key, small, sum(small, groupOrder), e)})
 
 	for i, pair := range pairs {
-		if got := verifyAll(t, New(Options{}), pair[:]); !got[0] || got[1] {
+		if got := verifyEveryWay(t, pair[:]); !got[0] || got[1] {
 			t.Errorf("pair %d: the right one is %v, the one out of range %v", i, got[0], got[1])
 		}
 	}
@@ -206,7 +213,7 @@ func TestHybridParity(t *testing.T) {
 		wrong := it
 		wrong.Key = encodeKey(key, 6)
 		wrong.Key[0] ^= 1
-		if got := verifyAll(t, New(Options{}), []Item{it, wrong}); !got[0] || got[1] {
+		if got := verifyEveryWay(t, []Item{it, wrong}); !got[0] || got[1] {
 			t.Errorf("hybrid key: verdict %v, with the wrong parity %v", got[0], got[1])
 		}
 	}
@@ -239,7 +246,7 @@ func TestVerifyAgainstBtcec(t *testing.T) {
 		it.Scheme = BIP340
 		items, want = append(items, it), append(want, btcecBIP340(it))
 	}
-	for i, got := range verifyAll(t, New(Options{}), items) {
+	for i, got := range verifyEveryWay(t, items) {
 		if got != want[i] {
 			t.Errorf("verdict %v, btcec's is %v: %+v", got, want[i], items[i])
 		}
@@ -263,13 +270,13 @@ func FuzzVerify(f *testing.F) {
 		it = mutate(r, it)
 		f.Add(uint8(it.Scheme), it.Key, it.Sig[:], it.Digest[:])
 	}
-	v := New(Options{})
+	v := newTestVerifier(f, Options{})
 	f.Fuzz(func(t *testing.T, scheme uint8, key, sig, digest []byte) {
 		it := Item{Scheme: Scheme(scheme), Key: key}
 		copy(it.Sig[:], sig)
 		copy(it.Digest[:], digest)
-		if got, want := verifyAll(t, v, []Item{it})[0], oracle(&it); got != want {
-			t.Errorf("verdict %v, the oracle's is %v", got, want)
+		if got, want := verifyAll(t, v, []Item{it})[0], verifyExact(&it); got != want {
+			t.Errorf("verdict %v, exact arithmetic's is %v", got, want)
 		}
 	})
 }

@@ -108,8 +108,8 @@ func infiniteECDSA(r *rand.Rand) Item {
 	return newItem(ECDSA, encodeKey(generator.times(d), randomForm(r)), sigR, scalar(r), e)
 }
 
-// oracleChallenge returns e of BIP340.
-func oracleChallenge(R *big.Int, key []byte, digest *big.Int) *big.Int {
+// exactChallenge returns e of BIP340.
+func exactChallenge(R *big.Int, key []byte, digest *big.Int) *big.Int {
 	tag := sha256.Sum256([]byte("BIP0340/challenge"))
 	h := sha256.New()
 	for _, part := range [][]byte{tag[:], tag[:], bytes32(R), key, bytes32(digest)} {
@@ -147,7 +147,7 @@ func signBIP340(r *rand.Rand, parity uint) (Item, *point) {
 	if R.y.Bit(0) != parity {
 		k, R = sub(groupOrder, k), R.negate()
 	}
-	s := mod(sum(k, mul(oracleChallenge(R.x, key, digest), d)), groupOrder)
+	s := mod(sum(k, mul(exactChallenge(R.x, key, digest), d)), groupOrder)
 	return newItem(BIP340, key, R.x, s, digest), R
 }
 
@@ -155,11 +155,11 @@ func signBIP340(r *rand.Rand, parity uint) (Item, *point) {
 func infiniteBIP340(r *rand.Rand) Item {
 	d, key := keyBIP340(r)
 	x, digest := mod(edge256(r), fieldPrime), edge256(r)
-	s := mod(mul(oracleChallenge(x, key, digest), d), groupOrder)
+	s := mod(mul(exactChallenge(x, key, digest), d), groupOrder)
 	return newItem(BIP340, key, x, s, digest)
 }
 
-// mutate spoils an item, or so it hopes: the oracle says whether it did.
+// mutate spoils an item, or so it hopes: exact arithmetic says whether it did.
 func mutate(r *rand.Rand, it Item) Item {
 	key := append([]byte(nil), it.Key...)
 	it.Key = key

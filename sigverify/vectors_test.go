@@ -36,19 +36,24 @@ func TestBIP340Vectors(t *testing.T) {
 	if len(rows) != 16 {
 		t.Fatalf("%d rows, want a head and 15", len(rows))
 	}
+	var items []Item
 	for _, row := range rows[1:] {
-		it := Item{
+		items = append(items, Item{
 			Scheme: BIP340,
 			Key:    mustHex(t, row[2]),
 			Digest: [32]byte(mustHex(t, row[4])),
 			Sig:    [64]byte(mustHex(t, row[5])),
-		}
+		})
+	}
+	for i, got := range verifyEveryWay(t, items) {
+		row := rows[1+i]
 		want := row[6] == "TRUE"
-		if got := verifyAll(t, New(Options{}), []Item{it})[0]; got != want {
+		if got != want {
 			t.Errorf("vector %s (%s): verdict %v, want %v", row[0], row[7], got, want)
 		}
-		if got := oracle(&it); got != want {
-			t.Errorf("vector %s (%s): the oracle says %v, want %v", row[0], row[7], got, want)
+		if verifyExact(&items[i]) != want || verifyDecred(&items[i]) != want {
+			t.Errorf("vector %s (%s): exact arithmetic says %v, decred's code %v, want %v",
+				row[0], row[7], verifyExact(&items[i]), verifyDecred(&items[i]), want)
 		}
 	}
 }
@@ -74,34 +79,45 @@ func TestWycheproof(t *testing.T) {
 	if err := json.Unmarshal(content, &file); err != nil {
 		t.Fatal(err)
 	}
-	tests, decoded, highS := 0, 0, 0
+	type vector struct {
+		id            int
+		comment       string
+		decodes, want bool
+	}
+	var items []Item
+	var vectors []vector
 	for _, group := range file.TestGroups {
 		for _, tt := range group.Tests {
-			tests++
 			it := Item{
 				Scheme: ECDSA,
 				Key:    mustHex(t, group.PublicKey.Uncompressed),
 				Digest: sha256.Sum256(mustHex(t, tt.Msg)),
 			}
-			var ok bool
-			if it.Sig, ok = parseDER(mustHex(t, tt.Sig)); ok {
-				decoded++
-			}
-			got := ok && verifyAll(t, New(Options{}), []Item{it})[0]
-			if got && !lowS(&it) {
-				highS++
-				got = false
-			}
-			if want := tt.Result == "valid"; got != want {
-				t.Errorf("test %d (%s): accepted %v, want %v", tt.TcID, tt.Comment, got, want)
-			}
-			if ok && oracle(&it) != verifyAll(t, New(Options{}), []Item{it})[0] {
-				t.Errorf("test %d (%s): the oracle disagrees", tt.TcID, tt.Comment)
-			}
+			v := vector{id: tt.TcID, comment: tt.Comment, want: tt.Result == "valid"}
+			it.Sig, v.decodes = parseDER(mustHex(t, tt.Sig))
+			items, vectors = append(items, it), append(vectors, v)
 		}
 	}
-	if tests != file.NumberOfTests || highS == 0 || decoded < 200 {
-		t.Errorf("%d tests of %d run, %d decoded, %d refused for a high S only", tests, file.NumberOfTests, decoded, highS)
+	decoded, highS := 0, 0
+	for i, got := range verifyEveryWay(t, items) {
+		v := &vectors[i]
+		if v.decodes {
+			decoded++
+			if verifyExact(&items[i]) != got || verifyDecred(&items[i]) != got {
+				t.Errorf("test %d (%s): verdict %v, exact arithmetic's or decred's is another", v.id, v.comment, got)
+			}
+		}
+		got = got && v.decodes
+		if got && !lowS(&items[i]) {
+			highS++
+			got = false
+		}
+		if got != v.want {
+			t.Errorf("test %d (%s): accepted %v, want %v", v.id, v.comment, got, v.want)
+		}
+	}
+	if len(vectors) != file.NumberOfTests || highS == 0 || decoded < 200 {
+		t.Errorf("%d tests of %d run, %d decoded, %d refused for a high S only", len(vectors), file.NumberOfTests, decoded, highS)
 	}
 }
 

@@ -4,13 +4,39 @@ import (
 	"crypto/sha256"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 )
+
+// verifyDecred reports whether the item's signature is valid, by decred's curve:
+// the second opinion on the verdicts that are sampled.
+func verifyDecred(it *Item) bool {
+	switch it.Scheme {
+	case ECDSA:
+		return decredECDSA(it.Key, &it.Sig, &it.Digest)
+	case BIP340:
+		return decredBIP340(it.Key, &it.Sig, &it.Digest)
+	}
+	return false
+}
+
+// decredECDSA reports whether sig, which is r ‖ s, is key's signature of digest.
+// What it takes is what consensus takes: compressed, uncompressed and hybrid keys
+// (whose parity byte must be right), and an s of either half of the group order.
+// An r or s that is zero or not below the group order is refused.
+func decredECDSA(key []byte, sig *[64]byte, digest *[32]byte) bool {
+	var r, s secp256k1.ModNScalar
+	if r.SetByteSlice(sig[:32]) || s.SetByteSlice(sig[32:]) {
+		return false
+	}
+	pub, err := secp256k1.ParsePubKey(key)
+	return err == nil && ecdsa.NewSignature(&r, &s).Verify(digest[:], pub)
+}
 
 // challengeTag is the hash of BIP340's tag "BIP0340/challenge".
 var challengeTag = sha256.Sum256([]byte("BIP0340/challenge"))
 
-// verifyBIP340 is BIP340's Verify(pk, m, sig); the names in it are the BIP's.
-func verifyBIP340(key []byte, sig *[64]byte, digest *[32]byte) bool {
+// decredBIP340 is BIP340's Verify(pk, m, sig); the names in it are the BIP's.
+func decredBIP340(key []byte, sig *[64]byte, digest *[32]byte) bool {
 	p, ok := liftX(key)
 	if !ok {
 		return false
