@@ -54,13 +54,13 @@ func TestActivation(t *testing.T) {
 					want = ""
 				}
 				raw := tc.build(c)
-				if got := checkRaw(t, c.validator(Options{}), raw, c.at()); ruleOf(got) != want {
+				if got := checkRaw(t, c.validator(t, Options{}), raw, c.at()); ruleOf(got) != want {
 					t.Errorf("height %d: %v, want %q", height, got.Err, want)
 				}
 				if tc.rule != header.BadVersion {
 					continue
 				}
-				if got := checkRaw(t, c.validator(Options{}), raw, At{Height: height, Coins: c.coins}); ruleOf(got) != want {
+				if got := checkRaw(t, c.validator(t, Options{}), raw, At{Height: height, Coins: c.coins}); ruleOf(got) != want {
 					t.Errorf("height %d without headers: %v, want %q", height, got.Err, want)
 				}
 			}
@@ -92,7 +92,7 @@ func TestBlockTimeBeforeBIP113(t *testing.T) {
 		if ahead > 0 {
 			want = ""
 		}
-		if got := checkRaw(t, c.validator(Options{}), d.seal(), c.at()); ruleOf(got) != want {
+		if got := checkRaw(t, c.validator(t, Options{}), d.seal(), c.at()); ruleOf(got) != want {
 			t.Errorf("%v after the lock time: %v, want %q", ahead, got.Err, want)
 		}
 	}

@@ -101,11 +101,12 @@ func (c *testChain) height() uint32 { return uint32(len(c.headers)) }
 
 func (c *testChain) at() At { return At{Height: c.height(), Ancestors: c.headers, Coins: c.coins} }
 
-func (c *testChain) validator(o Options) *Validator {
+func (c *testChain) validator(tb testing.TB, o Options) *Validator {
+	tb.Helper()
 	if o.Now == nil {
 		o.Now = func() time.Time { return c.now }
 	}
-	return New(c.p, o)
+	return open(tb, c.p, o)
 }
 
 // addCoin adds a coin, old enough to be spent, and returns an input that spends

@@ -80,8 +80,8 @@ func FuzzCheck(f *testing.F) {
 		raw := d.solve()
 		at := c.at()
 		at.Coins = fuzzCoins{scripts, at.Height}
-		one := checkRaw(t, c.validator(Options{Workers: 1}), raw, at)
-		four := checkRaw(t, c.validator(Options{Workers: 4}), raw, at)
+		one := checkRaw(t, c.validator(t, Options{Workers: 1}), raw, at)
+		four := checkRaw(t, c.validator(t, Options{Workers: 4}), raw, at)
 		if (one.Err == nil) != (four.Err == nil) || one.Err != nil && *one.Err != *four.Err {
 			t.Fatalf("one worker: %v; four: %v", one.Err, four.Err)
 		}
@@ -91,7 +91,7 @@ func FuzzCheck(f *testing.F) {
 		if b, err = Parse(raw); err != nil {
 			t.Fatal(err)
 		}
-		if rule := exactVerdict(t, c.validator(Options{}), b, at); rule != nil {
+		if rule := exactVerdict(t, c.validator(t, Options{}), b, at); rule != nil {
 			t.Errorf("valid, but not by the engine alone: %v", rule)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/sigverify"
 	"github.com/outrider-project/outrider/testvectors"
 )
 
@@ -71,7 +72,23 @@ func newValidator(tb testing.TB, network string, o Options) *Validator {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return open(tb, p, o)
+}
+
+// open returns a Validator with a Verifier that ends with the test.
+func open(tb testing.TB, p *Params, o Options) *Validator {
+	tb.Helper()
+	v := sigverify.New(sigverify.Options{Workers: o.Workers})
+	tb.Cleanup(v.Close)
+	o.Verifier = v
 	return New(p, o)
+}
+
+// newVerifier returns a Verifier that ends with the test.
+func newVerifier(tb testing.TB) *sigverify.Verifier {
+	v := sigverify.New(sigverify.Options{})
+	tb.Cleanup(v.Close)
+	return v
 }
 
 // checkRaw validates bytes that need be no block.

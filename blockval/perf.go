@@ -1,6 +1,10 @@
 package blockval
 
-import "github.com/outrider-project/outrider/perfcore"
+import (
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
 
 // instruments are the metrics of a Validator.
 type instruments struct {
@@ -8,6 +12,9 @@ type instruments struct {
 	parse, lookup, rules, scripts *perfcore.Timer
 	valid, invalid                *perfcore.Counter
 	collected, engine             *perfcore.Counter
+	kinds                         [kinds]*perfcore.Counter
+	signatures                    *perfcore.Counter
+	signature                     *perfcore.Timer
 }
 
 func newInstruments(rec perfcore.Recorder) instruments {
@@ -30,13 +37,34 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Labels: []string{"path", path},
 		})
 	}
-	return instruments{
+	in := instruments{
 		check: rec.Timer(perfcore.Metric{
 			Name: "outrider_blockval_check_seconds", Help: "Time from a decoded block to its verdict.",
 		}),
 		parse: stage("parse"), lookup: stage("lookup"), rules: stage("rules"), scripts: stage("scripts"),
 		valid: verdicts("valid"), invalid: verdicts("invalid"),
 		collected: inputs("collected"), engine: inputs("engine"),
+		signatures: rec.Counter(perfcore.Metric{
+			Name: "outrider_blockval_signatures_total", Help: "Signatures that the inputs of validated blocks present, valid or not.",
+		}),
+		signature: rec.Timer(perfcore.Metric{
+			Name: "outrider_blockval_signature_seconds",
+			Help: "Time of the scripts stage of a block, divided by the signatures that its inputs present: what one costs on all workers together.",
+		}),
+	}
+	for k := range in.kinds {
+		in.kinds[k] = rec.Counter(perfcore.Metric{
+			Name: "outrider_blockval_patterns_total", Help: "Inputs whose scripts were decided, by the pattern of what they spend.",
+			Labels: []string{"pattern", kind(k).String()},
+		})
+	}
+	return in
+}
+
+// spent counts the inputs of a block by kind.
+func (in *instruments) spent(tally *[kinds]uint64) {
+	for k, n := range tally {
+		in.kinds[k].Add(n)
 	}
 }
 
@@ -46,6 +74,10 @@ func (in *instruments) record(v *Verdict) {
 	in.lookup.Observe(v.Stages.Lookup)
 	in.rules.Observe(v.Stages.Rules)
 	in.scripts.Observe(v.Stages.Scripts)
+	if v.Signatures > 0 {
+		in.signatures.Add(uint64(v.Signatures))
+		in.signature.Observe(v.Stages.Scripts / time.Duration(v.Signatures))
+	}
 	if v.Valid() {
 		in.valid.Add(1)
 	} else {

@@ -12,7 +12,7 @@ import (
 const (
 	// BlockDecode: the bytes are not exactly one block in Bitcoin Core's
 	// serialisation. Core has no reject reason for them: its RPC answers "Block
-	// decode failed".
+	// decode failed", but for bytes after a block, which it passes over.
 	BlockDecode Rule = "block-decode-failed"
 
 	// BadSignetSolution: the block does not satisfy the signet's challenge.

@@ -1,11 +1,14 @@
 package blockval
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"maps"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -25,7 +28,7 @@ func TestRules(t *testing.T) {
 			for _, spoil := range []bool{false, true} {
 				c := newTestChain(t, rc.network, rc.height)
 				raw := rc.build(c, spoil)
-				got := checkRaw(t, c.validator(Options{Workers: 2}), raw, c.at())
+				got := checkRaw(t, c.validator(t, Options{Workers: 2}), raw, c.at())
 				switch {
 				case !spoil && !got.Valid():
 					t.Fatalf("the block that breaks nothing: %v", got.Err)
@@ -54,12 +57,35 @@ var withoutBlock = map[Rule]string{
 	FeeOutOfRange: "TestFeeOutOfRange",
 }
 
-// TestEveryRuleHasBlock fails for a rule that is declared and has no block in
-// ruleCases.
+// TestEveryRuleHasBlock fails for a rule that the source declares, and that has
+// no block in ruleCases. Which those are the source alone says: every constant
+// of type Rule, here and in header. So that none can hide, a rule is named by
+// such a constant wherever one is reported.
 func TestEveryRuleHasBlock(t *testing.T) {
-	declared := make(map[Rule]string)
-	for _, file := range []string{"rule.go", "header/rule.go"} {
-		maps.Copy(declared, declaredRules(t, file))
+	declared, tests := make(map[Rule]string), make(map[string]bool)
+	for _, dir := range []string{".", "header"} {
+		names, err := filepath.Glob(dir + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(name, "_test.go") {
+				for _, decl := range file.Decls {
+					if fn, ok := decl.(*ast.FuncDecl); ok {
+						tests[fn.Name.Name] = true
+					}
+				}
+				continue
+			}
+			maps.Copy(declared, declaredRules(t, file))
+			for _, hidden := range hiddenRules(file) {
+				t.Errorf("%s reports a rule that is no constant's name: %s", name, hidden)
+			}
+		}
 	}
 	if len(declared) < 35 {
 		t.Fatalf("found only %d rules", len(declared))
@@ -72,39 +98,105 @@ func TestEveryRuleHasBlock(t *testing.T) {
 		}
 	}
 	for rule, name := range declared {
-		if _, ok := withoutBlock[rule]; !tested[rule] && !ok {
+		test, without := withoutBlock[rule]
+		switch {
+		case without && (tested[rule] || !tests[test]):
+			t.Errorf("%s (%q) has a block, or no test %s", name, rule, test)
+		case !without && !tested[rule]:
 			t.Errorf("no block breaks %s (%q)", name, rule)
 		}
 	}
 }
 
-// declaredRules returns the constants of type Rule in a source file: value to
-// name.
-func declaredRules(t *testing.T, file string) map[Rule]string {
+// declaredRules returns the constants of type Rule that a source file declares:
+// value to name.
+func declaredRules(t *testing.T, file *ast.File) map[Rule]string {
 	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	rules := make(map[Rule]string)
-	ast.Inspect(f, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok {
-			return true
+	for _, decl := range file.Decls {
+		group, ok := decl.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST {
+			continue
 		}
-		if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Rule" {
-			return true
-		}
-		for i, name := range spec.Names {
-			value, err := strconv.Unquote(spec.Values[i].(*ast.BasicLit).Value)
-			if err != nil {
-				t.Fatal(err)
+		for _, spec := range group.Specs {
+			spec := spec.(*ast.ValueSpec)
+			if !isRuleType(spec.Type) {
+				continue
 			}
-			rules[Rule(value)] = name.Name
+			for i, name := range spec.Names {
+				value, err := strconv.Unquote(spec.Values[i].(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if other, ok := rules[Rule(value)]; ok {
+					t.Errorf("%s and %s are one rule, %q", name.Name, other, value)
+				}
+				rules[Rule(value)] = name.Name
+			}
+		}
+	}
+	return rules
+}
+
+func isRuleType(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name == "Rule"
+	case *ast.SelectorExpr:
+		return e.Sel.Name == "Rule"
+	}
+	return false
+}
+
+// hiddenRules returns the places of a source file where a rule comes into being
+// that is no constant's name: a literal handed to what reports a rule or set in
+// a RuleError, and a conversion.
+func hiddenRules(file *ast.File) []string {
+	var hidden []string
+	check := func(e ast.Expr) {
+		if lit, ok := e.(*ast.BasicLit); ok {
+			hidden = append(hidden, lit.Value)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if fn, ok := n.Fun.(*ast.Ident); ok && (fn.Name == "broken" || fn.Name == "brokenAt") {
+				check(n.Args[0])
+			}
+			if isRuleType(n.Fun) {
+				hidden = append(hidden, "a conversion")
+			}
+		case *ast.CompositeLit:
+			if typ, ok := n.Type.(*ast.Ident); !ok || typ.Name != "RuleError" {
+				break
+			}
+			for _, e := range n.Elts {
+				if kv, ok := e.(*ast.KeyValueExpr); ok {
+					e = kv.Value
+				}
+				check(e)
+			}
 		}
 		return true
 	})
-	return rules
+	return hidden
+}
+
+// What the test above takes for hidden is found in any of its forms.
+func TestHiddenRules(t *testing.T) {
+	for body, want := range map[string]int{
+		`return broken(HighHash, "x")`: 0, `return broken("x", "y")`: 1, `return brokenAt("x", 1, 2, "y")`: 1,
+		`return &RuleError{Rule: "x"}`: 1, `return &RuleError{Rule: HighHash, Tx: tx}`: 0, `return Rule("x")`: 1, `return header.Rule(s)`: 1,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package p\nfunc f() any { "+body+" }", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hiddenRules(file); len(got) != want {
+			t.Errorf("%s: %q", body, got)
+		}
+	}
 }
 
 func TestOversizeTx(t *testing.T) {
@@ -123,5 +215,22 @@ func TestFeeOutOfRange(t *testing.T) {
 	}
 	if _, rule := txFee(3, maxMoneyTest+1, 0); rule == nil || rule.Rule != FeeOutOfRange || rule.Tx != 3 {
 		t.Errorf("more than all money as fee: %v, want %s of transaction 3", rule, FeeOutOfRange)
+	}
+}
+
+// A block of which there is only a header is neither valid nor intact.
+func TestBlockWithoutBody(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	whole, err := Parse(c.draft().seal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Block{Hash: whole.Hash, Header: whole.Header}
+	got, err := c.validator(t, Options{}).Check(t.Context(), b, c.at())
+	if err != nil || ruleOf(got) != BlockDecode {
+		t.Errorf("verdict %+v, %v, want %s", got, err, BlockDecode)
+	}
+	if err := b.Intact(); !errors.Is(err, BadBlockLength) {
+		t.Errorf("intact: %v, want %s", err, BadBlockLength)
 	}
 }

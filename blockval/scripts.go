@@ -23,6 +23,8 @@ type harvest struct {
 	rest []int
 	// signatures counts those that the inputs present.
 	signatures int
+	// kinds counts the inputs by kind.
+	kinds [kinds]uint64
 }
 
 // scripts checks the scripts of every input: the signatures of those that are
@@ -45,6 +47,9 @@ func (c *check) scripts(ctx context.Context) (*RuleError, error) {
 		all.inputs = append(all.inputs, h.inputs...)
 		all.rest = append(all.rest, h.rest...)
 		all.signatures += h.signatures
+		for k, n := range h.kinds {
+			all.kinds[k] += n
+		}
 	}
 	c.verdict.Signatures = all.signatures
 
@@ -63,6 +68,7 @@ func (c *check) scripts(ctx context.Context) (*RuleError, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.v.metrics.spent(&all.kinds)
 	c.v.metrics.collected.Add(uint64(len(c.coins) - len(engine)))
 	c.v.metrics.engine.Add(uint64(len(engine)))
 	return rule, nil
@@ -103,6 +109,7 @@ func (c *check) collect(spends []spendTx, from, to int) harvest {
 		}
 		t, j := &spends[i], k-c.first[i]
 		h.signatures += t.signatures(j)
+		h.kinds[kindOf(t.tx.TxIn[j], t.prevouts[j].PkScript)]++
 		if item, ok := t.collect(j, &legacy); ok {
 			h.items = append(h.items, item)
 			h.inputs = append(h.inputs, k)

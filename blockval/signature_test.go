@@ -11,8 +11,6 @@ import (
 	"github.com/btcsuite/btcd/btcec/v2/ecdsa"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
-
-	"github.com/outrider-project/outrider/sigverify"
 )
 
 func TestSignatures(t *testing.T) {
@@ -149,7 +147,7 @@ func TestDefaultHashTypeByte(t *testing.T) {
 	if err := form.sign(s, 0, txscript.SigHashDefault, testKey(0)); err != nil {
 		t.Fatal(err)
 	}
-	v := sigverify.New(sigverify.Options{})
+	v := newVerifier(t)
 	if recognised, valid := agree(t, v, s, 0); !recognised || !valid {
 		t.Fatalf("recognised %v, valid %v", recognised, valid)
 	}

@@ -204,7 +204,7 @@ func twoInputs(form spendForm, outputs int) *spendTx {
 }
 
 func TestRecognisedForms(t *testing.T) {
-	v := sigverify.New(sigverify.Options{})
+	v := newVerifier(t)
 	for _, form := range spendForms() {
 		for _, hashType := range allHashTypes {
 			s := twoInputs(form, 2)
@@ -226,7 +226,7 @@ func TestRecognisedForms(t *testing.T) {
 // TestOtherKey spends outputs with valid signatures of a key that they do not
 // pay to.
 func TestOtherKey(t *testing.T) {
-	v := sigverify.New(sigverify.Options{})
+	v := newVerifier(t)
 	for _, form := range spendForms() {
 		s := twoInputs(form, 2)
 		if err := form.sign(s, 0, txscript.SigHashAll, testKey(1)); err != nil {
@@ -250,7 +250,7 @@ func TestOtherProgram(t *testing.T) {
 	if err := form.sign(s, 0, txscript.SigHashAll, testKey(0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, valid := agree(t, sigverify.New(sigverify.Options{}), s, 0); valid {
+	if _, valid := agree(t, newVerifier(t), s, 0); valid {
 		t.Error("a spend with another program is valid")
 	}
 }
@@ -259,7 +259,7 @@ func TestOtherProgram(t *testing.T) {
 // there: legacy scripts then sign the number 1, segwit's a zero hash, and
 // taproot refuses.
 func TestSingleWithoutOutput(t *testing.T) {
-	v := sigverify.New(sigverify.Options{})
+	v := newVerifier(t)
 	for _, form := range spendForms() {
 		for _, hashType := range []txscript.SigHashType{txscript.SigHashSingle, 0x83} {
 			s := twoInputs(form, 1)
@@ -285,7 +285,7 @@ func TestMutatedSpends(t *testing.T) {
 	if testing.Short() {
 		n = 400
 	}
-	v := sigverify.New(sigverify.Options{})
+	v := newVerifier(t)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var valid, invalid, others int
 	var original *spendTx

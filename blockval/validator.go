@@ -14,10 +14,11 @@ import (
 	"github.com/outrider-project/outrider/sigverify"
 )
 
-// Options configures a Validator. The zero value is ready to use.
+// Options configures a Validator. Verifier is needed; the rest is ready to use
+// when it is zero.
 type Options struct {
-	// Verifier verifies the collected signatures; nil means one of the
-	// Validator's own, with its Workers and Recorder.
+	// Verifier verifies the collected signatures. It stays the caller's, and must
+	// not be closed before the last Check has returned.
 	Verifier *sigverify.Verifier
 	// Workers bounds the goroutines of one Check; 0 means GOMAXPROCS.
 	Workers int
@@ -39,16 +40,16 @@ type Validator struct {
 }
 
 // New returns a Validator for the network of p, which must not change from now
-// on.
+// on. It panics without a Verifier.
 func New(p *Params, o Options) *Validator {
+	if o.Verifier == nil {
+		panic("blockval: New: no Verifier")
+	}
 	if o.Recorder == nil {
 		o.Recorder = perfcore.Discard
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
-	}
-	if o.Verifier == nil {
-		o.Verifier = sigverify.New(sigverify.Options{Workers: o.Workers, Recorder: o.Recorder})
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -67,7 +67,7 @@ func TestUnchecked(t *testing.T) {
 			raw := c.draft(tx).seal()
 			coins := make(spentCoins)
 			maps.Copy(coins, c.coins)
-			got := checkRaw(t, c.validator(Options{}), raw, At{Height: height, Coins: coins})
+			got := checkRaw(t, c.validator(t, Options{}), raw, At{Height: height, Coins: coins})
 			if rule := ruleOf(got); rule != tc.broken {
 				t.Errorf("verdict %v, want %q", got.Err, tc.broken)
 			}
@@ -78,7 +78,7 @@ func TestUnchecked(t *testing.T) {
 				t.Errorf("prevouts %q, want %q", got.Prevouts, Node)
 			}
 			// With everything known, nothing stays unchecked.
-			got = checkRaw(t, c.validator(Options{}), raw, c.at())
+			got = checkRaw(t, c.validator(t, Options{}), raw, c.at())
 			if len(got.Unchecked) != 0 || ruleOf(got) != tc.broken {
 				t.Errorf("with everything known: %v, unchecked %q", got.Err, got.Unchecked)
 			}
@@ -104,7 +104,7 @@ func TestWithoutHeaders(t *testing.T) {
 	early.msg.Header.Timestamp = c.now.Add(2*time.Hour + time.Second)
 	at := At{Height: 120, Coins: c.coins}
 	for want, raw := range map[Rule][]byte{header.BadVersion: old.seal(), header.TimeTooNew: early.seal(), "": c.draft().seal()} {
-		if got := checkRaw(t, c.validator(Options{}), raw, at); ruleOf(got) != want {
+		if got := checkRaw(t, c.validator(t, Options{}), raw, at); ruleOf(got) != want {
 			t.Errorf("verdict %v, want %q", got.Err, want)
 		}
 	}
@@ -132,12 +132,12 @@ func TestTimeTaken(t *testing.T) {
 		{true, late.seal(), header.TimeTooOld},
 	} {
 		at.TimeTaken = tt.taken
-		if got := checkRaw(t, c.validator(Options{}), tt.raw, at); ruleOf(got) != tt.want {
+		if got := checkRaw(t, c.validator(t, Options{}), tt.raw, at); ruleOf(got) != tt.want {
 			t.Errorf("time taken %v: verdict %v, want %q", tt.taken, got.Err, tt.want)
 		}
 	}
 	at.TimeTaken, at.Ancestors = true, nil
-	if got := checkRaw(t, c.validator(Options{}), early.seal(), at); !got.Valid() {
+	if got := checkRaw(t, c.validator(t, Options{}), early.seal(), at); !got.Valid() {
 		t.Errorf("without headers: %v", got.Err)
 	}
 }
@@ -201,7 +201,7 @@ func TestFailingSources(t *testing.T) {
 		for n := 0; ; n++ {
 			left := n
 			f := failing{c.coins, c.headers, &left, failure}
-			got, err := c.validator(Options{}).Check(t.Context(), b, At{Height: 120, Ancestors: f, Coins: f})
+			got, err := c.validator(t, Options{}).Check(t.Context(), b, At{Height: 120, Ancestors: f, Coins: f})
 			if err == nil {
 				if !got.Valid() {
 					t.Fatalf("all %d questions answered: %v", n, got.Err)
@@ -262,7 +262,7 @@ func TestCancelled(t *testing.T) {
 			"before the scripts": {t.Context(), stalling{c.coins, false}},
 		} {
 			ctx, cancel := context.WithTimeout(tc.ctx, time.Second)
-			got, err := c.validator(Options{Workers: 4}).Check(ctx, b, At{Height: 120, Ancestors: c.headers, Coins: tc.coins})
+			got, err := c.validator(t, Options{Workers: 4}).Check(ctx, b, At{Height: 120, Ancestors: c.headers, Coins: tc.coins})
 			if got != nil || !errors.Is(err, ctx.Err()) || ctx.Err() == nil {
 				t.Errorf("%s: verdict %+v, error %v, want %v", name, got, err, ctx.Err())
 			}
@@ -319,7 +319,7 @@ func firstFailing(t *testing.T, badSignature, badScript, want int) {
 	raw := c.draft(all...).seal()
 	for _, workers := range []int{1, 2, 7, 64} {
 		for range 5 {
-			got := checkRaw(t, c.validator(Options{Workers: workers}), raw, c.at())
+			got := checkRaw(t, c.validator(t, Options{Workers: workers}), raw, c.at())
 			if got.Valid() || got.Err.Rule != BadScript || got.Err.Tx != 1+want/insPerTx || got.Err.Input != want%insPerTx {
 				t.Fatalf("%d workers: %v, want %s at transaction %d input %d", workers, got.Err, BadScript, 1+want/insPerTx, want%insPerTx)
 			}
@@ -335,7 +335,7 @@ func firstFailing(t *testing.T, badSignature, badScript, want int) {
 func TestInvalidRestsOnEngine(t *testing.T) {
 	c := newTestChain(t, "regtest", 120)
 	var reg perfcore.Registry
-	v := c.validator(Options{Recorder: &reg})
+	v := c.validator(t, Options{Recorder: &reg})
 	for _, spoil := range []bool{false, true} {
 		tx := pay(nil, 1)
 		s := &spendTx{tx: tx}
