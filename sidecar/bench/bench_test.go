@@ -28,7 +28,7 @@ func mainnet(t *testing.T, height uint32) BlockInput {
 }
 
 func TestBlockReport(t *testing.T) {
-	rep, err := Block(t.Context(), mainnet(t, 757739), nil, 1)
+	rep, err := Block(t.Context(), mainnet(t, 757739), BlockOptions{Rounds: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestBlockNamesTheBrokenRule(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			in := mainnet(t, 170)
 			tt.spoil(&in)
-			rep, err := Block(t.Context(), in, nil, 1)
+			rep, err := Block(t.Context(), in, BlockOptions{Rounds: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,21 +99,21 @@ func TestBlockNamesTheBrokenRule(t *testing.T) {
 func TestBlockWithoutItsSpentOutputs(t *testing.T) {
 	in := mainnet(t, 170)
 	in.Spent = nil
-	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 0 coins, the block spends 1") {
+	if _, err := Block(t.Context(), in, BlockOptions{Rounds: 1}); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 0 coins, the block spends 1") {
 		t.Errorf("got %v", err)
 	}
 	in = mainnet(t, 170)
 	in.Spent = append(in.Spent, in.Spent...)
-	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 2 coins, the block spends 1") {
+	if _, err := Block(t.Context(), in, BlockOptions{Rounds: 1}); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 2 coins, the block spends 1") {
 		t.Errorf("got %v", err)
 	}
 	in = BlockInput{Network: "regtest", Height: 1, Spent: in.Spent[:1]}
 	in.Raw = nodetest.NewBtcd(t, nodetest.BtcdOptions{}).MineAt(time.Now())
-	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 1 coins, the block spends 0") {
+	if _, err := Block(t.Context(), in, BlockOptions{Rounds: 1}); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "has 1 coins, the block spends 0") {
 		t.Errorf("got %v", err)
 	}
 	in.Network = "mainent"
-	if _, err := Block(t.Context(), in, nil, 1); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "regtest") {
+	if _, err := Block(t.Context(), in, BlockOptions{Rounds: 1}); !errors.Is(err, ErrUnjudged) || !strings.Contains(err.Error(), "regtest") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/demo"
+	"github.com/outrider-project/outrider/sidecar/node/zmq"
 )
 
 // BitcoindOptions says how to measure a sidecar beside a bitcoind.
@@ -39,12 +40,13 @@ type BitcoindOptions struct {
 //     event for it, by a feed in this process whose handler only keeps accounts;
 //     block-event/…: the same for a block, which has been fetched and decoded
 //     then. They are quantiles of a perfcore.Timer, up to 12.5 % too high.
-//   - losses/dropped: what bitcoind did not deliver to another such feed, which
-//     reads too slowly for the default high-water mark, by the counters of its
-//     messages. losses: by how many blocks and transactions the chain and the
-//     mempool that the events of both feeds add up to differ from the node's when
-//     the traffic has ended, and how many events did not fit those before. It has
-//     to be 0.
+//   - losses/dropped: what bitcoind did not deliver to another such feed, by the
+//     counters of its messages: it has both topics at one socket, with the default
+//     high-water mark, and reads nothing while slowBlocks blocks and their
+//     transactions come. losses: by how many blocks and transactions the chain and
+//     the mempool that the events of both feeds add up to differ from the node's
+//     when the traffic has ended, and how many events did not fit those before. It
+//     has to be 0.
 //   - node-connect: how long submitblock takes beside a sidecar, and without one,
 //     in turns.
 //   - verdict/…: from the arrival of a block's notification to the verdict, when
@@ -63,7 +65,7 @@ func Bitcoind(ctx context.Context, o BitcoindOptions) (rep *Report, err error) {
 		o: &o, chain: demo.NewChain(1),
 		core: &coreNode{program: o.Bitcoind, dir: filepath.Join(o.Dir, "bitcoind")},
 	}
-	if err := m.core.start(ctx, true); err != nil {
+	if err := m.core.start(ctx, coreSetup{}); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, m.core.stop(ctx)) }()
@@ -128,7 +130,7 @@ type coreCatchUp struct {
 func (o *BitcoindOptions) eventBlocks() int { return max(o.Blocks/3, 1) }
 func (o *BitcoindOptions) turns() int       { return max(o.Blocks/6, 1) }
 
-// slowBlocks is how many blocks the slow reader follows.
+// slowBlocks is how many blocks come while the slow reader reads nothing.
 const slowBlocks = 2
 
 // prepare has the node connect the first blocks, and those that make a coin for
@@ -138,8 +140,8 @@ func (m *bitcoindMeasurement) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all := m.o.eventBlocks() + slowBlocks + 2*m.o.turns() + 2*m.o.Blocks
-	made, coins, err := m.chain.FanOut(all * m.o.Transactions)
+	all := m.o.eventBlocks() + slowBlocks + 1 + 2*m.o.turns() + 2*m.o.Blocks
+	made, coins, err := m.chain.FanOut(all*m.o.Transactions + 1)
 	if err != nil {
 		return err
 	}
@@ -153,14 +155,13 @@ func (m *bitcoindMeasurement) prepare(ctx context.Context) error {
 	return nil
 }
 
-// fill makes the transactions of a block and has the node take them into its
-// mempool.
-func (m *bitcoindMeasurement) fill(ctx context.Context) ([]*demo.Tx, error) {
-	txs, err := m.chain.Spend(m.coins[:m.o.Transactions])
+// fill makes so many transactions and has the node take them into its mempool.
+func (m *bitcoindMeasurement) fill(ctx context.Context, transactions int) ([]*demo.Tx, error) {
+	txs, err := m.chain.Spend(m.coins[:transactions])
 	if err != nil {
 		return nil, err
 	}
-	m.coins = m.coins[m.o.Transactions:]
+	m.coins = m.coins[transactions:]
 	return txs, m.core.send(ctx, txs)
 }
 
@@ -175,9 +176,9 @@ func (m *bitcoindMeasurement) mine(ctx context.Context, txs []*demo.Tx) (*demo.B
 	return b, took, err
 }
 
-// fillAndMine is fill and mine.
+// fillAndMine is fill for a block, and mine.
 func (m *bitcoindMeasurement) fillAndMine(ctx context.Context) (*demo.Block, time.Duration, error) {
-	txs, err := m.fill(ctx)
+	txs, err := m.fill(ctx, m.o.Transactions)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -229,7 +230,7 @@ func (m *bitcoindMeasurement) events(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	run, err := runFeed(ctx, m.core, dir, nil)
+	run, err := runFeed(ctx, m.core, dir, zmq.Options{})
 	if err != nil {
 		return err
 	}
@@ -253,34 +254,58 @@ func (m *bitcoindMeasurement) losses(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	run, err := runFeed(ctx, m.core, dir, dialSlowly)
+	if err := m.core.restart(ctx, coreSetup{oneSocket: true}); err != nil {
+		return err
+	}
+	var reader sleeper
+	run, err := runFeed(ctx, m.core, dir, reader.subscription())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, run.stop()) }()
-	txs, err := m.fill(ctx)
-	for range slowBlocks - 1 {
-		if err == nil {
-			_, _, err = m.mine(ctx, txs)
+	txs, err := m.overwhelm(ctx, &reader)
+	if err == nil {
+		err = m.countLosses(ctx, run, txs)
+	}
+	if err := errors.Join(err, run.stop()); err != nil {
+		return err
+	}
+	return m.core.restart(ctx, coreSetup{})
+}
+
+// overwhelm has slowBlocks blocks come, and the transactions of one more, while
+// the reader sleeps. It returns those.
+func (m *bitcoindMeasurement) overwhelm(ctx context.Context, reader *sleeper) ([]*demo.Tx, error) {
+	reader.asleep.Lock()
+	defer reader.asleep.Unlock()
+	for range slowBlocks {
+		if _, _, err := m.fillAndMine(ctx); err != nil {
+			return nil, err
 		}
-		if err == nil {
-			txs, err = m.fill(ctx)
+	}
+	return m.fill(ctx, m.o.Transactions)
+}
+
+// countLosses compares what a feed's events add up to with the node's chain and
+// mempool, before and after a block of txs, and after a single transaction, whose
+// notifications show what is missing before them.
+func (m *bitcoindMeasurement) countLosses(ctx context.Context, run *feedRun, txs []*demo.Tx) error {
+	for _, step := range []func() error{
+		func() error { return nil },
+		func() error { _, _, err := m.mine(ctx, txs); return err },
+		func() (err error) { txs, err = m.fill(ctx, 1); return err },
+		func() error { _, _, err := m.mine(ctx, txs); return err },
+	} {
+		if err := step(); err != nil {
+			return err
 		}
+		differences, err := run.settle(ctx, m.core)
+		if err != nil {
+			return err
+		}
+		m.undetected += differences
 	}
-	if err != nil {
-		return err
-	}
-	full, err := run.settle(ctx, m.core)
-	if err != nil {
-		return err
-	}
-	if _, _, err := m.mine(ctx, txs); err != nil {
-		return err
-	}
-	empty, err := run.settle(ctx, m.core)
-	m.undetected += full + empty
 	m.dropped = run.count("outrider_node_zmq_missed_total")
-	return err
+	return nil
 }
 
 // startFollowing starts a sidecar that has caught up when it is returned: in a
@@ -372,7 +397,7 @@ func (m *bitcoindMeasurement) catchUpAll(ctx context.Context) error {
 		{"catchup-getblock3", from, false, []string{"--blocks-dir", "off"}},
 	} {
 		if !way.rest {
-			if err := errors.Join(m.core.stop(ctx), m.core.start(ctx, false)); err != nil {
+			if err := m.core.restart(ctx, coreSetup{noREST: true}); err != nil {
 				return err
 			}
 		}

@@ -42,10 +42,9 @@ const (
 	feedRest = time.Minute
 )
 
-// runFeed starts a feed that keeps its headers in dir, and waits until it follows
-// every step of the node. dial, if not nil, makes the connections for
-// notifications.
-func runFeed(ctx context.Context, core *coreNode, dir string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*feedRun, error) {
+// runFeed starts a feed that keeps its headers in dir and subscribes to
+// notifications so, and waits until it follows every step of the node.
+func runFeed(ctx context.Context, core *coreNode, dir string, subscription zmq.Options) (*feedRun, error) {
 	params, err := header.For("regtest")
 	if err != nil {
 		return nil, err
@@ -53,7 +52,7 @@ func runFeed(ctx context.Context, core *coreNode, dir string, dial func(ctx cont
 	r := &feedRun{ended: make(chan struct{})}
 	r.account.pool = make(map[chainhash.Hash]struct{})
 	r.node, err = node.NewBitcoind(node.BitcoindConfig{
-		Address: core.rpc, CookieFile: core.cookie(), Recorder: &r.registry, Subscription: zmq.Options{Dial: dial},
+		Address: core.rpc, CookieFile: core.cookie(), Recorder: &r.registry, Subscription: subscription,
 	})
 	if err != nil {
 		return nil, err
@@ -210,35 +209,33 @@ func (a *account) differences(best string, pool []string) int {
 	return n + len(a.pool) - both
 }
 
-// These make a reader of notifications slower than bitcoind tells of transactions:
-// slowRead bytes in slowPause, which are some 400 of the notifications that it
-// publishes as sequence.
-const (
-	slowRead  = 256
-	slowPause = 10 * time.Millisecond
-)
+// A sleeper reads notifications, but not while asleep is locked.
+type sleeper struct{ asleep sync.RWMutex }
 
-// A slowConn is a connection that is read slowly, and for which the kernel keeps
-// little that was not read: the sender's buffer is full soon.
-type slowConn struct{ net.Conn }
+// subscription returns how to subscribe as s. A publisher that does not seem to
+// answer is given a minute.
+func (s *sleeper) subscription() zmq.Options {
+	return zmq.Options{Dial: s.dial, PingTimeout: time.Minute}
+}
 
-// dialSlowly dials a slowConn.
-func dialSlowly(ctx context.Context, network, address string) (net.Conn, error) {
+func (s *sleeper) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		err = tcp.SetReadBuffer(4096)
-	}
-	if err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	return slowConn{c}, nil
+	return &sleepyConn{c, &s.asleep}, nil
+}
+
+// A sleepyConn is a sleeper's connection.
+type sleepyConn struct {
+	net.Conn
+	asleep *sync.RWMutex
 }
 
 // Read implements io.Reader.
-func (c slowConn) Read(p []byte) (int, error) {
-	time.Sleep(slowPause)
-	return c.Conn.Read(p[:min(len(p), slowRead)])
+func (c *sleepyConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.asleep.RLock()
+	defer c.asleep.RUnlock()
+	return n, err
 }

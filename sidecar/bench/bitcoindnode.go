@@ -53,19 +53,20 @@ type coreNode struct {
 // cookie returns the path of the file with user and password.
 func (n *coreNode) cookie() string { return filepath.Join(n.dir, "regtest", ".cookie") }
 
-// blocks returns the directory of the block and undo files.
-func (n *coreNode) blocks() string { return filepath.Join(n.dir, "regtest", "blocks") }
+// A coreSetup is what a coreNode can be started with in another way. The zero value
+// has REST, and the topics sequence and rawtx, each at an address of its own; with
+// oneSocket both are at one Unix socket (bitcoind 28), which holds less than a TCP
+// connection. Their high-water mark is the default in any case.
+type coreSetup struct{ noREST, oneSocket bool }
 
-// start starts the process and waits until it answers: with the topics sequence
-// and rawtx, each at an address of its own and with the default high-water mark,
-// and with REST if that is asked for.
-func (n *coreNode) start(ctx context.Context, rest bool) error {
+// start starts the process and waits until it answers.
+func (n *coreNode) start(ctx context.Context, setup coreSetup) error {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return err
 	}
 	var err error
 	for range coreStarts {
-		if err = n.startOnce(ctx, rest); err == nil {
+		if err = n.startOnce(ctx, setup); err == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -75,21 +76,26 @@ func (n *coreNode) start(ctx context.Context, rest bool) error {
 	return fmt.Errorf("start %s: %w", n.program, err)
 }
 
-func (n *coreNode) startOnce(ctx context.Context, rest bool) error {
+func (n *coreNode) startOnce(ctx context.Context, setup coreSetup) error {
 	free, err := freeAddresses(3)
 	if err != nil {
 		return err
 	}
 	n.rpc = free[0]
+	sequence, rawTx, rest := "tcp://"+free[1], "tcp://"+free[2], 1
+	if setup.oneSocket {
+		sequence = "unix:" + filepath.Join(n.dir, "zmq")
+		rawTx = sequence
+	}
+	if setup.noREST {
+		rest = 0
+	}
 	_, port, _ := strings.Cut(n.rpc, ":")
 	arguments := []string{
 		"-regtest", "-datadir=" + n.dir, "-server=1", "-listen=0", "-connect=0", "-dnsseed=0", "-natpmp=0", "-disablewallet=1",
 		"-checkmempool=0", "-checkblockindex=0", // as on mainnet
 		"-rpcport=" + port, "-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-printtoconsole=0",
-		"-zmqpubsequence=tcp://" + free[1], "-zmqpubrawtx=tcp://" + free[2], "-rest=0",
-	}
-	if rest {
-		arguments[len(arguments)-1] = "-rest=1"
+		"-zmqpubsequence=" + sequence, "-zmqpubrawtx=" + rawTx, fmt.Sprintf("-rest=%d", rest),
 	}
 	cmd := exec.Command(n.program, arguments...)
 	n.output.Reset()
@@ -113,6 +119,14 @@ func (n *coreNode) startOnce(ctx context.Context, rest bool) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// restart stops the process and starts it anew.
+func (n *coreNode) restart(ctx context.Context, setup coreSetup) error {
+	if err := n.stop(ctx); err != nil {
+		return err
+	}
+	return n.start(ctx, setup)
 }
 
 // freeAddresses returns loopback addresses that nobody listens at. Somebody may

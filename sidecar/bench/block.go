@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/sigverify"
 )
 
@@ -26,6 +23,23 @@ type BlockInput struct {
 	// Spent holds the coins that the block's inputs spend, in input order,
 	// the coinbase left out.
 	Spent []blockval.Coin
+	// Ancestors are the headers below the block; nil where they are not known, and
+	// what needs them is not checked.
+	Ancestors header.Ancestors
+	// Seed is what the block was generated from; nil if it was not.
+	Seed *uint64
+}
+
+// BlockOptions says how Block measures.
+type BlockOptions struct {
+	// Cores are the numbers of cores to measure on; none means one, and all.
+	Cores []int
+	// Rounds is how often each figure is measured; its median is told.
+	Rounds int
+	// Warm is the share of the transactions, up to 1, whose signatures have been
+	// verified before in the row of that name; 0 leaves the row out. It is
+	// measured on the first of Cores.
+	Warm float64
 }
 
 // A BlockReport is what "outrider bench block" prints.
@@ -38,6 +52,10 @@ type BlockReport struct {
 	Transactions int             `json:"transactions"`
 	Inputs       int             `json:"inputs"`
 	Signatures   int             `json:"signatures"`
+	// Seed is what the block was generated from; nil if it was not.
+	Seed *uint64 `json:"seed,omitempty"`
+	// Notes says what is not in the rows.
+	Notes []string `json:"notes"`
 	Report
 }
 
@@ -51,22 +69,28 @@ func CheckNetwork(name string) error {
 	return err
 }
 
-// Block judges the block and, if it is valid, measures that rounds times on
-// each of the given numbers of cores, in turns with btcd's script engine; no
-// cores means one, and all. The error is an ErrUnjudged if there is no verdict.
-func Block(ctx context.Context, in BlockInput, cores []int, rounds int) (*BlockReport, error) {
+// Block judges the block and, if it is valid, measures that, from its bytes to the
+// verdict, in turns with its anchors. What the anchors do is less than that: btcd's
+// engine runs the scripts, and libsecp256k1-floor is libsecp256k1's time for as many
+// signatures as the block has. A figure that has both has a row for each. The error
+// is an ErrUnjudged if there is no verdict.
+func Block(ctx context.Context, in BlockInput, o BlockOptions) (*BlockReport, error) {
 	params, err := blockval.ParamsFor(in.Network)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnjudged, err)
 	}
-	if len(cores) == 0 {
-		cores = []int{1}
+	if len(o.Cores) == 0 {
+		o.Cores = []int{1}
 		if n := runtime.NumCPU(); n > 1 {
-			cores = append(cores, n)
+			o.Cores = append(o.Cores, n)
 		}
 	}
-	rep := &BlockReport{Report: Report{Machine: ThisMachine(), Rows: []Row{}}, Unchecked: []blockval.Rule{}}
-	verdict, err := judge(ctx, params, &in, cores[len(cores)-1])
+	rep := &BlockReport{
+		Report: Report{Machine: ThisMachine(), Rows: []Row{}}, Unchecked: []blockval.Rule{}, Notes: []string{}, Seed: in.Seed,
+	}
+	v := newValidator(params, o.Cores[len(o.Cores)-1])
+	verdict, err := judge(ctx, v.Validator, &in)
+	v.close()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnjudged, err)
 	}
@@ -80,8 +104,19 @@ func Block(ctx context.Context, in BlockInput, cores []int, rounds int) (*BlockR
 	if !rep.Valid {
 		return rep, nil
 	}
-	for _, k := range cores {
-		rows, err := measureBlock(ctx, params, &in, k, rounds)
+	if libsecp() == nil {
+		rep.Notes = append(rep.Notes, "no libsecp256k1-floor, because the program was built without cgo")
+	}
+	m, err := newBlockBench(params, &in, rep.Signatures)
+	if err != nil {
+		return nil, err
+	}
+	for i, k := range o.Cores {
+		share := o.Warm
+		if i > 0 {
+			share = 0
+		}
+		rows, err := m.measure(ctx, k, o.Rounds, share)
 		if err != nil {
 			return nil, err
 		}
@@ -90,8 +125,28 @@ func Block(ctx context.Context, in BlockInput, cores []int, rounds int) (*BlockR
 	return rep, nil
 }
 
-// judge decodes and validates the block on k cores.
-func judge(ctx context.Context, params *blockval.Params, in *BlockInput, k int) (*blockval.Verdict, error) {
+// A blockValidator is a validator with a verifier of its own, which remembers the
+// signatures that it is told to, and no others.
+type blockValidator struct {
+	*blockval.Validator
+	verifier *sigverify.Verifier
+}
+
+// newValidator returns a validator that works on k cores. The caller closes it.
+func newValidator(params *blockval.Params, k int) blockValidator {
+	verifier := sigverify.New(sigverify.Options{Workers: k})
+	return blockValidator{blockval.New(params, blockval.Options{Verifier: verifier, Workers: k}), verifier}
+}
+
+func (v blockValidator) close() { v.verifier.Close() }
+
+// at returns the block's place in its chain.
+func (in *BlockInput) at(coins *spent) blockval.At {
+	return blockval.At{Height: in.Height, Ancestors: in.Ancestors, Coins: coins}
+}
+
+// judge decodes and validates the block.
+func judge(ctx context.Context, v *blockval.Validator, in *BlockInput) (*blockval.Verdict, error) {
 	b, err := blockval.Parse(in.Raw)
 	if err != nil {
 		broken, ok := err.(*blockval.RuleError)
@@ -100,126 +155,13 @@ func judge(ctx context.Context, params *blockval.Params, in *BlockInput, k int) 
 		}
 		return &blockval.Verdict{Height: in.Height, Err: broken}, nil
 	}
-	v := blockval.New(params, blockval.Options{Verifier: sigverify.New(sigverify.Options{Workers: k}), Workers: k})
 	coins := newSpent(b.Msg, in.Spent)
-	verdict, err := v.Check(ctx, b, blockval.At{Height: in.Height, Coins: coins})
+	verdict, err := v.Check(ctx, b, in.at(coins))
 	if err == nil && verdict.Prevouts != "" {
 		// It was not refused before the coins were looked at.
 		err = coins.fit()
 	}
 	return verdict, err
-}
-
-// coresName is how row names call k cores.
-func coresName(k int) string {
-	switch k {
-	case 1:
-		return "1core"
-	case runtime.NumCPU():
-		return "allcores"
-	}
-	return fmt.Sprintf("%dcores", k)
-}
-
-// measureBlock returns the rows of validating the block on k cores.
-func measureBlock(ctx context.Context, params *blockval.Params, in *BlockInput, k, rounds int) ([]Row, error) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(k))
-	var parse, lookup, rules, scripts, total, allocated, anchor []float64
-	for range rounds {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		start := time.Now()
-		v, err := judge(ctx, params, in, k)
-		took := time.Since(start)
-		if err != nil {
-			return nil, err
-		}
-		runtime.ReadMemStats(&after)
-		allocated = append(allocated, float64(after.TotalAlloc-before.TotalAlloc)/float64(len(in.Raw)))
-		total = append(total, millis(took))
-		parse = append(parse, millis(v.Stages.Parse))
-		lookup = append(lookup, millis(v.Stages.Lookup))
-		rules = append(rules, millis(v.Stages.Rules))
-		scripts = append(scripts, millis(v.Stages.Scripts))
-
-		runtime.GC()
-		took, err = btcdScripts(ctx, params, in, k)
-		if err != nil {
-			return nil, err
-		}
-		anchor = append(anchor, millis(took))
-	}
-	at := coresName(k)
-	btcd := median(anchor)
-	return []Row{
-		lessIsBetter("block/total/"+at, median(total), "ms", "btcd scripts", btcd),
-		plain("block/parse/"+at, median(parse), "ms"),
-		plain("block/lookup/"+at, median(lookup), "ms"),
-		plain("block/rules/"+at, median(rules), "ms"),
-		lessIsBetter("block/scripts/"+at, median(scripts), "ms", "btcd scripts", btcd),
-		plain("block/allocated/"+at, median(allocated), "× block size"),
-	}, nil
-}
-
-func millis(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
-
-// btcdScripts runs every input through btcd's script engine on k goroutines; it
-// is the anchor. What signature hashes share is computed once for each
-// transaction that has a witness, as checkBlockScripts in btcd does. Decoding and
-// everything but scripts is left out.
-func btcdScripts(ctx context.Context, params *blockval.Params, in *BlockInput, k int) (time.Duration, error) {
-	b, err := blockval.Parse(in.Raw)
-	if err != nil {
-		return 0, err
-	}
-	flags := params.ScriptFlags(b.Hash, in.Height)
-	coins := newSpent(b.Msg, in.Spent)
-	type job struct {
-		tx     *wire.MsgTx
-		input  int
-		coin   blockval.Coin
-		hashes *txscript.TxSigHashes
-	}
-	start := time.Now()
-	var jobs []job
-	for _, tx := range b.Msg.Transactions[1:] {
-		var hashes *txscript.TxSigHashes
-		if flags&txscript.ScriptVerifyWitness != 0 && tx.HasWitness() {
-			hashes = txscript.NewTxSigHashes(tx, coins)
-		}
-		for i, txin := range tx.TxIn {
-			jobs = append(jobs, job{tx, i, coins.coins[txin.PreviousOutPoint], hashes})
-		}
-	}
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var wg sync.WaitGroup
-	for range k {
-		wg.Go(func() {
-			for ctx.Err() == nil && failed.Load() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(jobs) {
-					return
-				}
-				j := &jobs[i]
-				vm, err := txscript.NewEngine(j.coin.Script, j.tx, j.input, flags, nil, j.hashes, j.coin.Value, coins)
-				if err == nil {
-					err = vm.Execute()
-				}
-				if err != nil {
-					err = fmt.Errorf("btcd refuses input %d of %v: %w", j.input, j.tx.TxHash(), err)
-					failed.Store(&err)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	took := time.Since(start)
-	if err := failed.Load(); err != nil {
-		return 0, *err
-	}
-	return took, ctx.Err()
 }
 
 // spent answers for the coins of one block. It is a blockval.Coins and a

@@ -26,11 +26,16 @@ func ReadBlock(block, spent string) (BlockInput, error) {
 	if err != nil {
 		return BlockInput{}, fmt.Errorf("--spent: %w", ofFile(err))
 	}
-	in := BlockInput{Raw: raw, Spent: make([]blockval.Coin, len(outputs))}
+	return BlockInput{Raw: raw, Spent: coinsOf(outputs)}, nil
+}
+
+// coinsOf returns the outputs as the validator knows them.
+func coinsOf(outputs []testvectors.SpentOutput) []blockval.Coin {
+	coins := make([]blockval.Coin, len(outputs))
 	for i, o := range outputs {
-		in.Spent[i] = blockval.Coin{Value: o.Value, Script: o.Script, Height: o.Height, Coinbase: o.Coinbase}
+		coins[i] = blockval.Coin{Value: o.Value, Script: o.Script, Height: o.Height, Coinbase: o.Coinbase}
 	}
-	return in, nil
+	return coins
 }
 
 // ofFile returns err, without a word on test vectors where it is about a file
@@ -86,6 +91,12 @@ func (r *BlockReport) WriteTable(w io.Writer) error {
 	verdict := "valid"
 	if !r.Valid {
 		verdict = "INVALID: " + r.Detail
+	}
+	if r.Seed != nil {
+		verdict = fmt.Sprintf("block of mainnet's shape, generated from seed %d: %s", *r.Seed, verdict)
+	}
+	for _, note := range r.Notes {
+		verdict += "\n" + note
 	}
 	_, err := fmt.Fprintf(w, "%s\n%d transactions, %d inputs, %d signatures\nnot checked, because a block alone does not decide it: %v\n\n",
 		verdict, r.Transactions, r.Inputs, r.Signatures, r.Unchecked)

@@ -22,7 +22,7 @@ func TestFetchBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rep, err := Block(t.Context(), in, []int{1}, 1)
+	rep, err := Block(t.Context(), in, BlockOptions{Cores: []int{1}, Rounds: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestBenchSigMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"--rounds", "0"}, statusUsage, "--rounds"},
+		{[]string{"--rounds", "1001"}, statusUsage, "--rounds"},
+		{[]string{"here"}, statusUsage, "here"},
+		{[]string{"--vectors", "/nonexistent/vectors"}, statusFailed, "--vectors"},
+		{[]string{"--vectors", t.TempDir()}, statusFailed, "holds no vectors"},
+	} {
+		status, stdout, stderr := outrider(t, append([]string{"bench", "sig"}, tt.args...)...)
+		if status != tt.status || !strings.Contains(stderr, tt.want) || stdout != "" {
+			t.Errorf("%v: status %d, said %q, want %d and a word on %q", tt.args, status, stderr, tt.status, tt.want)
+		}
+	}
+}
+
+// A vector whose published verdict is not ours makes the program fail, with the
+// report all the same.
+func TestBenchSigFailsByAVector(t *testing.T) {
+	const vectors = "index,secret key,public key,aux_rand,message,signature,verification result,comment\n" +
+		"0,,F9308A019258C31049344F85F89D5229B531C845836F99B08601F113BCE036F9,," +
+		"0000000000000000000000000000000000000000000000000000000000000000," +
+		"E907831F80848D1069A5371B402410364BDF1C5F8307B0084C55F1CE2DCA821525F66A4A85EA8B71E482A74F382D2CE5EBEEE8FDB2172F477DF4900D310536C0,"
+	if testing.Short() {
+		t.Skip("it measures, too, which takes seconds")
+	}
+	for verdict, want := range map[string]int{"TRUE": statusDone, "FALSE": statusFailed} {
+		path := filepath.Join(t.TempDir(), "v.csv")
+		if err := os.WriteFile(path, []byte(vectors+verdict+","), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := outrider(t, "bench", "sig", "--rounds", "1", "--vectors", path, "--json")
+		var rep struct {
+			Vectors struct{ Passed, Failed int }
+			Rows    []struct{ Name string }
+		}
+		if err := json.Unmarshal([]byte(stdout), &rep); err != nil {
+			t.Fatalf("%v: %s", err, stderr)
+		}
+		if status != want || rep.Vectors.Passed != 1-want || rep.Vectors.Failed != want || len(rep.Rows) == 0 {
+			t.Errorf("%s: status %d, want %d; %+v", verdict, status, want, rep)
+		}
+	}
+}
