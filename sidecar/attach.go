@@ -3,7 +3,6 @@ package sidecar
 import (
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node"
@@ -43,18 +42,9 @@ func attachBitcoind(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (no
 	return node.NewBitcoind(node.BitcoindConfig{
 		Address: cfg.Address, AllowRemote: cfg.AllowRemote,
 		CookieFile: cfg.Cookie, User: cfg.User, Password: cfg.Password,
-		Notifiers: cfg.ZMQ, NoZMQ: cfg.NoZMQ, BlocksDir: readable(cfg.BlocksDir),
+		Notifiers: cfg.ZMQ, NoZMQ: cfg.NoZMQ, BlocksDir: cfg.BlocksDir,
 		MaxCalls: maxCalls(cfg.Threads), Recorder: rec, Log: log,
 	})
-}
-
-// readable returns dir if its files can be listed, else nothing: bitcoind keeps
-// its directories to its own user.
-func readable(dir string) string {
-	if _, err := os.ReadDir(dir); err != nil {
-		return ""
-	}
-	return dir
 }
 
 // maxCalls returns how many calls may be open at once to a bitcoind with so many

@@ -164,7 +164,8 @@ func TestSidecarBesideBitcoind(t *testing.T) {
 	}
 }
 
-// A bitcoind that does not run has no cookie. The sidecar says so and waits.
+// A bitcoind that does not run has no cookie. The sidecar says so and waits, and
+// says what else is wrong when that is mended.
 func TestSidecarWaitsForBitcoindsCookie(t *testing.T) {
 	r := newCoreRider(t, nodetest.CoreOptions{Publish: [][]string{{"sequence"}}})
 	r.core.Mine(5)
@@ -179,6 +180,10 @@ func TestSidecarWaitsForBitcoindsCookie(t *testing.T) {
 	if code, _ := r.get(t, "/readyz"); code != http.StatusServiceUnavailable {
 		t.Errorf("/readyz: %d", code)
 	}
+	if err := os.WriteFile(r.core.CookieFile(), []byte("__cookie__:hunter1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitStatus(t, "word that the cookie is wrong", func(s *web.Status) bool { return strings.Contains(s.Node.Problem, "401") })
 	r.core.SetCookie(t, "hunter2")
 	r.awaitTip(t)
 	r.core.Restart(func() { r.core.Mine(2) }) // which changes the cookie
@@ -187,7 +192,16 @@ func TestSidecarWaitsForBitcoindsCookie(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
-	if log := r.logged.String(); !strings.Contains(log, "trying again") || strings.Contains(log, "hunter2") {
+	log, waits := r.logged.String(), 0
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "the node does not answer; trying again until it does") {
+			waits++
+			if want := []string{"not running", "401"}; waits > len(want) || !strings.Contains(line, want[waits-1]) {
+				t.Errorf("wait %d: %s", waits, line)
+			}
+		}
+	}
+	if waits != 2 || strings.Contains(log, "hunter") {
 		t.Errorf("the log is\n%s", log)
 	}
 }

@@ -139,15 +139,21 @@ func invalidate(t *testing.T, network *demo.Network, got *reports) {
 	}
 }
 
-// rideBeside runs a sidecar from the first block on. The function that it
-// returns ends it.
+// rideBeside runs a sidecar from the first block on, beside a btcd. The function
+// that it returns ends it.
 func rideBeside(t *testing.T, at demo.Endpoint, got *reports) (stop func() error) {
+	t.Helper()
+	return ride(t, sidecar.NodeConfig{Address: at.Address, User: at.User, Password: at.Password, Certificate: at.Certificate}, got)
+}
+
+// ride runs a sidecar from the first block on. The function that it returns ends
+// it, and so does the end of the test.
+func ride(t *testing.T, node sidecar.NodeConfig, got *reports) (stop func() error) {
 	t.Helper()
 	first := uint32(0)
 	cfg := sidecar.DefaultConfig()
 	cfg.Datadir, cfg.HTTP, cfg.Start, cfg.Nice = t.TempDir(), "127.0.0.1:0", &first, 0
-	cfg.Node = sidecar.NodeConfig{Address: at.Address, User: at.User, Password: at.Password, Certificate: at.Certificate}
-	cfg.Branches = 100 * time.Millisecond
+	cfg.Node, cfg.Branches = node, 100*time.Millisecond
 	s, err := sidecar.New(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), got.add)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/btcsuite/btcd/btcutil/v2"
 )
 
 // btcdPorts holds btcd's default RPC port for each of its network switches;
@@ -38,30 +40,37 @@ func (c *Config) findBtcd(addressed bool) error {
 	}
 	c.Found = path
 	if c.Node.User == "" && c.Node.Password == "" {
-		c.Node.User, c.Node.Password = conf["rpclimituser"], conf["rpclimitpass"]
+		c.Node.User, c.Node.Password = conf.last("rpclimituser"), conf.last("rpclimitpass")
 		if c.Node.User == "" || c.Node.Password == "" {
 			// The limited user may do all that the sidecar does, so it is
 			// taken where there is one.
-			c.Node.User, c.Node.Password = conf["rpcuser"], conf["rpcpass"]
+			c.Node.User, c.Node.Password = conf.last("rpcuser"), conf.last("rpcpass")
 		}
 		if c.Node.User == "" || c.Node.Password == "" {
 			c.Node.User, c.Node.Password = "", ""
 		}
 	}
-	if c.Node.Certificate == "" {
-		c.Node.Certificate = conf["rpccert"]
+	if c.Node.Certificate == "" && conf.last("rpccert") != "" {
+		c.Node.Certificate = expandPath(conf.last("rpccert"))
 	}
 	if addressed {
 		return nil
 	}
+	if conf.on("norpc") {
+		return fmt.Errorf("find a btcd: %s has norpc, with which btcd's RPC is off; remove that line and restart btcd", path)
+	}
 	network := ""
 	for name := range btcdPorts {
-		if on, _ := strconv.ParseBool(conf[name]); on {
+		if conf.on(name) {
 			network = name
 		}
 	}
-	c.Node.Address = dialable(conf["rpclisten"], btcdPorts[network])
-	if on, _ := strconv.ParseBool(conf["notls"]); on {
+	listen := "" // of several addresses the first
+	if all := conf["rpclisten"]; len(all) > 0 {
+		listen = all[0]
+	}
+	c.Node.Address = dialable(listen, btcdPorts[network])
+	if conf.on("notls") {
 		c.Node.NoTLS = true
 	}
 	if c.Node.User == "" && c.Node.Password == "" {
@@ -86,15 +95,43 @@ func dialable(listen, port string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// readBtcdConf reads the lines "name=value" of a btcd.conf. Of a name that
-// stands more than once, the first counts; a name without a value is true.
-func readBtcdConf(path string) (map[string]string, error) {
+// A btcdConf is what a btcd.conf says: the values of each name, in order.
+type btcdConf map[string][]string
+
+// last returns the value that counts of a name that has one only: the last. It
+// is "" when there is none.
+func (c btcdConf) last(name string) string {
+	values := c[name]
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// on reports whether a switch is on.
+func (c btcdConf) on(name string) bool {
+	on, _ := strconv.ParseBool(c.last(name))
+	return on
+}
+
+// expandPath returns a path with its leading ~ and variables like $HOME replaced,
+// as btcd has it of its directories and btcctl of rpccert (cleanAndExpandPath).
+func expandPath(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~"); ok {
+		path = filepath.Dir(btcutil.AppDataDir("btcd", false)) + rest
+	}
+	return filepath.Clean(os.ExpandEnv(path))
+}
+
+// readBtcdConf reads the lines "name=value" of a btcd.conf. A name without a
+// value is true.
+func readBtcdConf(path string) (btcdConf, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	conf := make(map[string]string)
+	conf := make(btcdConf)
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		line := strings.TrimSpace(lines.Text())
@@ -106,9 +143,7 @@ func readBtcdConf(path string) (map[string]string, error) {
 			value = "1"
 		}
 		name = strings.ToLower(strings.TrimSpace(name))
-		if _, ok := conf[name]; !ok {
-			conf[name] = strings.Trim(strings.TrimSpace(value), `"`)
-		}
+		conf[name] = append(conf[name], strings.Trim(strings.TrimSpace(value), `"`))
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)

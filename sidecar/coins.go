@@ -37,6 +37,9 @@ type coins struct {
 	// asked what it spends as a whole.
 	block *blockval.Block
 	tip   node.Tip
+
+	// told is what was answered last: what the verdict rests on.
+	told testimony
 }
 
 // Prevouts implements blockval.Coins.
@@ -57,21 +60,33 @@ func (c *coins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []blockv
 			}
 		case utxocache.Absent:
 			into[i] = blockval.Coin{Missing: true}
+			answers[i].Own = true // it is certain
 		default:
 			ask, places = append(ask, ops[i]), append(places, i)
 		}
 	}
-	if len(ask) == 0 {
-		return source, nil
+	if len(ask) > 0 {
+		source = blockval.Node
+		told, err := c.askNode(ctx, ask)
+		if err != nil {
+			return "", err
+		}
+		for i, coin := range told {
+			into[places[i]], answers[places[i]] = coin, answerOf(&coin)
+		}
 	}
-	told, err := c.askNode(ctx, ask)
-	if err != nil {
-		return "", err
+	c.told.ops, c.told.answers = ops, answers
+	return source, nil
+}
+
+// answerOf returns a coin that the node told of as an answer.
+func answerOf(coin *blockval.Coin) utxocache.Answer {
+	if coin.Missing {
+		return utxocache.Answer{State: utxocache.Absent}
 	}
-	for i, coin := range told {
-		into[places[i]] = coin
-	}
-	return blockval.Node, nil
+	return utxocache.Answer{State: utxocache.Unspent, Coin: utxocache.Coin{
+		Value: coin.Value, Script: coin.Script, Height: coin.Height, Coinbase: coin.Coinbase,
+	}}
 }
 
 // askNode returns the coins of ops as the node knows them.
@@ -168,9 +183,14 @@ func (c *coins) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known 
 		return false, false, err
 	}
 	known = true
-	for _, a := range answers {
-		unspent = unspent || a.State == utxocache.Unspent
+	var found []wire.OutPoint
+	for i, a := range answers {
+		if a.State == utxocache.Unspent {
+			found = append(found, ops[i])
+		}
 		known = known && a.State != utxocache.Unknown
 	}
+	unspent = len(found) > 0
+	c.told.unspent, c.told.knew = found, known || unspent
 	return unspent, known || unspent, nil
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/node/zmq"
+	"github.com/outrider-project/outrider/sigverify"
 )
 
 // A Config says how a sidecar runs. Start from DefaultConfig or LoadConfig.
@@ -53,8 +54,17 @@ type Config struct {
 	HTTPHosts []string
 	// CacheBytes bounds the memory for coins older than the recent blocks.
 	CacheBytes int64
+	// EvidenceBundles and EvidenceBytes bound the evidence that is kept of
+	// differences, in number and in bytes together; 0 bundles write none.
+	EvidenceBundles int
+	EvidenceBytes   int64
 	// Workers bounds the goroutines that validate; 0 means one for each CPU.
 	Workers int
+	// SigPath is the code that verifies signatures; empty means the fastest that
+	// the machine has. One verdict in SigRecheck, drawn by chance, is checked by
+	// an independent verifier as well.
+	SigPath    sigverify.Path
+	SigRecheck int
 	// Nice is the scheduling priority, 0 to 19; the higher it is, the more
 	// readily the sidecar yields the CPUs to the node beside it.
 	Nice int
@@ -118,16 +128,19 @@ func (n *NodeConfig) kind() NodeKind { return cmp.Or(n.Kind, KindBtcd) }
 func DefaultConfig() Config {
 	home, _ := os.UserHomeDir() // without one, the path is relative
 	return Config{
-		Datadir:    filepath.Join(home, ".outrider"),
-		BitcoinDir: bitcoinDir(runtime.GOOS, home, os.Getenv),
-		BtcdDir:    btcutil.AppDataDir("btcd", false),
-		HTTP:       "127.0.0.1:9330",
-		CacheBytes: 256 << 20,
-		Nice:       10,
-		Poll:       5 * time.Second,
-		Resync:     30 * time.Second,
-		Branches:   10 * time.Second,
-		LogFormat:  "text",
+		Datadir:         filepath.Join(home, ".outrider"),
+		BitcoinDir:      bitcoinDir(runtime.GOOS, home, os.Getenv),
+		BtcdDir:         btcutil.AppDataDir("btcd", false),
+		HTTP:            "127.0.0.1:9330",
+		CacheBytes:      256 << 20,
+		EvidenceBundles: 32,
+		EvidenceBytes:   256 << 20,
+		SigRecheck:      1024,
+		Nice:            10,
+		Poll:            5 * time.Second,
+		Resync:          30 * time.Second,
+		Branches:        10 * time.Second,
+		LogFormat:       "text",
 	}
 }
 
@@ -149,8 +162,7 @@ type Setting struct {
 func Settings() []Setting {
 	return []Setting{
 		{Name: "datadir", Help: "`directory` for state (default: ~/.outrider)", set: text(func(c *Config) *string { return &c.Datadir })},
-		{Name: "network", Help: "refuse a node that is on another `chain`: main, test, testnet4, signet, regtest, simnet (default: any)",
-			set: oneOf(func(c *Config) *string { return &c.Network }, "main", "test", "testnet4", "signet", "regtest", "simnet")},
+		{Name: "network", Help: "refuse a node that is on another `chain`: main, test, testnet4, signet, regtest, simnet (default: any)", set: setNetwork},
 		{Name: "node-kind", Help: "the `program` that the node is: auto, bitcoind, btcd (default: auto)", set: func(c *Config, v string) error {
 			switch v {
 			case "auto":
@@ -183,7 +195,14 @@ func Settings() []Setting {
 			return nil
 		}},
 		{Name: "cache-bytes", Help: "memory for older coins, in `bytes` (default: 268435456)", set: number(func(c *Config, n int64) { c.CacheBytes = n }, 1<<20, math.MaxInt64)},
+		{Name: "evidence-bundles", Help: "keep at most this `number` of bundles of evidence, one for each verdict that differs from the node's; 0 writes none (default: 32)", set: number(func(c *Config, n int64) { c.EvidenceBundles = int(n) }, 0, 10_000)},
+		{Name: "evidence-bytes", Help: "keep at most so many `bytes` of evidence; the oldest bundles make room (default: 268435456)", set: number(func(c *Config, n int64) { c.EvidenceBytes = n }, minEvidence, math.MaxInt64)},
 		{Name: "workers", Help: "`number` of goroutines that validate (default: one for each CPU)", set: number(func(c *Config, n int64) { c.Workers = int(n) }, 0, 4096)},
+		{Name: "sigverify", Help: "the `code` that verifies signatures: auto (the fastest that the machine has), lane (eight at a time, AVX-512 IFMA), scalar (default: auto)", set: func(c *Config, v string) (err error) {
+			c.SigPath, err = sigverify.ParsePath(v)
+			return err
+		}},
+		{Name: "sigverify-recheck", Help: "check one verdict in this `number`, drawn by chance, by independent code too; 1 checks all (default: 1024)", set: number(func(c *Config, n int64) { c.SigRecheck = int(n) }, 1, 1<<20)},
 		{Name: "nice", Help: "scheduling priority, `0 to 19`; higher yields more readily to the node (default: 10)", set: number(func(c *Config, n int64) { c.Nice = int(n) }, 0, 19)},
 		{Name: "poll", Help: "how often to ask for the tip unprompted, a `duration` (default: 5s)", set: interval(func(c *Config) *time.Duration { return &c.Poll })},
 		{Name: "resync", Help: "how often to compare the mempool, a `duration` (default: 30s)", set: interval(func(c *Config) *time.Duration { return &c.Resync })},
@@ -216,7 +235,7 @@ func LoadConfig(s Sources) (Config, error) {
 			env[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OUTRIDER_")), "_", "-")] = value
 		}
 	}
-	for _, name := range []string{"vectors", "fixtures", "seed", "libzmq"} {
+	for _, name := range []string{"vectors", "fixtures", "seed", "libzmq", "sigverify-bulk"} {
 		delete(env, name) // they are for tests
 	}
 	delete(env, "config") // is s.File
@@ -289,9 +308,14 @@ func (s *Sources) readFile(datadir string) (map[string]string, []error) {
 // check reports every mistake that only the whole shows. addressed says that
 // an address was set.
 func (c *Config) check(addressed bool) error {
-	errs := []error{c.checkLogin(addressed)}
-	if c.Node.Kind == KindBtcd && !c.Node.NoTLS && c.Node.Certificate == "" {
-		c.Node.Certificate = filepath.Join(c.BtcdDir, "rpc.cert")
+	errs := []error{c.checkLogin(addressed), c.checkDatadir()}
+	if c.Node.Kind == KindBtcd && !c.Node.NoTLS {
+		if c.Node.Certificate == "" {
+			c.Node.Certificate = filepath.Join(c.BtcdDir, "rpc.cert")
+		}
+		if _, err := node.LoadCertificate(c.Node.Certificate); err != nil {
+			errs = append(errs, fmt.Errorf("node-certificate: %w", err))
+		}
 	}
 	if host, _, err := net.SplitHostPort(c.Node.Address); err == nil && !loopback(host) {
 		if c.Node.NoTLS {
@@ -329,6 +353,17 @@ func (c *Config) checkLogin(addressed bool) error {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// setNetwork takes Bitcoin Core's name of a chain, or another that is in use.
+func setNetwork(c *Config, v string) error {
+	switch v {
+	case "mainnet":
+		v = "main"
+	case "testnet", "testnet3":
+		v = "test"
+	}
+	return oneOf(func(c *Config) *string { return &c.Network }, "main", "test", "testnet4", "signet", "regtest", "simnet")(c, v)
 }
 
 func text(field func(*Config) *string) func(*Config, string) error {

@@ -1,12 +1,18 @@
 package sidecar
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/btcsuite/btcd/btcutil/v2"
+
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+	"github.com/outrider-project/outrider/sigverify"
 )
 
 // write puts content into a file of a new directory and returns its path.
@@ -28,10 +34,10 @@ func nowhere(t *testing.T, environ ...string) []string {
 
 func TestLoadConfigPrecedence(t *testing.T) {
 	btcd := filepath.Dir(write(t, "btcd.conf", "rpcuser=found\nrpcpass=found\n"))
-	file := write(t, "outrider.yaml", "btcd-dir: "+btcd+"\npoll: 1s\nresync: 1m\nhttp: 127.0.0.1:1111\nworkers: 3\nnode-notls: true\n")
+	file := write(t, "outrider.yaml", "btcd-dir: "+btcd+"\npoll: 1s\nresync: 1m\nhttp: 127.0.0.1:1111\nworkers: 3\nnode-notls: true\nsigverify: scalar\n")
 	cfg, err := LoadConfig(Sources{
 		File:    file,
-		Environ: []string{"OUTRIDER_POLL=2s", "OUTRIDER_RESYNC=2m", "OUTRIDER_NODE_USER=mine", "OUTRIDER_NODE_PASSWORD=secret", "PATH=/bin", "OUTRIDER_VECTORS=/v"},
+		Environ: []string{"OUTRIDER_POLL=2s", "OUTRIDER_RESYNC=2m", "OUTRIDER_NODE_USER=mine", "OUTRIDER_NODE_PASSWORD=secret", "PATH=/bin", "OUTRIDER_VECTORS=/v", "OUTRIDER_SIGVERIFY_RECHECK=64", "OUTRIDER_SIGVERIFY_BULK=1"},
 		Flags:   map[string]string{"poll": "3s"},
 	})
 	if err != nil {
@@ -45,6 +51,9 @@ func TestLoadConfigPrecedence(t *testing.T) {
 	}
 	if cfg.HTTP != "127.0.0.1:1111" || cfg.Workers != 3 {
 		t.Errorf("http is %s, workers %d: the file must win over the defaults", cfg.HTTP, cfg.Workers)
+	}
+	if cfg.SigPath != sigverify.PathScalar || cfg.SigRecheck != 64 {
+		t.Errorf("signatures are verified by %q and one in %d twice, want scalar and 64", cfg.SigPath, cfg.SigRecheck)
 	}
 	if cfg.Node.User != "mine" || cfg.Node.Password != "secret" || cfg.Node.Address != "127.0.0.1:8334" {
 		t.Errorf("node is %s at %s: what is found must fill in what is not set", cfg.Node.User, cfg.Node.Address)
@@ -62,7 +71,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 		Flags: map[string]string{
 			"network": "mainnett", "http": "0.0.0.0:9330", "node-address": "nonsense", "node-user": "u",
 			"node-notls": "yes please", "start": "soon", "log-level": "loud", "log-format": "xml", "nice": "-5",
-			"cache-bytes": "1",
+			"cache-bytes": "1", "sigverify": "fast", "sigverify-recheck": "0",
 		},
 	})
 	if err == nil {
@@ -71,6 +80,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 	for _, want := range []string{
 		"poll", "node-address:", "no-such-thing", "branches", "workers", "node-password-file", "network", "http:", "node-user, node-password",
 		"node-notls", "start", "log-level", "log-format", "nice", "cache-bytes",
+		"sigverify: \"fast\"", "sigverify-recheck",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the mistake in %q is not in the message:\n%v", want, err)
@@ -88,7 +98,7 @@ func TestLoadConfigListsAMissingNodeBesideOtherMistakes(t *testing.T) {
 
 func TestLoadConfigKeepsAPasswordsText(t *testing.T) {
 	for _, password := range []string{"0123456", "0x1f", "1e10", "1_000", "true", "null", "~", "2026-11-23"} {
-		file := write(t, "o.yaml", "node-kind: btcd\nnode-address: localhost:1\nnode-user: u\nnode-password: "+password+"\n")
+		file := write(t, "o.yaml", "node-kind: btcd\nnode-notls: true\nnode-address: localhost:1\nnode-user: u\nnode-password: "+password+"\n")
 		cfg, err := LoadConfig(Sources{File: file, Environ: nowhere(t)})
 		if err != nil || cfg.Node.Password != password {
 			t.Errorf("password %s became %q (%v)", password, cfg.Node.Password, err)
@@ -99,7 +109,7 @@ func TestLoadConfigKeepsAPasswordsText(t *testing.T) {
 // Credentials are found for an address that was set, too, and only as a pair.
 func TestLoadConfigTakesCredentialsAsAPair(t *testing.T) {
 	btcd := filepath.Dir(write(t, "btcd.conf", "rpcuser=a\nrpcpass=b\nrpclimituser=l\nrpclimitpass=m\n"))
-	flags := map[string]string{"btcd-dir": btcd, "node-address": "localhost:7"}
+	flags := map[string]string{"btcd-dir": btcd, "node-address": "localhost:7", "node-notls": "true"}
 	cfg, err := LoadConfig(Sources{File: write(t, "o.yaml", ""), Flags: flags})
 	if err != nil || cfg.Node.Address != "localhost:7" || cfg.Node.User != "l" || cfg.Node.Password != "m" {
 		t.Errorf("got %s as %s (%v)", cfg.Node.Address, cfg.Node.User, err)
@@ -156,6 +166,8 @@ func TestFindBtcd(t *testing.T) {
 		{"first of two", "rpclisten=10.1.1.1:1\nrpclisten=10.1.1.2:2\nrpcuser=a\nrpcpass=b", "10.1.1.1:1", "a", "false"},
 		{"IPv6", "rpclisten=[::1]:9\nrpcuser=a\nrpcpass=b\nnotls=1", "[::1]:9", "a", "true"},
 		{"port missing", "rpclisten=127.0.0.1:\nrpcuser=a\nrpcpass=b", "127.0.0.1:8334", "a", "false"},
+		{"last of two", "rpcuser=x\nrpcuser=a\nrpcpass=b\nnotls=1\nnotls=0\nregtest=1\nregtest=0", "127.0.0.1:8334", "a", "false"},
+		{"RPC switched on again", "norpc=1\nnorpc=0\nrpcuser=a\nrpcpass=b", "127.0.0.1:8334", "a", "false"},
 		{"IPv6 any", "rpclisten=[::]\nrpcuser=a\nrpcpass=b", "[::1]:8334", "a", "false"},
 	}
 	for _, tt := range tests {
@@ -182,6 +194,97 @@ func TestFindBtcdSaysWhatToDo(t *testing.T) {
 	if err := c.findBtcd(false); err == nil || !strings.Contains(err.Error(), "rpcpass") {
 		t.Errorf("without credentials: %v", err)
 	}
+	for _, off := range []string{"norpc=1", "norpc"} {
+		c = DefaultConfig()
+		c.BtcdDir = filepath.Dir(write(t, "btcd.conf", "rpcuser=a\nrpcpass=b\n"+off+"\n"))
+		if err := c.findBtcd(false); err == nil || !strings.Contains(err.Error(), "norpc") {
+			t.Errorf("with %s: %v", off, err)
+		}
+		if err := c.findBtcd(true); err != nil || c.Node.User != "a" {
+			t.Errorf("with %s, and an address of its own: %v", off, err)
+		}
+	}
+}
+
+// A path of btcd.conf may have a ~ or variables in it.
+func TestFindBtcdsCertificate(t *testing.T) {
+	t.Setenv("WHERE", "some/where")
+	home := filepath.Dir(btcutil.AppDataDir("btcd", false))
+	for conf, want := range map[string]string{
+		"":                        "",
+		"rpccert=":                "",
+		"rpccert=~/rpc.cert":      filepath.Join(home, "rpc.cert"),
+		"rpccert=/x/../y/c.pem":   filepath.FromSlash("/y/c.pem"),
+		"rpccert=/$WHERE/c.pem":   filepath.FromSlash("/some/where/c.pem"),
+		"rpccert=/${WHERE}/c.pem": filepath.FromSlash("/some/where/c.pem"),
+		"rpccert=/x\nrpccert=/~":  filepath.FromSlash("/~"),
+	} {
+		c := DefaultConfig()
+		c.BtcdDir = filepath.Dir(write(t, "btcd.conf", "rpcuser=a\nrpcpass=b\n"+conf))
+		if err := c.findBtcd(false); err != nil || c.Node.Certificate != want {
+			t.Errorf("%q: %q, want %q (%v)", conf, c.Node.Certificate, want, err)
+		}
+	}
+}
+
+// What would fail at the start is a mistake of the configuration.
+func TestLoadConfigLooksAtFiles(t *testing.T) {
+	file := write(t, "file", "")
+	btcd := []string{"OUTRIDER_NODE_PASSWORD=p"}
+	flags := map[string]string{"node-kind": "btcd", "node-address": "localhost:1", "node-user": "u"}
+	load := func(more map[string]string) error {
+		all := maps.Clone(flags)
+		maps.Copy(all, more)
+		_, err := LoadConfig(Sources{File: write(t, "o.yaml", ""), Flags: all, Environ: nowhere(t, btcd...)})
+		return err
+	}
+	certificate := nodetest.NewBtcd(t, nodetest.BtcdOptions{}).Certificate()
+	good := write(t, "rpc.cert", string(certificate))
+	for _, tt := range []struct {
+		name  string
+		flags map[string]string
+		want  []string // nil for no error
+	}{
+		{"good", map[string]string{"node-certificate": good, "datadir": t.TempDir()}, nil},
+		{"a directory to make", map[string]string{"node-certificate": good, "datadir": filepath.Join(t.TempDir(), "a", "b")}, nil},
+		{"neither", map[string]string{"node-certificate": filepath.Join(t.TempDir(), "none"), "datadir": file}, []string{"node-certificate: no certificate", "datadir: ", "not a directory"}},
+		{"no certificate beside btcd", nil, []string{"node-certificate: no certificate", "rpc.cert"}},
+		{"no need of a certificate", map[string]string{"node-notls": "true"}, nil},
+		{"below a file", map[string]string{"node-certificate": good, "datadir": filepath.Join(file, "x")}, []string{"datadir: "}},
+	} {
+		err := load(tt.flags)
+		if (err == nil) != (tt.want == nil) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		for _, part := range tt.want {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: %v, want %q", tt.name, err, part)
+			}
+		}
+	}
+	locked := filepath.Join(t.TempDir(), "locked")
+	if err := os.Mkdir(locked, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if os.WriteFile(filepath.Join(locked, "x"), nil, 0o600) == nil {
+		t.Log("not checked: a directory that may not be written to, for this user may write to all")
+		return
+	}
+	if err := load(map[string]string{"node-certificate": good, "datadir": filepath.Join(locked, "x", "y")}); err == nil || !strings.Contains(err.Error(), "may not write to "+locked) {
+		t.Errorf("a directory that may not be written to: %v", err)
+	}
+}
+
+func TestNetworkNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"main": "main", "mainnet": "main", "test": "test", "testnet": "test", "testnet3": "test", "testnet4": "testnet4",
+		"signet": "signet", "regtest": "regtest", "simnet": "simnet", "Main": "", "": "",
+	} {
+		var c Config
+		if err := setNetwork(&c, name); c.Network != want || (err == nil) != (want != "") {
+			t.Errorf("%q is %q (%v)", name, c.Network, err)
+		}
+	}
 }
 
 func FuzzReadBtcdConf(f *testing.F) {
@@ -195,9 +298,14 @@ func FuzzReadBtcdConf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for name, value := range got {
-			if strings.ContainsAny(name+value, "\n") {
-				t.Errorf("%q=%q spans lines", name, value)
+		for name, values := range got {
+			if len(values) == 0 || got.last(name) != values[len(values)-1] {
+				t.Errorf("of %q %q counts, of %q", name, got.last(name), values)
+			}
+			for _, value := range values {
+				if strings.ContainsAny(name+value, "\n") {
+					t.Errorf("%q=%q spans lines", name, value)
+				}
 			}
 		}
 	})

@@ -29,6 +29,7 @@ type judge struct {
 	left      *leftFile
 	ring      uint32 // blocks that the cache can undo
 	log       *slog.Logger
+	evidence  *evidence
 	report    func(Report) // hears of every verdict
 	trouble   func(error)  // hears why no verdict comes for now, nil when one does
 	metrics   judgeMetrics
@@ -75,7 +76,7 @@ func (j *judge) handle(ctx context.Context, ev node.Event) error {
 	case node.Rejected:
 		return j.reject(ctx, ev)
 	case node.Diverged:
-		j.diverge(ev)
+		j.diverge(ctx, ev)
 	}
 	return nil
 }
@@ -158,7 +159,7 @@ func (j *judge) connect(ctx context.Context, ev node.Connected) error {
 	if !ev.CatchUp {
 		j.metrics.verdict.Since(ev.Seen)
 	}
-	j.publish(r, ev.Seen, ev.CatchUp)
+	j.publish(ctx, r, ev.Seen, ev.CatchUp)
 	if err := j.apply(ev); err != nil {
 		return err
 	}
@@ -171,7 +172,7 @@ func (j *judge) connect(ctx context.Context, ev node.Connected) error {
 func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report, error) {
 	parent := ev.Header.Prev()
 	for try := 1; ; try++ {
-		at := blockval.At{Height: ev.Height, Ancestors: j.headers, TimeTaken: true, Coins: &coins{
+		known := &coins{
 			fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
 				return j.cache.Fetch(parent, ops, answers)
 			},
@@ -180,7 +181,8 @@ func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report,
 			},
 			node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
 			block: ev.Block, tip: ev.Tip,
-		}}
+		}
+		at := blockval.At{Height: ev.Height, Ancestors: j.headers, TimeTaken: true, Coins: known}
 		r, err := j.judge(ctx, ev.Tip, ev.Raw, ev.Block, at)
 		if err != nil {
 			return r, err
@@ -202,6 +204,7 @@ func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report,
 		case again == nil:
 			r.Outcome = Differ
 			r.Reason = "the node connected a block that breaks a rule: " + r.Verdict.Err.Error()
+			r.exhibits = []exhibit{{Tip: ev.Tip, header: ev.Header, raw: ev.Raw, ancestors: j.headers, taken: true, told: known.told}}
 		case try == bodyTries:
 			r.Outcome, r.Reason = Undecided, unlike
 		default:
@@ -337,8 +340,8 @@ func (j *judge) disconnect(ev node.Disconnected) error {
 }
 
 // diverge raises the alarm for a chain whose headers break a rule.
-func (j *judge) diverge(ev node.Diverged) {
-	j.publish(Report{
+func (j *judge) diverge(ctx context.Context, ev node.Diverged) {
+	j.publish(ctx, Report{
 		Verdict: blockval.Verdict{
 			Hash: ev.Bad.Hash, Height: ev.Bad.Height,
 			Err: &blockval.RuleError{Rule: ev.Err.Rule, Tx: -1, Input: -1, Detail: ev.Err.Detail},
@@ -346,11 +349,16 @@ func (j *judge) diverge(ev node.Diverged) {
 		NodeValid: true,
 		Outcome:   Differ,
 		Reason:    "the node follows a chain whose header breaks a rule: " + ev.Err.Error(),
+		exhibits: []exhibit{{
+			Tip: ev.Bad, header: ev.Headers[len(ev.Headers)-1],
+			ancestors: &node.Branch{Base: j.headers, Fork: ev.Fork.Height, Headers: ev.Headers},
+		}},
 	}, time.Now(), false)
 }
 
-// publish tells everybody of r.
-func (j *judge) publish(r Report, seen time.Time, catchUp bool) {
+// publish tells everybody of r. A difference is told in the log before its
+// evidence is kept: nothing that happens there can silence it.
+func (j *judge) publish(ctx context.Context, r Report, seen time.Time, catchUp bool) {
 	r.At, r.CatchUp = time.Now(), catchUp
 	r.Took = max(r.At.Sub(seen), 0)
 	j.metrics.outcomes[r.Outcome].Add(1)
@@ -363,6 +371,11 @@ func (j *judge) publish(r Report, seen time.Time, catchUp bool) {
 	case catchUp:
 		level = slog.LevelDebug
 	}
-	j.log.Log(context.Background(), level, msg, r.attrs()...)
+	j.log.Log(ctx, level, msg, r.attrs()...)
+	exhibits := r.exhibits
+	r.exhibits = nil
+	if r.Outcome == Differ {
+		j.keepEvidence(ctx, &r, exhibits)
+	}
 	j.report(r)
 }

@@ -20,17 +20,18 @@ func (j *judge) reject(ctx context.Context, ev node.Rejected) error {
 	seen := time.Now()
 	last := &ev.Blocks[len(ev.Blocks)-1]
 	if ev.Unfetched != "" {
-		j.unjudged(last.Tip, ev.Old, ev.Unfetched, seen)
+		j.unjudged(ctx, last.Tip, ev.Old, ev.Unfetched, seen)
 		return nil
 	}
 	branch, err := j.cache.Branch(utxocache.Tip(ev.Fork))
 	if err != nil {
-		j.unjudged(last.Tip, ev.Old, fmt.Sprintf("the coins where the branch leaves the chain are not known: %v", err), seen)
+		j.unjudged(ctx, last.Tip, ev.Old, fmt.Sprintf("the coins where the branch leaves the chain are not known: %v", err), seen)
 		return nil
 	}
 	chain := ev.Chain(j.headers)
 	source := blockval.Own
 	var r Report
+	var exhibits []exhibit
 	for i := range ev.Blocks {
 		if r, err = j.judgeRejected(ctx, &ev.Blocks[i], branch, chain); err != nil {
 			return err
@@ -41,7 +42,9 @@ func (j *judge) reject(ctx context.Context, ev node.Rejected) error {
 		if r.Outcome != "" || !r.Verdict.Valid() {
 			break
 		}
+		exhibits = append(exhibits, r.exhibits...)
 	}
+	r.exhibits = exhibits
 	if r.Outcome == "" {
 		accepted, err := j.accepted(ev.Blocks)
 		if err != nil {
@@ -57,18 +60,18 @@ func (j *judge) reject(ctx context.Context, ev node.Rejected) error {
 		clear(j.condemned)
 	}
 	j.condemned[r.Verdict.Hash] = struct{}{}
-	j.publish(r, seen, false)
+	j.publish(ctx, r, seen, false)
 	return nil
 }
 
 // unjudged reports a branch that cannot be judged. One that is older than the
 // sidecar's own knowledge is worth a line in the log and no more.
-func (j *judge) unjudged(tip node.Tip, old bool, reason string, seen time.Time) {
+func (j *judge) unjudged(ctx context.Context, tip node.Tip, old bool, reason string, seen time.Time) {
 	if old {
 		j.log.Info("an old branch that the node calls invalid is not judged", "tip", tip.Hash.String(), "height", tip.Height, "reason", reason)
 		return
 	}
-	j.publish(Report{Verdict: blockval.Verdict{Hash: tip.Hash, Height: tip.Height}, Outcome: Undecided, Reason: reason}, seen, false)
+	j.publish(ctx, Report{Verdict: blockval.Verdict{Hash: tip.Hash, Height: tip.Height}, Outcome: Undecided, Reason: reason}, seen, false)
 }
 
 // judgeRejected judges one block of a rejected branch, on the coins that
@@ -84,9 +87,8 @@ func (j *judge) judgeRejected(ctx context.Context, rb *node.RejectedBlock, branc
 		}
 		return r, nil
 	}
-	at := blockval.At{Height: rb.Height, Ancestors: chain, TimeTaken: true, Coins: &coins{
-		fetch: branch.Fetch, node: j.node, parent: rb.Height - 1, chain: chain,
-	}}
+	known := &coins{fetch: branch.Fetch, node: j.node, parent: rb.Height - 1, chain: chain}
+	at := blockval.At{Height: rb.Height, Ancestors: chain, TimeTaken: true, Coins: known}
 	for try := 1; ; try++ {
 		b := decode(rb.Raw)
 		r, err := j.judge(ctx, rb.Tip, rb.Raw, b, at)
@@ -97,6 +99,7 @@ func (j *judge) judgeRejected(ctx context.Context, rb *node.RejectedBlock, branc
 			if err := branch.Apply(cacheBlock(b, rb.Height)); err != nil {
 				return r, fmt.Errorf("follow rejected branch: %w", err)
 			}
+			r.exhibits = []exhibit{{Tip: rb.Tip, header: rb.Header, raw: rb.Raw, ancestors: chain, taken: true, told: known.told}}
 			return r, nil
 		}
 		again, err := j.fetchAgain(ctx, rb.Tip, rb.Raw)

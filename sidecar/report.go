@@ -41,6 +41,13 @@ type Report struct {
 	// CatchUp says that the block was one of many on the way to the tip, so
 	// that Took measures the queue and not the verdict.
 	CatchUp bool
+	// Evidence is the directory with the evidence of a difference (see
+	// docs/evidence.md); empty when there is none, or none could be kept.
+	Evidence string
+
+	// exhibits are the blocks that were judged where the outcome is Differ, and
+	// for a block of a rejected branch that is valid.
+	exhibits []exhibit
 }
 
 // attrs returns the report as a log line's attributes.

@@ -14,8 +14,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,12 +163,27 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	}
 	defer cache.Close()
 
+	verifier := sigverify.New(sigverify.Options{
+		Workers: s.cfg.Workers, Path: s.cfg.SigPath, RecheckEvery: s.cfg.SigRecheck,
+		Recorder: s.registry, Log: s.log,
+	})
+	defer verifier.Close()
+	s.status.verify(verifier)
+
+	evidence := &evidence{
+		dir: filepath.Join(dir, "evidence"), bundles: s.cfg.EvidenceBundles, bytes: s.cfg.EvidenceBytes,
+		params: params, about: s.about, metrics: newEvidenceMetrics(s.registry),
+	}
+	if err := evidence.tidy(); err != nil {
+		s.log.Error("the evidence of earlier differences could not be looked through", "err", err)
+	}
+	s.status.keep(evidence)
 	j := &judge{
 		node: s.node, headers: headers, cache: cache, tip: tip, left: left, ring: ringBlocks, log: s.log,
 		validator: blockval.New(params, blockval.Options{
-			Verifier: sigverify.New(sigverify.Options{Workers: s.cfg.Workers, Recorder: s.registry}),
-			Workers:  s.cfg.Workers, Recorder: s.registry,
+			Verifier: verifier, Workers: s.cfg.Workers, Recorder: s.registry,
 		}),
+		evidence:  evidence,
 		report:    s.publish,
 		metrics:   newJudgeMetrics(s.registry),
 		condemned: make(map[chainhash.Hash]struct{}),
@@ -190,7 +207,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 // attach waits until the node answers and returns its network.
 func (s *Sidecar) attach(ctx context.Context) (string, error) {
 	delay := 100 * time.Millisecond
-	for try := 1; ; try++ {
+	for said := ""; ; {
 		network, err := s.node.Network(ctx)
 		switch {
 		case err == nil && s.cfg.Network != "" && network != s.cfg.Network:
@@ -200,8 +217,9 @@ func (s *Sidecar) attach(ctx context.Context) (string, error) {
 			return network, nil
 		}
 		s.status.trouble(err)
-		if try == 1 {
-			s.log.Warn("the node does not answer; trying again until it does", "node", s.cfg.Node.Address, "err", err)
+		if reason := reasonOf(err); reason != said {
+			said = reason
+			s.log.Warn("the node does not answer; trying again until it does", "node", s.cfg.Node.Address, "err", reason)
 		}
 		select {
 		case <-ctx.Done():
@@ -210,6 +228,31 @@ func (s *Sidecar) attach(ctx context.Context) (string, error) {
 		}
 		delay = min(2*delay, 5*time.Second)
 	}
+}
+
+// reasonOf returns what err says, without the ports of a broken connection: they
+// are others each time.
+func reasonOf(err error) string {
+	said := err.Error()
+	if broken, ok := errors.AsType[*net.OpError](err); ok {
+		said = strings.Replace(said, broken.Error(), broken.Op+": "+broken.Err.Error(), 1)
+	}
+	return said
+}
+
+// about tells what judges, and beside which node. A btcd is asked for its name, for
+// a moment.
+func (s *Sidecar) about(ctx context.Context) (bundleVersions, bundleNode) {
+	const moment = 2 * time.Second
+	told := s.status.Status()
+	v, n := thisMachine(), bundleNode{Kind: told.Node.Kind, Agent: told.Node.Agent}
+	v.Signatures = told.Signatures.Path
+	if btcd, ok := s.node.(*node.Btcd); ok {
+		ctx, cancel := context.WithTimeout(ctx, moment)
+		defer cancel()
+		n.Agent, _ = btcd.Agent(ctx) // the alarm does not wait for it
+	}
+	return v, n
 }
 
 // publish tells of a verdict.

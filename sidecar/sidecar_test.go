@@ -156,6 +156,12 @@ func TestSidecarAgreesWithItsNode(t *testing.T) {
 	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, `outrider_block_verdicts_total{outcome="agree"} 1`) {
 		t.Error("the verdicts are not among the metrics")
 	}
+	if s.Signatures.Reason == "" {
+		t.Errorf("the status does not say who verifies signatures: %+v", s.Signatures)
+	}
+	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, `outrider_sigverify_path_info{path="`+s.Signatures.Path+`"} 1`) {
+		t.Errorf("the path %q is not among the metrics", s.Signatures.Path)
+	}
 	if err := r.stop(); err != nil {
 		t.Errorf("a sidecar that was told to stop returned %v", err)
 	}

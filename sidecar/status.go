@@ -7,6 +7,7 @@ import (
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/web"
+	"github.com/outrider-project/outrider/sigverify"
 )
 
 // keptReports bounds the blocks and the cases that the status shows.
@@ -15,9 +16,11 @@ const keptReports = 20
 // status gathers what the web server tells. It is a web.Source and safe for
 // concurrent use.
 type status struct {
-	mu   sync.Mutex // guards what follows; held for moments only
-	s    web.Status
-	feed *node.Feed // nil until attached
+	mu       sync.Mutex // guards what follows; held for moments only
+	s        web.Status
+	feed     *node.Feed          // nil until attached
+	verifier *sigverify.Verifier // nil until there is one
+	evidence *evidence           // nil until there is one
 }
 
 func (st *status) begin(cfg Config) {
@@ -31,6 +34,20 @@ func (st *status) follow(network string, feed *node.Feed) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.s.Network, st.feed = network, feed
+}
+
+// verify notes who verifies signatures.
+func (st *status) verify(v *sigverify.Verifier) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.verifier = v
+}
+
+// keep notes where evidence is kept.
+func (st *status) keep(e *evidence) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.evidence = e
 }
 
 // trouble says why the node is not attached yet.
@@ -69,7 +86,7 @@ func (st *status) add(r Report) {
 	if r.Outcome != Agree {
 		a.Cases = prepend(a.Cases, web.Case{
 			BlockID: id, At: r.At, Outcome: web.Outcome(r.Outcome), Node: nodeVerdict(r.NodeValid),
-			Rule: rule, Detail: detail, Prevouts: string(r.Verdict.Prevouts),
+			Rule: rule, Detail: detail, Prevouts: string(r.Verdict.Prevouts), Evidence: r.Evidence,
 		})
 	}
 	if !r.NodeValid {
@@ -111,6 +128,13 @@ func (st *status) Status() web.Status {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.s
+	if st.verifier != nil {
+		path, why := st.verifier.Path()
+		s.Signatures = web.Signatures{Path: string(path), Reason: why}
+	}
+	if st.evidence != nil {
+		s.Evidence = st.evidence.state()
+	}
 	if st.feed == nil {
 		return s
 	}

@@ -3,12 +3,16 @@ package sidecar
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -339,5 +343,20 @@ func TestSidecarSaysThatItWaits(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("it is not ready again")
 		}
+	}
+}
+
+// Two connections that break in the same way are the same trouble.
+func TestReasonOf(t *testing.T) {
+	broken := func(port int) error {
+		return fmt.Errorf("call getblockcount: %w", &net.OpError{
+			Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: port}, Err: syscall.ECONNRESET,
+		})
+	}
+	if a, b := reasonOf(broken(1)), reasonOf(broken(2)); a != b || a != "call getblockcount: read: "+syscall.ECONNRESET.Error() {
+		t.Errorf("%q, %q", a, b)
+	}
+	if got := reasonOf(errors.New("warming up")); got != "warming up" {
+		t.Errorf("%q", got)
 	}
 }

@@ -32,6 +32,8 @@ func verbs() []verb {
 		{"bench block", "judge one block, and measure that", benchBlock},
 		{"bench follow", "measure a sidecar beside a real btcd", benchFollow},
 		{"bench bitcoind", "measure a sidecar beside a real bitcoind", benchBitcoind},
+		{"bench sig", "measure the verification of signatures, beside other verifiers", benchSig},
+		{"evidence", "judge again what raised an alarm", evidenceVerb},
 		{"version", "print the version", versionVerb},
 	}
 }
@@ -116,7 +118,7 @@ func status(verb string, err error, stderr io.Writer) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return statusUsage
 	}
-	if errors.Is(err, bench.ErrUnjudged) {
+	if errors.Is(err, bench.ErrUnjudged) || errors.Is(err, sidecar.ErrUnjudged) {
 		return statusUnjudged
 	}
 	return statusFailed
@@ -130,7 +132,7 @@ func usage(w io.Writer) {
 	}
 	fmt.Fprintln(w, "\noutrider VERB --help lists a verb's flags, outrider help settings what can be configured.")
 	fmt.Fprintln(w, "Exit status: 0 when all is well, 1 when the work failed or a block is invalid, 2 when the command\n"+
-		"line or the configuration is wrong, 3 when bench block could not judge its block.")
+		"line or the configuration is wrong, 3 when bench block or evidence could not judge.")
 }
 
 // A usageError is a mistake in the command line or the configuration.

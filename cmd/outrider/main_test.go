@@ -61,14 +61,22 @@ func TestCommandLineMistakes(t *testing.T) {
 		{[]string{"run"}, "btcd.conf"},
 		{[]string{"run", "--http", "nowhere", "--poll", "often"}, "poll"},
 		{[]string{"run", "--config", "/nonexistent/outrider.yaml"}, "outrider.yaml"},
+		{[]string{"run", "--node-kind", "btcd", "--node-address", "localhost:1"}, "node-certificate: no certificate at "},
+		{[]string{"run", "--datadir", "/dev/null"}, "datadir: /dev/null is not a directory"},
 		{[]string{"bench"}, "block"},
-		{[]string{"bench", "block"}, "--height"},
+		{[]string{"bench", "block", "--block", "x", "--spent", "y"}, "--height"},
 		{[]string{"bench", "block", "--height", "1"}, "--block"},
 		{[]string{"bench", "block", "--height", "1", "--block", "x"}, "--spent"},
 		{[]string{"bench", "block", "--height", "-7", "--cores", "-1", "--rounds", "0"}, "--rounds"},
 		{[]string{"bench", "flock"}, "block, follow, bitcoind"},
 		{[]string{"bench", "block", "--height", "1", "--cores", "0"}, "outrider bench block: --cores: must be from 1"},
 		{[]string{"bench", "block", "--height", "1", "--network", "regtest"}, "--network: is for --block"},
+		{[]string{"bench", "block", "--network", "regtest"}, "a generated block is of regtest"},
+		{[]string{"bench", "block", "--config", "x"}, "--height"},
+		{[]string{"bench", "block", "--height", "1", "--seed", "1"}, "--seed and --transactions: are for a generated block"},
+		{[]string{"bench", "block", "--transactions", "4865"}, "--transactions: must be from 1 to 4864"},
+		{[]string{"bench", "block", "--transactions", "0", "--warm", "1.1"}, "--warm: must be from 0 to 1"},
+		{[]string{"bench", "block", "--warm", "NaN"}, "--warm: must be"},
 		{[]string{"bench", "follow", "--rounds", "0"}, "outrider bench follow: --rounds"},
 		{[]string{"bench", "follow", "--rounds", "31", "--transactions", "0"}, "--transactions"},
 		{[]string{"bench", "bitcoind", "--bitcoind", ""}, "BITCOIND"},
@@ -106,7 +114,7 @@ func TestBenchBlockListsEveryMistake(t *testing.T) {
 	if status != statusUsage || stdout != "" {
 		t.Errorf("status %d, stdout %q", status, stdout)
 	}
-	if _, _, stderr := outrider(t, "bench", "block", "--cores", "0"); !strings.Contains(stderr, "--cores") || !strings.Contains(stderr, "btcd.conf") {
+	if _, _, stderr := outrider(t, "bench", "block", "--height", "1", "--cores", "0"); !strings.Contains(stderr, "--cores") || !strings.Contains(stderr, "btcd.conf") {
 		t.Errorf("the missing node and the mistake are not both in the message:\n%s", stderr)
 	}
 }
@@ -161,6 +169,30 @@ func TestBenchBlock(t *testing.T) {
 	status, rep, stderr := benchBlock170(t, "", "")
 	if status != statusDone || !rep.Valid || rep.Transactions != 2 || len(rep.Rows) == 0 {
 		t.Errorf("status %d, %+v\n%s", status, rep, stderr)
+	}
+}
+
+// Without a block and without a node, one is generated; the same seed makes the
+// same one.
+func TestBenchGeneratedBlock(t *testing.T) {
+	args := []string{"bench", "block", "--seed", "9", "--transactions", "50", "--rounds", "1", "--cores", "1"}
+	status, stdout, stderr := outrider(t, append(args, "--json", "--warm", "0.5")...)
+	var rep struct {
+		benchmark
+		Seed uint64
+		Rows []struct{ Name, Anchor string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || status != statusDone || !rep.Valid || rep.Transactions != 50 || rep.Seed != 9 {
+		t.Fatalf("status %d, %+v (%v)\n%s", status, rep, err, stderr)
+	}
+	for _, name := range []string{"block/total/1core", "block/total/warm50"} {
+		if !slices.Contains(rep.Rows, struct{ Name, Anchor string }{name, "btcd"}) {
+			t.Errorf("no row %s beside btcd: %v", name, rep.Rows)
+		}
+	}
+	status, stdout, stderr = outrider(t, append(args, "--warm", "0")...)
+	if status != statusDone || !strings.Contains(stdout, "generated from seed 9: valid") || strings.Contains(stdout, "warm") {
+		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 }
 

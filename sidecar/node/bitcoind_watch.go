@@ -329,6 +329,7 @@ func (w *zmqWatch) handle(ctx context.Context, ev *zmq.Event) error {
 		w.rpc.opts.perf.connects.Add(1)
 		w.cfg.Log.Info("subscribed to bitcoind's notifications", "address", ev.Address, "topics", w.plan[ev.Address])
 		w.forgetREST() // it may have been started anew
+		w.spent.again()
 		w.surveyAgain()
 		if primary {
 			return w.send(ctx, Hint{Kind: HintConnected, At: ev.At, Sequenced: w.sequenced()})

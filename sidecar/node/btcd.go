@@ -149,7 +149,7 @@ const maxCalls = 4
 // btcdMethods are the methods that Btcd calls.
 type btcdMethods struct {
 	getCurrentNet, getBestBlock, getBlockHash, getHeaders, getBlockHeader, getBlock,
-	getChainTips, getRawMempool, getRawTransaction rpcMethod
+	getChainTips, getRawMempool, getRawTransaction, getInfo rpcMethod
 	// These two are called in batches.
 	verboseTransactions, verboseHeaders rpcMethod
 }
@@ -168,6 +168,7 @@ func newBtcdMethods(quick, bulk time.Duration) btcdMethods {
 		getBlockHash:      rpcMethod{"getblockhash", quick, maxSmallAnswer},
 		getBlockHeader:    rpcMethod{"getblockheader", quick, maxSmallAnswer},
 		getChainTips:      rpcMethod{"getchaintips", quick, 4 << 20},
+		getInfo:           rpcMethod{"getinfo", quick, maxSmallAnswer},
 		getHeaders:        rpcMethod{"getheaders", bulk, maxHeaders*(2*header.Size+8) + maxSmallAnswer},
 		getBlock:          rpcMethod{"getblock", bulk, 2*maxBlockSize + maxSmallAnswer},
 		getRawMempool:     rpcMethod{"getrawmempool", bulk, 64 << 20},
@@ -202,7 +203,7 @@ func NewBtcd(cfg BtcdConfig) (*Btcd, error) {
 			maxCalls:   maxCalls,
 			retryDelay: cfg.RetryDelay,
 			perf: newRPCPerf(cfg.Recorder, "getcurrentnet", "getbestblock", "getblockhash", "getheaders",
-				"getblockheader", "getblock", "getchaintips", "getrawmempool", "getrawtransaction"),
+				"getblockheader", "getblock", "getchaintips", "getrawmempool", "getrawtransaction", "getinfo"),
 		}),
 	}, nil
 }

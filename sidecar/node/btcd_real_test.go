@@ -83,6 +83,9 @@ func testRealCalls(t *testing.T, real *nodetest.RealBtcd, b *Btcd, pending *wire
 	if name, err := b.Network(ctx); err != nil || name != "regtest" {
 		t.Errorf("Network() = %q, %v", name, err)
 	}
+	if agent, err := b.Agent(ctx); err != nil || !strings.HasPrefix(agent, "/btcd:0.") {
+		t.Errorf("Agent() = %q, %v", agent, err)
+	}
 	tip, err := b.Tip(ctx)
 	if err != nil || tip.Hash.String() != tipHash || tip.Height != 106 {
 		t.Errorf("Tip() = %v, %v, want %s at 106", tip, err, tipHash)

@@ -136,7 +136,8 @@ func (f *follower) refuse(ctx context.Context, fork uint32, branch []header.Head
 		return fatal(err)
 	}
 	return f.emit(ctx, Diverged{
-		Fork: Tip{hash, fork}, Bad: Tip{branch[bad].Hash(), fork + 1 + uint32(bad)}, Err: broken,
+		Fork: Tip{hash, fork}, Bad: Tip{branch[bad].Hash(), fork + 1 + uint32(bad)},
+		Headers: slices.Clone(branch[:bad+1]), Err: broken,
 	})
 }
 

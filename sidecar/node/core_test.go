@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
@@ -323,75 +320,6 @@ func TestCoreWatchTellsOfGaps(t *testing.T) {
 				t.Errorf("Watch() = %v", err)
 			}
 		})
-	}
-}
-
-// More steps than the inbox holds are forgotten, and it says so.
-func TestInboxForgetsSteps(t *testing.T) {
-	b := newInbox()
-	b.put(Hint{Kind: HintConnected, Sequenced: true})
-	b.take()
-	for i := range maxSteps + 1 {
-		b.put(Hint{Kind: HintTxAdded, Sequenced: true, Sequence: uint64(i)})
-	}
-	m := b.take()
-	if !m.sequenced || !m.chain || !m.resync || len(m.steps) != 1 || m.steps[0].Sequence != maxSteps {
-		t.Errorf("sequenced %v, chain %v, resync %v, %d steps", m.sequenced, m.chain, m.resync, len(m.steps))
-	}
-	b.put(Hint{Kind: HintMissed, Sequenced: true})
-	if m := b.take(); !m.sequenced || !m.resync || len(m.steps) != 0 {
-		t.Errorf("after a gap: %+v", m)
-	}
-	b.put(Hint{Kind: HintLost})
-	if m := b.take(); m.sequenced {
-		t.Error("sequenced without a subscription")
-	}
-}
-
-// The bytes of transactions that nobody asks for are held within bounds.
-func TestRawTxsAreBounded(t *testing.T) {
-	var r rawTxs
-	id := func(i int) (h chainhash.Hash) {
-		binary.LittleEndian.PutUint64(h[:], uint64(i))
-		return h
-	}
-	for i := range 3 * maxRawTxs {
-		r.put(id(i), make([]byte, 1))
-		if i%2 == 0 && r.take(id(i)) == nil {
-			t.Fatal("a transaction that was just put is not there")
-		}
-	}
-	if len(r.order) > maxRawTxs || len(r.byTxid) > maxRawTxs || r.bytes != len(r.byTxid) {
-		t.Errorf("%d in order, %d by id, %d bytes", len(r.order), len(r.byTxid), r.bytes)
-	}
-	for i := range 100 {
-		r.put(id(-i-1), make([]byte, 1<<20))
-	}
-	if r.bytes > maxBufferedTxs || len(r.byTxid) != maxBufferedTxs>>20 {
-		t.Errorf("%d bytes of %d transactions", r.bytes, len(r.byTxid))
-	}
-}
-
-// What is lost behind the last message shows in no counter: polls find it.
-func TestCoreFeedFindsALostTail(t *testing.T) {
-	o := quick()
-	o.Branches = time.Hour
-	r := newCoreRig(t, nodetest.CoreOptions{Publish: publications["sequence alone"]}, o, nil)
-	r.core.Mine(110)
-	for range 3 {
-		r.awaitSteps(t)
-		r.ledger.awaitChain(t, r.core)
-		r.core.Publisher("sequence").Fault(nodetest.ZMQDrop)
-		r.core.Mine(1)
-		r.ledger.awaitChain(t, r.core)
-		r.awaitSteps(t)
-		r.core.Publisher("sequence").Fault(nodetest.ZMQDrop)
-		r.core.AddTxs(1)
-		r.ledger.awaitChain(t, r.core)
-	}
-	r.ledger.check(t)
-	if r.counter("outrider_feed_missed_blocks_total", "") == 0 {
-		t.Error("no missed block was counted")
 	}
 }
 

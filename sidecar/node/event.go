@@ -88,6 +88,8 @@ type Diverged struct {
 	// Fork is the last block that the node's chain and the feed's share, Bad
 	// the first one of the node's that breaks a rule.
 	Fork, Bad Tip
+	// Headers are those of the node's chain from the one after Fork to Bad.
+	Headers []header.Header
 	// Err says how.
 	Err *header.RuleError
 }

@@ -27,6 +27,10 @@ const (
 	// pollGrace is how long the notification of a block that a poll has found
 	// may take to come before it counts as missed.
 	pollGrace = 500 * time.Millisecond
+	// maxUnequal is how often in a row the node's mempool may have another size
+	// while changes of it are under way, which a loss among them would show in
+	// the numbers of those that follow.
+	maxUnequal = 20
 	// blockGrace is how long numbers may be missing before the notification of
 	// the block that took transactions out of the mempool silently.
 	blockGrace = 5 * time.Second
@@ -54,9 +58,11 @@ type stepState struct {
 	from  uint64
 	asked time.Time
 	// behind is the tip that a poll found ahead of the steps, once it has;
-	// unequal says that the node's mempool was found to have another size.
+	// unequal counts how often in a row the node's mempool was found to have
+	// another size, the last time after weighed events.
 	behind  Tip
-	unequal bool
+	unequal int
+	weighed uint64
 }
 
 // desync makes the follower compare chain and mempool with the node's, since
@@ -234,21 +240,25 @@ func (f *follower) outrun(ctx context.Context) (bool, error) {
 }
 
 // weigh compares the size of the mempool with the node's. When it is another
-// twice, a change was missed at the end of what the steps told.
+// twice, and no event came in between, a change was missed at the end of what the
+// steps told.
 func (f *follower) weigh(ctx context.Context, node Sequencer) error {
 	size, err := node.MempoolSize(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the mempool's size: %w", err)
 	}
+	st := &f.steps
+	quiet := st.unequal > 0 && st.weighed == f.events
 	switch {
 	case size == len(f.pool):
-		f.steps.unequal = false
+		st.unequal = 0
 		f.resyncDue = time.Now().Add(f.opt.Resync)
-	case !f.steps.unequal:
-		f.steps.unequal = true
-		f.resyncDue = time.Now().Add(pollGrace)
-	default:
+	case quiet || st.unequal == maxUnequal:
 		f.desync("the node's mempool has another size")
+	default:
+		st.unequal++
+		st.weighed = f.events
+		f.resyncDue = time.Now().Add(pollGrace)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -272,7 +273,12 @@ func (ss *spentSources) plan(s *spending) (sources []*spentSource, measure bool)
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	now := ss.now()
-	cost := func(src *spentSource) float64 { return src.pace * float64(src.work(s)) }
+	cost := func(src *spentSource) float64 {
+		if src.single && src.pace == 0 {
+			return math.Inf(1) // as slow as it can be, until it is measured
+		}
+		return src.pace * float64(src.work(s))
+	}
 	resting := func(src *spentSource) time.Time {
 		if src.rest.After(now) {
 			return src.rest
@@ -358,6 +364,18 @@ func (ss *spentSources) choose(src *spentSource, attrs []any) {
 	src.chosen.Set(1)
 	if src != before {
 		ss.log.Info("spent outputs are read from the cheapest source", append([]any{"source", src.name}, attrs...)...)
+	}
+}
+
+// again ends the rest of all sources, and has them measured: the node may have
+// been started anew, with other settings.
+func (ss *spentSources) again() {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for _, src := range ss.sources {
+		if !src.rest.IsZero() {
+			src.failed, src.rest, ss.measured = 0, time.Time{}, time.Time{}
+		}
 	}
 }
 

@@ -37,10 +37,16 @@ func newDocument(s Status, now time.Time) document {
 	}
 	d.Blocks = append([]Block{}, s.Blocks[:min(len(s.Blocks), maxBlocks)]...)
 	for i := range d.Blocks {
-		d.Blocks[i].Unchecked = append([]string{}, d.Blocks[i].Unchecked...)
+		b := &d.Blocks[i]
+		b.Unchecked = append([]string{}, b.Unchecked...)
+		b.CannotDetect = cannotDetect(b.Prevouts)
 	}
 	d.Advice = append([]Advice{}, s.Advice...)
 	d.Agreement.Cases = append([]Case{}, s.Agreement.Cases[:min(len(s.Agreement.Cases), maxBlocks)]...)
+	for i := range d.Agreement.Cases {
+		c := &d.Agreement.Cases[i]
+		c.CannotDetect = cannotDetect(c.Prevouts)
+	}
 	return d
 }
 

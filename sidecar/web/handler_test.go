@@ -51,8 +51,9 @@ func TestReadiness(t *testing.T) {
 func TestStatusJSON(t *testing.T) {
 	s := following()
 	s.Agreement.Undecided = 1
-	s.Agreement.Cases = []Case{{BlockID: *s.Tip, At: s.Blocks[0].At, Outcome: Undecided, Node: "invalid", Prevouts: "node", Detail: "a coin may be missing"}}
+	s.Agreement.Cases = []Case{{BlockID: *s.Tip, At: s.Blocks[0].At, Outcome: Undecided, Node: "invalid", Prevouts: "node", Detail: "a coin may be missing", Evidence: "/data/evidence/812345"}}
 	s.Disconnected = 3
+	s.Evidence = Evidence{Directory: "/data/evidence", Bundles: 1, Bytes: 2048, Failures: 4}
 	base := start(t, Config{Source: newSource(s)})
 	resp, body := get(t, base+"/api/v1/status")
 	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || ct != "application/json" {
@@ -76,15 +77,19 @@ func TestStatusJSON(t *testing.T) {
 		"mempool": map[string]any{"transactions": 45678.0, "resyncs": 2.0},
 		"agreement": map[string]any{"agree": 1234.0, "differ": 0.0, "undecided": 1.0, "cases": []any{map[string]any{
 			"height": 812345.0, "hash": s.Tip.Hash, "at": "2026-11-23T15:04:05Z", "outcome": "undecided",
-			"node": "invalid", "rule": "", "detail": "a coin may be missing", "prevouts": "node",
+			"node": "invalid", "rule": "", "detail": "a coin may be missing", "prevouts": "node", "evidence": "/data/evidence/812345",
+			"cannot_detect": "The node supplied spent outputs. That such an output does not exist, is spent already, or has another value, " +
+				"script or height than the node says, could not be detected.",
 		}}},
 		"blocks": []any{map[string]any{
 			"height": 812345.0, "hash": s.Tip.Hash, "at": "2026-11-23T15:04:05Z", "outcome": "agree", "rule": "",
-			"prevouts": "own", "unchecked": []any{}, "transactions": 2001.0, "inputs": 6000.0, "signatures": 6123.0,
+			"prevouts": "own", "cannot_detect": "", "unchecked": []any{}, "transactions": 2001.0, "inputs": 6000.0, "signatures": 6123.0,
 			"verdict_seconds": 0.1512, "parse_seconds": 0.002, "lookup_seconds": 0.004, "rules_seconds": 0.006, "scripts_seconds": 0.088,
 		}},
 		"disconnected_blocks": 3.0,
 		"advice":              []any{map[string]any{"setting": "rest=1", "reason": "blocks come as they are"}},
+		"evidence":            map[string]any{"directory": "/data/evidence", "bundles": 1.0, "bytes": 2048.0, "failures": 4.0},
+		"signatures":          map[string]any{"path": "lane", "reason": "it is the fastest"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("status is\n%v\nwant\n%v", got, want)

@@ -151,6 +151,8 @@ func count(n any) string {
 	switch n := n.(type) {
 	case int:
 		digits = strconv.Itoa(n)
+	case int64:
+		digits = strconv.FormatInt(n, 10)
 	case uint32:
 		digits = strconv.FormatUint(uint64(n), 10)
 	case uint64:

@@ -71,13 +71,26 @@ func TestPageShowsCases(t *testing.T) {
 	s.Agreement.Differ = 1
 	s.Agreement.Cases = []Case{{
 		BlockID: *s.Tip, At: s.Blocks[0].At, Outcome: Differ, Node: "valid",
-		Rule: "bad-cb-amount", Detail: "coinbase pays 1 satoshi too much", Prevouts: "node",
+		Rule: "bad-cb-amount", Detail: "coinbase pays 1 satoshi too much", Prevouts: "node", Evidence: "/data/evidence/812345-00",
 	}}
+	s.Evidence = Evidence{Directory: "/data/evidence", Bundles: 1, Bytes: 20480}
+	s.Blocks[0].Prevouts = "node"
 	body := draw(t, s)
-	for _, want := range []string{"Verdicts that do not agree", "bad-cb-amount", "coinbase pays 1 satoshi too much", "2026-11-23 15:04:05 UTC"} {
+	for _, want := range []string{
+		"Verdicts that do not agree", "bad-cb-amount", "coinbase pays 1 satoshi too much", "2026-11-23 15:04:05 UTC",
+		`<code class="path">/data/evidence/812345-00</code>`, "Bundles of evidence: 1, 20,480 bytes", `<code class="path">/data/evidence</code>`,
+		`<td class="coins node" title="The node supplied`, `<span class="small">The node supplied spent outputs. That such`,
+	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
 		}
+	}
+	if strings.Contains(body, "could not be written") {
+		t.Error("the page tells of a failure that was none")
+	}
+	s.Evidence.Failures = 3
+	if body := draw(t, s); !strings.Contains(body, "<b>3</b> could not be written") {
+		t.Error("the page does not tell of bundles that could not be written")
 	}
 }
 
@@ -89,10 +102,11 @@ func TestPageEscapesHostileStrings(t *testing.T) {
 		Node: Node{Kind: hostile, Agent: hostile, Address: hostile, Problem: hostile, Tip: &tip},
 		Tip:  &tip,
 		Agreement: Agreement{Differ: 1, Cases: []Case{{
-			BlockID: tip, Outcome: hostile, Node: hostile, Rule: hostile, Detail: hostile, Prevouts: hostile,
+			BlockID: tip, Outcome: hostile, Node: hostile, Rule: hostile, Detail: hostile, Prevouts: hostile, Evidence: hostile,
 		}}},
-		Blocks: []Block{{BlockID: tip, Outcome: hostile, Rule: hostile, Prevouts: hostile, Unchecked: []string{hostile}, Scripts: 1}},
-		Advice: []Advice{{Setting: hostile, Reason: hostile}},
+		Blocks:   []Block{{BlockID: tip, Outcome: hostile, Rule: hostile, Prevouts: hostile, Unchecked: []string{hostile}, Scripts: 1}},
+		Advice:   []Advice{{Setting: hostile, Reason: hostile}},
+		Evidence: Evidence{Directory: hostile},
 	}
 	for _, s := range []Status{s, {Node: Node{Problem: hostile}}} {
 		body := draw(t, s)

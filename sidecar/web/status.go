@@ -40,6 +40,28 @@ type Status struct {
 	// It does not change what the sidecar can tell, but how soon it does, and
 	// what that costs the node.
 	Advice []Advice `json:"advice"`
+	// Signatures says which code verifies signatures.
+	Signatures Signatures `json:"signatures"`
+	// Evidence says what is kept of verdicts that differed.
+	Evidence Evidence `json:"evidence"`
+}
+
+// Evidence says what is kept on disk of verdicts that differed from the node's.
+type Evidence struct {
+	// Directory is where; empty before there is one.
+	Directory string `json:"directory"`
+	Bundles   int    `json:"bundles"`
+	Bytes     int64  `json:"bytes"`
+	// Failures counts the bundles that could not be written since the start.
+	Failures uint64 `json:"failures"`
+}
+
+// Signatures says which code verifies signatures, and why that.
+type Signatures struct {
+	// Path is lane, scalar or decred; empty before there was anything to verify.
+	Path string `json:"path"`
+	// Reason says in a sentence why it is taken.
+	Reason string `json:"reason"`
 }
 
 // An Advice is a change to the node's configuration that helps the sidecar.
@@ -103,6 +125,15 @@ const (
 	Undecided Outcome = "undecided"
 )
 
+// cannotDetect says in a sentence what a verdict on such coins cannot detect.
+func cannotDetect(prevouts string) string {
+	if prevouts != "node" {
+		return ""
+	}
+	return "The node supplied spent outputs. That such an output does not exist, is spent already, or has another value, " +
+		"script or height than the node says, could not be detected."
+}
+
 // Agreement counts the verdicts since the start, by outcome.
 type Agreement struct {
 	Agree     uint64 `json:"agree"`
@@ -141,6 +172,12 @@ type Case struct {
 	Detail string `json:"detail"`
 	// Prevouts is whose word the spent coins were: own or node.
 	Prevouts string `json:"prevouts"`
+	// CannotDetect says what that keeps the verdict from detecting; empty when
+	// nothing.
+	CannotDetect string `json:"cannot_detect"`
+	// Evidence is the directory with what it takes to judge the block again;
+	// empty where none is kept.
+	Evidence string `json:"evidence"`
 }
 
 // A Block is a block of the best chain and what its validation found.
@@ -151,9 +188,11 @@ type Block struct {
 	Outcome Outcome   `json:"outcome"`
 	// Rule is the rule that the sidecar found broken; empty for a valid block.
 	Rule string `json:"rule"`
-	// Prevouts is whose word the spent coins were: own or node. Verdicts that
-	// rest on the node's word cannot detect a missing or doubly spent coin.
+	// Prevouts is whose word the spent coins were: own or node.
 	Prevouts string `json:"prevouts"`
+	// CannotDetect says what that keeps the verdict from detecting; empty when
+	// nothing.
+	CannotDetect string `json:"cannot_detect"`
 	// Unchecked lists the rules that could not be decided.
 	Unchecked []string `json:"unchecked"`
 	// Transactions and Inputs count the block's, the coinbase's input left

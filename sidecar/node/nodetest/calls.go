@@ -35,6 +35,8 @@ func (b *Btcd) call(req *btcjson.Request) (any, *btcjson.RPCError) {
 	switch c := cmd.(type) {
 	case *btcjson.GetCurrentNetCmd:
 		return wire.BitcoinNet(chaincfg.RegressionNetParams.Net), nil
+	case *btcjson.GetInfoCmd:
+		return btcjson.InfoChainResult{Version: 260200}, nil
 	case *btcjson.GetBestBlockCmd:
 		return btcjson.GetBestBlockResult{Hash: b.best.hash.String(), Height: b.best.height}, nil
 	case *btcjson.GetBlockHashCmd:

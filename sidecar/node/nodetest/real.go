@@ -188,6 +188,15 @@ func trust(cert []byte) *tls.Config {
 // Call calls a method and decodes its result into v, unless v is nil.
 func (b *RealBtcd) Call(v any, method string, params ...any) {
 	b.tb.Helper()
+	if refusal := b.try(v, method, params...); refusal != "" {
+		b.tb.Fatalf("%s: %s", method, refusal)
+	}
+}
+
+// try is Call for a method that the node may answer with an error, which it
+// returns.
+func (b *RealBtcd) try(v any, method string, params ...any) (refusal string) {
+	b.tb.Helper()
 	if params == nil {
 		params = []any{}
 	}
@@ -203,15 +212,19 @@ func (b *RealBtcd) Call(v any, method string, params ...any) {
 		Result json.RawMessage `json:"result"`
 		Error  json.RawMessage `json:"error"`
 	}
-	if err := json.Unmarshal(data, &a); err != nil || string(a.Error) != "null" {
-		b.tb.Fatalf("%s: %v %s", method, err, a.Error)
+	if err := json.Unmarshal(data, &a); err != nil {
+		b.tb.Fatalf("%s: %v", method, err)
+	}
+	if string(a.Error) != "null" {
+		return string(a.Error)
 	}
 	if v == nil {
-		return
+		return ""
 	}
 	if err := json.Unmarshal(a.Result, v); err != nil {
 		b.tb.Fatalf("%s: %v", method, err)
 	}
+	return ""
 }
 
 // Mine adds n blocks to the best chain and returns their hashes.

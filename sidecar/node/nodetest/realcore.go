@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,12 +40,14 @@ func RealCoreProgram(tb testing.TB, unchecked string) string {
 	return path
 }
 
-// A RealCore is a bitcoind process on regtest with a wallet, in folders of its
-// own, that speaks to loopback only.
+// A RealCore is a bitcoind process with a wallet, in folders of its own, that
+// speaks to loopback only. It is on regtest, or on signet if its arguments say
+// -signet.
 type RealCore struct {
 	tb        testing.TB
 	program   string
 	dir       string
+	chain     string
 	rpc, p2p  string // hosts and ports
 	arguments []string
 	cmd       *exec.Cmd
@@ -59,7 +62,10 @@ func NewRealCore(tb testing.TB, program string, arguments ...string) *RealCore {
 	tb.Helper()
 	c := &RealCore{
 		tb: tb, program: program, dir: tb.TempDir(), rpc: freeAddr(tb), p2p: freeAddr(tb), arguments: arguments,
-		client: http.Client{Timeout: time.Minute},
+		client: http.Client{Timeout: time.Minute}, chain: "regtest",
+	}
+	if slices.Contains(arguments, "-signet") {
+		c.chain = "signet"
 	}
 	c.Start()
 	tb.Cleanup(func() {
@@ -81,10 +87,10 @@ func (c *RealCore) Addr() string { return c.rpc }
 func (c *RealCore) P2P() string { return c.p2p }
 
 // CookieFile returns the path of the cookie.
-func (c *RealCore) CookieFile() string { return filepath.Join(c.dir, "regtest", ".cookie") }
+func (c *RealCore) CookieFile() string { return filepath.Join(c.dir, c.chain, ".cookie") }
 
 // BlocksDir returns the directory of block and undo files.
-func (c *RealCore) BlocksDir() string { return filepath.Join(c.dir, "regtest", "blocks") }
+func (c *RealCore) BlocksDir() string { return filepath.Join(c.dir, c.chain, "blocks") }
 
 // Datadir returns the data directory.
 func (c *RealCore) Datadir() string { return c.dir }
@@ -95,7 +101,7 @@ func (c *RealCore) Start() {
 	_, rpcPort, _ := strings.Cut(c.rpc, ":")
 	_, port, _ := strings.Cut(c.p2p, ":")
 	c.cmd = exec.Command(c.program, append([]string{
-		"-regtest", "-datadir=" + c.dir, "-server=1", "-listen=1", "-bind=127.0.0.1:" + port,
+		"-" + c.chain, "-datadir=" + c.dir, "-server=1", "-listen=1", "-bind=127.0.0.1:" + port,
 		"-rpcport=" + rpcPort, "-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-port=" + port,
 		"-fallbackfee=0.0001", "-dnsseed=0", "-fixedseeds=0", "-discover=0", "-natpmp=0", "-listenonion=0",
 		"-printtoconsole=0", "-dbcache=16", "-maxmempool=50",
