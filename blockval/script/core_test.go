@@ -29,8 +29,10 @@ type core struct {
 	out *bufio.Reader
 }
 
-// startCore starts the program that OUTRIDER_CORE_SCRIPT names; testdata/core.cpp is
-// its source. Without it there is none.
+// startCore starts the program that OUTRIDER_CORE_SCRIPT names. It reads lines of the
+// flags as a bit field in coreFlags' order, the input, the transaction and the outputs
+// that it spends, in hexadecimal, and answers each by the number that Core's
+// VerifyScript sets as script_error, 0 for success. Without it there is none.
 func startCore(tb testing.TB) *core {
 	tb.Helper()
 	path := os.Getenv("OUTRIDER_CORE_SCRIPT")
