@@ -476,6 +476,7 @@ func TestBtcdMetrics(t *testing.T) {
 		"outrider_node_rpc_secondsmethod getbestblock":      1 + rpcAttempts,
 		"outrider_node_rpc_secondsmethod getblockhash":      1,
 		"outrider_node_rpc_secondsmethod getheaders":        1,
+		"outrider_node_rpc_secondsmethod getinfo":           0,
 		"outrider_node_rpc_secondsmethod getblockheader":    1,
 		"outrider_node_rpc_secondsmethod getblock":          1,
 		"outrider_node_rpc_secondsmethod getchaintips":      1,

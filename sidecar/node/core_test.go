@@ -104,6 +104,21 @@ func (r *coreRig) awaitSteps(t *testing.T) {
 	}
 }
 
+// settle waits until the feed follows the node's steps and has nothing of before
+// under way: until a transaction came as a step.
+func (r *coreRig) settle(t *testing.T) {
+	t.Helper()
+	for {
+		r.awaitSteps(t)
+		before := r.feed.Status().Resyncs
+		r.core.AddTxs(1)
+		r.ledger.awaitChain(t, r.core)
+		if s := r.feed.Status(); s.Sequenced && s.Resyncs == before {
+			return
+		}
+	}
+}
+
 // Whatever bitcoind publishes, and with REST or without, chain and mempool are
 // the node's.
 func TestCoreFeed(t *testing.T) {
@@ -141,8 +156,7 @@ func TestCoreFeedFollowsSteps(t *testing.T) {
 	o.Poll, o.Resync, o.Branches = time.Hour, time.Hour, time.Hour
 	r := newCoreRig(t, nodetest.CoreOptions{Publish: publications["everything at one address"]}, o, nil)
 	r.core.Mine(120)
-	r.awaitSteps(t)
-	r.ledger.awaitChain(t, r.core)
+	r.settle(t)
 	resyncs, asked := r.feed.Status().Resyncs, r.core.Calls("getblockchaininfo")
 	desyncs := r.counter("outrider_feed_desyncs_total", "")
 	for depth := 1; depth <= 20; depth++ {
@@ -191,8 +205,7 @@ func TestCoreFeedExplainsNumbers(t *testing.T) {
 	o.Poll, o.Resync, o.Branches = time.Hour, time.Hour, time.Hour
 	r := newCoreRig(t, nodetest.CoreOptions{Publish: publications["sequence alone"]}, o, nil)
 	r.core.Mine(120)
-	r.awaitSteps(t)
-	r.ledger.awaitChain(t, r.core)
+	r.settle(t)
 	resyncs := r.feed.Status().Resyncs
 	for range 10 {
 		r.core.AddTxs(8)
@@ -246,9 +259,7 @@ func TestCoreFeedPassesOverWhatItKnows(t *testing.T) {
 		cfg.Subscription.PingInterval, cfg.Subscription.PingTimeout = 20*time.Second, 20*time.Second
 	})
 	r.core.Mine(110)
-	r.awaitSteps(t)
-	r.core.AddTxs(1)
-	r.ledger.awaitChain(t, r.core)
+	r.settle(t)
 	desyncs := r.counter("outrider_feed_desyncs_total", "")
 	r.core.Publisher("sequence").Freeze()
 	r.core.AddTxs(20)

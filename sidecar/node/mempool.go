@@ -89,12 +89,12 @@ func (f *follower) resync(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	f.follow(snapshot)
+	f.steps = snapshot
 	f.resyncDue = time.Now().Add(f.opt.Resync)
 	f.metrics.resyncs.Add(1)
 	f.metrics.drift.Add(drift)
 	f.update(func(s *FeedStatus) {
-		s.Mempool, s.Resyncs, s.Drift = len(f.pool), s.Resyncs+1, s.Drift+drift
+		s.Sequenced, s.Mempool, s.Resyncs, s.Drift = snapshot.ok, len(f.pool), s.Resyncs+1, s.Drift+drift
 	})
 	return true, nil
 }
