@@ -3,6 +3,8 @@ package script
 import (
 	"crypto/sha1"
 	"crypto/sha256"
+
+	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // digestTop replaces the element at the top by its hash.
@@ -18,7 +20,7 @@ func (m *Machine) digestTop(op byte) Error {
 	hash := m.result(size)
 	switch op {
 	case opRIPEMD160:
-		sum := ripemd160(e)
+		sum := hashlane.RIPEMD160(e)
 		copy(hash, sum[:])
 	case opSHA1:
 		sum := sha1.Sum(e)
@@ -41,5 +43,5 @@ func (m *Machine) digestTop(op byte) Error {
 // hash160 returns the RIPEMD-160 of the SHA-256 of b.
 func hash160(b []byte) [20]byte {
 	first := sha256.Sum256(b)
-	return ripemd160(first[:])
+	return hashlane.RIPEMD160(first[:])
 }

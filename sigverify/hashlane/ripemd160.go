@@ -46,13 +46,46 @@ var (
 var ripemdInitial = [5]uint32{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}
 
 // ripemd160 returns the RIPEMD-160 of m.
-func ripemd160(m [32]byte) (digest [20]byte) {
+func ripemd160(m [32]byte) [20]byte {
 	block := [16]uint32{8: 0x80, 14: 32 * 8}
 	for i := range 8 {
 		block[i] = binary.LittleEndian.Uint32(m[4*i:])
 	}
 	h := ripemdInitial
 	ripemdCompress(&h, &block)
+	return ripemdDigest(&h)
+}
+
+// RIPEMD160 returns the RIPEMD-160 of one message of any length.
+func RIPEMD160(m []byte) [20]byte {
+	h := ripemdInitial
+	rest := m
+	for ; len(rest) >= 64; rest = rest[64:] {
+		ripemdBytes(&h, (*[64]byte)(rest))
+	}
+	var last [64]byte
+	n := copy(last[:], rest)
+	last[n] = 0x80
+	if n >= 56 {
+		ripemdBytes(&h, &last)
+		last = [64]byte{}
+	}
+	binary.LittleEndian.PutUint64(last[56:], 8*uint64(len(m)))
+	ripemdBytes(&h, &last)
+	return ripemdDigest(&h)
+}
+
+// ripemdBytes is RIPEMD-160's compression function.
+func ripemdBytes(h *[5]uint32, block *[64]byte) {
+	var words [16]uint32
+	for i := range words {
+		words[i] = binary.LittleEndian.Uint32(block[4*i:])
+	}
+	ripemdCompress(h, &words)
+}
+
+// ripemdDigest returns what the state h is at the end.
+func ripemdDigest(h *[5]uint32) (digest [20]byte) {
 	for i, x := range h {
 		binary.LittleEndian.PutUint32(digest[4*i:], x)
 	}
