@@ -29,6 +29,7 @@ type batch struct {
 	// The pool's mutex guards what follows.
 	next    int  // the first item that nobody has claimed
 	cut     bool // that was not to the end: the rest was taken back
+	hands   int  // executors that it is divided among
 	share   int  // how many an executor claims at a time of the last; 0 before
 	running int  // executors that are at work on it
 	tally   tally
@@ -62,6 +63,11 @@ const (
 	fineChunk = 64
 	// maxChunk bounds the chunk.
 	maxChunk = 256
+	// maxWorkers bounds the workers.
+	maxWorkers = 1024
+	// patience is how often who has nothing to do looks for more before it
+	// sleeps: some 20 µs. To be woken can take as long as a batch of 64.
+	patience = 5000
 )
 
 // A pool divides batches into chunks and verifies them in the order of their
@@ -78,8 +84,9 @@ type pool struct {
 	lanes       func() bool                   // whether the lanes are taken
 	depth       func(p priority, waiting int) // hears how many signatures wait
 
+	calls chan struct{} // one for each helper that is to begin
+
 	mu      sync.Mutex // guards what follows
-	work    sync.Cond  // helpers wait here
 	queues  [priorities][]*batch
 	waiting [priorities]int // items in the queues
 	workers int
@@ -92,8 +99,7 @@ type pool struct {
 }
 
 func newPool(workers, chunk int) *pool {
-	p := &pool{closing: make(chan struct{}), workers: workers, chunk: chunk}
-	p.work.L = &p.mu
+	p := &pool{closing: make(chan struct{}), calls: make(chan struct{}, maxWorkers), workers: workers, chunk: chunk}
 	for i := range p.rooms {
 		p.rooms[i] = make(chan struct{}, maxCalls)
 	}
@@ -139,7 +145,11 @@ func (p *pool) push(items []Item, valid []bool, prio priority, ended <-chan stru
 	} else {
 		b = &batch{done: make(chan struct{}, 1)}
 	}
-	*b = batch{items: items, valid: valid, keep: prio == forMempool, ended: ended, done: b.done}
+	*b = batch{items: items, valid: valid, keep: prio == forMempool, ended: ended, done: b.done, hands: p.workers}
+	if len(items) <= p.chunk {
+		// Workers that are at something else will not come for a part of it.
+		b.hands = max(1, p.workers-p.busy)
+	}
 	p.queues[prio] = append(p.queues[prio], b)
 	p.count(prio, len(items))
 	return b
@@ -163,9 +173,11 @@ func (p *pool) wait(ctx context.Context, b *batch) error {
 	for !b.finished() {
 		b.waiting = true
 		p.mu.Unlock()
-		if err != nil {
+		switch {
+		case err != nil:
 			<-b.done
-		} else {
+		case soon(b.done):
+		default:
 			select {
 			case <-b.done:
 			case <-ctx.Done():
@@ -183,6 +195,19 @@ func (p *pool) wait(ctx context.Context, b *batch) error {
 		err = ctx.Err()
 	}
 	return err
+}
+
+// soon receives from c, if there is something before its patience ends, and
+// reports whether there was.
+func soon(c <-chan struct{}) bool {
+	for range patience {
+		select {
+		case <-c:
+			return true
+		default:
+		}
+	}
+	return false
 }
 
 // takeBack takes out of the queue what nobody has claimed of b.
@@ -215,14 +240,14 @@ func (p *pool) callHelpers(own int) {
 				break
 			}
 			size := p.size(b)
-			chunks += (len(b.items) - b.next + size - 1) / size
+			chunks += min((len(b.items)-b.next+size-1)/size, b.hands)
 		}
 	}
 	for ; chunks > 0 && p.busy < p.workers; chunks-- {
 		p.busy++
 		if p.parked > 0 {
 			p.parked--
-			p.work.Signal()
+			p.calls <- struct{}{}
 		} else {
 			p.helpers.Go(p.help)
 		}
@@ -240,7 +265,17 @@ func (p *pool) help() {
 			return
 		}
 		p.parked++
-		if p.work.Wait(); p.closed {
+		p.mu.Unlock()
+		called := soon(p.calls)
+		if !called {
+			select {
+			case <-p.calls:
+				called = true
+			case <-p.closing:
+			}
+		}
+		p.mu.Lock()
+		if !called {
 			return
 		}
 		// callHelpers has made place.
@@ -256,7 +291,7 @@ func (p *pool) execute(ctx context.Context, own *batch) {
 	} else {
 		e = p.newExecutor()
 	}
-	for p.busy <= p.workers && !p.closed && (own == nil || !own.claimed() && ctx.Err() == nil) && p.claim(e) {
+	for p.busy <= p.workers && !p.closed && (own == nil || !own.claimed() && ctx.Err() == nil) && p.claim(e, own) {
 		p.mu.Unlock()
 		e.run()
 		p.mu.Lock()
@@ -267,13 +302,15 @@ func (p *pool) execute(ctx context.Context, own *batch) {
 	}
 }
 
-// claim gives e the next chunk, and reports whether there was one. Small batches
-// that wait behind each other make one chunk, if the lanes are taken.
-func (p *pool) claim(e *executor) bool {
+// claim gives e the next chunk, and reports whether there was one: of own before
+// others of its priority. Small batches that wait behind each other make one
+// chunk, if the lanes are taken.
+func (p *pool) claim(e *executor, own *batch) bool {
 	for prio := range p.queues {
 		room := p.chunk
-		for len(p.queues[prio]) > 0 {
-			b := p.queues[prio][0]
+		first := max(0, slices.Index(p.queues[prio], own))
+		for len(p.queues[prio]) > first {
+			b := p.queues[prio][first]
 			if b.unwanted() {
 				p.takeBack(b)
 				continue
@@ -290,7 +327,7 @@ func (p *pool) claim(e *executor) bool {
 			if !b.claimed() {
 				break
 			}
-			p.queues[prio] = slices.Delete(p.queues[prio], 0, 1)
+			p.queues[prio] = slices.Delete(p.queues[prio], first, first+1)
 			if !p.lanes() {
 				break
 			}
@@ -312,10 +349,10 @@ func (p *pool) size(b *batch) int {
 	}
 	left := len(b.items) - b.next
 	if b.share == 0 {
-		if least := min(chunk, fineChunk); p.workers > 1 && left > least*p.workers {
-			return min(chunk, max(least, units(left, 2*p.workers, unit)))
+		if least := min(chunk, fineChunk); b.hands > 1 && left > least*b.hands {
+			return min(chunk, max(least, units(left, 2*b.hands, unit)))
 		}
-		b.share = units(left, p.workers, unit)
+		b.share = units(left, b.hands, unit)
 	}
 	return min(b.share, chunk)
 }
@@ -346,7 +383,7 @@ func (p *pool) set(workers, chunk int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if workers > 0 {
-		p.workers = workers
+		p.workers = min(workers, maxWorkers)
 	}
 	if chunk > 0 {
 		p.chunk = chunk
@@ -367,7 +404,6 @@ func (p *pool) close() {
 	if !p.closed {
 		p.closed = true
 		close(p.closing)
-		p.work.Broadcast()
 	}
 	p.mu.Unlock()
 	p.helpers.Wait()

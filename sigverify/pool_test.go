@@ -214,7 +214,7 @@ func TestChunks(t *testing.T) {
 			p.push(make([]Item, n), make([]bool, n), forBlock, nil)
 		}
 		var got []int
-		for e := new(executor); p.claim(e); p.finish(e) {
+		for e := new(executor); p.claim(e, nil); p.finish(e) {
 			n := 0
 			for _, part := range e.parts {
 				n += part.to - part.from
@@ -226,6 +226,47 @@ func TestChunks(t *testing.T) {
 		}
 		if p.waiting[forBlock] != 0 {
 			t.Errorf("batches of %v: %d items still wait", tt.batches, p.waiting[forBlock])
+		}
+	}
+}
+
+// A small batch that comes while the other workers are busy is not divided, and
+// nobody is called for it. Who brings it verifies it, before those that waited.
+func TestSmallBatchesStayWhole(t *testing.T) {
+	for _, tt := range []struct {
+		items, busy  int
+		hands, calls int
+	}{
+		{128, 0, 2, 1}, {128, 1, 1, 0}, {128, 2, 1, 0}, {16, 0, 2, 0}, {1000, 0, 2, 1}, {1000, 1, 2, 0},
+	} {
+		p := newPool(2, 256)
+		p.lanes = func() bool { return true }
+		p.depth = func(priority, int) {}
+		p.push(make([]Item, 3), make([]bool, 3), forBlock, nil)
+		p.claim(new(executor), nil)
+		p.busy = tt.busy
+		b := p.push(make([]Item, tt.items), make([]bool, tt.items), forBlock, nil)
+		if b.hands != tt.hands {
+			t.Errorf("%d items, %d busy: divided among %d, want %d", tt.items, tt.busy, b.hands, tt.hands)
+		}
+		p.parked = 2
+		p.busy = min(p.busy+1, 2)
+		p.callHelpers(1)
+		if got := len(p.calls); got != tt.calls {
+			t.Errorf("%d items, %d busy: %d helpers were called, want %d", tt.items, tt.busy, got, tt.calls)
+		}
+	}
+
+	p := newPool(1, 256)
+	p.lanes = func() bool { return false }
+	p.depth = func(priority, int) {}
+	other := p.push(make([]Item, 2), make([]bool, 2), forBlock, nil)
+	own := p.push(make([]Item, 2), make([]bool, 2), forBlock, nil)
+	mempool := p.push(make([]Item, 2), make([]bool, 2), forMempool, nil)
+	for i, tt := range []struct{ own, want *batch }{{own, own}, {mempool, other}, {mempool, mempool}} {
+		e := new(executor)
+		if !p.claim(e, tt.own) || e.parts[0].b != tt.want {
+			t.Errorf("claim %d: not the batch that was to be the next", i)
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 
 // Options configures a Verifier. The zero value is ready to use.
 type Options struct {
-	// Workers bounds the goroutines that verify at once; 0 means GOMAXPROCS.
+	// Workers bounds the goroutines that verify at once, up to 1024; 0 means
+	// GOMAXPROCS.
 	Workers int
 	// Chunk is how many signatures a worker takes at a time, from 16 to 256; 0
 	// means 256.
@@ -84,7 +85,7 @@ func newVerifier(o Options, c code) *Verifier {
 	}
 	v := &Verifier{
 		code:    c,
-		pool:    newPool(o.Workers, min(max(o.Chunk, vectors), maxChunk)),
+		pool:    newPool(min(o.Workers, maxWorkers), min(max(o.Chunk, vectors), maxChunk)),
 		cache:   newCache(o.CacheBytes),
 		drawn:   math.MaxUint64 / uint64(o.RecheckEvery),
 		metrics: newInstruments(o.Recorder),
