@@ -20,7 +20,7 @@ type Options struct {
 	// Verifier verifies the collected signatures. It stays the caller's, and must
 	// not be closed before the last Check has returned.
 	Verifier *sigverify.Verifier
-	// Workers bounds the goroutines of one Check; 0 means GOMAXPROCS.
+	// Workers bounds the goroutines of one Finish; 0 means GOMAXPROCS.
 	Workers int
 	// Recorder receives the metrics; nil means perfcore.Discard.
 	Recorder perfcore.Recorder
@@ -86,14 +86,55 @@ type At struct {
 // could not be read, or ctx ended. It is never a *RuleError or a Rule. All
 // goroutines of Check have ended when it returns.
 func (v *Validator) Check(ctx context.Context, b *Block, at At) (*Verdict, error) {
-	defer v.metrics.check.Since(time.Now())
-	c := v.newCheck(b, at)
-	rule, err := c.run(ctx)
+	p, err := v.Begin(ctx, b, at)
 	if err != nil {
 		return nil, err
 	}
-	c.verdict.Err = rule
-	v.metrics.record(&c.verdict)
+	return p.Finish(ctx)
+}
+
+// A Pending is a block of which everything is validated but the scripts.
+type Pending struct {
+	c     *check
+	began time.Time
+	// rule is the broken one, if there is one already; then the scripts are not
+	// looked at.
+	rule *RuleError
+}
+
+// Begin is the first half of Check: everything that needs at's headers and coins,
+// which are not asked for anything later. A caller with many blocks to check can
+// begin the next one, on top of this, before Finish has returned, or many.
+func (v *Validator) Begin(ctx context.Context, b *Block, at At) (*Pending, error) {
+	p := &Pending{c: v.newCheck(b, at), began: time.Now()}
+	var err error
+	p.rule, err = p.c.rules(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Valid reports whether the block has broken no rule so far.
+func (p *Pending) Valid() bool { return p.rule == nil }
+
+// Finish is the second half of Check, and returns what Check does. It is called
+// once.
+func (p *Pending) Finish(ctx context.Context) (*Verdict, error) {
+	c := p.c
+	// Nothing of the genesis block is connected: its coinbase cannot be spent.
+	if p.rule == nil && c.at.Height > 0 {
+		began := time.Now()
+		rule, err := c.scripts(ctx)
+		if err != nil {
+			return nil, err
+		}
+		p.rule = rule
+		c.verdict.Stages.Scripts = time.Since(began)
+	}
+	c.verdict.Err = p.rule
+	c.v.metrics.check.Since(p.began)
+	c.v.metrics.record(&c.verdict)
 	return &c.verdict, nil
 }
 
@@ -132,8 +173,9 @@ func (v *Validator) newCheck(b *Block, at At) *check {
 	}
 }
 
-// run applies the rules in order, and returns the first that is broken.
-func (c *check) run(ctx context.Context) (*RuleError, error) {
+// rules applies all rules but the scripts', in order, and returns the first that
+// is broken.
+func (c *check) rules(ctx context.Context) (*RuleError, error) {
 	start := time.Now()
 	stage := func(into *time.Duration) {
 		now := time.Now()
@@ -147,7 +189,6 @@ func (c *check) run(ctx context.Context) (*RuleError, error) {
 		rule, err = c.context()
 	}
 	stage(&stages.Rules)
-	// Nothing of the genesis block is connected: its coinbase cannot be spent.
 	if rule != nil || err != nil || c.at.Height == 0 {
 		return rule, err
 	}
@@ -161,11 +202,6 @@ func (c *check) run(ctx context.Context) (*RuleError, error) {
 	}
 	rule, err = c.inputs()
 	stage(&stages.Rules)
-	if rule != nil || err != nil {
-		return rule, err
-	}
-	rule, err = c.scripts(ctx)
-	stage(&stages.Scripts)
 	return rule, err
 }
 
