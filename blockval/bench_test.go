@@ -73,7 +73,7 @@ func BenchmarkBtcdEngine(b *testing.B) {
 				b.Fatal(err)
 			}
 			p := newValidator(b, "main", Options{}).params
-			flags := p.ScriptFlags(block.Hash, height)
+			flags := p.ScriptFlags(block.Hash, height).Txscript()
 			coins := testCoins{}
 			maps.Copy(coins, m.coins)
 			coins.create(block, height)

@@ -136,6 +136,13 @@ func TestParseTooShort(t *testing.T) {
 	}
 }
 
+// compactSize returns n as a CompactSize.
+func compactSize(n int) []byte {
+	var b bytes.Buffer
+	wire.WriteVarInt(&b, 0, uint64(n)) // to memory, which never fails
+	return b.Bytes()
+}
+
 // TestParseMemory holds Parse to what it says of its memory, for the blocks
 // that need the most for their size.
 func TestParseMemory(t *testing.T) {
@@ -148,7 +155,7 @@ func TestParseMemory(t *testing.T) {
 		}
 		return bytes.Repeat(raw, n)
 	}
-	count := func(n int) []byte { return appendCompactSize(nil, n) }
+	count := compactSize
 	witness := func(items int) []byte {
 		one := slices.Concat(tx("01000000 0001 01 "+in+"00", 1), count(items), make([]byte, items), make([]byte, 4))
 		n := size / len(one)
@@ -189,7 +196,7 @@ func TestParseHugeScript(t *testing.T) {
 		raw := append(make([]byte, header.Size), 1, 1, 0, 0, 0, 1)
 		raw = append(raw, decodeHex(t, strings.ReplaceAll(in, " ", ""))...)
 		raw = append(raw, 1, 0, 0, 0, 0, 0, 0, 0, 0)
-		raw = append(appendCompactSize(raw, size), make([]byte, size+4)...)
+		raw = append(append(raw, compactSize(size)...), make([]byte, size+4)...)
 		if _, err := Parse(raw); (err == nil) != ok {
 			t.Errorf("script of %d bytes: %v, want ok %v", size, err, ok)
 		}

@@ -37,8 +37,8 @@ func (f fuzzCoins) Unspent(context.Context, []wire.OutPoint) (unspent, known boo
 // FuzzCheck validates blocks of arbitrary transactions. Their header is made to
 // commit to them, so that the rules behind it are reached: with mended set the
 // coinbase is made too, and only what follows it is arbitrary. The verdict must
-// not depend on the number of workers, and what is valid must be so by the
-// script engine alone.
+// not depend on the number of workers, and what is valid must be so when
+// every script runs exactly.
 func FuzzCheck(f *testing.F) {
 	c := newTestChain(f, "regtest", 120)
 	seed := func(txs ...*wire.MsgTx) []byte {
@@ -92,7 +92,7 @@ func FuzzCheck(f *testing.F) {
 			t.Fatal(err)
 		}
 		if rule := exactVerdict(t, c.validator(t, Options{}), b, at); rule != nil {
-			t.Errorf("valid, but not by the engine alone: %v", rule)
+			t.Errorf("valid, but not when run exactly: %v", rule)
 		}
 	})
 }

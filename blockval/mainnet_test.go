@@ -102,12 +102,11 @@ func checkRaw(tb testing.TB, v *Validator, raw []byte, at At) *Verdict {
 	return verdict
 }
 
-// exactVerdict validates b with every script in the engine.
+// exactVerdict validates b with every script run exactly.
 func exactVerdict(tb testing.TB, v *Validator, b *Block, at At) *RuleError {
 	tb.Helper()
 	c := v.newCheck(b, at)
-	rule := c.structure()
-	var err error
+	rule, err := c.structure(tb.Context())
 	for _, stage := range []func() (*RuleError, error){
 		c.context,
 		func() (*RuleError, error) { return c.lookup(tb.Context()) },
@@ -127,13 +126,13 @@ func exactVerdict(tb testing.TB, v *Validator, b *Block, at At) *RuleError {
 	for k := range inputs {
 		inputs[k] = k
 	}
-	if rule, err = c.execute(tb.Context(), c.spendTxs(), inputs); err != nil {
+	if rule, err = c.decide(tb.Context(), c.spends(), inputs); err != nil {
 		tb.Fatal(err)
 	}
 	return rule
 }
 
-// TestMainnetBlocksExactly validates the vectors without recognising anything.
+// TestMainnetBlocksExactly validates the vectors without batches.
 func TestMainnetBlocksExactly(t *testing.T) {
 	for _, height := range testvectors.MainnetHeights() {
 		if height == 866342 && testing.Short() {

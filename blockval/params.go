@@ -2,9 +2,9 @@ package blockval
 
 import (
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/blockval/script"
 )
 
 // Params is what the rules take from the network. The values are those of
@@ -40,7 +40,7 @@ type Params struct {
 	BIP30Exceptions map[chainhash.Hash]uint32
 	// ScriptFlagExceptions are the blocks that break P2SH, segwit or taproot:
 	// those of the three that hold for them.
-	ScriptFlagExceptions map[chainhash.Hash]txscript.ScriptFlags
+	ScriptFlagExceptions map[chainhash.Hash]script.Flags
 	// SignetChallenge is the script that a block's solution must satisfy
 	// (BIP325); nil on other networks.
 	SignetChallenge []byte
@@ -76,14 +76,14 @@ func ParamsFor(network string) (*Params, error) {
 			blockHash("00000000000a4d0a398161ffc163c503763b1f4360639393e0e4c8e300e0caec"): 91842,
 			blockHash("00000000000743f190a18c5577a3c2d2a1f610ae9601ac046a38084ccb7cd721"): 91880,
 		}
-		p.ScriptFlagExceptions = map[chainhash.Hash]txscript.ScriptFlags{
+		p.ScriptFlagExceptions = map[chainhash.Hash]script.Flags{
 			blockHash("00000000000002dc756eebf4f49723ed8d30cc28a5f108eb94b1ba88ac4f9c22"): 0,
-			blockHash("0000000000000000000f14c35b2d841e986ab5441de8c585d5ffe55ea1e395ad"): txscript.ScriptBip16 | txscript.ScriptVerifyWitness,
+			blockHash("0000000000000000000f14c35b2d841e986ab5441de8c585d5ffe55ea1e395ad"): script.P2SH | script.Witness,
 		}
 	case "test":
 		p.BIP34Hash = blockHash("0000000023b3a96d3484e5abb3755c413e7d41500f8e2a5c3f0dd01299cd8ef8")
 		p.CSVHeight, p.SegwitHeight = 770112, 834624
-		p.ScriptFlagExceptions = map[chainhash.Hash]txscript.ScriptFlags{
+		p.ScriptFlagExceptions = map[chainhash.Hash]script.Flags{
 			blockHash("00000000dd30457c001f4095d208cc1296b0eed002427aa599874af7a432b105"): 0,
 		}
 	case "signet":
@@ -115,22 +115,22 @@ func blockHash(s string) chainhash.Hash {
 // ScriptFlags returns the rules that hold for the scripts of a block, as
 // GetBlockScriptFlags in Bitcoin Core: P2SH, segwit and taproot from the first
 // block on, but for the exceptions, and the others by height.
-func (p *Params) ScriptFlags(block chainhash.Hash, height uint32) txscript.ScriptFlags {
+func (p *Params) ScriptFlags(block chainhash.Hash, height uint32) script.Flags {
 	flags, ok := p.ScriptFlagExceptions[block]
 	if !ok {
-		flags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness | txscript.ScriptVerifyTaproot
+		flags = script.P2SH | script.Witness | script.Taproot
 	}
 	if height >= p.BIP66Height {
-		flags |= txscript.ScriptVerifyDERSignatures
+		flags |= script.DERSig
 	}
 	if height >= p.BIP65Height {
-		flags |= txscript.ScriptVerifyCheckLockTimeVerify
+		flags |= script.CheckLockTimeVerify
 	}
 	if height >= p.CSVHeight {
-		flags |= txscript.ScriptVerifyCheckSequenceVerify
+		flags |= script.CheckSequenceVerify
 	}
 	if height >= p.SegwitHeight {
-		flags |= txscript.ScriptStrictMultiSig // NULLDUMMY
+		flags |= script.NullDummy
 	}
 	return flags
 }

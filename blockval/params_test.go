@@ -8,9 +8,9 @@ import (
 	"github.com/btcsuite/btcd/blockchain"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/blockval/script"
 )
 
 // btcdParams are btcd's parameters by Core's names of the networks.
@@ -105,11 +105,11 @@ func TestParamsBesideBtcd(t *testing.T) {
 
 func TestScriptFlags(t *testing.T) {
 	const (
-		base = txscript.ScriptBip16 | txscript.ScriptVerifyWitness | txscript.ScriptVerifyTaproot
-		der  = txscript.ScriptVerifyDERSignatures
-		cltv = txscript.ScriptVerifyCheckLockTimeVerify
-		csv  = txscript.ScriptVerifyCheckSequenceVerify
-		null = txscript.ScriptStrictMultiSig
+		base = script.P2SH | script.Witness | script.Taproot
+		der  = script.DERSig
+		cltv = script.CheckLockTimeVerify
+		csv  = script.CheckSequenceVerify
+		null = script.NullDummy
 	)
 	p, err := ParamsFor("main")
 	if err != nil {
@@ -118,7 +118,7 @@ func TestScriptFlags(t *testing.T) {
 	for _, tc := range []struct {
 		block  string
 		height uint32
-		want   txscript.ScriptFlags
+		want   script.Flags
 	}{
 		{"00", 1, base},
 		{"00", 363724, base},
@@ -130,7 +130,7 @@ func TestScriptFlags(t *testing.T) {
 		{"00", 481823, base | der | cltv | csv},
 		{"00", 481824, base | der | cltv | csv | null},
 		{"00000000000002dc756eebf4f49723ed8d30cc28a5f108eb94b1ba88ac4f9c22", 170060, 0},
-		{"0000000000000000000f14c35b2d841e986ab5441de8c585d5ffe55ea1e395ad", 692261, base&^txscript.ScriptVerifyTaproot | der | cltv | csv | null},
+		{"0000000000000000000f14c35b2d841e986ab5441de8c585d5ffe55ea1e395ad", 692261, base&^script.Taproot | der | cltv | csv | null},
 	} {
 		if got := p.ScriptFlags(blockHash(tc.block), tc.height); got != tc.want {
 			t.Errorf("block %s at height %d: flags %#x, want %#x", tc.block, tc.height, got, tc.want)

@@ -11,7 +11,7 @@ type instruments struct {
 	check                         *perfcore.Timer
 	parse, lookup, rules, scripts *perfcore.Timer
 	valid, invalid                *perfcore.Counter
-	collected, engine             *perfcore.Counter
+	collected, exact, disputed    *perfcore.Counter
 	kinds                         [kinds]*perfcore.Counter
 	signatures                    *perfcore.Counter
 	signature                     *perfcore.Timer
@@ -33,7 +33,7 @@ func newInstruments(rec perfcore.Recorder) instruments {
 	inputs := func(path string) *perfcore.Counter {
 		return rec.Counter(perfcore.Metric{
 			Name:   "outrider_blockval_inputs_total",
-			Help:   "Inputs whose scripts were decided, by what decided them: a batch of signatures or the script engine.",
+			Help:   "Inputs whose scripts were decided, by what decided them: a batch of signatures, or an exact run.",
 			Labels: []string{"path", path},
 		})
 	}
@@ -43,7 +43,10 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		}),
 		parse: stage("parse"), lookup: stage("lookup"), rules: stage("rules"), scripts: stage("scripts"),
 		valid: verdicts("valid"), invalid: verdicts("invalid"),
-		collected: inputs("collected"), engine: inputs("engine"),
+		collected: inputs("collected"), exact: inputs("exact"),
+		disputed: rec.Counter(perfcore.Metric{
+			Name: "outrider_blockval_disputed_total", Help: "Inputs that broke a rule, and that btcd's script engine accepts.",
+		}),
 		signatures: rec.Counter(perfcore.Metric{
 			Name: "outrider_blockval_signatures_total", Help: "Signatures that the inputs of validated blocks present, valid or not.",
 		}),

@@ -6,88 +6,109 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
-	"github.com/outrider-project/outrider/sigverify"
+	"github.com/outrider-project/outrider/blockval/script"
 )
 
-// chunk is how many inputs a worker takes at a time to collect from.
-const chunk = 128
+const (
+	// chunk is how many inputs a worker takes at a time to collect from.
+	chunk = 64
+	// batchSize is how many checks a worker collects before it verifies them: as
+	// many as sigverify takes at once.
+	batchSize = 256
+)
 
-// A harvest is what was collected from a chunk of inputs.
-type harvest struct {
-	// items are signatures, and inputs the inputs that each decides.
-	items  []sigverify.Item
-	inputs []int
-	// rest are the inputs that were not recognised.
-	rest []int
+// A worker collects the checks of inputs and verifies them, with memory of its
+// own, which it keeps from block to block.
+type worker struct {
+	machine *script.Machine
+	batch   script.Batch
+	valid   []bool
+	tally
+}
+
+// A tally is what a worker found.
+type tally struct {
+	// undecided are the inputs that only an exact run decides.
+	undecided []int
 	// signatures counts those that the inputs present.
 	signatures int
 	// kinds counts the inputs by kind.
 	kinds [kinds]uint64
 }
 
-// scripts checks the scripts of every input: the signatures of those that are
-// recognised in one batch, then the others, and those whose signature failed, in
-// the engine. The input reported is the first of the block that fails.
+func (t *tally) reset() { *t = tally{undecided: t.undecided[:0]} }
+
+// add adds what u has.
+func (t *tally) add(u *tally) {
+	t.undecided = append(t.undecided, u.undecided...)
+	t.signatures += u.signatures
+	for k, n := range u.kinds {
+		t.kinds[k] += n
+	}
+}
+
+// scripts checks the scripts of every input. Each worker collects the checks of
+// some inputs and verifies them in batches while the others do the same; what that
+// leaves undecided runs exactly. The input reported is the first of the block that
+// fails.
 func (c *check) scripts(ctx context.Context) (*RuleError, error) {
-	spends := c.spendTxs()
-	harvests := make([]harvest, (len(c.coins)+chunk-1)/chunk)
-	err := each(ctx, c.v.workers, len(harvests), func(i int) {
-		harvests[i] = c.collect(spends, i*chunk, min((i+1)*chunk, len(c.coins)))
+	txs := c.spends()
+	var (
+		next atomic.Int64
+		mu   sync.Mutex // guards all
+		all  tally
+	)
+	err := c.v.work(ctx, (len(c.coins)+chunk-1)/chunk, func(ctx context.Context, w *worker) error {
+		for ctx.Err() == nil {
+			from := int(next.Add(chunk)) - chunk
+			if from >= len(c.coins) {
+				break
+			}
+			c.collect(w, txs, from, min(from+chunk, len(c.coins)))
+			if len(w.batch.Items) >= batchSize {
+				if err := w.settle(ctx, c.v.verifier); err != nil {
+					return err
+				}
+			}
+		}
+		if err := w.finish(ctx, c.v.verifier); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all.add(&w.tally)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	var all harvest
-	all.items = make([]sigverify.Item, 0, len(c.coins))
-	all.inputs = make([]int, 0, len(c.coins))
-	for _, h := range harvests {
-		all.items = append(all.items, h.items...)
-		all.inputs = append(all.inputs, h.inputs...)
-		all.rest = append(all.rest, h.rest...)
-		all.signatures += h.signatures
-		for k, n := range h.kinds {
-			all.kinds[k] += n
-		}
-	}
 	c.verdict.Signatures = all.signatures
-
-	valid := make([]bool, len(all.items))
-	if err := c.v.verifier.Verify(ctx, all.items, valid); err != nil {
-		return nil, err
-	}
-	engine := all.rest
-	for i, ok := range valid {
-		if !ok {
-			engine = append(engine, all.inputs[i])
-		}
-	}
-	slices.Sort(engine)
-	rule, err := c.execute(ctx, spends, engine)
+	slices.Sort(all.undecided)
+	rule, err := c.decide(ctx, txs, all.undecided)
 	if err != nil {
 		return nil, err
 	}
 	c.v.metrics.spent(&all.kinds)
-	c.v.metrics.collected.Add(uint64(len(c.coins) - len(engine)))
-	c.v.metrics.engine.Add(uint64(len(engine)))
+	c.v.metrics.collected.Add(uint64(len(c.coins) - len(all.undecided)))
+	c.v.metrics.exact.Add(uint64(len(all.undecided)))
 	return rule, nil
 }
 
-// spendTxs puts each transaction beside what it spends; the coinbase beside
-// nothing.
-func (c *check) spendTxs() []spendTx {
+// spends puts each transaction beside what it spends; the coinbase beside nothing.
+func (c *check) spends() []script.Tx {
 	prevouts := make([]wire.TxOut, len(c.coins))
 	for k := range c.coins {
 		prevouts[k] = wire.TxOut{Value: c.coins[k].Value, PkScript: c.coins[k].Script}
 	}
-	txs := c.b.Msg.Transactions
-	spends := make([]spendTx, len(txs))
-	for i, tx := range txs {
-		spends[i].tx = tx
-		spends[i].prevouts = prevouts[c.first[i]:c.first[i+1]]
+	txs := make([]script.Tx, len(c.b.Msg.Transactions))
+	for i, tx := range c.b.Msg.Transactions {
+		txs[i].Msg = tx
+		txs[i].Prevouts = prevouts[c.first[i]:c.first[i+1]]
 	}
-	return spends
+	return txs
 }
 
 // place returns the transaction and the input in it that input k of the block
@@ -98,76 +119,156 @@ func (c *check) place(k int) (tx, input int) {
 }
 
 // collect collects from the inputs from up to, but not including, to.
-func (c *check) collect(spends []spendTx, from, to int) harvest {
-	var h harvest
+func (c *check) collect(w *worker, txs []script.Tx, from, to int) {
 	i, _ := c.place(from)
-	legacy := legacyHasher{t: &spends[i]}
 	for k := from; k < to; k++ {
 		for k >= c.first[i+1] {
 			i++
-			legacy = legacyHasher{t: &spends[i]}
 		}
-		t, j := &spends[i], k-c.first[i]
-		h.signatures += t.signatures(j)
-		h.kinds[kindOf(t.tx.TxIn[j], t.prevouts[j].PkScript)]++
-		if item, ok := t.collect(j, &legacy); ok {
-			h.items = append(h.items, item)
-			h.inputs = append(h.inputs, k)
-		} else {
-			h.rest = append(h.rest, k)
+		t, j := &txs[i], k-c.first[i]
+		in, pkScript := t.Msg.TxIn[j], t.Prevouts[j].PkScript
+		w.signatures += signatures(in, pkScript)
+		w.kinds[kindOf(in, pkScript)]++
+		if w.machine.Collect(t, j, c.flags, &w.batch, k) != script.OK {
+			w.undecided = append(w.undecided, k)
 		}
 	}
-	return h
 }
 
-// execute runs the inputs, which are in ascending order, in the engine, and
-// returns the first that fails.
-func (c *check) execute(ctx context.Context, spends []spendTx, inputs []int) (*RuleError, error) {
-	fails := make([]error, len(inputs))
+// settle verifies what is in the batch.
+func (w *worker) settle(ctx context.Context, v script.Verifier) error {
+	n := len(w.batch.Items)
+	w.valid = slices.Grow(w.valid[:0], n)[:n]
+	if err := v.Verify(ctx, w.batch.Items, w.valid); err != nil {
+		return err
+	}
+	w.undecided = w.batch.Settle(w.valid, w.undecided)
+	return nil
+}
+
+// finish settles the batch until nothing is left in it.
+func (w *worker) finish(ctx context.Context, v script.Verifier) error {
+	for len(w.batch.Items) > 0 {
+		if err := w.settle(ctx, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decide runs the inputs, which are in ascending order, exactly, and returns the
+// first that fails.
+func (c *check) decide(ctx context.Context, txs []script.Tx, inputs []int) (*RuleError, error) {
+	reasons := make([]script.Error, len(inputs))
 	// Inputs behind one that failed are not run. All before it are: they were
 	// begun earlier.
-	var end atomic.Int64
+	var next, end atomic.Int64
 	end.Store(int64(len(inputs)))
-	err := each(ctx, c.v.workers, len(inputs), func(n int) {
-		if int64(n) > end.Load() {
-			return
+	err := c.v.work(ctx, len(inputs), func(ctx context.Context, w *worker) error {
+		for ctx.Err() == nil {
+			n := next.Add(1) - 1
+			if n >= end.Load() {
+				break
+			}
+			i, j := c.place(inputs[n])
+			reason, err := c.v.exactly(ctx, w.machine, &txs[i], j, c.flags)
+			if err != nil {
+				return err
+			}
+			if reasons[n] = reason; reason != script.OK {
+				for now := end.Load(); n < now && !end.CompareAndSwap(now, n); now = end.Load() {
+				}
+			}
 		}
-		i, j := c.place(inputs[n])
-		if fails[n] = spends[i].execute(j, c.flags); fails[n] != nil {
-			end.Store(min(end.Load(), int64(n)))
-		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for n, fail := range fails {
-		if fail != nil {
-			i, j := c.place(inputs[n])
-			return brokenAt(BadScript, i, j, "%v", fail), nil
+	for n, reason := range reasons {
+		if reason == script.OK {
+			continue
 		}
+		i, j := c.place(inputs[n])
+		detail := reason.Error()
+		if btcdAccepts(&txs[i], j, c.flags) {
+			// Core's rules are what counts, but the reader should know.
+			c.v.metrics.disputed.Add(1)
+			detail += " (btcd's script engine accepts it)"
+		}
+		return brokenAt(BadScript, i, j, "%s", detail), nil
 	}
 	return nil, nil
 }
 
-// each calls f for 0 to n-1, in ascending order, on at most workers goroutines,
-// and returns when all have ended. When ctx ends it calls no more, and returns
-// ctx's error.
-func each(ctx context.Context, workers, n int, f func(i int)) error {
-	var next atomic.Int64
-	work := func() {
-		for ctx.Err() == nil {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			f(i)
+// exactly decides an input. The verifier's word suffices for scripts that succeed;
+// that they fail is said only after a second run, which takes nothing but
+// sigverify.Exact.
+func (v *Validator) exactly(ctx context.Context, m *script.Machine, t *script.Tx, input int, flags script.Flags) (script.Error, error) {
+	reason, err := m.Execute(ctx, t, input, flags, v.verifier)
+	if err != nil || reason == script.OK {
+		return reason, err
+	}
+	return m.Execute(ctx, t, input, flags, v.verifier.Exact())
+}
+
+// btcdAccepts reports whether btcd's engine accepts an input: what another
+// implementation says of one that is called invalid.
+func btcdAccepts(t *script.Tx, input int, flags script.Flags) bool {
+	prevouts := txscript.NewMultiPrevOutFetcher(nil)
+	for i, in := range t.Msg.TxIn {
+		prevouts.AddPrevOut(in.PreviousOutPoint, &t.Prevouts[i])
+	}
+	out := &t.Prevouts[input]
+	vm, err := txscript.NewEngine(out.PkScript, t.Msg, input, flags.Txscript(), nil,
+		txscript.NewTxSigHashes(t.Msg, prevouts), out.Value, prevouts)
+	return err == nil && vm.Execute() == nil
+}
+
+// work calls f on as many goroutines as the Validator has workers, but at most
+// most, each with a worker of its own, and returns when all have ended: the first
+// error that one returned, or ctx's. When one fails, the context of the others
+// ends.
+func (v *Validator) work(ctx context.Context, most int, f func(context.Context, *worker) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	run := func() {
+		w := v.take()
+		err := f(ctx, w)
+		v.put(w)
+		if err != nil {
+			cancel(err)
 		}
 	}
 	var wg sync.WaitGroup
-	for range min(workers, n) - 1 {
-		wg.Go(work)
+	for range min(v.workers, most) - 1 {
+		wg.Go(run)
 	}
-	work()
+	if most > 0 {
+		run()
+	}
 	wg.Wait()
-	return ctx.Err()
+	return context.Cause(ctx)
+}
+
+// take returns a worker that has nothing to do.
+func (v *Validator) take() *worker {
+	select {
+	case w := <-v.idle:
+		return w
+	default:
+		return &worker{machine: script.NewMachine()}
+	}
+}
+
+// put takes a worker back. One that gave up in the middle of a batch is not kept.
+func (v *Validator) put(w *worker) {
+	if len(w.batch.Items) > 0 {
+		return
+	}
+	w.reset()
+	select {
+	case v.idle <- w:
+	default:
+	}
 }

@@ -1,6 +1,7 @@
 package blockval
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/outrider-project/outrider/blockval/script"
 	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
@@ -18,27 +20,27 @@ const signetHeader = "\xec\xc7\xda\xa2"
 
 // signetFlags are the rules for the challenge's script. Taproot is not among
 // them.
-const signetFlags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness |
-	txscript.ScriptVerifyDERSignatures | txscript.ScriptStrictMultiSig
+const signetFlags = script.P2SH | script.Witness | script.DERSig | script.NullDummy
 
 // checkSignetSolution checks that the block's solution satisfies the challenge
 // (BIP325), as CheckSignetBlockSolution in Bitcoin Core. The genesis block needs
 // none.
-func (p *Params) checkSignetSolution(b *Block) error {
-	if b.Header == p.Genesis {
-		return nil
+func (v *Validator) checkSignetSolution(ctx context.Context, b *Block) (*RuleError, error) {
+	if b.Header == v.params.Genesis {
+		return nil, nil
 	}
-	spend, err := signetSpend(b, p.SignetChallenge)
+	spend, err := signetSpend(b, v.params.SignetChallenge)
 	if err != nil {
-		return err
+		return broken(BadSignetSolution, "%v", err), nil
 	}
-	prevouts := txscript.NewCannedPrevOutputFetcher(p.SignetChallenge, 0)
-	hashes := txscript.NewTxSigHashes(spend, prevouts)
-	vm, err := txscript.NewEngine(p.SignetChallenge, spend, 0, signetFlags, nil, hashes, 0, prevouts)
-	if err != nil {
-		return err
+	t := &script.Tx{Msg: spend, Prevouts: []wire.TxOut{{PkScript: v.params.SignetChallenge}}}
+	w := v.take()
+	defer v.put(w)
+	reason, err := v.exactly(ctx, w.machine, t, 0, signetFlags)
+	if err != nil || reason == script.OK {
+		return nil, err
 	}
-	return vm.Execute()
+	return broken(BadSignetSolution, "%v", reason), nil
 }
 
 // signetSpend returns the transaction whose input must satisfy the challenge:
@@ -53,7 +55,7 @@ func signetSpend(b *Block, challenge []byte) (*wire.MsgTx, error) {
 	if i < 0 {
 		return nil, errors.New("no witness commitment to hold a solution")
 	}
-	script, solution := cutSolution(txs[0].TxOut[i].PkScript)
+	cut, solution := cutSolution(txs[0].TxOut[i].PkScript)
 	spend := wire.NewMsgTx(0)
 	spend.AddTxIn(&wire.TxIn{})
 	spend.AddTxOut(&wire.TxOut{PkScript: []byte{txscript.OP_RETURN}})
@@ -70,7 +72,7 @@ func signetSpend(b *Block, challenge []byte) (*wire.MsgTx, error) {
 	}
 
 	coinbase := txs[0].Copy()
-	coinbase.TxOut[i].PkScript = script
+	coinbase.TxOut[i].PkScript = cut
 	leaves := slices.Clone(b.Txids)
 	leaves[0] = coinbase.TxHash()
 	root, _ := hashlane.MerkleRoot(leaves)

@@ -123,8 +123,9 @@ func TestSignetSolutionForms(t *testing.T) {
 			b := &Block{Msg: &wire.MsgBlock{Transactions: []*wire.MsgTx{coinbase, coinbase}}, Txids: make([]chainhash.Hash, 2)}
 			p := &Params{Params: &header.Params{}, SignetChallenge: []byte{txscript.OP_TRUE}}
 			b.Header[0] = 1
-			if err := p.checkSignetSolution(b); (err == nil) != tc.ok {
-				t.Errorf("%x: %v, want ok %v", tc.script, err, tc.ok)
+			rule, err := open(t, p, Options{}).checkSignetSolution(t.Context(), b)
+			if err != nil || (rule == nil) != tc.ok {
+				t.Errorf("%x: %v, %v, want ok %v", tc.script, rule, err, tc.ok)
 			}
 		})
 	}

@@ -3,6 +3,8 @@ package blockval
 import (
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval/script"
 )
 
 // maxPubkeysPerMultisig is what a multisig operation counts as where its number
@@ -45,15 +47,15 @@ func legacySigOps(tx *wire.MsgTx) int {
 // prevoutSigOpCost returns what the signature operations of an input cost that
 // only the output it spends reveals, as the P2SH and witness parts of
 // GetTransactionSigOpCost in Bitcoin Core.
-func prevoutSigOpCost(in *wire.TxIn, pkScript []byte, flags txscript.ScriptFlags) int {
+func prevoutSigOpCost(in *wire.TxIn, pkScript []byte, flags script.Flags) int {
 	cost := 0
 	p2sh := isP2SH(pkScript)
-	if p2sh && flags&txscript.ScriptBip16 != 0 {
+	if p2sh && flags&script.P2SH != 0 {
 		if redeem, ok := lastPush(in.SignatureScript); ok {
 			cost += sigOps(redeem, true) * witnessScaleFactor
 		}
 	}
-	if flags&txscript.ScriptVerifyWitness == 0 {
+	if flags&script.Witness == 0 {
 		return cost
 	}
 	program := pkScript

@@ -6,6 +6,8 @@ import (
 
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval/script"
 )
 
 // randomScript returns a script of operations that matter for counting, pushes,
@@ -40,29 +42,29 @@ func randomScript(rng *rand.Rand) []byte {
 func TestSigOpsBesideBtcd(t *testing.T) {
 	const seed = 4
 	rng := rand.New(rand.NewPCG(seed, 0))
-	const flags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness
+	const flags = script.P2SH | script.Witness
 	nonzero := 0
 	for i := range 20_000 {
-		script := randomScript(rng)
-		if got, want := sigOps(script, false), txscript.GetSigOpCount(script); got != want {
-			t.Fatalf("seed %d, case %d: %x has %d operations, want %d", seed, i, script, got, want)
+		own := randomScript(rng)
+		if got, want := sigOps(own, false), txscript.GetSigOpCount(own); got != want {
+			t.Fatalf("seed %d, case %d: %x has %d operations, want %d", seed, i, own, got, want)
 		}
-		in := &wire.TxIn{SignatureScript: script}
+		in := &wire.TxIn{SignatureScript: own}
 		pkScript := randomScript(rng)
 		switch rng.IntN(5) {
 		case 0:
-			pkScript = p2wsh(script)
-			in.SignatureScript, in.Witness = nil, wire.TxWitness{script}
+			pkScript = p2wsh(own)
+			in.SignatureScript, in.Witness = nil, wire.TxWitness{own}
 		case 1:
-			program := p2wsh(script)
+			program := p2wsh(own)
 			pkScript = p2sh(program)
-			in.SignatureScript, in.Witness = appendPush(nil, program), wire.TxWitness{{}, script}
+			in.SignatureScript, in.Witness = appendPush(nil, program), wire.TxWitness{{}, own}
 		case 2:
-			pkScript = p2sh(script)
-			in.SignatureScript = append(randomScript(rng), appendPush(nil, script)...)
+			pkScript = p2sh(own)
+			in.SignatureScript = append(randomScript(rng), appendPush(nil, own)...)
 		case 3:
-			pkScript = p2sh(script)
-			in.SignatureScript = append([]byte{byte(rng.IntN(0x62))}, appendPush(nil, script)...)
+			pkScript = p2sh(own)
+			in.SignatureScript = append([]byte{byte(rng.IntN(0x62))}, appendPush(nil, own)...)
 		}
 		want := txscript.GetWitnessSigOpCount(in.SignatureScript, pkScript, in.Witness)
 		p2shWant := 0
@@ -75,7 +77,7 @@ func TestSigOpsBesideBtcd(t *testing.T) {
 		if got := prevoutSigOpCost(in, pkScript, flags); got != want {
 			t.Fatalf("seed %d, case %d: %x with %x and %x costs %d, want %d", seed, i, pkScript, in.SignatureScript, in.Witness, got, want)
 		}
-		if got := prevoutSigOpCost(in, pkScript, txscript.ScriptBip16); got != p2shWant {
+		if got := prevoutSigOpCost(in, pkScript, script.P2SH); got != p2shWant {
 			t.Fatalf("seed %d, case %d: %x without segwit costs %d, want %d", seed, i, pkScript, got, p2shWant)
 		}
 		if got := prevoutSigOpCost(in, pkScript, 0); got != 0 {
@@ -93,7 +95,7 @@ func TestSigOpsBehindABrokenPush(t *testing.T) {
 	witnessScript := []byte{txscript.OP_CHECKSIG, txscript.OP_CHECKSIG}
 	program := p2wsh(witnessScript)
 	in := &wire.TxIn{SignatureScript: appendPush(nil, program), Witness: wire.TxWitness{witnessScript}}
-	const flags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness
+	const flags = script.P2SH | script.Witness
 	if got := prevoutSigOpCost(in, p2sh(program), flags); got != 2 {
 		t.Fatalf("whole: costs %d, want 2", got)
 	}

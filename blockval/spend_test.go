@@ -3,59 +3,87 @@ package blockval
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/ecdsa"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
-	"github.com/outrider-project/outrider/sigverify"
+	"github.com/outrider-project/outrider/blockval/script"
 )
 
-// collectFlags are the rules under which a signature decides a recognised input.
-const collectFlags = txscript.ScriptBip16 | txscript.ScriptVerifyWitness | txscript.ScriptVerifyTaproot
+// todaysFlags are the rules of today.
+const todaysFlags = script.Consensus
 
-// fewerFlags are those of the blocks that are exceptions: a valid signature
-// suffices there.
-var fewerFlags = []txscript.ScriptFlags{0, txscript.ScriptBip16 | txscript.ScriptVerifyWitness}
-
-// flagChoices are the rules of the first heights, of those between BIP66 and
-// BIP65, and of today.
-var flagChoices = []txscript.ScriptFlags{
-	collectFlags,
-	collectFlags | txscript.ScriptVerifyDERSignatures,
-	collectFlags | txscript.ScriptVerifyDERSignatures | txscript.ScriptVerifyCheckLockTimeVerify |
-		txscript.ScriptVerifyCheckSequenceVerify | txscript.ScriptStrictMultiSig,
+// flagChoices are the rules of the first heights, of those between BIP66 and BIP65,
+// and of today, and those of the blocks that are exceptions.
+var flagChoices = []script.Flags{
+	script.P2SH | script.Witness | script.Taproot,
+	script.P2SH | script.Witness | script.Taproot | script.DERSig,
+	todaysFlags, 0, script.P2SH | script.Witness,
 }
 
-// agree checks, if an input is recognised, that its signature is valid if and
-// only if the engine accepts the input, under every choice of flags.
-func agree(tb testing.TB, v *sigverify.Verifier, spend *spendTx, input int) (recognised, valid bool) {
+// A spendTx is a transaction beside the outputs that it spends, for btcd's code.
+type spendTx struct {
+	tx       *wire.MsgTx
+	prevouts []wire.TxOut
+}
+
+// FetchPrevOutput implements txscript.PrevOutputFetcher.
+func (t *spendTx) FetchPrevOutput(op wire.OutPoint) *wire.TxOut {
+	for i, in := range t.tx.TxIn {
+		if in.PreviousOutPoint == op {
+			return &t.prevouts[i]
+		}
+	}
+	return nil
+}
+
+func (t *spendTx) sigHashes() *txscript.TxSigHashes { return txscript.NewTxSigHashes(t.tx, t) }
+
+// execute runs the scripts of an input in btcd's engine.
+func (t *spendTx) execute(input int, flags script.Flags) error {
+	out := &t.prevouts[input]
+	vm, err := txscript.NewEngine(out.PkScript, t.tx, input, flags.Txscript(), nil, t.sigHashes(), out.Value, t)
+	if err != nil {
+		return err
+	}
+	return vm.Execute()
+}
+
+// agree checks that a transaction's scripts get the verdict that btcd's engine gives
+// them under every choice of flags, at the input that it refuses first, and returns
+// whether they succeed today.
+func agree(tb testing.TB, v *Validator, spend *spendTx) (valid bool) {
 	tb.Helper()
-	item, ok := spend.collect(input, &legacyHasher{t: spend})
-	if !ok {
-		return false, false
-	}
-	verdict := make([]bool, 1)
-	if err := v.Verify(tb.Context(), []sigverify.Item{item}, verdict); err != nil {
-		tb.Fatal(err)
-	}
 	for _, flags := range flagChoices {
-		if err := spend.execute(input, flags); (err == nil) != verdict[0] {
-			tb.Errorf("signature valid: %v; the engine with flags %#x: %v; input %d of %+v, prevout %+v",
-				verdict[0], flags, err, input, spend.tx, spend.prevouts[input])
+		first, why := -1, error(nil)
+		for i := range spend.tx.TxIn {
+			if why = spend.execute(i, flags); why != nil {
+				first = i
+				break
+			}
+		}
+		rule := judgeScripts(tb, v, spend, flags)
+		if flags&script.DERSig == 0 && first >= 0 && (rule == nil || rule.Input > first) {
+			// btcd does not read every signature that Core does: see TestLaxSignatures.
+			continue
+		}
+		if (rule == nil) != (first < 0) || rule != nil && (rule.Tx != 1 || rule.Input != first) {
+			tb.Errorf("flags %v: %v; the engine refuses input %d: %v; %+v, prevouts %+v",
+				flags.Names(), rule, first, why, spend.tx, spend.prevouts)
+		}
+		if flags == todaysFlags {
+			valid = rule == nil
 		}
 	}
-	for _, flags := range fewerFlags {
-		if err := spend.execute(input, flags); err != nil && verdict[0] {
-			tb.Errorf("signature valid; the engine with flags %#x: %v; input %d of %+v, prevout %+v",
-				flags, err, input, spend.tx, spend.prevouts[input])
-		}
-	}
-	return true, verdict[0]
+	return valid
 }
 
 // A spendForm is a form of output and how to spend it.
@@ -67,7 +95,7 @@ type spendForm struct {
 	sign func(s *spendTx, input int, hashType txscript.SigHashType, key *btcec.PrivateKey) error
 }
 
-// spendForms are the recognised forms.
+// spendForms are common forms.
 func spendForms() []spendForm {
 	p2pkh := func(compressed bool) spendForm {
 		return spendForm{
@@ -203,8 +231,8 @@ func twoInputs(form spendForm, outputs int) *spendTx {
 	return s
 }
 
-func TestRecognisedForms(t *testing.T) {
-	v := newVerifier(t)
+func TestCommonForms(t *testing.T) {
+	v := newValidator(t, "main", Options{})
 	for _, form := range spendForms() {
 		for _, hashType := range allHashTypes {
 			s := twoInputs(form, 2)
@@ -212,12 +240,12 @@ func TestRecognisedForms(t *testing.T) {
 				if err := form.sign(s, i, hashType, testKey(byte(i))); err != nil {
 					t.Fatal(err)
 				}
-				if recognised, valid := agree(t, v, s, i); !recognised || !valid {
-					t.Errorf("%s, hash type %#x: recognised %v, valid %v", form.name, hashType, recognised, valid)
-				}
-				if n := s.signatures(i); n != 1 {
+				if n := signatures(s.tx.TxIn[i], s.prevouts[i].PkScript); n != 1 {
 					t.Errorf("%s, hash type %#x: %d signatures", form.name, hashType, n)
 				}
+			}
+			if !agree(t, v, s) {
+				t.Errorf("%s, hash type %#x: not valid", form.name, hashType)
 			}
 		}
 	}
@@ -226,32 +254,17 @@ func TestRecognisedForms(t *testing.T) {
 // TestOtherKey spends outputs with valid signatures of a key that they do not
 // pay to.
 func TestOtherKey(t *testing.T) {
-	v := newVerifier(t)
+	v := newValidator(t, "main", Options{})
 	for _, form := range spendForms() {
 		s := twoInputs(form, 2)
-		if err := form.sign(s, 0, txscript.SigHashAll, testKey(1)); err != nil {
-			t.Fatal(err)
+		for i, key := range []byte{1, 1} {
+			if err := form.sign(s, i, txscript.SigHashAll, testKey(key)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if _, valid := agree(t, v, s, 0); valid {
+		if agree(t, v, s) {
 			t.Errorf("%s: a spend with another's key is valid", form.name)
 		}
-		if s.execute(0, collectFlags) == nil {
-			t.Errorf("%s: the engine accepts a spend with another's key", form.name)
-		}
-	}
-}
-
-// TestOtherProgram spends an output of P2SH with another witness program, and a
-// valid signature for that.
-func TestOtherProgram(t *testing.T) {
-	form := spendForms()[4]
-	s := twoInputs(form, 2)
-	s.prevouts[0].PkScript = form.lock(testKey(1))
-	if err := form.sign(s, 0, txscript.SigHashAll, testKey(0)); err != nil {
-		t.Fatal(err)
-	}
-	if _, valid := agree(t, newVerifier(t), s, 0); valid {
-		t.Error("a spend with another program is valid")
 	}
 }
 
@@ -259,60 +272,61 @@ func TestOtherProgram(t *testing.T) {
 // there: legacy scripts then sign the number 1, segwit's a zero hash, and
 // taproot refuses.
 func TestSingleWithoutOutput(t *testing.T) {
-	v := newVerifier(t)
+	v := newValidator(t, "main", Options{})
 	for _, form := range spendForms() {
 		for _, hashType := range []txscript.SigHashType{txscript.SigHashSingle, 0x83} {
 			s := twoInputs(form, 1)
+			if err := form.sign(s, 0, txscript.SigHashAll, testKey(0)); err != nil {
+				t.Fatal(err)
+			}
 			if err := form.sign(s, 1, hashType, testKey(1)); err != nil {
 				if form.name != "P2TR" {
 					t.Fatal(err)
 				}
 				s.tx.TxIn[1].Witness = wire.TxWitness{append(make([]byte, 64), byte(hashType))}
 			}
-			_, valid := agree(t, v, s, 1)
-			if want := form.name != "P2TR"; valid != want || (s.execute(1, collectFlags) == nil) != want {
+			if valid, want := agree(t, v, s), form.name != "P2TR"; valid != want {
 				t.Errorf("%s, hash type %#x: valid %v, want %v", form.name, hashType, valid, want)
 			}
 		}
 	}
 }
 
-// TestMutatedSpends changes valid spends of the recognised forms at random, and
-// holds what is still recognised against the engine.
+// TestMutatedSpends changes valid spends of the common forms at random, and holds
+// the verdicts against btcd's engine. OUTRIDER_BULK is how many, in place of 1,000.
 func TestMutatedSpends(t *testing.T) {
 	const seed = 2
-	n := 4000
-	if testing.Short() {
+	n := 1000
+	if text := os.Getenv("OUTRIDER_BULK"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("OUTRIDER_BULK: %v", err)
+		}
+	} else if testing.Short() {
 		n = 400
 	}
-	v := newVerifier(t)
+	v := newValidator(t, "main", Options{})
 	rng := rand.New(rand.NewPCG(seed, 0))
-	var valid, invalid, others int
+	valid := 0
 	var original *spendTx
 	for i := range n {
 		if i%10 == 0 {
 			original = signedTx(t, rng)
 		}
 		s := original.clone()
-		input := rng.IntN(len(s.tx.TxIn))
 		for range 1 + rng.IntN(2) {
-			mutate(rng, s, input)
+			mutate(rng, s, rng.IntN(len(s.tx.TxIn)))
 		}
-		switch recognised, ok := agree(t, v, s, input); {
-		case !recognised:
-			others++
-		case ok:
+		if agree(t, v, s) {
 			valid++
-		default:
-			invalid++
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d, case %d", seed, i)
 		}
 	}
-	t.Logf("%d recognised and valid, %d recognised and invalid, %d not recognised", valid, invalid, others)
-	if valid < n/20 || invalid < n/20 || others < n/20 {
-		t.Error("one of the three is too rare for the test to mean much")
+	t.Logf("%d of %d valid", valid, n)
+	if valid < n/20 || valid > n/2 {
+		t.Error("valid or invalid spends are too rare for the test to mean much")
 	}
 }
 
@@ -384,17 +398,19 @@ func remakeSignature(rng *rand.Rand, in *wire.TxIn) {
 		end := 1 + int(in.SignatureScript[0])
 		sig, rest = in.SignatureScript[1:end], in.SignatureScript[end:]
 	}
-	rs, ok := parseDER(sig)
-	if !ok {
+	if len(sig) == 0 {
 		return
 	}
-	var s btcec.ModNScalar
-	s.SetByteSlice(rs[32:])
-	if rng.IntN(2) == 0 {
-		s.Negate()
+	parsed, err := ecdsa.ParseDERSignature(sig[:len(sig)-1])
+	if err != nil {
+		return
 	}
-	sBytes := s.Bytes()
-	sig = slices.Concat(derInteger(rng, rs[:32]), derInteger(rng, sBytes[:]))
+	r, high := parsed.R(), parsed.S()
+	if rng.IntN(2) == 0 {
+		high.Negate()
+	}
+	rBytes, sBytes := r.Bytes(), high.Bytes()
+	sig = slices.Concat(derInteger(rng, rBytes[:]), derInteger(rng, sBytes[:]))
 	sig = slices.Concat([]byte{0x30, byte(len(sig))}, sig, []byte{byte(allHashTypes[rng.IntN(len(allHashTypes))])})
 	if legacy {
 		in.SignatureScript = append(appendPush(nil, sig), rest...)

@@ -1,6 +1,7 @@
 package blockval
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -11,55 +12,55 @@ import (
 )
 
 // structure checks what the block alone decides, as CheckBlock in Bitcoin Core.
-func (c *check) structure() *RuleError {
+func (c *check) structure(ctx context.Context) (*RuleError, error) {
 	b := c.b
 	switch {
 	case b.err != nil:
-		return b.err
+		return b.err, nil
 	case b.Msg == nil:
-		return broken(BlockDecode, "a header without its transactions")
+		return broken(BlockDecode, "a header without its transactions"), nil
 	}
 	txs := b.Msg.Transactions
 	c.verdict.Transactions = len(txs)
 	c.countInputs()
 	if err := c.p.CheckProofOfWork(&b.Header); err != nil {
-		return headerRule(err)
+		return headerRule(err), nil
 	}
 	if c.p.SignetChallenge != nil {
-		if err := c.p.checkSignetSolution(b); err != nil {
-			return broken(BadSignetSolution, "%v", err)
+		if rule, err := c.v.checkSignetSolution(ctx, b); rule != nil || err != nil {
+			return rule, err
 		}
 	}
 	if rule := b.checkMerkleRoot(); rule != nil {
-		return rule
+		return rule, nil
 	}
 	if len(txs) == 0 {
-		return broken(BadBlockLength, "no transaction")
+		return broken(BadBlockLength, "no transaction"), nil
 	}
 	// Core bounds the number of transactions likewise; this bound is reached
 	// before.
 	if b.StrippedSize*witnessScaleFactor > maxBlockWeight {
-		return broken(BadBlockLength, "%d bytes without witnesses", b.StrippedSize)
+		return broken(BadBlockLength, "%d bytes without witnesses", b.StrippedSize), nil
 	}
 	if !isCoinbase(txs[0]) {
-		return brokenAt(MissingCoinbase, 0, -1, "the first transaction is no coinbase")
+		return brokenAt(MissingCoinbase, 0, -1, "the first transaction is no coinbase"), nil
 	}
 	for i, tx := range txs[1:] {
 		if isCoinbase(tx) {
-			return brokenAt(MultipleCoinbases, i+1, -1, "a coinbase that is not the first transaction")
+			return brokenAt(MultipleCoinbases, i+1, -1, "a coinbase that is not the first transaction"), nil
 		}
 	}
 	if rule := c.checkTxs(); rule != nil {
-		return rule
+		return rule, nil
 	}
 	sigOps := 0
 	for _, tx := range txs {
 		sigOps += legacySigOps(tx)
 	}
 	if cost := sigOps * witnessScaleFactor; cost > maxBlockSigOpsCost {
-		return broken(TooManySigOps, "legacy signature operations cost %d", cost)
+		return broken(TooManySigOps, "legacy signature operations cost %d", cost), nil
 	}
-	return nil
+	return nil, nil
 }
 
 // countInputs numbers the inputs of the block.

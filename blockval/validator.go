@@ -6,10 +6,10 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/blockval/script"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sigverify"
 )
@@ -37,6 +37,8 @@ type Validator struct {
 	workers  int
 	now      func() time.Time
 	metrics  instruments
+	// idle keeps workers for the next block.
+	idle chan *worker
 }
 
 // New returns a Validator for the network of p, which must not change from now
@@ -56,7 +58,7 @@ func New(p *Params, o Options) *Validator {
 	}
 	return &Validator{
 		params: p, verifier: o.Verifier, workers: o.Workers, now: o.Now,
-		metrics: newInstruments(o.Recorder),
+		metrics: newInstruments(o.Recorder), idle: make(chan *worker, o.Workers),
 	}
 }
 
@@ -146,7 +148,7 @@ type check struct {
 	at At
 
 	verdict Verdict
-	flags   txscript.ScriptFlags
+	flags   script.Flags
 
 	// medianTime is the median time past of the parent; timeKnown says that
 	// it is known.
@@ -183,9 +185,8 @@ func (c *check) rules(ctx context.Context) (*RuleError, error) {
 		start = now
 	}
 	stages := &c.verdict.Stages
-	rule := c.structure()
-	var err error
-	if rule == nil {
+	rule, err := c.structure(ctx)
+	if rule == nil && err == nil {
 		rule, err = c.context()
 	}
 	stage(&stages.Rules)

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
@@ -172,7 +171,7 @@ func cut(s string) string {
 func describe(x *exhibit, p *blockval.Params) bundleBlock {
 	b := bundleBlock{
 		Height: x.Height, Hash: x.Hash.String(), Header: hex.EncodeToString(x.header[:]),
-		TimeTaken: x.taken, ScriptFlags: flagNames(p.ScriptFlags(x.Hash, x.Height)),
+		TimeTaken: x.taken, ScriptFlags: p.ScriptFlags(x.Hash, x.Height).Names(),
 		Repeated: []string{}, RepeatedKnown: x.told.knew, LeftOut: []string{},
 	}
 	if x.Height > 0 {
@@ -184,29 +183,6 @@ func describe(x *exhibit, p *blockval.Params) bundleBlock {
 		b.Repeated = append(b.Repeated, op.String())
 	}
 	return b
-}
-
-// flagNames returns the names that Bitcoin Core has for the flags of a block's
-// scripts, without SCRIPT_VERIFY_.
-func flagNames(flags txscript.ScriptFlags) []string {
-	names := []string{}
-	for _, f := range []struct {
-		flag txscript.ScriptFlags
-		name string
-	}{
-		{txscript.ScriptBip16, "P2SH"},
-		{txscript.ScriptVerifyDERSignatures, "DERSIG"},
-		{txscript.ScriptVerifyCheckLockTimeVerify, "CHECKLOCKTIMEVERIFY"},
-		{txscript.ScriptVerifyCheckSequenceVerify, "CHECKSEQUENCEVERIFY"},
-		{txscript.ScriptVerifyWitness, "WITNESS"},
-		{txscript.ScriptStrictMultiSig, "NULLDUMMY"},
-		{txscript.ScriptVerifyTaproot, "TAPROOT"},
-	} {
-		if flags&f.flag != 0 {
-			names = append(names, f.name)
-		}
-	}
-	return names
 }
 
 // A spentJSON is an element of a file of spent outputs, in the form that

@@ -146,6 +146,36 @@ func (v *Verifier) verify(ctx context.Context, items []Item, valid []bool, prio 
 	}
 }
 
+// Exact verifies one signature after the other on the goroutine that calls it, by
+// the scalar verifier and by decred's code: without the lanes, the cache and the
+// pool. Where the two disagree, the [Verifier] does what it does then. It is what a
+// verdict against a block rests on. Verify is safe for concurrent use.
+type Exact struct{ v *Verifier }
+
+// Exact returns v without what makes it fast.
+func (v *Verifier) Exact() Exact { return Exact{v} }
+
+// Verify sets valid[i] to whether items[i] verifies, for every i; valid must be as
+// long as items. The error is ctx's, and then the content of valid means nothing.
+func (e Exact) Verify(ctx context.Context, items []Item, valid []bool) error {
+	if len(valid) != len(items) {
+		panic("sigverify: Verify: len(valid) != len(items)")
+	}
+	for i := range items {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		it := &items[i]
+		said := opinions{scalar: of(e.v.code.scalar(it)), decred: of(e.v.code.decred(it))}
+		verdict, agreed := said.verdict()
+		if !agreed {
+			verdict = e.v.settle(it, said)
+		}
+		valid[i] = verdict
+	}
+	return ctx.Err()
+}
+
 // Close ends all calls with ErrClosed, and returns when the Verifier's goroutines
 // have ended. Calling it again does nothing.
 func (v *Verifier) Close() { v.pool.close() }

@@ -1,5 +1,7 @@
 package script
 
+import "github.com/btcsuite/btcd/txscript/v2"
+
 // Flags are the rules that apply beyond those of the first days, Bitcoin Core's
 // SCRIPT_VERIFY_ flags. Each only forbids: scripts that succeed under some flags
 // succeed under fewer.
@@ -56,6 +58,47 @@ const (
 	// DiscourageUpgradablePubkeyType refuses key types kept for upgrades.
 	DiscourageUpgradablePubkeyType
 )
+
+// Consensus is all rules that the scripts of a block have to keep today.
+const Consensus = P2SH | DERSig | NullDummy | CheckLockTimeVerify | CheckSequenceVerify | Witness | Taproot
+
+// consensusFlags are the flags of consensus by the names that Bitcoin Core has for
+// them, without SCRIPT_VERIFY_, and as btcd's engine has them.
+var consensusFlags = [...]struct {
+	flag Flags
+	name string
+	btcd txscript.ScriptFlags
+}{
+	{P2SH, "P2SH", txscript.ScriptBip16},
+	{DERSig, "DERSIG", txscript.ScriptVerifyDERSignatures},
+	{CheckLockTimeVerify, "CHECKLOCKTIMEVERIFY", txscript.ScriptVerifyCheckLockTimeVerify},
+	{CheckSequenceVerify, "CHECKSEQUENCEVERIFY", txscript.ScriptVerifyCheckSequenceVerify},
+	{Witness, "WITNESS", txscript.ScriptVerifyWitness},
+	{NullDummy, "NULLDUMMY", txscript.ScriptStrictMultiSig},
+	{Taproot, "TAPROOT", txscript.ScriptVerifyTaproot},
+}
+
+// Names returns the names that Bitcoin Core has for those flags of f that are
+// consensus, without SCRIPT_VERIFY_. It is not nil.
+func (f Flags) Names() []string {
+	names := []string{}
+	for _, c := range consensusFlags {
+		if f&c.flag != 0 {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// Txscript returns those flags of f that are consensus as btcd's engine has them.
+func (f Flags) Txscript() (flags txscript.ScriptFlags) {
+	for _, c := range consensusFlags {
+		if f&c.flag != 0 {
+			flags |= c.btcd
+		}
+	}
+	return flags
+}
 
 // check panics for flags that contradict each other, as Bitcoin Core asserts.
 func (f Flags) check() {

@@ -19,7 +19,7 @@ import (
 // as checkBlockScripts in btcd does. Decoding and everything but scripts is left
 // out.
 func (m *blockBench) btcdScripts(ctx context.Context, k int) (time.Duration, error) {
-	flags := m.params.ScriptFlags(m.block.Hash, m.in.Height)
+	flags := m.params.ScriptFlags(m.block.Hash, m.in.Height).Txscript()
 	coins := m.coins
 	type job struct {
 		tx     *wire.MsgTx
