@@ -40,7 +40,7 @@ type Coins interface {
 	// whose word they are: Own only if every one of them is.
 	// A coin that is known not to exist or to be spent has Missing set. An
 	// error means that some coin could not be learnt; it says nothing about
-	// the block.
+	// the block. Neither slice may be kept.
 	Prevouts(ctx context.Context, ops []wire.OutPoint, coins []Coin) (Source, error)
 
 	// Unspent reports whether any of the outpoints is an unspent coin (BIP30).

@@ -34,7 +34,7 @@ func (c *check) context() (*RuleError, error) {
 			return brokenAt(BadCoinbaseHeight, 0, 0, "coinbase script %x does not begin with %x", script, want), nil
 		}
 	}
-	if rule := c.b.checkWitnessCommitment(c.at.Height >= c.p.SegwitHeight); rule != nil {
+	if rule := c.b.checkWitnessCommitment(c.at.Height >= c.p.SegwitHeight, c.leaves); rule != nil {
 		return rule, nil
 	}
 	if weight := c.b.Weight(); weight > maxBlockWeight {
@@ -132,15 +132,15 @@ func commitmentIndex(coinbase *wire.MsgTx) int {
 
 // checkWitnessCommitment checks that the coinbase commits to the witnesses, or
 // that there are none, as CheckWitnessMalleation in Bitcoin Core. segwit says
-// that a commitment counts.
-func (b *Block) checkWitnessCommitment(segwit bool) *RuleError {
+// that a commitment counts; buf is memory to use.
+func (b *Block) checkWitnessCommitment(segwit bool, buf []chainhash.Hash) *RuleError {
 	txs := b.Msg.Transactions
 	if i := commitmentIndex(txs[0]); segwit && i >= 0 {
 		witness := txs[0].TxIn[0].Witness
 		if len(witness) != 1 || len(witness[0]) != chainhash.HashSize {
 			return brokenAt(BadWitnessNonce, 0, 0, "the coinbase's witness is not one element of 32 bytes")
 		}
-		leaves := slices.Clone(b.Wtxids)
+		leaves := append(buf[:0], b.Wtxids...)
 		leaves[0] = chainhash.Hash{}
 		root, _ := hashlane.MerkleRoot(leaves)
 		first := sha256.Sum256(append(root[:], witness[0]...))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
@@ -15,44 +14,39 @@ func (c *check) lookup(ctx context.Context) (*RuleError, error) {
 	if rule, err := c.checkBIP30(ctx); rule != nil || err != nil {
 		return rule, err
 	}
-	txs := c.b.Msg.Transactions
-	c.coins = make([]Coin, c.first[len(txs)])
-	ops, places := c.ownCoins()
+	c.coins = resized(c.coins, len(c.spent))
+	c.ownCoins()
 	c.verdict.Prevouts = Own
-	if len(ops) == 0 {
+	if len(c.ops) == 0 {
 		return nil, nil
 	}
-	fetched := make([]Coin, len(ops))
-	source, err := c.at.Coins.Prevouts(ctx, ops, fetched)
+	c.fetched = resized(c.fetched, len(c.ops))
+	source, err := c.at.Coins.Prevouts(ctx, c.ops, c.fetched)
 	if err != nil {
-		return nil, fmt.Errorf("fetch %d coins that block %s spends: %w", len(ops), c.b.Hash, notRule(err))
+		return nil, fmt.Errorf("fetch %d coins that block %s spends: %w", len(c.ops), c.b.Hash, notRule(err))
 	}
 	c.verdict.Prevouts = source
-	for i, k := range places {
-		c.coins[k] = fetched[i]
+	for i, k := range c.places {
+		c.coins[k] = c.fetched[i]
 		// Such an output is never a coin, whoever claims it.
-		c.coins[k].Missing = fetched[i].Missing || isUnspendable(fetched[i].Script)
+		c.coins[k].Missing = c.fetched[i].Missing || isUnspendable(c.fetched[i].Script)
 	}
 	return nil, nil
 }
 
-// ownCoins sets the coins that earlier transactions of the block create. It
-// returns the outpoints of the others, and the inputs that spend them.
-func (c *check) ownCoins() (ops []wire.OutPoint, places []int) {
-	txs := c.b.Msg.Transactions
-	ops = make([]wire.OutPoint, 0, len(c.coins))
-	places = make([]int, 0, len(c.coins))
-	created := make(map[chainhash.Hash]int, len(txs))
-	for i, tx := range txs {
-		for j := range tx.TxIn {
-			if i == 0 {
-				break
-			}
-			op, k := tx.TxIn[j].PreviousOutPoint, c.first[i]+j
-			from, ok := created[op.Hash]
-			if !ok || uint64(op.Index) >= uint64(len(txs[from].TxOut)) {
-				ops = append(ops, op)
-				places = append(places, k)
+// ownCoins sets the coins that earlier transactions of the block create, and ops and
+// places to the outpoints of the others and the inputs that spend them.
+func (c *check) ownCoins() {
+	txs, txids := c.b.Msg.Transactions, c.b.Txids
+	c.ops, c.places = c.ops[:0], c.places[:0]
+	c.creators.reset(len(txs))
+	for i := range txs {
+		for k := c.first[i]; k < c.first[i+1]; k++ {
+			op := &c.spent[k]
+			from := int(*c.creators.at(op.Hash[:], func(n int) bool { return txids[n] == op.Hash })) - 1
+			if from < 0 || uint64(op.Index) >= uint64(len(txs[from].TxOut)) {
+				c.ops = append(c.ops, *op)
+				c.places = append(c.places, k)
 				continue
 			}
 			out := txs[from].TxOut[op.Index]
@@ -61,9 +55,8 @@ func (c *check) ownCoins() (ops []wire.OutPoint, places []int) {
 				Missing: isUnspendable(out.PkScript),
 			}
 		}
-		created[c.b.Txids[i]] = i
+		*c.creators.at(txids[i][:], func(n int) bool { return txids[n] == txids[i] }) = int32(i + 1)
 	}
-	return ops, places
 }
 
 // checkBIP30 checks that no transaction repeats one that has unspent outputs,

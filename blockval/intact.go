@@ -11,12 +11,12 @@ func (b *Block) Intact() error {
 	case b.Msg == nil || len(b.Msg.Transactions) == 0:
 		return broken(BadBlockLength, "no transaction")
 	}
-	if rule := b.checkMerkleRoot(); rule != nil {
+	if rule := b.checkMerkleRoot(nil); rule != nil {
 		return rule
 	}
 	for _, tx := range b.Msg.Transactions {
 		if tx.HasWitness() {
-			if rule := b.checkWitnessCommitment(true); rule != nil {
+			if rule := b.checkWitnessCommitment(true, nil); rule != nil {
 				return rule
 			}
 			break

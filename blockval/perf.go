@@ -11,7 +11,9 @@ type instruments struct {
 	check                         *perfcore.Timer
 	parse, lookup, rules, scripts *perfcore.Timer
 	valid, invalid                *perfcore.Counter
-	collected, exact, disputed    *perfcore.Counter
+	remembered, collected, exact  *perfcore.Counter
+	disputed                      *perfcore.Counter
+	seen                          *perfcore.Gauge
 	kinds                         [kinds]*perfcore.Counter
 	signatures                    *perfcore.Counter
 	signature                     *perfcore.Timer
@@ -33,7 +35,7 @@ func newInstruments(rec perfcore.Recorder) instruments {
 	inputs := func(path string) *perfcore.Counter {
 		return rec.Counter(perfcore.Metric{
 			Name:   "outrider_blockval_inputs_total",
-			Help:   "Inputs whose scripts were decided, by what decided them: a batch of signatures, or an exact run.",
+			Help:   "Inputs whose scripts were decided, by what decided them: their transaction was verified before its block came, a batch of signatures, or an exact run.",
 			Labels: []string{"path", path},
 		})
 	}
@@ -43,7 +45,10 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		}),
 		parse: stage("parse"), lookup: stage("lookup"), rules: stage("rules"), scripts: stage("scripts"),
 		valid: verdicts("valid"), invalid: verdicts("invalid"),
-		collected: inputs("collected"), exact: inputs("exact"),
+		remembered: inputs("remembered"), collected: inputs("collected"), exact: inputs("exact"),
+		seen: rec.Gauge(perfcore.Metric{
+			Name: "outrider_blockval_seen_transactions", Help: "Transactions that are remembered to have valid scripts.",
+		}),
 		disputed: rec.Counter(perfcore.Metric{
 			Name: "outrider_blockval_disputed_total", Help: "Inputs that broke a rule, and that btcd's script engine accepts.",
 		}),

@@ -56,6 +56,7 @@ func (t *tally) add(u *tally) {
 // fails.
 func (c *check) scripts(ctx context.Context) (*RuleError, error) {
 	txs := c.spends()
+	remembered := c.recall(txs)
 	var (
 		next atomic.Int64
 		mu   sync.Mutex // guards all
@@ -92,23 +93,35 @@ func (c *check) scripts(ctx context.Context) (*RuleError, error) {
 		return nil, err
 	}
 	c.v.metrics.spent(&all.kinds)
-	c.v.metrics.collected.Add(uint64(len(c.coins) - len(all.undecided)))
+	c.v.metrics.remembered.Add(uint64(remembered))
+	c.v.metrics.collected.Add(uint64(len(c.coins) - remembered - len(all.undecided)))
 	c.v.metrics.exact.Add(uint64(len(all.undecided)))
 	return rule, nil
 }
 
 // spends puts each transaction beside what it spends; the coinbase beside nothing.
 func (c *check) spends() []script.Tx {
-	prevouts := make([]wire.TxOut, len(c.coins))
+	c.prevouts = resized(c.prevouts, len(c.coins))
 	for k := range c.coins {
-		prevouts[k] = wire.TxOut{Value: c.coins[k].Value, PkScript: c.coins[k].Script}
+		c.prevouts[k] = wire.TxOut{Value: c.coins[k].Value, PkScript: c.coins[k].Script}
 	}
-	txs := make([]script.Tx, len(c.b.Msg.Transactions))
+	n := len(c.b.Msg.Transactions)
+	c.txs = slices.Grow(c.txs[:0], n)[:n]
 	for i, tx := range c.b.Msg.Transactions {
-		txs[i].Msg = tx
-		txs[i].Prevouts = prevouts[c.first[i]:c.first[i+1]]
+		c.txs[i].Reset(tx, c.prevouts[c.first[i]:c.first[i+1]])
 	}
-	return txs
+	return c.txs
+}
+
+// recall notes the transactions whose scripts are known to succeed, and returns how
+// many inputs they have.
+func (c *check) recall(txs []script.Tx) (inputs int) {
+	c.known = resized(c.known, len(txs))
+	c.v.seen.has(c.b.Wtxids, txs, c.flags, func(i int) {
+		c.known[i] = true
+		inputs += c.first[i+1] - c.first[i]
+	})
+	return inputs
 }
 
 // place returns the transaction and the input in it that input k of the block
@@ -129,6 +142,9 @@ func (c *check) collect(w *worker, txs []script.Tx, from, to int) {
 		in, pkScript := t.Msg.TxIn[j], t.Prevouts[j].PkScript
 		w.signatures += signatures(in, pkScript)
 		w.kinds[kindOf(in, pkScript)]++
+		if c.known[i] {
+			continue
+		}
 		if w.machine.Collect(t, j, c.flags, &w.batch, k) != script.OK {
 			w.undecided = append(w.undecided, k)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
@@ -31,7 +32,8 @@ func (c *check) structure(ctx context.Context) (*RuleError, error) {
 			return rule, err
 		}
 	}
-	if rule := b.checkMerkleRoot(); rule != nil {
+	c.leaves = slices.Grow(c.leaves[:0], len(txs))
+	if rule := b.checkMerkleRoot(c.leaves); rule != nil {
 		return rule, nil
 	}
 	if len(txs) == 0 {
@@ -66,7 +68,7 @@ func (c *check) structure(ctx context.Context) (*RuleError, error) {
 // countInputs numbers the inputs of the block.
 func (c *check) countInputs() {
 	txs := c.b.Msg.Transactions
-	c.first = make([]int, len(txs)+1)
+	c.first = resized(c.first, len(txs)+1)
 	for i, tx := range txs {
 		c.first[i+1] = c.first[i]
 		if i > 0 {
@@ -74,6 +76,12 @@ func (c *check) countInputs() {
 		}
 	}
 	c.verdict.Inputs = c.first[len(txs)]
+	c.spent = c.spent[:0]
+	for _, tx := range txs[min(1, len(txs)):] {
+		for _, in := range tx.TxIn {
+			c.spent = append(c.spent, in.PreviousOutPoint)
+		}
+	}
 }
 
 // headerRule returns the rule that a check of a header found broken, which err
@@ -86,9 +94,10 @@ func headerRule(err error) *RuleError {
 	return ofHeader(e)
 }
 
-// checkMerkleRoot checks that the header commits to the transactions.
-func (b *Block) checkMerkleRoot() *RuleError {
-	root, mutated := hashlane.MerkleRoot(slices.Clone(b.Txids))
+// checkMerkleRoot checks that the header commits to the transactions, in the memory
+// of buf.
+func (b *Block) checkMerkleRoot(buf []chainhash.Hash) *RuleError {
+	root, mutated := hashlane.MerkleRoot(append(buf[:0], b.Txids...))
 	if want := b.Header.MerkleRoot(); root != want {
 		return broken(BadMerkleRoot, "merkle root %s, header has %s", root, want)
 	}
@@ -102,8 +111,7 @@ func (b *Block) checkMerkleRoot() *RuleError {
 // and learns who spends what.
 func (c *check) checkTxs() *RuleError {
 	txs := c.b.Msg.Transactions
-	c.spender = make(map[wire.OutPoint]int, c.first[len(txs)])
-	c.twice = make(map[int]bool)
+	c.spenders.reset(len(c.spent))
 	for i, tx := range txs {
 		if rule := checkShape(i, tx, c.b.layouts[i].strippedSize()); rule != nil {
 			return rule
@@ -151,20 +159,23 @@ func checkShape(i int, tx *wire.MsgTx, strippedSize int) *RuleError {
 // checkPrevouts checks that transaction i, which is no coinbase, spends no
 // outpoint twice and never the null one.
 func (c *check) checkPrevouts(i int, tx *wire.MsgTx) *RuleError {
+	var key [chainhash.HashSize + 4]byte
 	for j, in := range tx.TxIn {
-		k := c.first[i] + j
-		other, spent := c.spender[in.PreviousOutPoint]
-		switch {
-		case !spent:
-			c.spender[in.PreviousOutPoint] = k
+		k, op := c.first[i]+j, &in.PreviousOutPoint
+		spender := c.spenders.at(outPointKey(op, &key), func(n int) bool { return c.spent[n] == *op })
+		switch other := int(*spender) - 1; {
+		case other < 0:
 		case other >= c.first[i]:
-			return brokenAt(DuplicateInputs, i, j, "spends %s again", in.PreviousOutPoint)
+			return brokenAt(DuplicateInputs, i, j, "spends %s again", op)
 		default:
 			// Within this transaction the outpoint is new: a second one of its
 			// inputs that spends it must be told from this one.
+			if c.twice == nil {
+				c.twice = make(map[int]bool)
+			}
 			c.twice[k] = true
-			c.spender[in.PreviousOutPoint] = k
 		}
+		*spender = int32(k + 1)
 	}
 	for j, in := range tx.TxIn {
 		if isNull(&in.PreviousOutPoint) {

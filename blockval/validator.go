@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/blockval/script"
@@ -22,12 +21,21 @@ type Options struct {
 	Verifier *sigverify.Verifier
 	// Workers bounds the goroutines of one Finish; 0 means GOMAXPROCS.
 	Workers int
+	// SeenBytes is the memory for transactions that VerifyTx remembers; 0 means 16
+	// MiB, some 300,000 transactions.
+	SeenBytes int64
 	// Recorder receives the metrics; nil means perfcore.Discard.
 	Recorder perfcore.Recorder
 	// Now is the clock that a block's time may be two hours ahead of; nil
 	// means time.Now.
 	Now func() time.Time
 }
+
+const (
+	defaultSeenBytes = 16 << 20
+	// spareBlocks is for how many blocks at once memory is kept: some 4 MB each.
+	spareBlocks = 4
+)
 
 // A Validator validates the blocks of one network. It is safe for concurrent
 // use.
@@ -37,8 +45,10 @@ type Validator struct {
 	workers  int
 	now      func() time.Time
 	metrics  instruments
-	// idle keeps workers for the next block.
-	idle chan *worker
+	// idle and spare keep workers and memory for the next block.
+	idle  chan *worker
+	spare chan *scratch
+	seen  *seenTxs
 }
 
 // New returns a Validator for the network of p, which must not change from now
@@ -53,12 +63,16 @@ func New(p *Params, o Options) *Validator {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
+	if o.SeenBytes == 0 {
+		o.SeenBytes = defaultSeenBytes
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return &Validator{
 		params: p, verifier: o.Verifier, workers: o.Workers, now: o.Now,
-		metrics: newInstruments(o.Recorder), idle: make(chan *worker, o.Workers),
+		metrics: newInstruments(o.Recorder), idle: make(chan *worker, o.Workers), spare: make(chan *scratch, spareBlocks),
+		seen: newSeenTxs(o.SeenBytes),
 	}
 }
 
@@ -137,7 +151,13 @@ func (p *Pending) Finish(ctx context.Context) (*Verdict, error) {
 	c.verdict.Err = p.rule
 	c.v.metrics.check.Since(p.began)
 	c.v.metrics.record(&c.verdict)
-	return &c.verdict, nil
+	c.release()
+	select {
+	case c.v.spare <- c.scratch:
+	default:
+	}
+	verdict := c.verdict // not the whole check, which its reader may keep
+	return &verdict, nil
 }
 
 // A check is the state of one Check.
@@ -149,27 +169,26 @@ type check struct {
 
 	verdict Verdict
 	flags   script.Flags
+	*scratch
 
 	// medianTime is the median time past of the parent; timeKnown says that
 	// it is known.
 	medianTime int64
 	timeKnown  bool
 
-	// Inputs are counted over the whole block, without the coinbase's.
-	// first[tx] is the first input of transaction tx, and first[len(txs)] the
-	// number of inputs.
-	first []int
-	// spender is an input that spends an outpoint, and twice has those that
-	// spend one which an earlier transaction spends too.
-	spender map[wire.OutPoint]int
-	twice   map[int]bool
-	// coins are what the inputs spend.
-	coins []Coin
+	// twice has the inputs that spend what an earlier transaction spends too.
+	twice map[int]bool
 }
 
 func (v *Validator) newCheck(b *Block, at At) *check {
+	var memory *scratch
+	select {
+	case memory = <-v.spare:
+	default:
+		memory = new(scratch)
+	}
 	return &check{
-		v: v, p: v.params, b: b, at: at,
+		v: v, scratch: memory, p: v.params, b: b, at: at,
 		verdict: Verdict{Hash: b.Hash, Height: at.Height, Stages: Stages{Parse: b.took}},
 		flags:   v.params.ScriptFlags(b.Hash, at.Height),
 	}

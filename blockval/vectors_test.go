@@ -116,7 +116,7 @@ func decodeTx(tb testing.TB, s string) *wire.MsgTx {
 // judgeScripts runs the scripts of one transaction as a block's are.
 func judgeScripts(tb testing.TB, v *Validator, s *spendTx, flags script.Flags) *RuleError {
 	tb.Helper()
-	c := &check{v: v, p: v.params, flags: flags, b: &Block{Msg: &wire.MsgBlock{
+	c := &check{v: v, p: v.params, flags: flags, scratch: new(scratch), b: &Block{Msg: &wire.MsgBlock{
 		Transactions: []*wire.MsgTx{wire.NewMsgTx(1), s.tx},
 	}}}
 	c.countInputs()
@@ -287,7 +287,7 @@ func judgeShape(tx *wire.MsgTx) *RuleError {
 	for _, tx := range txs {
 		b.layouts = append(b.layouts, layout{bodyEnd: tx.SerializeSizeStripped() - 8})
 	}
-	c := &check{b: b}
+	c := &check{b: b, scratch: new(scratch)}
 	c.countInputs()
 	return c.checkTxs()
 }

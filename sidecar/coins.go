@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -75,7 +76,7 @@ func (c *coins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []blockv
 			into[places[i]], answers[places[i]] = coin, answerOf(&coin)
 		}
 	}
-	c.told.ops, c.told.answers = ops, answers
+	c.told.ops, c.told.answers = slices.Clone(ops), answers
 	return source, nil
 }
 

@@ -3,6 +3,7 @@ package script
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -24,6 +25,12 @@ type Tx struct {
 	common commonHashes
 	spent  spentHashes
 	blank  blankTx
+}
+
+// Reset makes t another transaction, as a new Tx is, in the memory that it has.
+// Nobody may use it meanwhile.
+func (t *Tx) Reset(msg *wire.MsgTx, prevouts []wire.TxOut) {
+	*t = Tx{Msg: msg, Prevouts: prevouts, blank: blankTx{bytes: t.blank.bytes[:0]}}
 }
 
 // commonHashes are the hashes that BIP143 and BIP341 share: of BIP341 the single
@@ -101,7 +108,7 @@ func (t *Tx) blankTx() *blankTx {
 		for _, out := range t.Msg.TxOut {
 			size += 8 + 9 + len(out.PkScript)
 		}
-		t.blank.set(t.Msg, make([]byte, 0, size))
+		t.blank.set(t.Msg, slices.Grow(t.blank.bytes[:0], size))
 	})
 	return &t.blank
 }

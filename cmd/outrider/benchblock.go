@@ -36,8 +36,8 @@ func parseBlockFlags(args []string, stderr io.Writer) (*blockFlags, error) {
 	fs.IntVar(&f.transactions, "transactions", bench.MostTransactions, "generate a block of this `number` of transactions, at most the default")
 	fs.IntVar(&f.cores, "cores", 0, "measure on this `number` of cores, from 1 (default: on one, and on all)")
 	fs.IntVar(&f.rounds, "rounds", 5, "measure this `number` of times, and print medians")
-	fs.Float64Var(&f.warm, "warm", 0.95, "measure also with this `share` of the transactions seen before, from 0 to 1: their signatures are\n"+
-		"verified beforehand, as those in the mempool are; 0 leaves it out")
+	fs.Float64Var(&f.warm, "warm", 0.95, "measure also with this `share` of the transactions seen before, from 0 to 1: they are verified\n"+
+		"beforehand, as those in the mempool are; 0 leaves it out")
 	fs.BoolVar(&f.asJSON, "json", false, "print JSON")
 	fs.StringVar(&f.config, "config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file`, for a block from the node "+configDefault)
 	fs.Usage = func() {

@@ -68,7 +68,7 @@ func (m *blockBench) measure(ctx context.Context, k, rounds int, share float64) 
 	if share > 0 {
 		warm = newValidator(m.params, k)
 		defer warm.close()
-		if err := remember(ctx, warm.verifier, m.block.Msg, m.coins, share); err != nil {
+		if err := remember(ctx, warm.Validator, m.block.Msg, m.coins, share); err != nil {
 			return nil, err
 		}
 	}
