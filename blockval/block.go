@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"math"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -51,6 +52,9 @@ func Parse(raw []byte) (*Block, error) {
 	start := time.Now()
 	b := &Block{Size: len(raw)}
 	d := &decoder{buf: raw}
+	if uint64(len(raw)) > math.MaxUint32 {
+		d.fail("%d bytes are more than any block has", len(raw))
+	}
 	if h := d.bytes(header.Size); h != nil {
 		b.Header = header.Header(h)
 		b.Hash = b.Header.Hash()
@@ -58,12 +62,15 @@ func Parse(raw []byte) (*Block, error) {
 	msg := &wire.MsgBlock{Header: wireHeader(&b.Header)}
 	n := d.count(minTx)
 	b.StrippedSize = d.pos
+	var txs []wire.MsgTx
 	if n > 0 {
+		txs = make([]wire.MsgTx, n)
 		msg.Transactions = make([]*wire.MsgTx, n)
 		b.layouts = make([]layout, n)
 	}
 	for i := range msg.Transactions {
-		msg.Transactions[i], b.layouts[i] = d.tx()
+		msg.Transactions[i] = &txs[i]
+		b.layouts[i] = d.tx(&txs[i])
 		if d.err != nil {
 			break
 		}
@@ -96,7 +103,7 @@ func wireHeader(h *header.Header) wire.BlockHeader {
 }
 
 // hashChunk is how many transactions are hashed together.
-const hashChunk = 512
+const hashChunk = 128
 
 // hashTxs computes the ids of the transactions from their serialisations.
 func (b *Block) hashTxs(raw []byte) {

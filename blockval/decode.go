@@ -19,7 +19,10 @@ const (
 	minTxIn        = 36 + 1 + 4    // an empty script
 	minTxOut       = 8 + 1         // an empty script
 	minWitnessItem = 1             // an empty element
-	slabSize       = 512           // elements that a slab allocates at once
+
+	// slabSize is how many elements a slab allocates at most at once. With one
+	// more, the runtime's header would need memory of the next size.
+	slabSize = 511
 )
 
 // A decoder reads Bitcoin Core's serialisation from a byte slice, in place: the
@@ -30,7 +33,6 @@ type decoder struct {
 	pos int
 	err error
 
-	txs     slab[wire.MsgTx]
 	ins     slab[wire.TxIn]
 	inPtrs  slab[*wire.TxIn]
 	outs    slab[wire.TxOut]
@@ -38,18 +40,24 @@ type decoder struct {
 	items   slab[[]byte]
 }
 
-// A slab allocates elements of one type many at a time. It leaves less than an
-// eighth of what it allocates unused, but for the last slabSize elements.
-type slab[T any] struct{ free []T }
+// A slab allocates elements of one type many at a time: up to slabSize, and towards
+// the end of the data as many as are to be expected, going by what came before.
+type slab[T any] struct {
+	free  []T
+	taken int
+}
 
-// take returns n zero elements.
-func (s *slab[T]) take(n int) []T {
+// take returns n zero elements for d.
+func (s *slab[T]) take(d *decoder, n int) []T {
 	if n > len(s.free) {
 		if n >= slabSize/8 {
+			s.taken += n
 			return make([]T, n)
 		}
-		s.free = make([]T, slabSize)
+		expected := float64(s.taken) * float64(d.left()) / float64(d.pos)
+		s.free = make([]T, max(n, min(slabSize, slabSize/16+int(expected))))
 	}
+	s.taken += n
 	out := s.free[:n:n]
 	s.free = s.free[n:]
 	return out
@@ -153,33 +161,32 @@ type layout struct {
 	// with their counts. What precedes the body is the version, and a marker
 	// and a flag if there is a witness; what follows are the witnesses, if
 	// any, and the lock time.
-	start, body, bodyEnd, end int
+	start, body, bodyEnd, end uint32
 }
 
 // strippedSize returns the size of the serialisation without witnesses.
-func (l layout) strippedSize() int { return 4 + l.bodyEnd - l.body + 4 }
+func (l layout) strippedSize() int { return int(4 + l.bodyEnd - l.body + 4) }
 
 // hasWitness reports whether the serialisation holds witnesses.
-func (l layout) hasWitness() bool { return l.strippedSize() != l.end-l.start }
+func (l layout) hasWitness() bool { return l.strippedSize() != int(l.end-l.start) }
 
-// tx reads a transaction, as UnserializeTransaction in Bitcoin Core with
+// tx reads a transaction into tx, which is zero, as UnserializeTransaction in Bitcoin Core with
 // witnesses allowed.
-func (d *decoder) tx() (*wire.MsgTx, layout) {
-	tx := &d.txs.take(1)[0]
-	l := layout{start: d.pos}
+func (d *decoder) tx(tx *wire.MsgTx) layout {
+	l := layout{start: uint32(d.pos)}
 	tx.Version = int32(d.uint32())
-	l.body = d.pos
+	l.body = uint32(d.pos)
 	tx.TxIn = d.inputs()
 	var flags byte
 	if len(tx.TxIn) > 0 {
 		tx.TxOut = d.outputs()
 	} else if flags = d.byte(); flags != 0 {
 		// The empty list of inputs was the marker of the extended format.
-		l.body = d.pos
+		l.body = uint32(d.pos)
 		tx.TxIn = d.inputs()
 		tx.TxOut = d.outputs()
 	}
-	l.bodyEnd = d.pos
+	l.bodyEnd = uint32(d.pos)
 	if flags&1 != 0 {
 		flags ^= 1
 		d.witnesses(tx.TxIn)
@@ -188,13 +195,13 @@ func (d *decoder) tx() (*wire.MsgTx, layout) {
 		d.fail("transaction has unknown optional data %#02x", flags)
 	}
 	tx.LockTime = d.uint32()
-	l.end = d.pos
-	return tx, l
+	l.end = uint32(d.pos)
+	return l
 }
 
 func (d *decoder) inputs() []*wire.TxIn {
 	n := d.count(minTxIn)
-	ptrs, ins := d.inPtrs.take(n), d.ins.take(n)
+	ptrs, ins := d.inPtrs.take(d, n), d.ins.take(d, n)
 	for i := range ins {
 		in := &ins[i]
 		copy(in.PreviousOutPoint.Hash[:], d.bytes(32))
@@ -211,7 +218,7 @@ func (d *decoder) inputs() []*wire.TxIn {
 
 func (d *decoder) outputs() []*wire.TxOut {
 	n := d.count(minTxOut)
-	ptrs, outs := d.outPtrs.take(n), d.outs.take(n)
+	ptrs, outs := d.outPtrs.take(d, n), d.outs.take(d, n)
 	for i := range outs {
 		out := &outs[i]
 		out.Value = int64(d.uint64())
@@ -241,7 +248,7 @@ func (d *decoder) witness() wire.TxWitness {
 	if n == 0 {
 		return nil
 	}
-	items := d.items.take(n)
+	items := d.items.take(d, n)
 	for i := range items {
 		items[i] = d.varBytes()
 		if d.err != nil {
