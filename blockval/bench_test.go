@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/testvectors"
 )
@@ -98,6 +99,40 @@ func BenchmarkBtcdEngine(b *testing.B) {
 							b.Fatal(err)
 						}
 					}
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkCheckSeen measures a whole validation when every transaction of the block
+// was verified before.
+func BenchmarkCheckSeen(b *testing.B) {
+	for _, height := range testvectors.MainnetHeights() {
+		b.Run(fmt.Sprint(height), func(b *testing.B) {
+			m := loadMainnet(b, height)
+			v := newValidator(b, "main", Options{Workers: 1})
+			block, err := Parse(m.raw)
+			if err != nil {
+				b.Fatal(err)
+			}
+			coins := testCoins{}
+			maps.Copy(coins, m.coins)
+			coins.create(block, height)
+			for _, tx := range block.Msg.Transactions[1:] {
+				var prevouts []wire.TxOut
+				for _, in := range tx.TxIn {
+					prevouts = append(prevouts, *coins.output(in.PreviousOutPoint))
+				}
+				if _, err := v.VerifyTx(b.Context(), tx, prevouts); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			b.SetBytes(int64(len(m.raw)))
+			for b.Loop() {
+				if got := checkRaw(b, v, m.raw, m.at()); !got.Valid() {
+					b.Fatal(got.Err)
 				}
 			}
 		})

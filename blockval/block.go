@@ -1,10 +1,10 @@
 package blockval
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"math"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -68,6 +68,8 @@ func Parse(raw []byte) (*Block, error) {
 		msg.Transactions = make([]*wire.MsgTx, n)
 		b.layouts = make([]layout, n)
 	}
+	b.Txids, b.Wtxids = make([]chainhash.Hash, n), make([]chainhash.Hash, n)
+	hash := b.startHashing(raw)
 	for i := range msg.Transactions {
 		msg.Transactions[i] = &txs[i]
 		b.layouts[i] = d.tx(&txs[i])
@@ -75,7 +77,11 @@ func Parse(raw []byte) (*Block, error) {
 			break
 		}
 		b.StrippedSize += b.layouts[i].strippedSize()
+		if done := i + 1; done%hashChunk == 0 || done == n {
+			hash.chunks <- (done - 1) / hashChunk * hashChunk
+		}
 	}
+	hash.finish()
 	if d.left() > 0 {
 		d.fail("%d bytes after the block", d.left())
 	}
@@ -85,7 +91,6 @@ func Parse(raw []byte) (*Block, error) {
 		return bad, bad.err
 	}
 	b.Msg = msg
-	b.hashTxs(raw)
 	b.took = time.Since(start)
 	return b, nil
 }
@@ -105,44 +110,65 @@ func wireHeader(h *header.Header) wire.BlockHeader {
 // hashChunk is how many transactions are hashed together.
 const hashChunk = 128
 
-// hashTxs computes the ids of the transactions from their serialisations.
-func (b *Block) hashTxs(raw []byte) {
-	n := len(b.layouts)
-	b.Txids = make([]chainhash.Hash, n)
-	b.Wtxids = make([]chainhash.Hash, n)
-	room := min(n, hashChunk)
-	whole := make([][]byte, 0, room)
-	stripped := make([]hashlane.Parts, 0, room)
-	ids := make([]chainhash.Hash, room)
-	for from := 0; from < n; from += hashChunk {
-		to := min(from+hashChunk, n)
-		whole, stripped = whole[:0], stripped[:0]
-		for _, l := range b.layouts[from:to] {
-			whole = append(whole, raw[l.start:l.end])
-			if l.hasWitness() {
-				stripped = append(stripped, hashlane.Parts{
-					Head: raw[l.start : l.start+4], Body: raw[l.body:l.bodyEnd], Tail: raw[l.end-4 : l.end],
-				})
-			}
-		}
-		hashlane.DoubleSum256(b.Wtxids[from:to], whole)
-		hashlane.DoubleSumParts(ids[:len(stripped)], stripped)
-		next := 0
-		for i, l := range b.layouts[from:to] {
-			if !l.hasWitness() {
-				b.Txids[from+i] = b.Wtxids[from+i]
-				continue
-			}
-			b.Txids[from+i] = ids[next]
-			next++
-		}
-	}
+// A hashing computes the ids of a block's transactions while these are decoded.
+type hashing struct {
+	b   *Block
+	raw []byte
+	// chunks takes the first of hashChunk transactions that are decoded.
+	chunks  chan int
+	helpers sync.WaitGroup
 }
 
-// doubleSum returns the SHA-256 of the SHA-256 of what was written to sha.
-func doubleSum(sha hash.Hash) chainhash.Hash {
-	var buf [sha256.Size]byte
-	return sha256.Sum256(sha.Sum(buf[:0]))
+// startHashing starts as many helpers as there are other processors, if the block is
+// worth it.
+func (b *Block) startHashing(raw []byte) *hashing {
+	chunks := (len(b.layouts) + hashChunk - 1) / hashChunk
+	h := &hashing{b: b, raw: raw, chunks: make(chan int, chunks)}
+	for range min(runtime.GOMAXPROCS(0), chunks) - 1 {
+		h.helpers.Go(h.run)
+	}
+	return h
+}
+
+// finish hashes what is left, and returns when everything is hashed and the helpers
+// have ended. No more chunks may come.
+func (h *hashing) finish() {
+	close(h.chunks)
+	h.run()
+	h.helpers.Wait()
+}
+
+// run hashes chunks until there will be no more.
+func (h *hashing) run() {
+	var (
+		whole    [hashChunk][]byte
+		stripped [hashChunk]hashlane.Parts
+		ids      [hashChunk]chainhash.Hash
+	)
+	for from := range h.chunks {
+		layouts := h.b.layouts[from:min(from+hashChunk, len(h.b.layouts))]
+		n := 0
+		for i, l := range layouts {
+			whole[i] = h.raw[l.start:l.end]
+			if l.hasWitness() {
+				stripped[n] = hashlane.Parts{
+					Head: h.raw[l.start : l.start+4], Body: h.raw[l.body:l.bodyEnd], Tail: h.raw[l.end-4 : l.end],
+				}
+				n++
+			}
+		}
+		wtxids, txids := h.b.Wtxids[from:from+len(layouts)], h.b.Txids[from:from+len(layouts)]
+		hashlane.DoubleSum256(wtxids, whole[:len(layouts)])
+		hashlane.DoubleSumParts(ids[:n], stripped[:n])
+		n = 0
+		for i, l := range layouts {
+			txids[i] = wtxids[i]
+			if l.hasWitness() {
+				txids[i] = ids[n]
+				n++
+			}
+		}
+	}
 }
 
 // isCoinbase reports whether tx has the form of a coinbase: one input, which

@@ -99,7 +99,7 @@ func (c *check) inputs() (*RuleError, error) {
 	txs := c.b.Msg.Transactions
 	fees, cost := int64(0), 0
 	for i, tx := range txs {
-		cost += legacySigOps(tx) * witnessScaleFactor
+		cost += c.sigOps[i] * witnessScaleFactor
 		if i > 0 {
 			fee, rule := c.checkTxInputs(i, tx)
 			if rule != nil {

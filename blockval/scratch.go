@@ -17,6 +17,7 @@ type scratch struct {
 	spenders index           // of inputs
 	creators index           // of the block's transactions
 	coins    []Coin
+	sigOps   []int // of the transactions' own scripts
 
 	// What is asked of Coins, the inputs that it is for, and the answers.
 	ops     []wire.OutPoint

@@ -33,6 +33,7 @@ type seenTxs struct {
 	mu    sync.RWMutex // guards what follows
 	sets  []seenSet
 	count int
+	limit int64
 }
 
 const seenWays = 8
@@ -55,14 +56,14 @@ func (s *seenTxs) resize(bytes int64) {
 	sets := make([]seenSet, max(1, bytes/int64(unsafe.Sizeof(seenSet{}))))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sets, s.count = sets, 0
+	s.sets, s.count, s.limit = sets, 0, bytes
 }
 
-// bytes returns the memory that the table takes.
+// bytes returns the memory that the table may take.
 func (s *seenTxs) bytes() int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return int64(len(s.sets)) * int64(unsafe.Sizeof(seenSet{}))
+	return s.limit
 }
 
 // len returns how many transactions are remembered.

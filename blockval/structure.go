@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -33,36 +34,54 @@ func (c *check) structure(ctx context.Context) (*RuleError, error) {
 		}
 	}
 	c.leaves = slices.Grow(c.leaves[:0], len(txs))
-	if rule := b.checkMerkleRoot(c.leaves); rule != nil {
-		return rule, nil
+	if c.v.workers == 1 {
+		if rule := b.checkMerkleRoot(c.leaves); rule != nil {
+			return rule, nil
+		}
+		return c.transactions(), nil
 	}
+	var root *RuleError
+	var wg sync.WaitGroup
+	wg.Go(func() { root = b.checkMerkleRoot(c.leaves) })
+	rule := c.transactions()
+	if wg.Wait(); root != nil {
+		return root, nil
+	}
+	return rule, nil
+}
+
+// transactions checks what the transactions alone decide, without their scripts.
+func (c *check) transactions() *RuleError {
+	b, txs := c.b, c.b.Msg.Transactions
 	if len(txs) == 0 {
-		return broken(BadBlockLength, "no transaction"), nil
+		return broken(BadBlockLength, "no transaction")
 	}
 	// Core bounds the number of transactions likewise; this bound is reached
 	// before.
 	if b.StrippedSize*witnessScaleFactor > maxBlockWeight {
-		return broken(BadBlockLength, "%d bytes without witnesses", b.StrippedSize), nil
+		return broken(BadBlockLength, "%d bytes without witnesses", b.StrippedSize)
 	}
 	if !isCoinbase(txs[0]) {
-		return brokenAt(MissingCoinbase, 0, -1, "the first transaction is no coinbase"), nil
+		return brokenAt(MissingCoinbase, 0, -1, "the first transaction is no coinbase")
 	}
 	for i, tx := range txs[1:] {
 		if isCoinbase(tx) {
-			return brokenAt(MultipleCoinbases, i+1, -1, "a coinbase that is not the first transaction"), nil
+			return brokenAt(MultipleCoinbases, i+1, -1, "a coinbase that is not the first transaction")
 		}
 	}
 	if rule := c.checkTxs(); rule != nil {
-		return rule, nil
+		return rule
 	}
+	c.sigOps = resized(c.sigOps, len(txs))
 	sigOps := 0
-	for _, tx := range txs {
-		sigOps += legacySigOps(tx)
+	for i, tx := range txs {
+		c.sigOps[i] = legacySigOps(tx)
+		sigOps += c.sigOps[i]
 	}
 	if cost := sigOps * witnessScaleFactor; cost > maxBlockSigOpsCost {
-		return broken(TooManySigOps, "legacy signature operations cost %d", cost), nil
+		return broken(TooManySigOps, "legacy signature operations cost %d", cost)
 	}
-	return nil, nil
+	return nil
 }
 
 // countInputs numbers the inputs of the block.

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"time"
 
-
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/blockval/script"
 	"github.com/outrider-project/outrider/perfcore"

@@ -1,0 +1,211 @@
+package blockval
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval/script"
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// manyForms returns a transaction of so many inputs, of all common forms in turns,
+// that spends coins of c.
+func manyForms(tb testing.TB, c *testChain, inputs int) *spendTx {
+	tb.Helper()
+	s := &spendTx{tx: pay(nil, 1)}
+	forms := spendForms()
+	for i := range inputs {
+		pkScript := forms[i%len(forms)].lock(testKey(byte(i % 200)))
+		s.tx.TxIn = append(s.tx.TxIn, c.addCoin(1, pkScript))
+		s.prevouts = append(s.prevouts, wire.TxOut{Value: 1, PkScript: pkScript})
+	}
+	for i := range inputs {
+		if err := forms[i%len(forms)].sign(s, i, txscript.SigHashAll, testKey(byte(i%200))); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return s
+}
+
+// inputsBy returns how many inputs v has decided, by what decided them.
+func inputsBy(reg *perfcore.Registry) map[string]uint64 {
+	by := make(map[string]uint64)
+	for _, s := range reg.Series() {
+		if s.Metric.Name == "outrider_blockval_inputs_total" {
+			by[s.Metric.Labels[1]] = s.Counter.Value()
+		}
+	}
+	return by
+}
+
+// A transaction that was verified before its block is not verified again; a
+// stranger in the same block is.
+func TestSeenTxsMakeBlocksCheap(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	var reg perfcore.Registry
+	v := c.validator(t, Options{Recorder: &reg})
+	known, stranger := manyForms(t, c, 300), manyForms(t, c, 7)
+	if valid, err := v.VerifyTx(t.Context(), known.tx, known.prevouts); !valid || err != nil {
+		t.Fatal(valid, err)
+	}
+	got := checkRaw(t, v, c.draft(known.tx, stranger.tx).seal(), c.at())
+	if !got.Valid() || got.Signatures != 307 {
+		t.Fatalf("%v, %d signatures", got.Err, got.Signatures)
+	}
+	if by := inputsBy(&reg); by["remembered"] != 300 || by["collected"] != 7 || by["exact"] != 0 {
+		t.Errorf("inputs by what decided them: %v", by)
+	}
+}
+
+// What was verified counts for the same transaction, spending the same, and nothing
+// else. Each case would be a wrong verdict if it were remembered.
+func TestSeenTxsAreExact(t *testing.T) {
+	spoil := func(s *spendTx) { s.tx.TxIn[3].Witness[0][40] ^= 1 } // the id without witnesses stays
+	for name, tc := range map[string]struct {
+		before, after func(c *testChain, s *spendTx)
+		remembered    bool
+	}{
+		"the same": {remembered: true},
+		"another witness": {
+			after: func(_ *testChain, s *spendTx) { spoil(s) },
+		},
+		"never valid": {
+			before: func(_ *testChain, s *spendTx) { spoil(s) },
+		},
+		"another amount": {
+			after: func(c *testChain, s *spendTx) {
+				op := s.tx.TxIn[2].PreviousOutPoint
+				coin := c.coins[op]
+				coin.Value++
+				c.coins[op] = coin
+			},
+		},
+		"another script": {
+			after: func(c *testChain, s *spendTx) {
+				op := s.tx.TxIn[2].PreviousOutPoint
+				coin := c.coins[op]
+				coin.Script = spendForms()[2].lock(testKey(200))
+				c.coins[op] = coin
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newTestChain(t, "regtest", 120)
+			v := c.validator(t, Options{})
+			s := manyForms(t, c, 6)
+			if tc.before != nil {
+				tc.before(c, s)
+			}
+			valid, err := v.VerifyTx(t.Context(), s.tx, s.prevouts)
+			if err != nil || valid != (name != "never valid") {
+				t.Fatal(valid, err)
+			}
+			if tc.after != nil {
+				tc.after(c, s)
+			}
+			if got := checkRaw(t, v, c.draft(s.tx).seal(), c.at()); got.Valid() != tc.remembered {
+				t.Errorf("verdict %v", got.Err)
+			}
+		})
+	}
+}
+
+// Scripts that succeed by an exact run only are remembered too.
+func TestVerifyTxExactly(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	v := newValidator(t, "regtest", Options{})
+	key := serialise(testKey(1), true)
+	// A signature that must not fit, and does not.
+	not := slices.Concat(appendPush(nil, key), []byte{txscript.OP_CHECKSIG, txscript.OP_NOT})
+	s := &spendTx{tx: pay([]*wire.TxIn{c.addCoin(1, not)}, 1), prevouts: []wire.TxOut{{Value: 1, PkScript: not}}}
+	sig, err := txscript.RawTxInSignature(s.tx, 0, not, txscript.SigHashAll, testKey(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tx.TxIn[0].SignatureScript = appendPush(nil, sig)
+	if valid, err := v.VerifyTx(t.Context(), s.tx, s.prevouts); !valid || err != nil || v.seen.len() != 1 {
+		t.Errorf("%v, %v, %d remembered", valid, err, v.seen.len())
+	}
+	if _, err := v.VerifyTx(t.Context(), s.tx, nil); err == nil {
+		t.Error("no error for a transaction without what it spends")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if valid, err := v.VerifyTx(ctx, s.tx, s.prevouts); valid || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v, %v", valid, err)
+	}
+}
+
+// numbered returns an id that stands for n.
+func numbered(n int) chainhash.Hash {
+	return chainhash.HashH(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+}
+
+// What is remembered is valid under the rules that it was verified under, and under
+// fewer. The memory is bounded, and the latest stay.
+func TestSeenTxs(t *testing.T) {
+	s := newSeenTxs(40 << 10)
+	prevouts := []wire.TxOut{{Value: 5, PkScript: []byte{1}}}
+	txs := []script.Tx{{Prevouts: prevouts}}
+	has := func(n int, flags script.Flags) bool {
+		found := false
+		s.has([]chainhash.Hash{numbered(n)}, txs, flags, func(int) { found = true })
+		return found
+	}
+	if has(0, 0) {
+		t.Error("an empty table has something")
+	}
+	s.add(numbered(0), prevouts, script.P2SH|script.Witness)
+	for flags, want := range map[script.Flags]bool{
+		0: true, script.P2SH: true, script.P2SH | script.Witness: true, script.P2SH | script.DERSig: false, script.Consensus: false,
+	} {
+		if got := has(0, flags); got != want {
+			t.Errorf("flags %v: %v, want %v", flags.Names(), got, want)
+		}
+	}
+	s.add(numbered(0), prevouts, script.Consensus) // replaces it
+	if !has(0, script.Consensus) || s.len() != 1 {
+		t.Errorf("%d remembered after the same transaction came again", s.len())
+	}
+	const many = 10_000
+	for n := range many {
+		s.add(numbered(n), prevouts, script.Consensus)
+	}
+	if s.len() > 1000 || s.len() < 500 {
+		t.Errorf("%d remembered in 40 KiB", s.len())
+	}
+	for n := many - 20; n < many; n++ {
+		if !has(n, script.Consensus) {
+			t.Errorf("the %d-th from the end is forgotten", many-n)
+		}
+	}
+	s.resize(1)
+	if s.len() != 0 || has(many-1, 0) {
+		t.Error("something is left after a resize")
+	}
+	s.add(numbered(3), prevouts, script.Consensus)
+	if !has(3, script.Consensus) {
+		t.Error("the smallest table remembers nothing")
+	}
+}
+
+func TestKnobs(t *testing.T) {
+	v := newValidator(t, "main", Options{})
+	for _, k := range v.Knobs() {
+		if err := k.Check(); err != nil {
+			t.Error(err)
+		}
+		for _, n := range k.Ladder {
+			if err := k.Set(t.Context(), n); err != nil {
+				t.Errorf("%s at %d: %v", k.Name, n, err)
+			}
+		}
+	}
+}
