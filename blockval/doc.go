@@ -16,15 +16,15 @@
 //     exist, maturity, values and fees, relative locks, the cost of signature
 //     operations, the subsidy, and last the scripts.
 //
-// Scripts of the commonest forms are recognised, and their signatures verified
-// in one batch by sigverify. All others, and whatever fails there, run in the
-// engine of btcd's txscript, so that no block is called invalid on the word of
-// a batch alone.
+// Every script runs in package script, which collects the signature checks in it as
+// data. Workers collect them and verify them in batches by sigverify, which takes them
+// many at a time. What that leaves undecided runs again, exactly, and no block is
+// called invalid but on the word of such a run without lanes and caches.
 //
-// Where btcd's rules differ from Core's, Core's are followed, but for what
-// txscript itself does. One difference is known there: below BIP66's height Core
-// reads a signature with a lax parser, and txscript does not read all that this
-// one does, such as one whose sequence length is wrong. That can matter only at
-// heights that are history, on mainnet and testnet3, and btcd accepts what is
-// there.
+// [Validator.VerifyTx] verifies a transaction before its block comes. The block then
+// needs only the strangers.
+//
+// Where btcd's rules differ from Core's, Core's are followed. Tests name the
+// differences that are known: TestLaxSignatures here, TestSmallSignaturesAreDeleted in
+// package script.
 package blockval
