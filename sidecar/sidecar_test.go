@@ -167,6 +167,38 @@ func TestSidecarAgreesWithItsNode(t *testing.T) {
 	}
 }
 
+// A reorganisation of 20 blocks full of spends, and the way back, are followed with
+// the sidecar's own coins and one verdict for each block on the way.
+func TestSidecarFollowsADeepReorganisation(t *testing.T) {
+	const depth = 20
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(110)
+	r.run(t)
+	grow := func(n int) {
+		for range n {
+			r.btcd.AddTxs(8)
+			r.btcd.Mine(1)
+		}
+	}
+	grow(depth)
+	r.awaitTip(t)
+	for turn := 1; turn <= 3; turn++ {
+		joined := r.btcd.Reorg(depth, depth+1)
+		grow(2)
+		r.awaitTip(t)
+		for _, hash := range joined {
+			rep := r.await(t, "the verdict on every block that joined", func(rep *Report) bool { return rep.Verdict.Hash == hash })
+			if rep.Verdict.Prevouts != blockval.Own {
+				t.Errorf("turn %d, block %d: the coins are the word of %q", turn, rep.Verdict.Height, rep.Verdict.Prevouts)
+			}
+		}
+		if left := r.status(t).Disconnected; left != uint64(turn*depth) {
+			t.Errorf("turn %d: %d blocks were disconnected, want %d", turn, left, turn*depth)
+		}
+	}
+	r.checkAgreement(t)
+}
+
 // From the middle of the chain on, older coins are the node's word, and the
 // report says so.
 func TestSidecarSaysWhoseWordTheCoinsAre(t *testing.T) {
