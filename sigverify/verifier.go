@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sigverify/internal/secp"
 )
 
 // Options configures a Verifier. The zero value is ready to use.
@@ -97,7 +98,7 @@ func newVerifier(o Options, c code) *Verifier {
 	v.trust.begin(o.Path, c.checkLanes)
 	path, why := v.Path()
 	v.metrics.path(path)
-	v.log.Info("signatures will be verified", "path", string(path), "why", why, "workers", o.Workers, "recheck_every", o.RecheckEvery)
+	v.log.Info("signatures will be verified", "path", string(path), "why", why, "scalar", secp.Code(), "workers", o.Workers, "recheck_every", o.RecheckEvery)
 	return v
 }
 

@@ -5,8 +5,45 @@ package secp
 //go:generate go run -C ../asm ./secp -out ../secp/kernels_amd64.s
 
 // useADX says that the processor has the instructions of BMI2 and ADX that the
-// assembly needs. Tests turn it off.
-var useADX = detectADX()
+// assembly needs, and that this did what Go does. Tests turn it off.
+var useADX = detectADX() && testKernels(doubleADX, addADX)
+
+// testKernels reports whether the kernels leave the same words as Go, of a few
+// hundred doublings and additions, one of them an addition that must be refused. It
+// takes some 50 µs.
+func testKernels(double func(*jacobian, uint64), add func(*jacobian, *affine, *residue) bool) bool {
+	var got jacobian
+	got.setAffine(&basePoint)
+	q, want := basePoint, got
+	for n := range 24 {
+		z := want.z
+		if add(&got, &q, &z) != want.addDistinctGo(&q, &z) || got != want {
+			return false
+		}
+		double(&got, uint64(n+1))
+		want.doubleTimesGo(n + 1)
+		if got != want {
+			return false
+		}
+		q.x.mul(&q.x, &beta) // another point of the curve
+		if n%2 == 0 {
+			q.y.sub(&residue{}, &q.y)
+		}
+	}
+	return true
+}
+
+// Code names the code that does the arithmetic, and says why if it is not the
+// fastest.
+func Code() string {
+	switch {
+	case useADX:
+		return "assembly for BMI2 and ADX"
+	case !detectADX():
+		return "Go: the processor lacks BMI2 or ADX"
+	}
+	return "Go: the assembly failed its test"
+}
 
 // detectADX asks the processor. (Intel's manual, volume 2, CPUID.)
 func detectADX() bool {

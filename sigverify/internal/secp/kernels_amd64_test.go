@@ -146,3 +146,34 @@ func BenchmarkADX(b *testing.B) {
 		})
 	}
 }
+
+// The test at the start finds a kernel that is wrong in one word of one operation.
+func TestTestKernels(t *testing.T) {
+	skipWithoutADX(t)
+	if !testKernels(doubleADX, addADX) {
+		t.Error("the kernels fail their test")
+	}
+	for broken := 1; broken <= 24; broken++ {
+		calls := 0
+		spoil := func(p *jacobian) {
+			if calls++; calls == broken {
+				p.y[calls%4] ^= 1 << calls
+			}
+		}
+		if testKernels(func(p *jacobian, n uint64) { doubleADX(p, n); spoil(p) }, addADX) {
+			t.Errorf("doubling is wrong at call %d, and passes", broken)
+		}
+		calls = 0
+		add := func(p *jacobian, q *affine, z *residue) bool {
+			ok := addADX(p, q, z)
+			spoil(p)
+			return ok
+		}
+		if testKernels(doubleADX, add) {
+			t.Errorf("addition is wrong at call %d, and passes", broken)
+		}
+	}
+	if testKernels(doubleADX, func(p *jacobian, q *affine, z *residue) bool { return true }) {
+		t.Error("an addition that does nothing passes")
+	}
+}
