@@ -69,6 +69,11 @@ nightly: ## What takes too long for every change: long fuzzing, the whole suite 
 bulk: ## Verify 10 million random signatures in lanes and one by one, and log a hash of all verdicts
 	OUTRIDER_SIGVERIFY_BULK=10000000 OUTRIDER_SIGVERIFY_SEED=4 go test -run '^TestBulk$$' -count 1 -timeout 2h -v ./sigverify/internal/lane
 
+.PHONY: bulk-scripts
+bulk-scripts: ## Run a million forged spends collected and exactly, beside btcd's engine, and 20,000 mutated transactions through whole validation
+	OUTRIDER_SCRIPT_BULK=1000000 go test -run '^TestForgedSpends$$' -count 1 -timeout 4h -v ./blockval/script
+	OUTRIDER_BULK=20000 go test -run '^TestMutatedSpends$$' -count 1 -timeout 4h -v ./blockval
+
 .PHONY: vet
 vet: ## Run go vet, and go fix for code that Go has made simpler
 	go vet ./...
