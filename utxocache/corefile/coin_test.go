@@ -137,6 +137,27 @@ func TestCoin(t *testing.T) {
 	}
 }
 
+// TestCoinAllocations has coins of all kinds encoded and decoded in memory that
+// is there.
+func TestCoinAllocations(t *testing.T) {
+	packed, ser := make([]byte, 0, 2*MaxScriptSize), make([]byte, 0, 2*MaxScriptSize)
+	back := Coin{Script: make([]byte, 0, MaxScriptSize)}
+	for _, tx := range undoOfAll(t) {
+		for i := range tx {
+			n := testing.AllocsPerRun(10, func() {
+				packed = AppendCoin(packed[:0], &tx[i])
+				ser = AppendTxOutSer(ser[:0], wire.OutPoint{}, &tx[i])
+				if _, err := back.Decode(packed); err != nil || !sameCoin(&back, &tx[i]) {
+					t.Errorf("%+v becomes %+v, %v", tx[i], back, err)
+				}
+			})
+			if n != 0 {
+				t.Errorf("%v allocations for a script of %d bytes", n, len(tx[i].Script))
+			}
+		}
+	}
+}
+
 func TestTxOutSer(t *testing.T) {
 	coin := Coin{Value: 0x0102030405, Script: []byte{0x51, 0x52}, Height: 0x10203, Coinbase: true}
 	op := wire.OutPoint{Index: 0x0a0b}

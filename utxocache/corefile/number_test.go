@@ -179,8 +179,10 @@ func TestAmount(t *testing.T) {
 			t.Errorf("%d becomes %d, then %d, %v", n, x, back, err)
 		}
 	}
-	// Bitcoin Core, compress_tests.cpp.
-	for value, want := range map[int64]uint64{0: 0, 1: 1, 1e6: 7, 1e8: 9, 50e8: 0x32, MaxMoney: 0x1406f40} {
+	for value, want := range map[int64]uint64{
+		0: 0, 1: 1, 1e6: 7, 1e8: 9, 50e8: 0x32, MaxMoney: 0x1406f40, // Bitcoin Core, compress_tests.cpp
+		546: 4911, 1000: 4, 10000: 5, 12345678: 111111101, 50000000: 48, 500000000: 49, // btcd, compress_test.go
+	} {
 		if got := CompressAmount(value); got != want {
 			t.Errorf("%d becomes %d, want %d", value, got, want)
 		}

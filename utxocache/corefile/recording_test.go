@@ -108,6 +108,22 @@ func TestSnapshotRecorded(t *testing.T) {
 	}
 }
 
+// TestSnapshotRecordedDamaged cuts a real snapshot at each byte, and changes a
+// bit of each.
+func TestSnapshotRecordedDamaged(t *testing.T) {
+	file := testvectors.LoadFixture(t, recordings[0]+"utxo_snapshot.dat", unchecked)
+	for cut := range file {
+		r, err := NewSnapshotReader(bytes.NewReader(file[:cut]), wire.TestNet)
+		for err == nil {
+			_, err = r.Next()
+		}
+		if !errors.Is(err, ErrTruncated) {
+			t.Fatalf("cut at byte %d of %d: %v, want ErrTruncated", cut, len(file), err)
+		}
+	}
+	checkFlips(t, file, wire.TestNet, func(at int) []int { return []int{at % 8} })
+}
+
 // A diskFile is a block or undo file of a recording and its key.
 type diskFile struct {
 	raw []byte

@@ -73,6 +73,11 @@ type TxCoins struct {
 	Coins []TxCoin
 }
 
+// Sort puts the coins into ascending order of Vout. With that done to each
+// transaction, all coins of a snapshot are in ascending order of Txid followed by
+// Vout in big-endian bytes, which they need not be in the file.
+func (tx *TxCoins) Sort() { sortByVout(tx.Coins) }
+
 const (
 	// maxTxOuts bounds the bytes that the outputs of a transaction take in it.
 	// They are a part of its block that weighs four times its size.
@@ -97,12 +102,16 @@ var errScriptTooLong = malformed("a script of more than %d bytes", MaxScriptSize
 //
 // It refuses what Bitcoin Core would not write: another version, a wrong number
 // of coins, bytes after the last one, transactions that are not in ascending
-// order of their ids, a coin twice, and outputs that no block has room for. It
-// does not know the height of the base block, which no coin may exceed, and the
-// file has no checksum: the coins are worth nothing until the SetHasher's sum is
-// one that is known.
+// order of their ids, a coin twice, outputs that no block has room for, and coins
+// above the height of LimitHeight. The file has no checksum: the coins are worth
+// nothing until the SetHasher's sum is one that is known for the header's base.
+//
+// The stream may be a pipe that dumptxoutset is writing into: it is read from the
+// start to the end once, and for a coin the reader waits until some 10 KB after it
+// or the end are there.
 type SnapshotReader struct {
 	header SnapshotHeader
+	limit  uint32 // of heights
 	r      *bufio.Reader
 	at     int64  // bytes read
 	coins  uint64 // coins read
@@ -115,7 +124,7 @@ type SnapshotReader struct {
 // NewSnapshotReader reads the header of a snapshot of the network. The error
 // wraps ErrMagic if the snapshot is of another one.
 func NewSnapshotReader(r io.Reader, net wire.BitcoinNet) (*SnapshotReader, error) {
-	s := &SnapshotReader{r: bufio.NewReaderSize(r, 1<<16)}
+	s := &SnapshotReader{r: bufio.NewReaderSize(r, 1<<16), limit: MaxHeight}
 	b, readErr := s.r.Peek(SnapshotHeaderSize)
 	h, err := DecodeSnapshotHeader(b)
 	switch {
@@ -130,6 +139,10 @@ func NewSnapshotReader(r io.Reader, net wire.BitcoinNet) (*SnapshotReader, error
 	s.skip(SnapshotHeaderSize)
 	return s, nil
 }
+
+// LimitHeight has Next refuse coins that were created above a height, as Bitcoin
+// Core does. It is that of the header's base, which is not in the file.
+func (s *SnapshotReader) LimitHeight(height uint32) { s.limit = height }
 
 // Header returns the snapshot's header.
 func (s *SnapshotReader) Header() SnapshotHeader { return s.header }
@@ -157,8 +170,15 @@ func (s *SnapshotReader) next() error {
 	if s.coins == s.header.Coins {
 		return s.end()
 	}
-	if err := s.readTx(); err != nil {
+	ordered, err := s.readTx()
+	if err != nil {
 		return fmt.Errorf("snapshot: coin %d of %d at byte %d: %w", s.coins+1, s.header.Coins, s.at, err)
+	}
+	if ordered {
+		return nil
+	}
+	if err := s.checkTwice(); err != nil {
+		return fmt.Errorf("snapshot: coins up to %d of %d, before byte %d: %w", s.coins, s.header.Coins, s.at, err)
 	}
 	return nil
 }
@@ -175,10 +195,11 @@ func (s *SnapshotReader) end() error {
 	}
 }
 
-// readTx reads the coins of one transaction.
-func (s *SnapshotReader) readTx() error {
+// readTx reads the coins of one transaction, and reports whether their indices
+// ascend.
+func (s *SnapshotReader) readTx() (ordered bool, err error) {
 	var n uint64
-	err := s.decode(chainhash.HashSize+9, func(b []byte) (int, error) {
+	err = s.decode(chainhash.HashSize+9, func(b []byte) (int, error) {
 		if len(b) < chainhash.HashSize {
 			return 0, ErrTruncated
 		}
@@ -194,25 +215,23 @@ func (s *SnapshotReader) readTx() error {
 	})
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case n == 0 || n > maxVout+1:
-		return malformed("%d coins of transaction %s", n, s.tx.Txid)
+		return false, malformed("%d coins of transaction %s", n, s.tx.Txid)
 	case n > s.header.Coins-s.coins:
-		return malformed("%d coins of transaction %s, more than there are left", n, s.tx.Txid)
+		return false, malformed("%d coins of transaction %s, more than there are left", n, s.tx.Txid)
 	}
 	s.tx.Coins = s.tx.Coins[:0]
 	s.mem.reset()
-	room, ordered := maxTxOuts, true
+	room := maxTxOuts
+	ordered = true
 	for i := range n {
 		if err := s.readCoin(&room); err != nil {
-			return err
+			return false, err
 		}
 		ordered = ordered && (i == 0 || s.tx.Coins[i-1].Vout < s.tx.Coins[i].Vout)
 	}
-	if !ordered {
-		return s.checkTwice()
-	}
-	return nil
+	return ordered, nil
 }
 
 // readCoin reads one coin and takes what it needs in its transaction from room.
@@ -228,6 +247,9 @@ func (s *SnapshotReader) readCoin(room *int) error {
 		}
 		if p.script.tooLong {
 			return 0, errScriptTooLong
+		}
+		if height := p.code >> 1; height > s.limit {
+			return 0, malformed("output %d of transaction %s: created at height %d, above %d", vout, s.tx.Txid, height, s.limit)
 		}
 		length := p.script.size()
 		*room -= minTxOut + length

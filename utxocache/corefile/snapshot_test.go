@@ -143,6 +143,133 @@ func TestSnapshotOrder(t *testing.T) {
 	}
 }
 
+// descents counts the coins whose key, the txid and the big-endian index, is not
+// after the one before.
+func descents(txs []TxCoins) (n int) {
+	var last []byte
+	for _, tx := range txs {
+		for _, c := range tx.Coins {
+			key := binary.BigEndian.AppendUint32(bytes.Clone(tx.Txid[:]), c.Vout)
+			if bytes.Compare(last, key) >= 0 {
+				n++
+			}
+			last = key
+		}
+	}
+	return n
+}
+
+func TestSort(t *testing.T) {
+	txs, err := readSnapshot(bytes.NewReader(writeSnapshot(t, set(t))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if descents(txs) == 0 {
+		t.Error("the file is in the order of the keys: there is nothing to sort")
+	}
+	for i := range txs {
+		txs[i].Sort()
+	}
+	if n := descents(txs); n != 0 {
+		t.Errorf("sorted, %d coins are not after the one before", n)
+	}
+}
+
+// TestSnapshotHeight reads coins of a height, and of the one above it.
+func TestSnapshotHeight(t *testing.T) {
+	coin := func(vout, height uint32) TxCoin { return TxCoin{vout, Coin{Value: 1, Height: height, Coinbase: true}} }
+	file := writeSnapshot(t, []TxCoins{
+		{chainhash.Hash{1}, []TxCoin{coin(0, 0), coin(1, 100)}},
+		{chainhash.Hash{2}, []TxCoin{coin(7, 101)}},
+	})
+	for limit, want := range map[uint32]error{MaxHeight: nil, 102: nil, 101: nil, 100: ErrMalformed, 0: ErrMalformed} {
+		r, err := NewSnapshotReader(bytes.NewReader(file), wire.MainNet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.LimitHeight(limit)
+		for err == nil {
+			_, err = r.Next()
+		}
+		if want == nil && err != io.EOF || want != nil && !errors.Is(err, want) {
+			t.Errorf("with coins up to height %d: %v, want %v", limit, err, want)
+		}
+	}
+}
+
+// TestSnapshotErrors has errors say where and what.
+func TestSnapshotErrors(t *testing.T) {
+	txs := []TxCoins{{chainhash.Hash{1}, []TxCoin{{1, Coin{Value: 1, Height: 9}}, {2, Coin{Value: 2, Height: 9}}}}}
+	file := writeSnapshot(t, txs)
+	second := len(file) - len("\x02\x12\x02\x06") // index, height, amount, script
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"cut":        {file[:len(file)-1], fmt.Sprintf("snapshot: coin 2 of 2 at byte %d: the data ends too early", second)},
+		"twice":      {append(file[:second:second], 1, 0x12, 2, 6), fmt.Sprintf("snapshot: coins up to 2 of 2, before byte %d: malformed data: an output of transaction %s twice", len(file), txs[0].Txid)},
+		"more":       {append(slices.Clone(file), 0), fmt.Sprintf("snapshot: malformed data: more after the last of 2 coins, at byte %d", len(file))},
+		"header cut": {file[:SnapshotHeaderSize-1], "snapshot: header: the data ends too early"},
+		"empty":      {nil, "snapshot: header: the data ends too early"},
+	} {
+		if _, err := readSnapshot(bytes.NewReader(c.file)); err == nil || err.Error() != c.want {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+}
+
+// checkFlips changes bits of a snapshot, one at a time: each is refused, or the
+// hash of the coins or the base they are for is another.
+func checkFlips(t *testing.T, file []byte, net wire.BitcoinNet, bits func(at int) []int) {
+	t.Helper()
+	hash := func(file []byte) (base, sum chainhash.Hash, err error) {
+		r, err := NewSnapshotReader(bytes.NewReader(file), net)
+		if err != nil {
+			return base, sum, err
+		}
+		h := NewSetHasher()
+		for {
+			tx, err := r.Next()
+			if err == io.EOF {
+				return r.Header().Base, h.Sum(), nil
+			} else if err != nil {
+				return base, sum, err
+			}
+			if err := h.Add(tx); err != nil {
+				return base, sum, err
+			}
+		}
+	}
+	wantBase, wantSum, err := hash(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, others := 0, 0
+	for at := range file {
+		for _, bit := range bits(at) {
+			file[at] ^= 1 << bit
+			switch base, sum, err := hash(file); {
+			case err != nil && !known(err) && !errors.Is(err, ErrMagic):
+				t.Fatalf("bit %d of byte %d changed: %v", bit, at, err)
+			case err != nil:
+				refused++
+			case base == wantBase && sum == wantSum:
+				t.Fatalf("bit %d of byte %d changed, and nothing shows it", bit, at)
+			default:
+				others++
+			}
+			file[at] ^= 1 << bit
+		}
+	}
+	if refused == 0 || others == 0 {
+		t.Errorf("%d changes were refused, %d give another hash", refused, others)
+	}
+}
+
+func TestSnapshotFlips(t *testing.T) {
+	checkFlips(t, writeSnapshot(t, shortSet(t)), wire.MainNet, func(int) []int { return []int{0, 1, 2, 3, 4, 5, 6, 7} })
+}
+
 // TestSnapshotCut cuts a snapshot at every byte, and has reading fail there.
 func TestSnapshotCut(t *testing.T) {
 	file := writeSnapshot(t, shortSet(t)[:3])

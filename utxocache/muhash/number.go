@@ -198,7 +198,7 @@ func (x *number) inverse() (inverse number) {
 	modulus := new(big.Int).Lsh(big.NewInt(1), 8*numberSize)
 	modulus.Sub(modulus, big.NewInt(distance))
 	var b [numberSize]byte
-	for i, word := range x.reduced() {
+	for i, word := range x {
 		binary.BigEndian.PutUint64(b[numberSize-8*(i+1):], word)
 	}
 	if n := new(big.Int).SetBytes(b[:]); n.ModInverse(n, modulus) != nil {
