@@ -232,7 +232,9 @@ func TestChainRecorded(t *testing.T) {
 		var climb func(chainhash.Hash)
 		climb = func(hash chainhash.Hash) {
 			c.connect(blocks[hash])
-			c.check(answers)
+			if _, told := answers[hash.String()]; told || !isActive[hash] {
+				c.check(answers)
+			}
 			for _, child := range children[hash] {
 				if isActive[child] {
 					continue
