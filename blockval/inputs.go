@@ -191,9 +191,17 @@ func (c *check) checkSequenceLocks(i int, tx *wire.MsgTx) (*RuleError, error) {
 			c.unchecked(NonFinal)
 			continue
 		}
-		median, err := header.MedianTimePast(c.at.Ancestors, uint32(max(from-1, 0)))
-		if err != nil {
-			return nil, fmt.Errorf("relative lock of transaction %d input %d: %w", i, j, err)
+		below := uint32(max(from-1, 0))
+		median, known := c.medians[below]
+		if !known {
+			var err error
+			if median, err = header.MedianTimePast(c.at.Ancestors, below); err != nil {
+				return nil, fmt.Errorf("relative lock of transaction %d input %d: %w", i, j, err)
+			}
+			if c.medians == nil {
+				c.medians = make(map[uint32]uint32)
+			}
+			c.medians[below] = median
 		}
 		if last := int64(median) + lock<<wire.SequenceLockTimeGranularity - 1; last >= c.medianTime {
 			return brokenAt(NonFinal, i, j, "locked until after time %d", last), nil

@@ -23,18 +23,40 @@ func (v mempoolVerifier) Verify(ctx context.Context, items []sigverify.Item, val
 // run them again. Nothing else about the transaction is checked.
 //
 // prevouts are what the inputs spend, in their order. Neither they nor tx may change
-// before VerifyTx returns; nothing of them is kept. It takes one goroutine, gives way
-// to blocks, and is bounded in time only by the size of tx. An error says nothing
-// about the scripts.
+// before VerifyTx returns. It takes one goroutine, its signatures give way to those of
+// blocks, and its time is bounded only by the size of tx. An error says nothing about
+// the scripts.
 func (v *Validator) VerifyTx(ctx context.Context, tx *wire.MsgTx, prevouts []wire.TxOut) (valid bool, err error) {
-	if len(prevouts) != len(tx.TxIn) {
+	if len(tx.TxIn) == 0 || len(prevouts) != len(tx.TxIn) {
 		return false, fmt.Errorf("transaction of %d inputs with %d outputs that they spend", len(tx.TxIn), len(prevouts))
 	}
 	t := &script.Tx{Msg: tx, Prevouts: prevouts}
 	w := v.take()
 	defer v.put(w)
+	for {
+		falls := v.verifier.Falls()
+		valid, err := v.verifyTx(ctx, w, t)
+		if err != nil {
+			return false, err
+		}
+		if v.verifier.Falls() != falls {
+			continue // what verified it has lost its trust
+		}
+		if valid {
+			v.seen.add(tx.WitnessHash(), prevouts, script.Consensus, falls)
+			v.metrics.seen.Set(float64(v.seen.len()))
+		}
+		return valid, nil
+	}
+}
+
+func (v *Validator) verifyTx(ctx context.Context, w *worker, t *script.Tx) (valid bool, err error) {
 	verifier := mempoolVerifier{v.verifier}
-	for i := range tx.TxIn {
+	w.reset()
+	for i := range t.Msg.TxIn {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
 		if w.machine.Collect(t, i, script.Consensus, &w.batch, i) != script.OK {
 			w.undecided = append(w.undecided, i)
 		}
@@ -53,7 +75,5 @@ func (v *Validator) VerifyTx(ctx context.Context, tx *wire.MsgTx, prevouts []wir
 			return false, err
 		}
 	}
-	v.seen.add(tx.WitnessHash(), prevouts, script.Consensus)
-	v.metrics.seen.Set(float64(v.seen.len()))
 	return true, nil
 }

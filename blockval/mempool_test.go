@@ -138,8 +138,13 @@ func TestVerifyTxExactly(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if valid, err := v.VerifyTx(ctx, s.tx, s.prevouts); valid || !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v, %v", valid, err)
+	for _, tx := range []*spendTx{s, {pay([]*wire.TxIn{c.addCoin(1, anyone)}, 1), []wire.TxOut{{Value: 1, PkScript: anyone}}}} {
+		if valid, err := v.VerifyTx(ctx, tx.tx, tx.prevouts); valid || !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v, %v", valid, err)
+		}
+	}
+	if _, err := v.VerifyTx(t.Context(), pay(nil, 1), nil); err == nil || v.seen.len() != 1 {
+		t.Errorf("a transaction without inputs: %v, %d remembered", err, v.seen.len())
 	}
 }
 
@@ -156,13 +161,13 @@ func TestSeenTxs(t *testing.T) {
 	txs := []script.Tx{{Prevouts: prevouts}}
 	has := func(n int, flags script.Flags) bool {
 		found := false
-		s.has([]chainhash.Hash{numbered(n)}, txs, flags, func(int) { found = true })
+		s.has([]chainhash.Hash{numbered(n)}, txs, flags, 1, func(int) { found = true })
 		return found
 	}
 	if has(0, 0) {
 		t.Error("an empty table has something")
 	}
-	s.add(numbered(0), prevouts, script.P2SH|script.Witness)
+	s.add(numbered(0), prevouts, script.P2SH|script.Witness, 1)
 	for flags, want := range map[script.Flags]bool{
 		0: true, script.P2SH: true, script.P2SH | script.Witness: true, script.P2SH | script.DERSig: false, script.Consensus: false,
 	} {
@@ -170,13 +175,14 @@ func TestSeenTxs(t *testing.T) {
 			t.Errorf("flags %v: %v, want %v", flags.Names(), got, want)
 		}
 	}
-	s.add(numbered(0), prevouts, script.Consensus) // replaces it
+	s.add(numbered(0), prevouts, script.Consensus, 1) // replaces it
 	if !has(0, script.Consensus) || s.len() != 1 {
 		t.Errorf("%d remembered after the same transaction came again", s.len())
 	}
+	s.has([]chainhash.Hash{numbered(0)}, txs, 0, 2, func(int) { t.Error("a verdict outlives the trust in who gave it") })
 	const many = 10_000
 	for n := range many {
-		s.add(numbered(n), prevouts, script.Consensus)
+		s.add(numbered(n), prevouts, script.Consensus, 1)
 	}
 	if s.len() > 1000 || s.len() < 500 {
 		t.Errorf("%d remembered in 40 KiB", s.len())
@@ -190,7 +196,7 @@ func TestSeenTxs(t *testing.T) {
 	if s.len() != 0 || has(many-1, 0) {
 		t.Error("something is left after a resize")
 	}
-	s.add(numbered(3), prevouts, script.Consensus)
+	s.add(numbered(3), prevouts, script.Consensus, 1)
 	if !has(3, script.Consensus) {
 		t.Error("the smallest table remembers nothing")
 	}

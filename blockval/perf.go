@@ -50,7 +50,7 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Name: "outrider_blockval_seen_transactions", Help: "Transactions that are remembered to have valid scripts.",
 		}),
 		disputed: rec.Counter(perfcore.Metric{
-			Name: "outrider_blockval_disputed_total", Help: "Inputs that broke a rule, and that btcd's script engine accepts.",
+			Name: "outrider_blockval_disputed_total", Help: "Inputs that two exact runs decided differently: a fault of this program.",
 		}),
 		signatures: rec.Counter(perfcore.Metric{
 			Name: "outrider_blockval_signatures_total", Help: "Signatures that the inputs of validated blocks present, valid or not.",

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/script"
@@ -55,8 +54,20 @@ func (t *tally) add(u *tally) {
 // leaves undecided runs exactly. The input reported is the first of the block that
 // fails.
 func (c *check) scripts(ctx context.Context) (*RuleError, error) {
+	for {
+		falls := c.v.verifier.Falls()
+		rule, err := c.scriptsOnce(ctx, falls)
+		if err != nil || c.v.verifier.Falls() == falls {
+			return rule, err
+		}
+		// What verified some of the signatures has lost its trust.
+	}
+}
+
+// scriptsOnce is scripts, by the word of a verifier that has fallen so often or more.
+func (c *check) scriptsOnce(ctx context.Context, falls int) (*RuleError, error) {
 	txs := c.spends()
-	remembered := c.recall(txs)
+	remembered := c.recall(txs, falls)
 	var (
 		next atomic.Int64
 		mu   sync.Mutex // guards all
@@ -115,9 +126,9 @@ func (c *check) spends() []script.Tx {
 
 // recall notes the transactions whose scripts are known to succeed, and returns how
 // many inputs they have.
-func (c *check) recall(txs []script.Tx) (inputs int) {
+func (c *check) recall(txs []script.Tx, falls int) (inputs int) {
 	c.known = resized(c.known, len(txs))
-	c.v.seen.has(c.b.Wtxids, txs, c.flags, func(i int) {
+	c.v.seen.has(c.b.Wtxids, txs, c.flags, falls, func(i int) {
 		c.known[i] = true
 		inputs += c.first[i+1] - c.first[i]
 	})
@@ -206,39 +217,25 @@ func (c *check) decide(ctx context.Context, txs []script.Tx, inputs []int) (*Rul
 			continue
 		}
 		i, j := c.place(inputs[n])
-		detail := reason.Error()
-		if btcdAccepts(&txs[i], j, c.flags) {
-			// Core's rules are what counts, but the reader should know.
-			c.v.metrics.disputed.Add(1)
-			detail += " (btcd's script engine accepts it)"
-		}
-		return brokenAt(BadScript, i, j, "%s", detail), nil
+		return brokenAt(BadScript, i, j, "%v", reason), nil
 	}
 	return nil, nil
 }
 
 // exactly decides an input. The verifier's word suffices for scripts that succeed;
-// that they fail is said only after a second run, which takes nothing but
-// sigverify.Exact.
+// that they fail is said only after a second run, of a machine that has seen nothing
+// else, on the transaction as it came, with nothing but sigverify.Exact.
 func (v *Validator) exactly(ctx context.Context, m *script.Machine, t *script.Tx, input int, flags script.Flags) (script.Error, error) {
 	reason, err := m.Execute(ctx, t, input, flags, v.verifier)
 	if err != nil || reason == script.OK {
 		return reason, err
 	}
-	return m.Execute(ctx, t, input, flags, v.verifier.Exact())
-}
-
-// btcdAccepts reports whether btcd's engine accepts an input: what another
-// implementation says of one that is called invalid.
-func btcdAccepts(t *script.Tx, input int, flags script.Flags) bool {
-	prevouts := txscript.NewMultiPrevOutFetcher(nil)
-	for i, in := range t.Msg.TxIn {
-		prevouts.AddPrevOut(in.PreviousOutPoint, &t.Prevouts[i])
+	afresh := &script.Tx{Msg: t.Msg, Prevouts: t.Prevouts}
+	again, err := script.NewMachine().Execute(ctx, afresh, input, flags, v.verifier.Exact())
+	if err == nil && again != reason {
+		v.metrics.disputed.Add(1)
 	}
-	out := &t.Prevouts[input]
-	vm, err := txscript.NewEngine(out.PkScript, t.Msg, input, flags.Txscript(), nil,
-		txscript.NewTxSigHashes(t.Msg, prevouts), out.Value, prevouts)
-	return err == nil && vm.Execute() == nil
+	return again, err
 }
 
 // work calls f on as many goroutines as the Validator has workers, but at most
@@ -264,7 +261,7 @@ func (v *Validator) work(ctx context.Context, most int, f func(context.Context, 
 		run()
 	}
 	wg.Wait()
-	return context.Cause(ctx)
+	return notRule(context.Cause(ctx))
 }
 
 // take returns a worker that has nothing to do.
@@ -277,9 +274,10 @@ func (v *Validator) take() *worker {
 	}
 }
 
-// put takes a worker back. One that gave up in the middle of a batch is not kept.
+// put takes a worker back. One that gave up in the middle of a batch is not kept, nor
+// one that has grown.
 func (v *Validator) put(w *worker) {
-	if len(w.batch.Items) > 0 {
+	if len(w.batch.Items) > 0 || cap(w.batch.Items) > 8*batchSize {
 		return
 	}
 	w.reset()

@@ -18,6 +18,7 @@ type seenTx struct {
 	wtxid chainhash.Hash
 	spent uint64
 	flags script.Flags
+	falls int // of the verifier, when it said so
 	full  bool
 }
 
@@ -92,9 +93,10 @@ func (s *seenTxs) set(wtxid *chainhash.Hash) *seenSet {
 	return &s.sets[maphash.Bytes(s.seed, wtxid[:])%uint64(len(s.sets))]
 }
 
-// add remembers that the scripts of a transaction succeed under flags.
-func (s *seenTxs) add(wtxid chainhash.Hash, prevouts []wire.TxOut, flags script.Flags) {
-	tx := seenTx{wtxid: wtxid, spent: s.spent(prevouts), flags: flags, full: true}
+// add remembers that the scripts of a transaction succeed under flags, by the word of
+// a verifier that has fallen so often.
+func (s *seenTxs) add(wtxid chainhash.Hash, prevouts []wire.TxOut, flags script.Flags, falls int) {
+	tx := seenTx{wtxid: wtxid, spent: s.spent(prevouts), flags: flags, falls: falls, full: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	set := s.set(&wtxid)
@@ -112,9 +114,9 @@ func (s *seenTxs) add(wtxid chainhash.Hash, prevouts []wire.TxOut, flags script.
 }
 
 // has calls known for each of the transactions whose scripts are known to succeed
-// under flags: rules only ever forbid, so that what succeeds under more succeeds
+// under flags, if the verifier has not fallen since: rules only ever forbid, so that what succeeds under more succeeds
 // under these.
-func (s *seenTxs) has(wtxids []chainhash.Hash, txs []script.Tx, flags script.Flags, known func(i int)) {
+func (s *seenTxs) has(wtxids []chainhash.Hash, txs []script.Tx, flags script.Flags, falls int, known func(i int)) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.count == 0 {
@@ -125,7 +127,7 @@ func (s *seenTxs) has(wtxids []chainhash.Hash, txs []script.Tx, flags script.Fla
 		for j := range set.txs {
 			tx := &set.txs[j]
 			if tx.full && tx.wtxid == wtxids[i] {
-				if flags&^tx.flags == 0 && tx.spent == s.spent(txs[i].Prevouts) {
+				if tx.falls == falls && flags&^tx.flags == 0 && tx.spent == s.spent(txs[i].Prevouts) {
 					known(i)
 				}
 				break

@@ -137,6 +137,10 @@ func (p *Pending) Valid() bool { return p.rule == nil }
 // once.
 func (p *Pending) Finish(ctx context.Context) (*Verdict, error) {
 	c := p.c
+	if c == nil {
+		panic("blockval: Finish was called before")
+	}
+	p.c = nil
 	// Nothing of the genesis block is connected: its coinbase cannot be spent.
 	if p.rule == nil && c.at.Height > 0 {
 		began := time.Now()
@@ -174,6 +178,8 @@ type check struct {
 	// it is known.
 	medianTime int64
 	timeKnown  bool
+	// medians are median times past that were looked up, by height.
+	medians map[uint32]uint32
 
 	// twice has the inputs that spend what an earlier transaction spends too.
 	twice map[int]bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -379,6 +380,123 @@ func TestInvalidRestsOnExactRun(t *testing.T) {
 			t.Errorf("%s is %d, want %d", name, counts[name], want)
 		}
 	}
+}
+
+// largeTx returns a transaction of n inputs, P2PKH where legacy says so and else
+// P2WPKH: large enough for a state of SHA-256 to be kept from input to input.
+func largeTx(tb testing.TB, c *testChain, n int, legacy func(i int) bool) *spendTx {
+	tb.Helper()
+	s := &spendTx{tx: pay(nil, 1)}
+	form := func(i int) spendForm {
+		if legacy(i) {
+			return spendForms()[0]
+		}
+		return spendForms()[2]
+	}
+	for i := range n {
+		pkScript := form(i).lock(testKey(byte(i)))
+		s.tx.TxIn = append(s.tx.TxIn, c.addCoin(1, pkScript))
+		s.prevouts = append(s.prevouts, wire.TxOut{Value: 1, PkScript: pkScript})
+	}
+	for i := range n {
+		if err := form(i).sign(s, i, txscript.SigHashAll, testKey(byte(i))); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return s
+}
+
+// A Validator keeps memory from block to block, and nothing that a verdict could rest
+// on. Here the second block would be taken for the first in part: it was once called
+// invalid, and with a signature of the first's inputs, valid.
+func TestNothingIsKeptOfABlock(t *testing.T) {
+	const n = 60
+	c := newTestChain(t, "regtest", 120)
+	first := largeTx(t, c, n, func(i int) bool { return i == 1 })
+	second := largeTx(t, c, n, func(i int) bool { return i == n-1 })
+	forged := &spendTx{second.tx.Copy(), second.prevouts}
+	mixture := second.tx.Copy()
+	mixture.TxIn[0].PreviousOutPoint = first.tx.TxIn[0].PreviousOutPoint
+	script, err := txscript.SignatureScript(mixture, n-1, second.prevouts[n-1].PkScript, txscript.SigHashAll, testKey(n-1), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.tx.TxIn[n-1].SignatureScript = script
+	for name, s := range map[string]*spendTx{"valid": second, "forged": forged} {
+		v := c.validator(t, Options{Workers: 1})
+		for i, tx := range []*spendTx{first, s, first, s} {
+			want := true
+			for j := range tx.tx.TxIn {
+				want = want && tx.execute(j, todaysFlags) == nil
+			}
+			if got := checkRaw(t, v, c.draft(tx.tx).seal(), c.at()); got.Valid() != want {
+				t.Errorf("%s, block %d: %v, btcd says %v", name, i, got.Err, want)
+			}
+		}
+	}
+}
+
+// One Validator gives each block of a random sequence the verdict that a new one
+// gives.
+func TestOneValidatorForManyBlocks(t *testing.T) {
+	const seed = 11
+	c := newTestChain(t, "regtest", 120)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	shared := c.validator(t, Options{Workers: 2})
+	valid := 0
+	for n := range 60 {
+		var txs []*wire.MsgTx
+		for range 1 + rng.IntN(4) {
+			s := largeTx(t, c, 1+rng.IntN(70), func(int) bool { return rng.IntN(2) == 0 })
+			if rng.IntN(8) == 0 {
+				in := s.tx.TxIn[rng.IntN(len(s.tx.TxIn))]
+				if len(in.Witness) > 0 {
+					in.Witness[0][20] ^= 1
+				} else {
+					in.SignatureScript[20] ^= 1
+				}
+			}
+			txs = append(txs, s.tx)
+		}
+		raw := c.draft(txs...).seal()
+		got, want := checkRaw(t, shared, raw, c.at()), checkRaw(t, c.validator(t, Options{Workers: 1}), raw, c.at())
+		if (got.Err == nil) != (want.Err == nil) || got.Err != nil && *got.Err != *want.Err || got.Signatures != want.Signatures {
+			t.Errorf("seed %d, block %d: %v, a new Validator says %v", seed, n, got.Err, want.Err)
+		}
+		if want.Valid() {
+			valid++
+		}
+	}
+	if valid < 20 || valid > 55 {
+		t.Errorf("%d of 60 blocks are valid: the test means little", valid)
+	}
+}
+
+// The reason why a caller gave up is never taken for a rule that a block broke, and a
+// Pending is finished once.
+func TestFinish(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	v := c.validator(t, Options{})
+	b, err := Parse(c.draft(manyForms(t, c, 7).tx).seal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := v.Begin(t.Context(), b, c.at())
+	if err != nil || !p.Valid() {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(brokenAt(BadScript, 1, 0, "of another block"))
+	_, err = p.Finish(ctx)
+	if _, rule := errors.AsType[*RuleError](err); err == nil || rule {
+		t.Errorf("cancelled: %v, which is a rule: %v", err, rule)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Finish can be called again")
+		}
+	}()
+	p.Finish(t.Context())
 }
 
 func TestRuleErrorText(t *testing.T) {

@@ -21,6 +21,31 @@ type digestCache struct {
 	digest    [32]byte
 }
 
+// A legacyCache holds, for one way of signing, the state of SHA-256 before the hash
+// type of a large transaction with the script that was signed last. Without it, a
+// script that checks many signatures would have the whole transaction hashed for each
+// (SigHashCache in Bitcoin Core).
+type legacyCache struct {
+	valid bool
+	code  []byte // a copy
+	state midstate
+}
+
+// legacyWay returns which of the six ways of signing a hash type means.
+func legacyWay(hashType byte) int {
+	way := 0
+	switch hashType & sigHashMask {
+	case sigHashNone:
+		way = 1
+	case sigHashSingle:
+		way = 2
+	}
+	if hashType&sigHashAnyoneCanPay != 0 {
+		way += 3
+	}
+	return way
+}
+
 // ecdsaDigest returns what an ECDSA signature of the hash type signs.
 func (m *Machine) ecdsaDigest(code []byte, hashType byte) *[32]byte {
 	d := &m.digest
@@ -35,9 +60,27 @@ func (m *Machine) ecdsaDigest(code []byte, hashType byte) *[32]byte {
 	if m.version == witnessV0 {
 		d.digest = m.sig.witnessV0(m.tx, m.input, code, uint32(hashType))
 	} else {
-		d.digest = m.sig.legacy(m.tx, m.input, code, uint32(hashType))
+		d.digest = m.legacyDigest(code, hashType)
 	}
 	return &d.digest
+}
+
+// legacyDigest returns what a signature signs before witnesses.
+func (m *Machine) legacyDigest(code []byte, hashType byte) [32]byte {
+	cache, w := &m.legacy[legacyWay(hashType)], m.sig.w
+	if cache.valid && bytes.Equal(cache.code, code) {
+		cache.state.load(w)
+	} else {
+		if !m.sig.writeLegacy(m.tx, m.input, code, uint32(hashType)) {
+			return singleBug
+		}
+		if cache.valid = w.long; cache.valid {
+			cache.code = append(cache.code[:0], code...)
+			cache.state.save(w)
+		}
+	}
+	w.uint32(uint32(hashType))
+	return w.doubleSum()
 }
 
 // taprootDigest returns what a BIP340 signature of the hash type signs.

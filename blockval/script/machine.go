@@ -33,6 +33,7 @@ type Machine struct {
 	batch  *Batch
 	verify func(*sigverify.Item) bool
 	digest digestCache
+	legacy [6]legacyCache // by legacyWay
 
 	// The script that is executed.
 	version   version
@@ -117,6 +118,9 @@ func (m *Machine) run(tx *Tx, input int, flags Flags) Error {
 	in := tx.Msg.TxIn[input]
 	m.tx, m.input, m.flags = tx, input, flags
 	m.digest.valid = false
+	for way := range m.legacy {
+		m.legacy[way].valid = false
+	}
 	m.stack.reset()
 	return m.verifyScript(in.SignatureScript, tx.Prevouts[input].PkScript, in.Witness)
 }

@@ -380,3 +380,34 @@ func TestNoAllocations(t *testing.T) {
 		t.Errorf("%v allocations for %d inputs, want none", n, len(tx.Msg.TxIn))
 	}
 }
+
+// A Tx that was reset is hashed as a new one is, by a Machine that has hashed what it
+// was before.
+func TestReset(t *testing.T) {
+	f := newForge(23)
+	w := newHashWriter()
+	reused, h := new(Tx), sigHasher{w: w}
+	for range 200 {
+		tx := randomTx(f, 1+f.rng.IntN(120), 1+f.rng.IntN(3))
+		reused.Reset(tx.Msg, tx.Prevouts)
+		for range 3 {
+			i := f.rng.IntN(len(tx.Msg.TxIn))
+			fresh := sigHasher{w: newHashWriter()}
+			if got, want := h.legacy(reused, i, []byte{1}, sigHashAll), fresh.legacy(tx, i, []byte{1}, sigHashAll); got != want {
+				t.Fatalf("input %d of %d: %x, want %x", i, len(tx.Msg.TxIn), got, want)
+			}
+			if got, want := h.witnessV0(reused, i, []byte{1}, sigHashAll), fresh.witnessV0(tx, i, []byte{1}, sigHashAll); got != want {
+				t.Fatalf("input %d of %d, BIP143: %x, want %x", i, len(tx.Msg.TxIn), got, want)
+			}
+			a, _ := h.taproot(reused, i, new(tapContext), sigHashAll)
+			if want, _ := fresh.taproot(tx, i, new(tapContext), sigHashAll); a != want {
+				t.Fatalf("input %d of %d, BIP341: %x, want %x", i, len(tx.Msg.TxIn), a, want)
+			}
+		}
+		if n := cap(reused.blank.bytes); f.one(2) {
+			if reused.Reset(nil, nil); cap(reused.blank.bytes) > maxKept {
+				t.Errorf("%d bytes are kept of %d", cap(reused.blank.bytes), n)
+			}
+		}
+	}
+}

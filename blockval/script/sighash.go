@@ -27,8 +27,9 @@ type sigHasher struct {
 	// single is the blank form of a transaction with one input.
 	single blankTx
 
-	// prefix is the state after the first done bytes of blank.
-	blank  *byte
+	// prefix is the state after the first done bytes of the blank form of that
+	// number.
+	blank  uint64
 	prefix midstate
 	done   int
 
@@ -41,13 +42,28 @@ type sigHasher struct {
 // executed OP_CODESEPARATOR on and without the signature. input must be one of
 // t's.
 func (h *sigHasher) legacy(t *Tx, input int, code []byte, hashType uint32) [32]byte {
+	if !h.writeLegacy(t, input, code, hashType) {
+		return singleBug
+	}
+	h.w.uint32(hashType)
+	return h.w.doubleSum()
+}
+
+// singleBug is what SINGLE signs before witnesses for an input without an output of
+// the same number: 1, little-endian.
+var singleBug = [32]byte{1}
+
+// writeLegacy writes what legacy hashes, but for the hash type, which is its end. It
+// reports false, and has written nothing, where that is not what is signed.
+func (h *sigHasher) writeLegacy(t *Tx, input int, code []byte, hashType uint32) bool {
 	base := hashType & sigHashMask
 	if base == sigHashSingle && input >= len(t.Msg.TxOut) {
-		return [32]byte{1} // 1 as a little-endian number
+		return false
 	}
 	c := h.signedCode(code)
 	if hashType&sigHashAnyoneCanPay == 0 && base != sigHashNone && base != sigHashSingle {
-		return h.legacyAll(t, input, c, hashType)
+		h.writeAll(t, input, c)
+		return true
 	}
 	w, tx := h.w, t.Msg
 	w.reset()
@@ -89,14 +105,13 @@ func (h *sigHasher) legacy(t *Tx, input int, code []byte, hashType uint32) [32]b
 		}
 	}
 	w.uint32(tx.LockTime)
-	w.uint32(hashType)
-	return w.doubleSum()
+	return true
 }
 
-// legacyAll is legacy for a hash type that signs all inputs and outputs. It
+// writeAll is writeLegacy for a hash type that signs all inputs and outputs. It
 // copies nothing of a large transaction, and if the inputs of one are asked for
 // in ascending order, hashes only what comes after each.
-func (h *sigHasher) legacyAll(t *Tx, input int, c signedCode, hashType uint32) [32]byte {
+func (h *sigHasher) writeAll(t *Tx, input int, c signedCode) {
 	var blank *blankTx
 	if len(t.Msg.TxIn) == 1 {
 		h.single.set(t.Msg, h.single.bytes)
@@ -110,8 +125,8 @@ func (h *sigHasher) legacyAll(t *Tx, input int, c signedCode, hashType uint32) [
 	if len(blank.bytes) <= smallTx {
 		w.raw(blank.bytes[:start])
 	} else {
-		if len(t.Msg.TxIn) == 1 || h.blank != &blank.bytes[0] || start < h.done {
-			h.blank, h.done = &blank.bytes[0], 0
+		if h.blank != blank.number || start < h.done {
+			h.blank, h.done = blank.number, 0
 		} else {
 			h.prefix.load(w)
 		}
@@ -122,8 +137,6 @@ func (h *sigHasher) legacyAll(t *Tx, input int, c signedCode, hashType uint32) [
 	w.raw(blank.bytes[start : start+outpointSize])
 	w.code(c)
 	w.raw(blank.bytes[start+outpointSize+1:])
-	w.uint32(hashType)
-	return w.doubleSum()
 }
 
 // A signedCode is a script as a legacy signature signs it: its length, and what is

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"math/rand/v2"
 	"slices"
@@ -175,7 +176,41 @@ func TestManyInputsAreNotQuadraticInCopying(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations for each", n)
 	}
-	if want := h.blank; want != &tx.blank.bytes[0] || h.done != tx.blank.inputs+i*minTxIn {
+	if h.blank != tx.blank.number || h.done != tx.blank.inputs+i*minTxIn {
 		t.Errorf("the state is kept after byte %d, want %d", h.done, tx.blank.inputs+i*minTxIn)
+	}
+}
+
+// TestLargeTransactionIsHashedOnce has a script check many signatures, of all hash
+// types and with scripts that differ, of a large transaction. What is signed must be
+// what is signed without a cache, and hashing the whole again must be rare.
+func TestLargeTransactionIsHashedOnce(t *testing.T) {
+	f := newForge(31)
+	m := NewMachine()
+	for range 20 {
+		tx := randomTx(f, 2+f.rng.IntN(300), 1+f.rng.IntN(3))
+		m.tx, m.input, m.version = tx, f.rng.IntN(len(tx.Msg.TxIn)), base
+		for way := range m.legacy {
+			m.legacy[way].valid = false
+		}
+		codes := [][]byte{nil, {op1}, {op1, opCodeSeparator, op1}, bytes.Repeat([]byte{op1}, 9000)}
+		for range 300 {
+			code, hashType := bytes.Clone(pick(f, codes...)), byte(f.rng.Uint32())
+			if f.one(2) {
+				hashType = pick[byte](f, sigHashAll, sigHashNone, sigHashSingle, sigHashAll|sigHashAnyoneCanPay)
+			}
+			fresh := sigHasher{w: newHashWriter()}
+			got, want := *m.ecdsaDigest(code, hashType), fresh.legacy(tx, m.input, code, uint32(hashType))
+			if got != want {
+				t.Fatalf("input %d of %d, hash type %#x, %d bytes of script: %x, want %x",
+					m.input, len(tx.Msg.TxIn), hashType, len(code), got, want)
+			}
+		}
+	}
+	tx := randomTx(f, 4000, 1)
+	m.tx, m.input = tx, 3999
+	m.ecdsaDigest([]byte{op1}, 0)
+	if !m.legacy[0].valid {
+		t.Error("the state of a large transaction is not kept")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/btcsuite/btcd/wire/v2"
 )
@@ -27,10 +28,20 @@ type Tx struct {
 	blank  blankTx
 }
 
-// Reset makes t another transaction, as a new Tx is, in the memory that it has.
-// Nobody may use it meanwhile.
+// blanks counts the blank forms that were made.
+var blanks atomic.Uint64
+
+// maxKept is how many bytes Reset keeps.
+const maxKept = 1024
+
+// Reset makes t another transaction, as a new Tx is, in the memory that it has, of
+// which it keeps no more than a kilobyte. Nobody may use it meanwhile.
 func (t *Tx) Reset(msg *wire.MsgTx, prevouts []wire.TxOut) {
-	*t = Tx{Msg: msg, Prevouts: prevouts, blank: blankTx{bytes: t.blank.bytes[:0]}}
+	kept := t.blank.bytes[:0]
+	if cap(kept) > maxKept {
+		kept = nil
+	}
+	*t = Tx{Msg: msg, Prevouts: prevouts, blank: blankTx{bytes: kept}}
 }
 
 // commonHashes are the hashes that BIP143 and BIP341 share: of BIP341 the single
@@ -97,6 +108,8 @@ const (
 // input's script is empty: what its legacy signature hashes share.
 type blankTx struct {
 	bytes []byte
+	// number tells it from every other that there was, wherever its bytes lie.
+	number uint64
 	// inputs is where the first input begins; each takes minTxIn bytes.
 	inputs int
 }
@@ -131,6 +144,7 @@ func (b *blankTx) set(tx *wire.MsgTx, buf []byte) {
 		buf = append(buf, out.PkScript...)
 	}
 	b.bytes = binary.LittleEndian.AppendUint32(buf, tx.LockTime)
+	b.number = blanks.Add(1)
 }
 
 // appendCompactSize appends n as a CompactSize.
