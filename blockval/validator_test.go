@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -447,7 +447,8 @@ func TestOneValidatorForManyBlocks(t *testing.T) {
 	for n := range 60 {
 		var txs []*wire.MsgTx
 		for range 1 + rng.IntN(4) {
-			s := largeTx(t, c, 1+rng.IntN(70), func(int) bool { return rng.IntN(2) == 0 })
+			forms := rng.Uint64()
+			s := largeTx(t, c, 1+rng.IntN(70), func(i int) bool { return forms>>(i%64)&1 == 0 })
 			if rng.IntN(8) == 0 {
 				in := s.tx.TxIn[rng.IntN(len(s.tx.TxIn))]
 				if len(in.Witness) > 0 {
