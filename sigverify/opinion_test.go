@@ -2,6 +2,7 @@ package sigverify
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -346,5 +347,36 @@ func TestCacheAfterAFall(t *testing.T) {
 	}
 	if err := v.VerifyMempool(t.Context(), items, make([]bool, 1)); err != nil || v.cache.records.Load() != 1 {
 		t.Errorf("%v, and %d signatures are in the cache at the end, want 1", err, v.cache.records.Load())
+	}
+}
+
+// Exact asks neither lanes nor cache, finds a scalar verifier that calls a valid
+// signature invalid, and tells of the loss of trust.
+func TestExact(t *testing.T) {
+	r := newRand(t)
+	items, want := mixed(r, 24)
+	l := &liar{mark: items[slices.Index(want, true)].Sig}
+	for _, tt := range []struct {
+		lies
+		falls bool
+	}{{}, {lies: lies{lane: true}}, {lies: lies{scalar: true}, falls: true}, {lies: lies{decred: true}}} {
+		l.lies, l.disabled, l.inLanes = tt.lies, "", 0
+		v := newVerifier(Options{Workers: 1, CacheBytes: 1 << 20}, l.code())
+		before, valid := v.Falls(), make([]bool, len(items))
+		if err := v.Exact().Verify(t.Context(), items, valid); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(valid, want) || l.inLanes != 0 {
+			t.Errorf("%+v: %v, want %v; %d in lanes", tt.lies, valid, want, l.inLanes)
+		}
+		if fell := v.Falls() != before; fell != tt.falls {
+			t.Errorf("%+v: a fall is told: %v, want %v", tt.lies, fell, tt.falls)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := v.Exact().Verify(ctx, items, valid); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+		v.Close()
 	}
 }
