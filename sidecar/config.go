@@ -58,6 +58,11 @@ type Config struct {
 	// differences, in number and in bytes together; 0 bundles write none.
 	EvidenceBundles int
 	EvidenceBytes   int64
+	// FlightBlocks is how many blocks of a catch-up are judged at once, and
+	// FlightBytes how large they are together at most, as they are serialised: one
+	// is always let in. 1 block means one after the other.
+	FlightBlocks int
+	FlightBytes  int64
 	// Workers bounds the goroutines that validate; 0 means one for each CPU.
 	Workers int
 	// SigPath is the code that verifies signatures; empty means the fastest that
@@ -133,6 +138,8 @@ func DefaultConfig() Config {
 		BtcdDir:         btcutil.AppDataDir("btcd", false),
 		HTTP:            "127.0.0.1:9330",
 		CacheBytes:      256 << 20,
+		FlightBlocks:    16,
+		FlightBytes:     64 << 20,
 		EvidenceBundles: 32,
 		EvidenceBytes:   256 << 20,
 		SigRecheck:      1024,
@@ -197,6 +204,8 @@ func Settings() []Setting {
 		{Name: "cache-bytes", Help: "memory for older coins, in `bytes` (default: 268435456)", set: number(func(c *Config, n int64) { c.CacheBytes = n }, 1<<20, math.MaxInt64)},
 		{Name: "evidence-bundles", Help: "keep at most this `number` of bundles of evidence, one for each verdict that differs from the node's; 0 writes none (default: 32)", set: number(func(c *Config, n int64) { c.EvidenceBundles = int(n) }, 0, 10_000)},
 		{Name: "evidence-bytes", Help: "keep at most so many `bytes` of evidence; the oldest bundles make room (default: 268435456)", set: number(func(c *Config, n int64) { c.EvidenceBytes = n }, minEvidence, math.MaxInt64)},
+		{Name: "flight-blocks", Help: "judge at most this `number` of blocks at once while catching up; 1 judges one after the other (default: 16)", set: number(func(c *Config, n int64) { c.FlightBlocks = int(n) }, 1, maxFlight)},
+		{Name: "flight-bytes", Help: "let blocks that are judged at once have at most so many `bytes` together; one is always let in (default: 67108864)", set: number(func(c *Config, n int64) { c.FlightBytes = n }, 0, math.MaxInt64)},
 		{Name: "workers", Help: "`number` of goroutines that validate (default: one for each CPU)", set: number(func(c *Config, n int64) { c.Workers = int(n) }, 0, 4096)},
 		{Name: "sigverify", Help: "the `code` that verifies signatures: auto (the fastest that the machine has), lane (eight at a time, AVX-512 IFMA), scalar (default: auto)", set: func(c *Config, v string) (err error) {
 			c.SigPath, err = sigverify.ParsePath(v)

@@ -19,7 +19,8 @@ import (
 
 // A judge handles the feed's events: it validates every block, compares its
 // verdicts with the node's, keeps the coins, and stores the tip. It belongs to
-// the feed's goroutine.
+// the feed's goroutine, but for what the flight does with it while blocks are in
+// flight.
 type judge struct {
 	node      node.Node
 	headers   *node.Headers
@@ -27,11 +28,13 @@ type judge struct {
 	cache     *utxocache.Cache
 	tip       *tipFile
 	left      *leftFile
+	flight    *flight
 	ring      uint32 // blocks that the cache can undo
 	log       *slog.Logger
 	evidence  *evidence
-	report    func(Report) // hears of every verdict
-	trouble   func(error)  // hears why no verdict comes for now, nil when one does
+	report    func(Report)   // hears of every verdict
+	trouble   func(error)    // hears why no verdict comes for now, nil when one does
+	stand     func(node.Tip) // hears up to which block everything is done
 	metrics   judgeMetrics
 
 	// condemned holds the blocks of rejected branches that were reported, so
@@ -66,6 +69,17 @@ func newJudgeMetrics(rec perfcore.Recorder) judgeMetrics {
 
 // handle is the feed's node.Handler.
 func (j *judge) handle(ctx context.Context, ev node.Event) error {
+	switch ev := ev.(type) {
+	case node.MempoolAdded, node.MempoolRemoved:
+		return nil
+	case node.Connected:
+		if flown, err := j.flight.begin(ctx, &ev); flown || err != nil {
+			return err
+		}
+	}
+	if err := j.flight.land(ctx); err != nil {
+		return err
+	}
 	switch ev := ev.(type) {
 	case node.Started:
 		return j.start(ctx, ev.Tip)
@@ -107,7 +121,16 @@ func (j *judge) start(ctx context.Context, tip node.Tip) error {
 		}
 	}
 	j.log.Info("following the chain", "height", tip.Height, "hash", tip.Hash.String(), "resumed", resumed)
-	return j.tip.store(tip)
+	return j.store(tip)
+}
+
+// store stores the tip up to which everything is done.
+func (j *judge) store(tip node.Tip) error {
+	if err := j.tip.store(tip); err != nil {
+		return err
+	}
+	j.stand(tip)
+	return nil
 }
 
 // refill gives the cache a block that was judged before.
@@ -163,26 +186,32 @@ func (j *judge) connect(ctx context.Context, ev node.Connected) error {
 	if err := j.apply(ev); err != nil {
 		return err
 	}
-	return j.tip.store(ev.Tip)
+	return j.store(ev.Tip)
+}
+
+// place returns the place of a connected block in the chain, and the coins as of
+// there.
+func (j *judge) place(ev *node.Connected) (blockval.At, *coins) {
+	parent := ev.Header.Prev()
+	known := &coins{
+		fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
+			return j.cache.Fetch(parent, ops, answers)
+		},
+		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) {
+			j.cache.Remember(parent, ops, coins)
+		},
+		node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
+		block: ev.Block, tip: ev.Tip,
+	}
+	return blockval.At{Height: ev.Height, Ancestors: j.headers, TimeTaken: true, Coins: known}, known
 }
 
 // judgeConnected judges the block and compares its verdict with the node's,
 // which is that it is valid. It leaves in ev the body that it judged; none if
 // that is not what the header commits to.
 func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report, error) {
-	parent := ev.Header.Prev()
 	for try := 1; ; try++ {
-		known := &coins{
-			fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
-				return j.cache.Fetch(parent, ops, answers)
-			},
-			remember: func(ops []wire.OutPoint, coins []utxocache.Coin) {
-				j.cache.Remember(parent, ops, coins)
-			},
-			node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
-			block: ev.Block, tip: ev.Tip,
-		}
-		at := blockval.At{Height: ev.Height, Ancestors: j.headers, TimeTaken: true, Coins: known}
+		at, known := j.place(ev)
 		r, err := j.judge(ctx, ev.Tip, ev.Raw, ev.Block, at)
 		if err != nil {
 			return r, err
@@ -336,7 +365,7 @@ func (j *judge) disconnect(ev node.Disconnected) error {
 		j.cache.Reset(utxocache.Tip(parent), parent.Height == 0)
 	}
 	j.log.Info("block disconnected", "height", ev.Height, "hash", ev.Hash.String())
-	return j.tip.store(parent)
+	return j.store(parent)
 }
 
 // diverge raises the alarm for a chain whose headers break a rule.

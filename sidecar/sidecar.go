@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Sidecar struct {
 	onReport func(Report)
 	node     node.Node
 	registry *perfcore.Registry
+	tuning   tuning
 	web      *web.Server
 
 	status status
@@ -60,6 +62,7 @@ func New(cfg Config, log *slog.Logger, onReport func(Report)) (*Sidecar, error) 
 		cfg: cfg, log: cmp.Or(log, slog.New(slog.DiscardHandler)), onReport: onReport,
 		registry: new(perfcore.Registry),
 	}
+	s.tuning.flight.Store(int64(cfg.FlightBlocks))
 	s.status.begin(cfg)
 	var err error
 	if s.node, err = attach(cfg.Node, s.registry, s.log); err != nil {
@@ -185,6 +188,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		}),
 		evidence:  evidence,
 		report:    s.publish,
+		stand:     s.status.stand,
 		metrics:   newJudgeMetrics(s.registry),
 		condemned: make(map[chainhash.Hash]struct{}),
 	}
@@ -193,13 +197,21 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		Depth: ringBlocks, Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
 	})
 	j.trouble = feed.Trouble
+	j.flight = newFlight(j, blockval.New(params, blockval.Options{Verifier: verifier, Workers: 1, Recorder: s.registry}),
+		cmp.Or(s.cfg.Workers, runtime.GOMAXPROCS(0)), &s.tuning.flight, s.cfg.FlightBytes, s.registry)
 	s.status.follow(network, feed)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel(nil)
+	beside.Go(func() {
+		if err := j.flight.run(ctx); err != nil {
+			cancel(err) // the feed returns it
+		}
+	})
 	if b, ok := s.node.(*node.Bitcoind); ok {
-		var advisor sync.WaitGroup
-		defer advisor.Wait()
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		advisor.Go(func() { s.advisor(ctx, b) })
+		beside.Go(func() { s.advisor(ctx, b) })
 	}
 	return feed.Run(ctx, tip.tip, j.handle)
 }

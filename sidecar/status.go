@@ -18,6 +18,7 @@ const keptReports = 20
 type status struct {
 	mu       sync.Mutex // guards what follows; held for moments only
 	s        web.Status
+	tip      node.Tip            // up to which everything is done
 	feed     *node.Feed          // nil until attached
 	verifier *sigverify.Verifier // nil until there is one
 	evidence *evidence           // nil until there is one
@@ -48,6 +49,13 @@ func (st *status) keep(e *evidence) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.evidence = e
+}
+
+// stand notes up to which block everything is done.
+func (st *status) stand(tip node.Tip) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.tip = tip
 }
 
 // trouble says why the node is not attached yet.
@@ -147,9 +155,9 @@ func (st *status) Status() web.Status {
 		s.Node.Problem = "the node's notifications are not connected"
 	}
 	s.Node.Tip = blockID(f.Best)
-	s.Tip = blockID(f.Tip)
+	s.Tip = blockID(st.tip)
 	// One block more is a block that is just being judged.
-	s.AtTip = s.Tip != nil && f.Best.Height <= f.Tip.Height+1
+	s.AtTip = s.Tip != nil && f.Best.Height <= st.tip.Height+1
 	s.Mempool = web.Mempool{Transactions: f.Mempool, Resyncs: f.Resyncs}
 	s.Disconnected = f.Disconnected
 	return s

@@ -99,6 +99,10 @@ type FeedStatus struct {
 	Disconnected uint64
 	// Err is why the node cannot be followed at present; nil when it can.
 	Err error
+
+	// step and handler are why: the feed's own trouble, and that of who handles
+	// its events.
+	step, handler error
 }
 
 type feedMetrics struct {
@@ -220,7 +224,7 @@ func (f *Feed) Run(ctx context.Context, stored *Tip, handle Handler) error {
 		if fatal, ok := errors.AsType[*fatalError](err); ok {
 			return fatal.err
 		}
-		f.trouble(err)
+		f.trouble(err, func(s *FeedStatus) *error { return &s.step })
 		delay, wake := fl.idle(), box.wake
 		if err != nil {
 			// What comes in meanwhile does not shorten the wait: a node that
@@ -239,21 +243,29 @@ func (f *Feed) Run(ctx context.Context, stored *Tip, handle Handler) error {
 	}
 }
 
-// Trouble says why the handler cannot go on for now, or with nil that it does:
-// while it waits for the node, the feed does not look for itself.
-func (f *Feed) Trouble(err error) { f.trouble(err) }
+// Trouble says why the handler cannot go on for now, or with nil that it does.
+// It is safe to call at any time, also for what is done behind a handler that has
+// returned.
+func (f *Feed) Trouble(err error) { f.trouble(err, func(s *FeedStatus) *error { return &s.handler }) }
 
-// trouble notes that the last step failed with err, or did not.
-func (f *Feed) trouble(err error) {
-	var before error
-	f.update(func(s *FeedStatus) { before, s.Err = s.Err, err })
-	switch {
-	case err != nil:
-		f.metrics.troubles.Add(1)
-		if before == nil {
-			f.log.Warn("cannot follow the node; trying again", "err", err)
+// trouble notes that what is at the place failed with err, or did not.
+func (f *Feed) trouble(err error, place func(*FeedStatus) *error) {
+	var before, now error
+	f.update(func(s *FeedStatus) {
+		before = s.Err
+		*place(s) = err
+		if s.Err = s.handler; s.Err == nil {
+			s.Err = s.step
 		}
-	case before != nil:
+		now = s.Err
+	})
+	if err != nil {
+		f.metrics.troubles.Add(1)
+	}
+	switch {
+	case before == nil && now != nil:
+		f.log.Warn("cannot follow the node; trying again", "err", now)
+	case before != nil && now == nil:
 		f.log.Info("following the node again")
 	}
 }

@@ -1,0 +1,36 @@
+package sidecar
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// A tuning holds what may be tried at other values while a sidecar runs.
+type tuning struct {
+	flight atomic.Int64 // blocks that are judged at once
+}
+
+// Knobs returns what may be tried at other values, before Run or while it runs.
+// They change nothing about a verdict.
+func (s *Sidecar) Knobs() []perfcore.Knob {
+	return []perfcore.Knob{
+		live(perfcore.Knob{
+			Name: "sidecar.flight", Help: "How many blocks of a catch-up are judged at once.", Unit: "blocks",
+			Ladder: []int64{1, 2, 4, 8, 16, 32, maxFlight},
+		}, &s.tuning.flight),
+	}
+}
+
+// live returns k as a knob that turns v, with v's present value on its ladder.
+func live(k perfcore.Knob, v *atomic.Int64) perfcore.Knob {
+	if i, ok := slices.BinarySearch(k.Ladder, v.Load()); !ok {
+		k.Ladder = slices.Insert(k.Ladder, i, v.Load())
+	}
+	k.Scope = perfcore.Live
+	k.Apply = func(_ context.Context, n int64) error { v.Store(n); return nil }
+	k.Read = v.Load
+	return k
+}
