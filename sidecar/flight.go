@@ -287,8 +287,8 @@ func (f *flight) judgeAgain(ctx context.Context) error {
 func (f *flight) takeBack(blocks []*flown) {
 	cache := f.judge.cache
 	for _, b := range slices.Backward(blocks) {
-		if err := cache.Disconnect(utxocache.Tip(b.ev.Tip)); err != nil {
-			f.judge.log.Warn("the coins cannot be taken back to before the blocks in flight; forgetting them", "height", b.ev.Height, "err", err)
+		if err := cache.Withdraw(utxocache.Tip(b.ev.Tip)); err != nil {
+			f.judge.log.Warn("the coins cannot be taken back; forgetting them", "height", b.ev.Height, "err", err)
 			parent := blocks[0].ev.Height - 1
 			cache.Reset(utxocache.Tip{Hash: blocks[0].ev.Header.Prev(), Height: parent}, parent == 0)
 			return

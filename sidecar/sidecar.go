@@ -197,7 +197,9 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		Depth: ringBlocks, Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
 	})
 	j.trouble = feed.Trouble
-	j.flight = newFlight(j, blockval.New(params, blockval.Options{Verifier: verifier, Workers: 1, Recorder: s.registry}),
+	// It is not the one that remembers transactions.
+	aside := blockval.New(params, blockval.Options{Verifier: verifier, Workers: 1, SeenBytes: 1, Recorder: s.registry})
+	j.flight = newFlight(j, aside,
 		cmp.Or(s.cfg.Workers, runtime.GOMAXPROCS(0)), &s.tuning.flight, s.cfg.FlightBytes, s.registry)
 	s.status.follow(network, feed)
 

@@ -319,6 +319,20 @@ func (c *Cache) Disconnect(tip Tip) error {
 	start := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.disconnect(tip, start, false)
+}
+
+// Withdraw undoes the block tip as Disconnect does, but for what was Unknown
+// before it and created by it: that is Unknown again. It is for a block that was
+// applied before anybody knew whether it is valid.
+func (c *Cache) Withdraw(tip Tip) error {
+	start := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.disconnect(tip, start, true)
+}
+
+func (c *Cache) disconnect(tip Tip, start time.Time, unproven bool) error {
 	if err := c.standsAt(tip.Hash); err != nil {
 		return fmt.Errorf("disconnect block %s: %w", tip, err)
 	}
@@ -327,6 +341,7 @@ func (c *Cache) Disconnect(tip Tip) error {
 	}
 	last := len(c.ring) - 1
 	d, under := c.ring[last], c.ring[last-1]
+	d.repeats = d.repeats || unproven
 	for _, ch := range d.changes {
 		c.undo(d, under, ch)
 	}

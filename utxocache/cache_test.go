@@ -471,3 +471,54 @@ func TestStateString(t *testing.T) {
 		}
 	}
 }
+
+// A block that is withdrawn leaves every answer as it was before it, also where
+// Disconnect says what only a valid block proves.
+func TestWithdraw(t *testing.T) {
+	for _, complete := range []bool{false, true} {
+		c := newCache(t, Options{})
+		c.Reset(Tip{Hash: hashOf(1)}, complete)
+		apply(t, c, blockOn(tipOf(t, c), 2, testTx{id: 10, scripts: outs(3)}))
+		var spends []wire.OutPoint
+		if !complete {
+			spends = append(spends, out(5, 0)) // not known
+		}
+		next := blockOn(tipOf(t, c), 3,
+			testTx{id: 11, spends: append(spends, out(10, 0)), scripts: outs(2)},
+			testTx{id: 12, spends: []wire.OutPoint{out(11, 0)}, scripts: outs(1)})
+		ops := []wire.OutPoint{out(5, 0), out(10, 0), out(10, 1), out(11, 0), out(11, 1), out(12, 0), out(13, 0)}
+		answers := func() []Answer {
+			all := make([]Answer, len(ops))
+			if err := c.Fetch(tipOf(t, c).Hash, ops, all); err != nil {
+				t.Fatal(err)
+			}
+			return all
+		}
+		equal := func(a, b Answer) bool {
+			return a.State == b.State && a.Own == b.Own && a.Coin.Value == b.Coin.Value && bytes.Equal(a.Coin.Script, b.Coin.Script)
+		}
+		before := answers()
+		for range 2 {
+			apply(t, c, next)
+			if after := answers(); slices.EqualFunc(before, after, equal) {
+				t.Fatal("the block changes nothing")
+			}
+			if err := c.Withdraw(tipOf(t, c)); err != nil {
+				t.Fatal(err)
+			}
+			if after := answers(); !slices.EqualFunc(before, after, equal) {
+				t.Errorf("complete %v: withdrawn, the answers are %+v, want %+v", complete, after, before)
+			}
+		}
+		apply(t, c, next)
+		if err := c.Disconnect(tipOf(t, c)); err != nil {
+			t.Fatal(err)
+		}
+		if a, _ := c.Get(out(12, 0)); a.State != Absent {
+			t.Errorf("complete %v: disconnected, what the block created is %v", complete, a.State)
+		}
+		if err := c.Withdraw(Tip{Hash: hashOf(9)}); !errors.Is(err, ErrTip) {
+			t.Errorf("another block: %v", err)
+		}
+	}
+}

@@ -46,6 +46,9 @@
 //	    disconnected block had overwritten; this cache, like a synchronisation
 //	    from scratch, brings it back where it knew it.
 //
+// Withdraw, for a block that may break BIP30 for all that is known, leaves what it
+// created and was Unknown before it Unknown.
+//
 // Disconnecting loses nothing: what it brings back lies in the ring and moves
 // to ristretto only when the ring has moved on by Options.Blocks blocks.
 //
