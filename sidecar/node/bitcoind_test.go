@@ -134,6 +134,7 @@ func TestBitcoindAgainstRecording(t *testing.T) {
 			if got := fake.Calls("/rest/chaininfo.json"); got != 1 {
 				t.Errorf("REST was probed %d times, want once", got)
 			}
+			told := make(map[chainhash.Hash][]byte)
 			for _, c := range rec.Calls {
 				if c.Request.Method != "getrawtransaction" || !strings.HasSuffix(string(c.Request.Params), ", 0]") {
 					continue
@@ -150,7 +151,9 @@ func TestBitcoindAgainstRecording(t *testing.T) {
 				if got, err := b.Transaction(ctx, *txid); err != nil || !bytes.Equal(got, raw) {
 					t.Errorf("Transaction(%s) = %x, %v, want %x", txid, got, err, raw)
 				}
+				told[*txid] = raw
 			}
+			checkTransactions(t, b, told)
 		})
 	}
 }

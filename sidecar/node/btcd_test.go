@@ -135,6 +135,29 @@ func TestBtcdAnswers(t *testing.T) {
 			t.Errorf("Transaction(%s) = %x, %v, want %x", txid, raw, err, want)
 		}
 	}
+	checkTransactions(t, b, fake.Mempool())
+}
+
+// checkTransactions wants all of a mempool's transactions at once, and none that
+// is not there.
+func checkTransactions(t *testing.T, n Node, want map[chainhash.Hash][]byte) {
+	t.Helper()
+	txids := []chainhash.Hash{{1}}
+	for txid := range want {
+		txids = append(txids, txid, chainhash.Hash{2})
+	}
+	raws, err := n.Transactions(t.Context(), txids)
+	if err != nil || len(raws) != len(txids) || len(want) == 0 {
+		t.Fatalf("Transactions() of %d, %d there: %d, %v", len(txids), len(want), len(raws), err)
+	}
+	for i, txid := range txids {
+		if !bytes.Equal(raws[i], want[txid]) {
+			t.Errorf("Transactions(): %s is %x, want %x", txid, raws[i], want[txid])
+		}
+	}
+	if raws, err := n.Transactions(t.Context(), nil); err != nil || len(raws) != 0 {
+		t.Errorf("Transactions(nil) = %v, %v", raws, err)
+	}
 }
 
 func TestBtcdHeaders(t *testing.T) {

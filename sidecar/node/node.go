@@ -50,6 +50,9 @@ type Node interface {
 	Mempool(ctx context.Context) ([]chainhash.Hash, error)
 	// Transaction returns a serialised transaction of the mempool.
 	Transaction(ctx context.Context, txid chainhash.Hash) ([]byte, error)
+	// Transactions returns serialised transactions of the mempool, in the order
+	// of txids; nil for one that is not there (any more).
+	Transactions(ctx context.Context, txids []chainhash.Hash) ([][]byte, error)
 	// Prevouts returns the coins that ops refer to, as the node knows them:
 	// outputs of transactions in the best chain, spent or not. One that the
 	// node does not know has Missing set. It returns an error that wraps
