@@ -63,6 +63,9 @@ type Config struct {
 	// is always let in. 1 block means one after the other.
 	FlightBlocks int
 	FlightBytes  int64
+	// MempoolShare is how much of one core may be spent on average, in percent, on
+	// the scripts of the mempool's transactions, before their block comes.
+	MempoolShare int
 	// Workers bounds the goroutines that validate; 0 means one for each CPU.
 	Workers int
 	// SigPath is the code that verifies signatures; empty means the fastest that
@@ -140,6 +143,7 @@ func DefaultConfig() Config {
 		CacheBytes:      256 << 20,
 		FlightBlocks:    16,
 		FlightBytes:     64 << 20,
+		MempoolShare:    25,
 		EvidenceBundles: 32,
 		EvidenceBytes:   256 << 20,
 		SigRecheck:      1024,
@@ -206,6 +210,7 @@ func Settings() []Setting {
 		{Name: "evidence-bytes", Help: "keep at most so many `bytes` of evidence; the oldest bundles make room (default: 268435456)", set: number(func(c *Config, n int64) { c.EvidenceBytes = n }, minEvidence, math.MaxInt64)},
 		{Name: "flight-blocks", Help: "judge at most this `number` of blocks at once while catching up; 1 judges one after the other (default: 16)", set: number(func(c *Config, n int64) { c.FlightBlocks = int(n) }, 1, maxFlight)},
 		{Name: "flight-bytes", Help: "let blocks that are judged at once have at most so many `bytes` together; one is always let in (default: 67108864)", set: number(func(c *Config, n int64) { c.FlightBytes = n }, 0, math.MaxInt64)},
+		{Name: "mempool-share", Help: "spend at most this `percentage` of one core, on average, on the scripts of the mempool's transactions, so that their block has them verified already; 0 leaves them to it (default: 25)", set: number(func(c *Config, n int64) { c.MempoolShare = int(n) }, 0, 100)},
 		{Name: "workers", Help: "`number` of goroutines that validate (default: one for each CPU)", set: number(func(c *Config, n int64) { c.Workers = int(n) }, 0, 4096)},
 		{Name: "sigverify", Help: "the `code` that verifies signatures: auto (the fastest that the machine has), lane (eight at a time, AVX-512 IFMA), scalar (default: auto)", set: func(c *Config, v string) (err error) {
 			c.SigPath, err = sigverify.ParsePath(v)

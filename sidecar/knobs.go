@@ -10,7 +10,8 @@ import (
 
 // A tuning holds what may be tried at other values while a sidecar runs.
 type tuning struct {
-	flight atomic.Int64 // blocks that are judged at once
+	flight       atomic.Int64 // blocks that are judged at once
+	mempoolShare atomic.Int64 // percent of a core for the mempool's scripts
 }
 
 // Knobs returns what may be tried at other values, before Run or while it runs.
@@ -21,6 +22,10 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 			Name: "sidecar.flight", Help: "How many blocks of a catch-up are judged at once.", Unit: "blocks",
 			Ladder: []int64{1, 2, 4, 8, 16, 32, maxFlight},
 		}, &s.tuning.flight),
+		live(perfcore.Knob{
+			Name: "sidecar.mempool_share", Help: "How much of one core may be spent, on average, on the scripts of the mempool's transactions.", Unit: "percent",
+			Ladder: []int64{0, 5, 10, 25, 50, 100},
+		}, &s.tuning.mempoolShare),
 	}
 }
 

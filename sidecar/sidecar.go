@@ -63,6 +63,7 @@ func New(cfg Config, log *slog.Logger, onReport func(Report)) (*Sidecar, error) 
 		registry: new(perfcore.Registry),
 	}
 	s.tuning.flight.Store(int64(cfg.FlightBlocks))
+	s.tuning.mempoolShare.Store(int64(cfg.MempoolShare))
 	s.status.begin(cfg)
 	var err error
 	if s.node, err = attach(cfg.Node, s.registry, s.log); err != nil {
@@ -199,9 +200,10 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	j.trouble = feed.Trouble
 	// It is not the one that remembers transactions.
 	aside := blockval.New(params, blockval.Options{Verifier: verifier, Workers: 1, SeenBytes: 1, Recorder: s.registry})
-	j.flight = newFlight(j, aside,
-		cmp.Or(s.cfg.Workers, runtime.GOMAXPROCS(0)), &s.tuning.flight, s.cfg.FlightBytes, s.registry)
-	s.status.follow(network, feed)
+	workers := cmp.Or(s.cfg.Workers, runtime.GOMAXPROCS(0))
+	j.flight = newFlight(j, aside, workers, &s.tuning.flight, s.cfg.FlightBytes, s.registry)
+	w := newWarmer(j, workers, &s.tuning.mempoolShare, s.registry)
+	s.status.follow(network, feed, w)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
@@ -212,10 +214,17 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 			cancel(err) // the feed returns it
 		}
 	})
+	beside.Go(func() { w.run(ctx) })
 	if b, ok := s.node.(*node.Bitcoind); ok {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}
-	return feed.Run(ctx, tip.tip, j.handle)
+	return feed.Run(ctx, tip.tip, func(ctx context.Context, ev node.Event) error {
+		if err := j.handle(ctx, ev); err != nil {
+			return err
+		}
+		w.hear(ev)
+		return nil
+	})
 }
 
 // attach waits until the node answers and returns its network.

@@ -20,6 +20,7 @@ type status struct {
 	s        web.Status
 	tip      node.Tip            // up to which everything is done
 	feed     *node.Feed          // nil until attached
+	warmer   *warmer             // nil until attached
 	verifier *sigverify.Verifier // nil until there is one
 	evidence *evidence           // nil until there is one
 }
@@ -31,10 +32,10 @@ func (st *status) begin(cfg Config) {
 	}
 }
 
-func (st *status) follow(network string, feed *node.Feed) {
+func (st *status) follow(network string, feed *node.Feed, w *warmer) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.s.Network, st.feed = network, feed
+	st.s.Network, st.feed, st.warmer = network, feed, w
 }
 
 // verify notes who verifies signatures.
@@ -158,7 +159,7 @@ func (st *status) Status() web.Status {
 	s.Tip = blockID(st.tip)
 	// One block more is a block that is just being judged.
 	s.AtTip = s.Tip != nil && f.Best.Height <= st.tip.Height+1
-	s.Mempool = web.Mempool{Transactions: f.Mempool, Resyncs: f.Resyncs}
+	s.Mempool = web.Mempool{Transactions: f.Mempool, Resyncs: f.Resyncs, Warming: st.warmer.counts()}
 	s.Disconnected = f.Disconnected
 	return s
 }

@@ -215,4 +215,19 @@ type Mempool struct {
 	// Resyncs counts how often the copy was compared with the node's mempool
 	// as a whole, the first time left out.
 	Resyncs uint64 `json:"resyncs"`
+	// Warming is what is done with it before blocks come.
+	Warming Warming `json:"warming"`
+}
+
+// Warming counts the mempool's transactions whose scripts are verified before their
+// block comes.
+type Warming struct {
+	// Waiting is how many wait for it.
+	Waiting int `json:"waiting"`
+	// Verified and Refused are how many succeeded and failed since the start.
+	Verified uint64 `json:"verified"`
+	Refused  uint64 `json:"refused"`
+	// Share is how much of the last block's transactions, without the coinbase, had
+	// been verified: 0 to 1.
+	Share float64 `json:"last_block_share"`
 }

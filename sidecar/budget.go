@@ -1,0 +1,65 @@
+package sidecar
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// budgetBurst is for how long a budget that is not spent is kept.
+	budgetBurst = time.Second
+	// budgetLook is how often who waits for it looks whether the share is another.
+	budgetLook = 250 * time.Millisecond
+)
+
+// A budget is a share of the time of one core: on average, no more than that is
+// spent. It may be overdrawn by one piece of work, which is paid for by waiting. It
+// belongs to one goroutine, but for the share.
+type budget struct {
+	percent *atomic.Int64
+	credit  time.Duration // below zero while it is overdrawn
+	at      time.Time     // when credit was that; zero before the first time
+}
+
+// refill brings the credit up to date.
+func (b *budget) refill() {
+	now, percent := time.Now(), time.Duration(b.percent.Load())
+	most := budgetBurst * percent / 100
+	if b.at.IsZero() {
+		b.credit = most
+	}
+	b.credit = min(b.credit+now.Sub(b.at)*percent/100, most)
+	b.at = now
+}
+
+// wait returns when something can be spent, or ctx's error when that ends.
+func (b *budget) wait(ctx context.Context) error {
+	for {
+		if b.refill(); b.credit > 0 {
+			return ctx.Err()
+		}
+		pause := budgetLook
+		if percent := time.Duration(b.percent.Load()); percent > 0 {
+			pause = min(pause, -b.credit*100/percent+time.Millisecond)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// spend takes off the budget what was spent.
+func (b *budget) spend(d time.Duration) { b.credit -= d }
+
+// sleep returns after d, or ctx's error when that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
