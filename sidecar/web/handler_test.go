@@ -71,10 +71,12 @@ func TestStatusJSON(t *testing.T) {
 	tip := map[string]any{"height": 812345.0, "hash": s.Tip.Hash}
 	want := map[string]any{
 		"version": "v0.1.0", "network": "main", "ready": true, "reason": "", "outcome": "undecided",
-		"node":    map[string]any{"kind": "btcd", "agent": "/btcd:0.26.0/", "address": "127.0.0.1:8334", "attached": true, "problem": "", "tip": tip},
-		"tip":     tip,
-		"at_tip":  true,
-		"mempool": map[string]any{"transactions": 45678.0, "resyncs": 2.0},
+		"node":   map[string]any{"kind": "btcd", "agent": "/btcd:0.26.0/", "address": "127.0.0.1:8334", "attached": true, "problem": "", "tip": tip},
+		"tip":    tip,
+		"at_tip": true,
+		"mempool": map[string]any{"transactions": 45678.0, "resyncs": 2.0, "warming": map[string]any{
+			"waiting": 3.0, "verified": 41000.0, "refused": 1.0, "last_block_share": 0.75,
+		}},
 		"agreement": map[string]any{"agree": 1234.0, "differ": 0.0, "undecided": 1.0, "cases": []any{map[string]any{
 			"height": 812345.0, "hash": s.Tip.Hash, "at": "2026-11-23T15:04:05Z", "outcome": "undecided",
 			"node": "invalid", "rule": "", "detail": "a coin may be missing", "prevouts": "node", "evidence": "/data/evidence/812345",

@@ -29,7 +29,7 @@ func TestPageTellsTheStatus(t *testing.T) {
 	body := draw(t, s)
 	for _, want := range []string{
 		`<body class="agree">`, "Agrees with the node", "812,345", s.Tip.Hash + "</dd>", "…" + s.Tip.Hash[48:], "btcd", "127.0.0.1:8334",
-		"45,678", "2 resyncs", "2,001", "6,000", "6,123", "151.20", "88.00", "15:04:05", "v0.1.0", "1 h 0 min", ">own<",
+		"45,678", "2 resyncs", "41,000 verified ahead", "2,001", "6,000", "6,123", "151.20", "88.00", "15:04:05", "v0.1.0", "1 h 0 min", ">own<",
 		"not checked: bad-txns-BIP30", "1,234", "/btcd:0.26.0/",
 		"<dt>rest=1</dt>", "blocks come as they are", `<title>Agrees with the node at 812,345`,
 	} {

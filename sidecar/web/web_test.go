@@ -38,7 +38,7 @@ func following() Status {
 			Transactions: 2001, Inputs: 6000, Signatures: 6123,
 			Verdict: 0.1512, Parse: 0.002, Lookup: 0.004, Rules: 0.006, Scripts: 0.088,
 		}},
-		Mempool:    Mempool{Transactions: 45678, Resyncs: 2},
+		Mempool:    Mempool{Transactions: 45678, Resyncs: 2, Warming: Warming{Waiting: 3, Verified: 41000, Refused: 1, Share: 0.75}},
 		Advice:     []Advice{{Setting: "rest=1", Reason: "blocks come as they are"}},
 		Signatures: Signatures{Path: "lane", Reason: "it is the fastest"},
 	}
