@@ -44,7 +44,7 @@ type pilot struct {
 
 // newPilot returns a pilot that does not fly yet, and begins with the block at
 // height start.
-func newPilot(t *testing.T, btcd *nodetest.Btcd, start uint32, depth int64) *pilot {
+func newPilot(t testing.TB, btcd *nodetest.Btcd, start uint32, depth int64) *pilot {
 	t.Helper()
 	p := &pilot{dir: t.TempDir(), changed: make(chan struct{})}
 	p.depth.Store(depth)
@@ -105,7 +105,7 @@ func (p *pilot) hear(r Report) {
 
 // fly runs the feed and the flight. What it returns ends them, and returns why
 // they ended.
-func (p *pilot) fly(t *testing.T) (land func() error) {
+func (p *pilot) fly(t testing.TB) (land func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(t.Context()))
 	var wg sync.WaitGroup
@@ -124,7 +124,7 @@ func (p *pilot) fly(t *testing.T) (land func() error) {
 }
 
 // await waits until ok says of the reports so far that they are enough.
-func (p *pilot) await(t *testing.T, what string, ok func([]Report) bool) []Report {
+func (p *pilot) await(t testing.TB, what string, ok func([]Report) bool) []Report {
 	t.Helper()
 	for deadline := time.After(patience); ; {
 		p.mu.Lock()
@@ -142,7 +142,7 @@ func (p *pilot) await(t *testing.T, what string, ok func([]Report) bool) []Repor
 }
 
 // awaitTip waits for the verdict on the node's tip.
-func (p *pilot) awaitTip(t *testing.T, btcd *nodetest.Btcd) []Report {
+func (p *pilot) awaitTip(t testing.TB, btcd *nodetest.Btcd) []Report {
 	t.Helper()
 	tip, _ := btcd.Tip()
 	return p.await(t, "the verdict on the node's tip", func(reports []Report) bool {
@@ -195,7 +195,7 @@ func (p *pilot) dawdle(t *testing.T) {
 
 // spendFirst returns a transaction that spends the coinbase of the block at
 // height, by a witness of this script.
-func spendFirst(t *testing.T, btcd *nodetest.Btcd, height int, script ...byte) *wire.MsgTx {
+func spendFirst(t testing.TB, btcd *nodetest.Btcd, height int, script ...byte) *wire.MsgTx {
 	t.Helper()
 	b, err := blockval.Parse(btcd.Block(btcd.Chain()[height]))
 	if err != nil {

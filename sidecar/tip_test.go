@@ -9,7 +9,7 @@ import (
 	"github.com/outrider-project/outrider/sidecar/node"
 )
 
-func reopenTip(t *testing.T, path string) *tipFile {
+func reopenTip(t testing.TB, path string) *tipFile {
 	t.Helper()
 	f, err := openTip(path)
 	if err != nil {
