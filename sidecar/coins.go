@@ -27,6 +27,8 @@ type coins struct {
 	// remember keeps coins that the node told of; nil keeps none.
 	remember func(ops []wire.OutPoint, coins []utxocache.Coin)
 	node     node.Node
+	// ask asks the node for single coins; nil means node.Prevouts.
+	ask func(ctx context.Context, ops []wire.OutPoint) ([]node.Prevout, error)
 	// parent is the height of the block's parent, and chain the headers up to
 	// it: a coin that the node tells of must have been made in that chain.
 	parent uint32
@@ -136,6 +138,9 @@ func (c *coins) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Co
 // their order: by the block if it can, and else one by one. A block that the
 // node did not connect has no undo data.
 func (c *coins) tell(ctx context.Context, ops []wire.OutPoint) ([]node.Prevout, error) {
+	if c.ask != nil {
+		return c.ask(ctx, ops)
+	}
 	spender, ok := c.node.(node.Spender)
 	if !ok || !c.connected || c.block == nil {
 		return c.node.Prevouts(ctx, ops)

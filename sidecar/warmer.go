@@ -441,6 +441,9 @@ func (w *warmer) askCoins(ctx context.Context, tip utxocache.Tip, ops []wire.Out
 		node: w.node, parent: tip.Height, chain: w.headers,
 		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) { w.cache.Remember(tip.Hash, ops, coins) },
 	}
+	if n, ok := w.node.(node.Unspender); ok {
+		known.ask = n.Unspent
+	}
 	err := w.ask(ctx, func() error {
 		told, err := known.askNode(ctx, ops)
 		for i := range told {

@@ -121,6 +121,30 @@ func TestWarmerFetchesCoinsAhead(t *testing.T) {
 	}
 }
 
+// A bitcoind without an index that tells ids only is asked for the transactions, and
+// for what they spend.
+func TestWarmerBesideCore(t *testing.T) {
+	r := newCoreRider(t, nodetest.CoreOptions{
+		BitcoindOptions: nodetest.BitcoindOptions{NoTxIndex: true}, Publish: [][]string{{"sequence"}},
+	})
+	r.core.Mine(120)
+	middle := uint32(115)
+	r.cfg.Start = &middle
+	r.core.AddTxs(2)
+	r.run(t)
+	r.awaitTip(t)
+	r.core.AddTxs(30) // of the oldest coinbases, and of each other
+	r.awaitVerified(t, "their scripts", 32)
+	if n := r.core.Calls("batch"); n < 2 {
+		t.Errorf("the node was asked %d times", n)
+	}
+	r.core.Mine(1)
+	if rep := r.awaitTip(t); rep.Outcome != Agree || rep.Verdict.Prevouts != blockval.Node {
+		t.Errorf("%s on the word of %q: %s", rep.Outcome, rep.Verdict.Prevouts, rep.Reason)
+	}
+	r.awaitWarming(t, "the block", func(w *web.Warming) bool { return w.Share == 1 })
+}
+
 // A node that cannot tell what a transaction spends leaves it to its block, and one
 // whose scripts fail is counted: neither is an alarm.
 func TestWarmerLeavesTheRestToTheBlock(t *testing.T) {

@@ -157,7 +157,7 @@ type bitcoindMethods struct {
 	getBlockchainInfo, getBlockHash, getBlockHeader, getBlock, getBlockSpent, getChainTips,
 	getRawMempool, getMempoolInfo, getRawTransaction, getZMQNotifications rpcMethod
 	// These are called in batches.
-	blockHashes, headers, verboseHeaders, verboseTransactions rpcMethod
+	blockHashes, headers, verboseHeaders, verboseTransactions, getTxOut rpcMethod
 	// These are REST's.
 	restProbe, restHeaders, restBlock rpcMethod
 }
@@ -181,6 +181,9 @@ func newBitcoindMethods(quick, bulk time.Duration) bitcoindMethods {
 		headers:             rpcMethod{"getblockheader", bulk, batchSize * maxSmallAnswer},
 		verboseHeaders:      rpcMethod{"getblockheader", bulk, batchSize * maxSmallAnswer},
 		verboseTransactions: rpcMethod{"getrawtransaction", bulk, 64 << 20},
+		// The largest script takes less than 100 KB in hexadecimal digits, words
+		// and a descriptor.
+		getTxOut: rpcMethod{"gettxout", bulk, maxBatchAnswer},
 
 		restProbe:   rpcMethod{"rest/chaininfo", quick, 256 << 10},
 		restHeaders: rpcMethod{"rest/headers", bulk, maxHeaders * header.Size},
@@ -204,7 +207,7 @@ func NewBitcoind(cfg BitcoindConfig) (*Bitcoind, error) {
 		maxCalls:   cfg.MaxCalls,
 		retryDelay: cfg.RetryDelay,
 		perf: newRPCPerf(cfg.Recorder, "getblockchaininfo", "getblockhash", "getblockheader", "getblock",
-			"getchaintips", "getrawmempool", "getmempoolinfo", "getrawtransaction", "getzmqnotifications", "rest/chaininfo", "rest/headers", "rest/block"),
+			"getchaintips", "getrawmempool", "getmempoolinfo", "getrawtransaction", "gettxout", "getzmqnotifications", "rest/chaininfo", "rest/headers", "rest/block"),
 	}
 	if cfg.CookieFile != "" {
 		opts.credentials = &cookieFile{path: cfg.CookieFile}

@@ -71,7 +71,7 @@ type Node interface {
 type Prevout struct {
 	blockval.Coin
 	// Block is the block that Coin.Height is the height of; zero in an answer
-	// of Spender that names none.
+	// of Spender or Unspender that names none.
 	Block chainhash.Hash
 }
 
@@ -93,6 +93,14 @@ type Spender interface {
 	// The error wraps ErrNoPrevouts when the node has no way to tell, or
 	// ErrNotTold when it did not this time.
 	Spent(ctx context.Context, block Tip, b *blockval.Block, want []int) ([]Prevout, error)
+}
+
+// An Unspender is a Node that can tell of unspent coins, whatever it has indexed.
+type Unspender interface {
+	// Unspent returns the coins that ops refer to which are unspent in the node's
+	// best chain at that moment, whatever its mempool spends of them; the others are
+	// Missing. Block is not set.
+	Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, error)
 }
 
 // A ChainTip is the last block of a branch.

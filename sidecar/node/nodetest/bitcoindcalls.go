@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
+	"github.com/btcsuite/btcd/wire/v2"
 )
 
 // call runs a method. b.mu must be held.
@@ -53,6 +55,8 @@ func (b *Bitcoind) call(method string, params []json.RawMessage) (any, *coreErro
 		return list, nil
 	case "getrawtransaction":
 		return b.rawTransaction(params)
+	case "gettxout":
+		return b.txOut(params)
 	}
 	return nil, &coreError{-32601, "Method not found"}
 }
@@ -182,6 +186,53 @@ func (b *Bitcoind) chainTips() any {
 	}
 	slices.SortFunc(tips, func(x, y tip) int { return cmp.Compare(y.Height, x.Height) })
 	return tips
+}
+
+// txOut answers gettxout for a coin of the best chain.
+func (b *Bitcoind) txOut(params []json.RawMessage) (any, *coreError) {
+	txid, rpcErr := hashParam("txid", params)
+	if rpcErr != nil {
+		return nil, rpcErr
+	}
+	var n uint32
+	if len(params) != 3 || json.Unmarshal(params[1], &n) != nil || string(params[2]) != "false" {
+		return nil, &coreError{-1, "nodetest: gettxout is answered without the mempool only"}
+	}
+	tx := b.txs[txid]
+	at := -1
+	if tx != nil {
+		at = slices.Index(b.chain, tx.block)
+	}
+	if at < 1 {
+		return nil, nil
+	}
+	var coinbase bool
+	var out *wire.TxOut
+	for height, hash := range b.chain[at:] {
+		var msg wire.MsgBlock
+		if err := msg.Deserialize(bytes.NewReader(b.rec.Blocks[hash])); err != nil {
+			return nil, &coreError{-1, "nodetest: " + err.Error()}
+		}
+		for i, tx := range msg.Transactions {
+			if height == 0 && tx.TxHash() == txid && n < uint32(len(tx.TxOut)) {
+				out, coinbase = tx.TxOut[n], i == 0
+			}
+			for _, in := range tx.TxIn {
+				if in.PreviousOutPoint == (wire.OutPoint{Hash: txid, Index: n}) {
+					return nil, nil
+				}
+			}
+		}
+	}
+	if out == nil || len(out.PkScript) > 0 && out.PkScript[0] == txscript.OP_RETURN {
+		return nil, nil
+	}
+	tip := len(b.chain) - 1
+	return map[string]any{
+		"bestblock": b.chain[tip].String(), "confirmations": tip + 1 - at, "coinbase": coinbase,
+		"value":        json.RawMessage(fmt.Sprintf("%d.%08d", out.Value/1e8, out.Value%1e8)),
+		"scriptPubKey": map[string]any{"hex": hex.EncodeToString(out.PkScript)},
+	}, nil
 }
 
 func (b *Bitcoind) rawTransaction(params []json.RawMessage) (any, *coreError) {
