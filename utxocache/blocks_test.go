@@ -18,6 +18,29 @@ func hashOf(n uint64) chainhash.Hash {
 	return chainhash.HashH(b[:])
 }
 
+const (
+	// coinsPerPage is how many coins with scripts of up to 20 bytes a page of
+	// the smallest size has, and onePage what it takes.
+	coinsPerPage = smallestPage / place
+	onePage      = smallestPage + coinsPerPage*(4+indexBytes) + pageOverhead
+)
+
+// inRing returns what the ring of v says, by going through its blocks.
+func inRing(v *view) map[key]Answer {
+	known := make(map[key]Answer)
+	for _, d := range v.ring {
+		for _, l := range []*layer{d.layer, d.carried} {
+			if l == nil {
+				continue
+			}
+			for i := range l.entries {
+				known[l.entries[i].key] = l.answer(&l.entries[i])
+			}
+		}
+	}
+	return known
+}
+
 // newCache returns a cache that the test closes.
 func newCache(t testing.TB, opts Options) *Cache {
 	t.Helper()

@@ -13,33 +13,32 @@ import (
 // It is for one goroutine at a time.
 type Branch struct {
 	cache *Cache
-	epoch uint64
+	epoch uint32
 	tip   Tip
-	// known holds what differs from the cache; nil says Unknown.
-	known map[wire.OutPoint]*record
+	// known holds what differs from the cache.
+	known map[key]Answer
 }
 
 // Branch returns a view as of fork, which is the tip or a block below it. It
 // returns an error that wraps ErrTooDeep when fork is below what the cache can
 // undo, and ErrTip when it is not in the cache's chain.
 func (c *Cache) Branch(fork Tip) (*Branch, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	tip, ok := c.tip()
+	v := c.view.Load()
+	tip, ok := v.tip()
 	if !ok {
 		return nil, fmt.Errorf("branch at %s: %w: at none", fork, ErrTip)
 	}
-	if floor := c.ring[0].tip; fork.Height < floor.Height {
+	if floor := v.ring[0].tip; fork.Height < floor.Height {
 		return nil, fmt.Errorf("branch at %s: %w: down to %s", fork, ErrTooDeep, floor)
 	}
 	above := tip.Height - fork.Height
-	if fork.Height > tip.Height || c.ring[len(c.ring)-1-int(above)].tip != fork {
+	if fork.Height > tip.Height || v.ring[len(v.ring)-1-int(above)].tip != fork {
 		return nil, fmt.Errorf("branch at %s: %w: at %s, another chain", fork, ErrTip, tip)
 	}
-	b := &Branch{cache: c, epoch: c.epoch, tip: fork, known: make(map[wire.OutPoint]*record)}
-	for _, d := range slices.Backward(c.ring[len(c.ring)-int(above):]) {
-		for _, ch := range d.changes {
-			b.known[ch.op()] = ch.before(d, c.complete())
+	b := &Branch{cache: c, epoch: v.epoch, tip: fork, known: make(map[key]Answer)}
+	for _, d := range slices.Backward(v.ring[len(v.ring)-int(above):]) {
+		for i := range d.layer.entries {
+			b.known[d.layer.entries[i].key] = d.before(i, v.complete)
 		}
 	}
 	return b, nil
@@ -52,19 +51,21 @@ func (b *Branch) Tip() Tip { return b.tip }
 // be as long as ops. It returns an error that wraps ErrTip, and leaves answers
 // as they are, when the cache's tip changed since the branch was made.
 func (b *Branch) Fetch(ops []wire.OutPoint, answers []Answer) error {
-	b.cache.mu.RLock()
-	defer b.cache.mu.RUnlock()
-	if err := b.current(); err != nil {
+	v, err := b.view()
+	if err != nil {
 		return fmt.Errorf("fetch %d coins of the branch at %s: %w", len(ops), b.tip, err)
 	}
 	var n tally
 	answers = answers[:len(ops)]
-	for i, op := range ops {
-		if r, ok := b.known[op]; ok {
-			answers[i] = r.answer()
-		} else {
-			answers[i] = b.cache.answer(op, &n)
+	for i := range ops {
+		k := keyOf(&ops[i])
+		if a, ok := b.known[k]; ok {
+			answers[i] = a
+			continue
 		}
+		f := v.look(&k)
+		answers[i] = f.Answer
+		n[f.tier]++
 	}
 	b.cache.perf.count(&n)
 	return nil
@@ -75,41 +76,40 @@ func (b *Branch) Fetch(ops []wire.OutPoint, answers []Answer) error {
 // cache's tip changed since the branch was made, and ErrAbsent when it spends
 // what is certainly Absent.
 func (b *Branch) Apply(block Block) error {
-	b.cache.mu.RLock()
-	defer b.cache.mu.RUnlock()
-	d, err := b.play(&block)
+	played, err := b.play(&block)
 	if err != nil {
 		return fmt.Errorf("apply block %s to the branch at %s: %w", block.Tip, b.tip, err)
 	}
-	for _, ch := range d.changes {
-		b.known[ch.op()] = ch.now
+	l := played.delta.layer
+	for i := range l.entries {
+		b.known[l.entries[i].key] = l.answer(&l.entries[i])
 	}
 	b.tip = block.Tip
 	return nil
 }
 
 // play returns what block changes, if it follows the branch's tip.
-func (b *Branch) play(block *Block) (*delta, error) {
-	if err := b.current(); err != nil {
+func (b *Branch) play(block *Block) (*connection, error) {
+	v, err := b.view()
+	if err != nil {
 		return nil, err
 	}
 	if err := block.follows(b.tip); err != nil {
 		return nil, err
 	}
-	look := func(op wire.OutPoint) *record {
-		if r, ok := b.known[op]; ok {
-			return r
+	return connect(block, func(k *key) found {
+		if a, ok := b.known[*k]; ok {
+			return found{Answer: a, ring: true}
 		}
-		r, _ := b.cache.look(op)
-		return r
-	}
-	return connect(block, look, b.cache.complete())
+		return v.look(k)
+	})
 }
 
-// current returns an error that wraps ErrTip if the cache's tip changed.
-func (b *Branch) current() error {
-	if b.epoch != b.cache.epoch {
-		return fmt.Errorf("%w than when the branch was made", ErrTip)
+// view returns what the cache knows now, unless its tip changed.
+func (b *Branch) view() (*view, error) {
+	v := b.cache.view.Load()
+	if v.epoch != b.epoch {
+		return nil, fmt.Errorf("%w than when the branch was made", ErrTip)
 	}
-	return nil
+	return v, nil
 }

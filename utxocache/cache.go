@@ -1,11 +1,11 @@
 package utxocache
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -17,8 +17,8 @@ import (
 // Options configure a Cache. A zero field means its default.
 type Options struct {
 	// Blocks is how many blocks the ring holds: how deep a reorganisation the
-	// cache follows. The default is 288, two days. A block with 6,000 inputs
-	// and 9,000 outputs takes about 2.3 MB.
+	// cache follows, MaxBlocks at most. The default is 288, two days. A block
+	// with 6,000 inputs and 9,000 outputs takes about 1.5 MB.
 	Blocks int
 	// Bytes is what the coins from below the ring may take, as accounted; the
 	// default is 256 MiB.
@@ -27,41 +27,34 @@ type Options struct {
 	Recorder perfcore.Recorder
 }
 
+// MaxBlocks is how many blocks the ring can hold at most: a week of them.
+const MaxBlocks = 1008
+
 const (
 	defaultBlocks = 288
 	defaultBytes  = 256 << 20
-	// slotBytes is the memory of an outpoint in the recent map, at the average
-	// load of its tables. TestRingBytes measures it.
-	slotBytes = 95
 )
 
 // A Cache is the unspent coins as of one tip. New returns one that stands at
 // no tip and answers nothing, until Reset. Its methods are safe for concurrent
-// use, and no reader ever sees a part of a change.
+// use, and no reader ever sees a part of a change. Readers wait for nobody.
 type Cache struct {
-	blocks int
 	perf   instruments
+	hasher hasher
+	// view is what readers see. A change makes the next one beside it.
+	view atomic.Pointer[view]
 
-	// mu guards everything below it, and what is in ristretto. Readers hold it
-	// for a whole batch, so that all its answers are of one tip; a change
-	// holds it from its first look-up until ristretto has applied its last
-	// write. It is a read-write mutex because a node asks all the time and
-	// changes every ten minutes.
-	mu sync.RWMutex
-	// ring holds the blocks in ascending order. The first delta is the floor's
-	// and has no changes: its block cannot be disconnected. It is empty while
-	// the cache stands at no tip.
-	ring []*delta
-	// recent holds every outpoint that the deltas of the ring list, at its
-	// present state. It overrides older, which holds none of them.
-	recent map[wire.OutPoint]*record
-	// unspent counts the records of recent that are Unspent.
-	unspent int
-	older   *older
+	// mu lets one change be made at a time. It guards everything below it.
+	mu sync.Mutex
+	// blocks is how many blocks the ring may hold.
+	blocks int
+	// names are the numbers of the view's layers, and coins counts the
+	// outpoints of the ring that are Unspent.
+	names names
+	coins int
+	older *older
 	// genesis says that the ring began where no coin exists.
 	genesis bool
-	// epoch counts the changes of the tip. A Branch is good for one.
-	epoch uint64
 	// reported is how many of older's losses the metrics have.
 	reported uint64
 	closed   bool
@@ -78,14 +71,17 @@ func New(opts Options) (*Cache, error) {
 	if opts.Recorder == nil {
 		opts.Recorder = perfcore.Discard
 	}
-	if opts.Blocks < 0 || opts.Bytes < 0 {
+	if opts.Blocks < 0 || opts.Blocks > MaxBlocks || opts.Bytes < 0 {
 		return nil, fmt.Errorf("utxocache: %d blocks and %d bytes are not sizes", opts.Blocks, opts.Bytes)
 	}
-	older, err := newOlder(opts.Bytes)
+	c := &Cache{blocks: opts.Blocks, perf: newInstruments(opts.Recorder), hasher: newHasher()}
+	c.view.Store(&view{hasher: &c.hasher})
+	older, err := newOlder(opts.Bytes, &c.hasher)
 	if err != nil {
 		return nil, fmt.Errorf("utxocache: %w", err)
 	}
-	return &Cache{blocks: opts.Blocks, perf: newInstruments(opts.Recorder), older: older}, nil
+	c.older = older
+	return c, nil
 }
 
 // Close ends the cache's goroutines and drops what it holds. A closed cache
@@ -93,8 +89,11 @@ func New(opts Options) (*Cache, error) {
 func (c *Cache) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leave()
+	if c.closed {
+		return
+	}
 	c.closed = true
+	c.stand(nil)
 	c.older.close()
 	c.report()
 }
@@ -107,113 +106,58 @@ func (c *Cache) Reset(tip Tip, genesis bool) {
 	if c.closed {
 		return
 	}
-	c.leave()
-	c.older.clear()
-	c.ring = []*delta{newDelta(tip)}
-	c.recent = make(map[wire.OutPoint]*record)
 	c.genesis = genesis
+	c.stand([]*delta{newDelta(tip)})
 	c.report()
 }
 
-// leave makes the cache stand at no tip.
-func (c *Cache) leave() {
-	c.epoch++
-	c.ring, c.recent, c.unspent = nil, nil, 0
-	c.genesis = false
-	c.reported = 0
+// stand makes a view that knows nothing but ring's tip.
+func (c *Cache) stand(ring []*delta) {
+	c.older.clear()
+	c.names, c.coins, c.reported = names{}, 0, 0
+	c.view.Store(&view{
+		ring: ring, layers: make(layers, 1), complete: c.genesis && len(ring) > 0,
+		epoch: c.view.Load().epoch + 1, hasher: &c.hasher,
+	})
 }
 
 // Tip returns the tip as of which the cache answers; false when it stands at
 // none.
-func (c *Cache) Tip() (Tip, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.tip()
-}
-
-func (c *Cache) tip() (Tip, bool) {
-	if len(c.ring) == 0 {
-		return Tip{}, false
-	}
-	return c.ring[len(c.ring)-1].tip, true
-}
+func (c *Cache) Tip() (Tip, bool) { return c.view.Load().tip() }
 
 // Complete reports whether no answer can be Unknown.
-func (c *Cache) Complete() bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.complete()
-}
-
-func (c *Cache) complete() bool { return c.genesis && c.older.lost.Load() == 0 }
+func (c *Cache) Complete() bool { return c.view.Load().complete }
 
 // Get says what is known of op as of the tip that it returns with the answer;
 // Unknown and the zero Tip when the cache stands at none.
 func (c *Cache) Get(op wire.OutPoint) (Answer, Tip) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	tip, ok := c.tip()
+	v := c.view.Load()
+	tip, ok := v.tip()
 	if !ok {
 		return Answer{}, Tip{}
 	}
-	var n tally
-	a := c.answer(op, &n)
-	c.perf.count(&n)
-	return a, tip
+	k := keyOf(&op)
+	if rand.Uint32()%sampleGets == 0 {
+		start := time.Now()
+		f := v.look(&k)
+		c.perf.sample(f.tier, time.Since(start))
+		return f.Answer, tip
+	}
+	f := v.look(&k)
+	return f.Answer, tip
 }
 
 // Fetch sets answers[i] to what is known of ops[i] as of the tip at, for every
 // i; answers must be as long as ops. It returns an error that wraps ErrTip,
 // and leaves answers as they are, when the cache stands elsewhere.
 func (c *Cache) Fetch(at chainhash.Hash, ops []wire.OutPoint, answers []Answer) error {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if err := c.standsAt(at); err != nil {
+	v := c.view.Load()
+	if err := v.standsAt(at); err != nil {
 		return fmt.Errorf("fetch %d coins: %w", len(ops), err)
 	}
-	var n tally
-	answers = answers[:len(ops)]
-	for i, op := range ops {
-		answers[i] = c.answer(op, &n)
-	}
+	n := v.lookAll(ops, answers[:len(ops)])
 	c.perf.count(&n)
 	return nil
-}
-
-// standsAt returns an error that wraps ErrTip unless the cache stands at hash.
-func (c *Cache) standsAt(hash chainhash.Hash) error {
-	tip, ok := c.tip()
-	switch {
-	case !ok:
-		return fmt.Errorf("%w: at none, asked for %s", ErrTip, hash)
-	case tip.Hash != hash:
-		return fmt.Errorf("%w: at %s, asked for %s", ErrTip, tip, hash)
-	}
-	return nil
-}
-
-// look returns what is known of op, nil for nothing, and where it was found.
-func (c *Cache) look(op wire.OutPoint) (*record, tier) {
-	if r, ok := c.recent[op]; ok {
-		if r.state == Absent {
-			return r, tierAbsent
-		}
-		return r, tierRing
-	}
-	if r := c.older.get(op); r != nil {
-		return r, tierRistretto
-	}
-	return nil, tierUnknown
-}
-
-func (c *Cache) answer(op wire.OutPoint, n *tally) Answer {
-	r, found := c.look(op)
-	if r == nil && c.complete() {
-		n[tierAbsent]++
-		return Answer{State: Absent, Own: true}
-	}
-	n[found]++
-	return r.answer()
 }
 
 // Apply makes b the tip: the coins that it spends are Absent, its spendable
@@ -224,91 +168,106 @@ func (c *Cache) Apply(b Block) error {
 	start := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d, err := c.play(&b)
+	v := c.view.Load()
+	played, err := v.play(&b)
 	if err != nil {
 		return fmt.Errorf("apply block %s: %w", b.Tip, err)
 	}
-	var spent []*record
-	for _, ch := range d.changes {
-		switch {
-		case ch.prior.kept():
-			ch.prior.keeper.records -= ch.prior.bytes()
-		case ch.prior != nil && ch.prior.state == Unspent:
-			spent = append(spent, ch.prior)
-		}
-		d.records += ch.prior.bytes() + ch.now.bytes()
-		c.know(ch.op(), ch.prior, ch.now)
+	next := v.next()
+	next.epoch++
+	d := played.delta
+	d.id = c.list(next, d.layer)
+	next.ring = append(next.ring, d)
+	c.coins += played.coins
+	for _, ref := range played.spent {
+		c.older.kill(ref, next.epoch)
 	}
-	c.older.remove(spent)
-	c.ring = append(c.ring, d)
-	if len(c.ring)-1 > c.blocks {
-		c.raiseFloor()
-	}
-	c.epoch++
-	c.report()
+	c.raiseFloor(next)
+	c.publish(next, c.older.names.advance())
 	c.perf.apply.Since(start)
 	return nil
 }
 
 // play returns what b changes, if it follows the tip.
-func (c *Cache) play(b *Block) (*delta, error) {
-	tip, ok := c.tip()
+func (v *view) play(b *Block) (*connection, error) {
+	tip, ok := v.tip()
 	if !ok {
 		return nil, fmt.Errorf("%w: at none", ErrTip)
 	}
 	if err := b.follows(tip); err != nil {
 		return nil, err
 	}
-	look := func(op wire.OutPoint) *record {
-		r, _ := c.look(op)
-		return r
+	return connect(b, v.look)
+}
+
+// list gives l a number in next, and all that it says to next's index.
+func (c *Cache) list(next *view, l *layer) uint64 {
+	turn := c.names.advance()
+	id := c.names.take()
+	if id == uint64(len(next.layers)) {
+		next.layers = append(next.layers, nil)
 	}
-	return connect(b, look, c.complete())
+	next.layers[id] = l
+	var added addition
+	for i := range l.entries {
+		added.put(c.hasher.of(&l.entries[i].key), layerRef(id, i))
+	}
+	next.recent = next.recent.with(&added, turn, next.layers)
+	return id
 }
 
-// know replaces op's record in recent, if it was there, by now.
-func (c *Cache) know(op wire.OutPoint, was, now *record) {
-	c.recent[op] = now
-	c.unspent += now.coins() - was.coins()
+// unlist takes a layer out of next; one that has no number is in none.
+func (c *Cache) unlist(next *view, id uint64) {
+	if id != 0 {
+		next.layers[id] = nil
+		c.names.release(id)
+	}
 }
 
-// forget removes op from recent, where its record is was.
-func (c *Cache) forget(op wire.OutPoint, was *record) {
-	delete(c.recent, op)
-	c.unspent -= was.coins()
+// raiseFloor makes blocks of the ring its floor until it holds no more than it
+// may. Coins that no later block touched go to older.
+func (c *Cache) raiseFloor(next *view) {
+	for len(next.ring)-1 > c.blocks {
+		floor, d := next.ring[0], next.ring[1]
+		c.settle(next, floor.carriedID)
+		c.settle(next, d.id)
+		c.settle(next, d.carriedID)
+		c.unlist(next, floor.carriedID)
+		c.unlist(next, d.id)
+		c.unlist(next, d.carriedID)
+		next.ring = slices.Delete(next.ring, 0, 1)
+		next.ring[0] = newDelta(d.tip)
+	}
 }
 
-// raiseFloor makes the oldest block of the ring its floor. Coins that no later
-// block touched go to older.
-func (c *Cache) raiseFloor() {
-	var survivors []*record
-	for _, d := range c.ring[:2] {
-		for _, ch := range d.changes {
-			survivors = c.settle(ch.op(), ch.now, survivors)
+// settle gives older the coins of a layer of which no other layer speaks.
+func (c *Cache) settle(next *view, id uint64) {
+	if id == 0 {
+		return
+	}
+	l := next.layers[id]
+	for i := range l.entries {
+		e := &l.entries[i]
+		if e.flags&unspent == 0 || next.recentAt(&e.key, c.hasher.of(&e.key)) != layerRef(id, i) {
+			continue
 		}
-		for _, r := range d.carried {
-			survivors = c.settle(r.op, r, survivors)
-		}
-		d.changes, d.carried, d.settled = nil, nil, true
+		a := l.answer(e)
+		c.older.put(&e.key, &a)
+		c.coins--
 	}
-	floor := newDelta(c.ring[1].tip)
-	c.ring = slices.Delete(c.ring, 0, 1)
-	c.ring[0] = floor
-	c.older.add(survivors)
 }
 
-// settle takes op out of the ring if r is what is known of it, and appends r
-// to survivors if it is a coin.
-func (c *Cache) settle(op wire.OutPoint, r *record, survivors []*record) []*record {
-	if c.recent[op] != r {
-		return survivors
-	}
-	c.forget(op, r)
-	if r.state == Unspent {
-		r.keeper = nil
-		survivors = append(survivors, r)
-	}
-	return survivors
+// publish makes next the view, once older has done its part of the change.
+// settle is the shard of its index that settles.
+func (c *Cache) publish(next *view, settle int) {
+	o := c.older
+	o.settle(next.epoch)
+	next.pages = slices.Clone(o.pages)
+	next.old = next.old.with(&o.added, settle, pageKeys{next.pages, next.epoch})
+	o.added = addition{}
+	next.complete = c.genesis && o.lost == 0
+	c.view.Store(next)
+	c.report()
 }
 
 // Disconnect undoes the block tip: what it created is Absent, what it spent is
@@ -333,45 +292,64 @@ func (c *Cache) Withdraw(tip Tip) error {
 }
 
 func (c *Cache) disconnect(tip Tip, start time.Time, unproven bool) error {
-	if err := c.standsAt(tip.Hash); err != nil {
+	v := c.view.Load()
+	if err := v.standsAt(tip.Hash); err != nil {
 		return fmt.Errorf("disconnect block %s: %w", tip, err)
 	}
-	if len(c.ring) == 1 {
+	last := len(v.ring) - 1
+	if last == 0 {
 		return fmt.Errorf("disconnect block %s: %w", tip, ErrTooDeep)
 	}
-	last := len(c.ring) - 1
-	d, under := c.ring[last], c.ring[last-1]
+	d, under := *v.ring[last], *v.ring[last-1]
 	d.repeats = d.repeats || unproven
-	for _, ch := range d.changes {
-		c.undo(d, under, ch)
+	undone := v.undo(&d, under.carried)
+	if len(undone) > maxEntries {
+		return fmt.Errorf("disconnect block %s: %w: %d outpoints are changed back", tip, ErrTooDeep, len(undone))
 	}
-	for _, r := range d.carried {
-		under.carry(r)
+	for i := range d.layer.entries {
+		k := &d.layer.entries[i].key
+		if f := v.look(k); f.ring && f.State == Unspent {
+			c.coins--
+		}
+		if undone[*k].State == Unspent {
+			c.coins++
+		}
 	}
-	c.ring = slices.Delete(c.ring, last, last+1)
-	c.epoch++
-	c.report()
+	next := v.next()
+	next.epoch++
+	was := under.carriedID
+	under.carried = newLayer(undone)
+	under.carriedID = c.list(next, under.carried)
+	next.ring = slices.Delete(next.ring, last, last+1)
+	next.ring[last-1] = &under
+	c.unlist(next, d.id)
+	c.unlist(next, d.carriedID)
+	c.unlist(next, was)
+	c.publish(next, c.older.names.advance())
 	c.perf.disconnect.Since(start)
 	return nil
 }
 
-// undo brings back what was known of an outpoint before d changed it. What no
-// other delta of the ring keeps is under's to keep.
-func (c *Cache) undo(d, under *delta, ch change) {
-	op, was := ch.op(), ch.before(d, c.complete())
-	switch {
-	case was == nil:
-		c.forget(op, ch.now)
-		return
-	case was.kept():
-		was.keeper.records += was.bytes()
-	case was.shared():
-		was = &record{op: op, state: Absent, own: true}
-		under.carry(was)
-	default:
-		under.carry(was)
+// undo returns what the ring must say without its last block d, of all that d
+// or what was carried to it or to the block under it speaks of.
+func (v *view) undo(d *delta, under *layer) map[key]Answer {
+	undone := make(map[key]Answer, len(d.layer.entries))
+	for _, l := range []*layer{under, d.carried} {
+		if l != nil {
+			for i := range l.entries {
+				undone[l.entries[i].key] = l.answer(&l.entries[i])
+			}
+		}
 	}
-	c.know(op, ch.now, was)
+	for i := range d.layer.entries {
+		k := &d.layer.entries[i].key
+		if a := d.before(i, v.complete); a.State == Unknown {
+			delete(undone, *k)
+		} else {
+			undone[*k] = a
+		}
+	}
+	return undone
 }
 
 // Remember takes copies of coins that the node told of, coins[i] being that of
@@ -381,34 +359,58 @@ func (c *Cache) undo(d, under *delta, ch change) {
 func (c *Cache) Remember(at chainhash.Hash, ops []wire.OutPoint, coins []Coin) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.standsAt(at) != nil || c.complete() {
+	v := c.view.Load()
+	if v.standsAt(at) != nil || v.complete {
 		return
 	}
-	floor := c.ring[0].tip.Height
-	told := make(map[wire.OutPoint]*record, len(ops))
-	for i, op := range ops {
-		if r, _ := c.look(op); r != nil || coins[i].Height > floor {
+	floor := v.ring[0].tip.Height
+	told := make(map[key]bool, len(ops))
+	for i := range ops {
+		k := keyOf(&ops[i])
+		if coins[i].Height > floor || told[k] || v.look(&k).State != Unknown {
 			continue
 		}
-		coin := coins[i]
-		coin.Script = bytes.Clone(coin.Script)
-		told[op] = &record{coin: coin, op: op, state: Unspent}
+		told[k] = true
+		c.older.put(&k, &Answer{Coin: coins[i], State: Unspent})
 	}
-	c.older.add(slices.Collect(maps.Values(told)))
-	c.report()
+	if len(told) > 0 {
+		next := *v
+		c.publish(&next, noShard)
+	}
+}
+
+// next returns a copy of v for a change of the ring. What it shares with v but
+// for the ring and the list of layers is not to be changed.
+func (v *view) next() *view {
+	n := *v
+	n.ring = slices.Clone(v.ring)
+	n.layers = slices.Clone(v.layers)
+	return &n
+}
+
+// standsAt returns an error that wraps ErrTip unless the view is as of hash.
+func (v *view) standsAt(hash chainhash.Hash) error {
+	tip, ok := v.tip()
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: at none, asked for %s", ErrTip, hash)
+	case tip.Hash != hash:
+		return fmt.Errorf("%w: at %s, asked for %s", ErrTip, tip, hash)
+	}
+	return nil
 }
 
 // report brings the gauges up to date.
 func (c *Cache) report() {
-	ring := int64(len(c.recent)) * slotBytes
-	for _, d := range c.ring {
+	v, o := c.view.Load(), c.older
+	ring := v.recent.bytes() + int64(cap(v.layers)+cap(v.ring))*8
+	for _, d := range v.ring {
 		ring += d.bytes()
 	}
-	c.perf.ringCoins.Set(float64(c.unspent))
+	c.perf.ringCoins.Set(float64(c.coins))
 	c.perf.ringBytes.Set(float64(ring))
-	c.perf.oldCoins.Set(float64(c.older.coins.Load()))
-	c.perf.oldBytes.Set(float64(c.older.bytes.Load()))
-	lost := c.older.lost.Load()
-	c.perf.forgotten.Add(lost - c.reported)
-	c.reported = lost
+	c.perf.oldCoins.Set(float64(o.coins))
+	c.perf.oldBytes.Set(float64(o.bytes))
+	c.perf.forgotten.Add(o.lost - c.reported)
+	c.reported = o.lost
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 )
 
-func TestNewRefusesNegativeSizes(t *testing.T) {
-	for _, opts := range []Options{{Blocks: -1}, {Bytes: -1}} {
+func TestNewRefusesSizes(t *testing.T) {
+	for _, opts := range []Options{{Blocks: -1}, {Bytes: -1}, {Blocks: MaxBlocks + 1}} {
 		if c, err := New(opts); err == nil {
 			c.Close()
 			t.Errorf("New(%+v) made a cache", opts)
@@ -252,7 +252,7 @@ func TestDisconnectIncomplete(t *testing.T) {
 // What a disconnection brought back stays in the ring: a ristretto without
 // room cannot lose it until the ring has moved on.
 func TestDisconnectLosesNothing(t *testing.T) {
-	c := newCache(t, Options{Blocks: 3, Bytes: entryBytes + recordBytes + 8})
+	c := newCache(t, Options{Blocks: 3, Bytes: onePage})
 	c.Reset(Tip{Hash: hashOf(100)}, true)
 	apply(t, c, blockOn(tipOf(t, c), 1, testTx{id: 1, scripts: outs(1)}))
 	for i := range uint64(3) {
@@ -273,10 +273,10 @@ func TestDisconnectLosesNothing(t *testing.T) {
 		t.Error("a disconnection lost a coin")
 	}
 	for i := range uint64(4) {
-		apply(t, c, blockOn(tipOf(t, c), 2, testTx{id: 30 + i, scripts: outs(2)}))
+		apply(t, c, blockOn(tipOf(t, c), 2, testTx{id: 30 + i, scripts: outs(coinsPerPage + 1)}))
 	}
-	if len(c.recent) != 6 || c.Complete() {
-		t.Errorf("%d outpoints in the ring, complete %t; what was brought back must leave it", len(c.recent), c.Complete())
+	if n := len(inRing(c.view.Load())); n != 3*(coinsPerPage+1) || c.Complete() {
+		t.Errorf("%d outpoints in the ring, complete %t; what was brought back must leave it", n, c.Complete())
 	}
 }
 
@@ -306,8 +306,8 @@ func TestRemember(t *testing.T) {
 	if a, _ := c.Get(out(11, 0)); a.Coin.Value != 1 {
 		t.Errorf("the node's word replaced our coin: %+v", a)
 	}
-	if lost := c.older.lost.Load(); lost != 0 {
-		t.Errorf("%d coins lost", lost)
+	if c.older.lost != 0 {
+		t.Errorf("%d coins lost", c.older.lost)
 	}
 
 	c.Reset(floor, true)
@@ -316,11 +316,12 @@ func TestRemember(t *testing.T) {
 }
 
 func TestCompleteUntilForgotten(t *testing.T) {
-	c := newCache(t, Options{Blocks: 1, Bytes: entryBytes + recordBytes + 8})
+	const forgets = coinsPerPage + 2
+	c := newCache(t, Options{Blocks: 1, Bytes: onePage})
 	c.Reset(Tip{Hash: hashOf(100)}, true)
-	for i := range uint64(4) {
-		if i == 3 == c.Complete() {
-			t.Errorf("complete is %t with %d coins below the ring, and room for one", c.Complete(), i-1)
+	for i := range uint64(forgets + 1) {
+		if i == forgets == c.Complete() {
+			t.Errorf("complete is %t with %d coins below the ring, and room for %d", c.Complete(), i-1, coinsPerPage)
 		}
 		apply(t, c, blockOn(tipOf(t, c), 1, testTx{id: i, scripts: outs(1)}))
 	}
@@ -334,14 +335,18 @@ func TestCompleteUntilForgotten(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	reg := new(perfcore.Registry)
-	c := newCache(t, Options{Blocks: 1, Bytes: 2 * (entryBytes + recordBytes + 8), Recorder: reg})
+	c := newCache(t, Options{Blocks: 1, Bytes: onePage, Recorder: reg})
 	c.Reset(Tip{Hash: hashOf(100)}, true)
 	for i := range uint64(3) {
-		apply(t, c, blockOn(tipOf(t, c), 1, testTx{id: i, scripts: outs(1)}))
+		apply(t, c, blockOn(tipOf(t, c), 1, testTx{id: i, scripts: outs(coinsPerPage / 2)}))
 	}
-	c.Get(out(2, 0))
-	c.Get(out(1, 0))
-	c.Get(out(50, 0))
+	ask := func(ops ...wire.OutPoint) {
+		t.Helper()
+		if err := c.Fetch(tipOf(t, c).Hash, ops, make([]Answer, len(ops))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(out(2, 0), out(1, 0), out(50, 0))
 	check := func(name, label string, got, want float64) {
 		t.Helper()
 		if got != want {
@@ -360,26 +365,49 @@ func TestMetrics(t *testing.T) {
 	counter("outrider_utxo_lookups_total", "ristretto", 1)
 	counter("outrider_utxo_lookups_total", "absent", 1)
 	counter("outrider_utxo_lookups_total", "unknown", 0)
-	gauge("outrider_utxo_coins", "ring", 1)
-	gauge("outrider_utxo_coins", "ristretto", 2)
-	gauge("outrider_utxo_bytes", "ristretto", 2*(entryBytes+recordBytes+8))
-	if v := metric(t, reg, "outrider_utxo_bytes", "ring").Gauge.Value(); v < slotBytes+recordBytes || v > 2*(slotBytes+recordBytes) {
-		t.Errorf("one coin in the ring takes %v bytes", v)
+	gauge("outrider_utxo_coins", "ring", coinsPerPage/2)
+	gauge("outrider_utxo_coins", "ristretto", coinsPerPage)
+	gauge("outrider_utxo_bytes", "ristretto", onePage)
+	const few, many = coinsPerPage / 2 * 65, coinsPerPage/2*65 + 2048 // entries and scripts, and tables
+	if v := metric(t, reg, "outrider_utxo_bytes", "ring").Gauge.Value(); v < few || v > many {
+		t.Errorf("%d coins in the ring take %v bytes", coinsPerPage/2, v)
 	}
 	counter("outrider_utxo_forgotten_total", "", 0)
 
 	apply(t, c, blockOn(tipOf(t, c), 1, testTx{id: 3}))
-	c.Get(out(50, 0))
-	counter("outrider_utxo_forgotten_total", "", 1)
+	ask(out(50, 0))
 	counter("outrider_utxo_lookups_total", "unknown", 1)
-	gauge("outrider_utxo_coins", "ristretto", 2)
+	forgotten := float64(metric(t, reg, "outrider_utxo_forgotten_total", "").Counter.Value())
+	if forgotten != coinsPerPage && forgotten != coinsPerPage/2 {
+		t.Errorf("%v coins forgotten: a page of %d, or of %d, must be", forgotten, coinsPerPage, coinsPerPage/2)
+	}
+	gauge("outrider_utxo_coins", "ristretto", 3*coinsPerPage/2-forgotten)
 	disconnect(t, c)
 	check("applied", "", float64(metric(t, reg, "outrider_utxo_apply_seconds", "").Timer.Snapshot().Count), 4)
 	check("disconnected", "", float64(metric(t, reg, "outrider_utxo_disconnect_seconds", "").Timer.Snapshot().Count), 1)
 
 	c.Reset(Tip{}, false)
 	gauge("outrider_utxo_coins", "ristretto", 0)
-	counter("outrider_utxo_forgotten_total", "", 1)
+	gauge("outrider_utxo_bytes", "ristretto", 0)
+	counter("outrider_utxo_forgotten_total", "", forgotten)
+}
+
+// A sample of single look-ups is measured, and stands for all.
+func TestMetricsOfGet(t *testing.T) {
+	reg := new(perfcore.Registry)
+	c := newCache(t, Options{Recorder: reg})
+	c.Reset(Tip{Hash: hashOf(100)}, true)
+	apply(t, c, blockOn(tipOf(t, c), 1, testTx{id: 1, scripts: outs(1)}))
+	const calls = 1000 * sampleGets
+	for range calls {
+		c.Get(out(1, 0))
+	}
+	counted := metric(t, reg, "outrider_utxo_lookups_total", "ring").Counter.Value()
+	timed := metric(t, reg, "outrider_utxo_lookup_seconds", "ring").Timer.Snapshot()
+	// Six standard deviations on either side.
+	if counted < calls*8/10 || counted > calls*12/10 || timed.Count*sampleGets != counted || timed.Sum == 0 {
+		t.Errorf("%d calls count as %d, %d were measured and took %s", calls, counted, timed.Count, timed.Sum)
+	}
 }
 
 // The bubble fails the test if a goroutine outlives the cache.

@@ -3,7 +3,6 @@ package utxocache
 import (
 	"bytes"
 	"fmt"
-	"unsafe"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -32,132 +31,44 @@ func (b *Block) follows(tip Tip) error {
 	return nil
 }
 
-// A record is what is known of one outpoint. Once readers can see it, only
-// keeper changes, which they do not read.
-type record struct {
-	coin Coin
-	// keeper is the delta that lists the record, nil outside the ring.
-	keeper *delta
-	// op is not set in a delta's gone, which stands for many outpoints.
-	op    wire.OutPoint
-	state State
-	own   bool
-}
-
-// answer returns what the record says; nil says Unknown.
-func (r *record) answer() Answer {
-	if r == nil {
-		return Answer{}
-	}
-	return Answer{Coin: r.coin, State: r.state, Own: r.own}
-}
-
-// shared reports whether r is the gone of a delta.
-func (r *record) shared() bool { return r.keeper != nil && r == &r.keeper.gone }
-
-// kept reports whether a delta that is still in the ring lists the record.
-func (r *record) kept() bool {
-	return r != nil && r.keeper != nil && !r.keeper.settled
-}
-
-// coins returns 1 for a coin in the ring, else 0.
-func (r *record) coins() int {
-	if r != nil && r.state == Unspent && r.keeper != nil {
-		return 1
-	}
-	return 0
-}
-
-// recordBytes is a record's size class.
-const recordBytes = 96
-
-// bytes returns the memory that the record takes.
-func (r *record) bytes() int64 {
-	if r == nil || r.shared() {
-		return 0
-	}
-	return recordBytes + sizeClass(len(r.coin.Script))
-}
-
-// sizeClass returns what the allocator takes for n bytes, as far as scripts
-// are of common lengths.
-func sizeClass(n int) int64 {
-	if n <= 32 {
-		return int64(n+7) &^ 7
-	}
-	return int64(n+15) &^ 15
-}
-
-// A change is what a block did to one outpoint, all its transactions together.
-type change struct {
-	// now is what is known after the block: a record of the block's own
-	// output, or the block's gone.
-	now *record
-	// prior is what was known before it; nil where nothing was and the block
-	// created the output. A spent coin that was not known has a record that
-	// says Unknown.
-	prior *record
-}
-
-// op returns the outpoint that changed.
-func (ch change) op() wire.OutPoint {
-	if ch.now.shared() {
-		return ch.prior.op
-	}
-	return ch.now.op
-}
-
-// before returns what was known before the block d; nil for nothing. complete
-// says that the cache knows of every coin.
-func (ch change) before(d *delta, complete bool) *record {
-	switch {
-	case ch.prior == nil && d.repeats && !complete:
-		return nil
-	case ch.prior == nil:
-		return &record{op: ch.op(), state: Absent, own: true}
-	case ch.prior.state == Unknown:
-		return nil
-	}
-	return ch.prior
-}
-
-// A delta is one block of the ring: what it changed and how to undo it.
+// A delta is one block of the ring: what it changed and how to undo it. It is
+// immutable once a view has it.
 type delta struct {
-	tip     Tip
-	changes []change
-	// carried lists records of the ring that no change of a block in it made:
-	// disconnected blocks left them here.
-	carried []*record
-	// gone is the record of every coin that the block spent, other than its
-	// own.
-	gone record
+	tip Tip
+	// layer is what the block changed, an entry for each outpoint, all its
+	// transactions together. The floor has none.
+	layer *layer
+	id    uint64 // of layer
+	// overwrote holds the coins that were there before the block where layer's
+	// entry has another one, by the entry's place.
+	overwrote map[int]Answer
 	// repeats says that the block may have overwritten unspent coins.
 	repeats bool
-	// settled says that the delta has left the ring.
-	settled bool
-	// records is the memory of the records that the delta answers for: those
-	// that it lists and no later delta has as prior, and its own priors.
-	records int64
+	// carried is what blocks that were disconnected left to this one; it
+	// overrides layer. It may be nil.
+	carried   *layer
+	carriedID uint64
 }
 
-func newDelta(tip Tip) *delta {
-	d := &delta{tip: tip, repeats: repeatsCoinbase(tip.Hash)}
-	d.gone = record{state: Absent, own: true, keeper: d}
-	return d
+func newDelta(tip Tip) *delta { return &delta{tip: tip, repeats: repeatsCoinbase(tip.Hash)} }
+
+// before returns what was known before the block of the outpoint of entry i.
+// complete says that the cache knows of every coin.
+func (d *delta) before(i int, complete bool) Answer {
+	if a, ok := d.overwrote[i]; ok {
+		return a
+	}
+	switch e := &d.layer.entries[i]; {
+	case e.flags&wasUnspent != 0:
+		return Answer{Coin: d.layer.coin(e), State: Unspent, Own: e.flags&wasOwn != 0}
+	case e.flags&wasAbsent != 0, e.flags&created != 0 && (complete || !d.repeats):
+		return Answer{State: Absent, Own: true}
+	}
+	return Answer{}
 }
 
-// carry makes d the keeper of r.
-func (d *delta) carry(r *record) {
-	r.keeper = d
-	d.carried = append(d.carried, r)
-	d.records += r.bytes()
-}
-
-// bytes returns the memory that the delta takes.
-func (d *delta) bytes() int64 {
-	return d.records + int64(cap(d.changes))*int64(unsafe.Sizeof(change{})) +
-		int64(cap(d.carried))*int64(unsafe.Sizeof(&record{}))
-}
+// bytes returns the memory that the delta takes, but for what it overwrote.
+func (d *delta) bytes() int64 { return d.layer.bytes() + d.carried.bytes() }
 
 // repeatsCoinbase reports whether the block is one of the two that BIP30
 // exempts: their coinbases overwrite unspent coins (Bitcoin Core's
@@ -174,85 +85,118 @@ func repeatsCoinbase(hash chainhash.Hash) bool {
 // A connection plays a block on top of what is known, and changes nothing else.
 type connection struct {
 	delta *delta
-	// look returns what is known before the block, or nil.
-	look func(wire.OutPoint) *record
-	// complete says that an outpoint of which look knows nothing is Absent.
-	complete bool
-	// touched is the index in delta.changes of each outpoint's change.
-	touched map[wire.OutPoint]int
+	// look returns what is known before the block.
+	look func(*key) found
+	// touched is the place in the layer of each outpoint's entry.
+	touched map[key]int
+	// spent are the places below the ring of coins that the block spent or
+	// overwrote.
+	spent []uint64
+	// coins is by how many the block changes the coins of the ring.
+	coins int
 }
 
 // connect returns what b changes on top of what look knows.
-func connect(b *Block, look func(wire.OutPoint) *record, complete bool) (*delta, error) {
+func connect(b *Block, look func(*key) found) (*connection, error) {
 	if len(b.Txs) == 0 || len(b.Txids) != len(b.Txs) {
 		return nil, fmt.Errorf("%d transactions, %d ids", len(b.Txs), len(b.Txids))
 	}
-	var most int
+	var most, scripts int
 	for _, tx := range b.Txs {
 		most += len(tx.TxIn) + len(tx.TxOut)
+		for _, out := range tx.TxOut {
+			scripts += len(out.PkScript)
+		}
 	}
-	d := newDelta(b.Tip)
-	d.changes = make([]change, 0, most)
-	c := connection{delta: d, look: look, complete: complete, touched: make(map[wire.OutPoint]int, most)}
+	if most > maxEntries {
+		return nil, fmt.Errorf("%d inputs and outputs", most)
+	}
+	c := &connection{delta: newDelta(b.Tip), look: look, touched: make(map[key]int, most)}
+	c.delta.layer = &layer{entries: make([]entry, 0, most), scripts: make([]byte, 0, scripts)}
 	for i, tx := range b.Txs {
-		coinbase := i == 0
-		if !coinbase {
+		if i > 0 {
 			for j, in := range tx.TxIn {
-				if !c.spend(in.PreviousOutPoint) {
+				if !c.spend(keyOf(&in.PreviousOutPoint)) {
 					return nil, fmt.Errorf("transaction %d input %d: %w: %s", i, j, ErrAbsent, in.PreviousOutPoint)
 				}
 			}
 		}
 		for j, out := range tx.TxOut {
 			if !unspendable(out.PkScript) {
-				c.create(wire.OutPoint{Hash: b.Txids[i], Index: uint32(j)}, out, coinbase)
+				c.create(keyOf(&wire.OutPoint{Hash: b.Txids[i], Index: uint32(j)}),
+					&Coin{Value: out.Value, Script: out.PkScript, Height: b.Height, Coinbase: i == 0})
 			}
 		}
 	}
-	return d, nil
+	c.delta.layer.trim()
+	return c, nil
 }
 
-// spend reports whether op can be spent: whether it is not certainly Absent.
-func (c *connection) spend(op wire.OutPoint) bool {
-	if i, ok := c.touched[op]; ok {
-		now := c.delta.changes[i].now
-		if now.state == Absent {
+// spend reports whether k can be spent: whether it is not certainly Absent.
+func (c *connection) spend(k key) bool {
+	if i, ok := c.touched[k]; ok {
+		e := &c.delta.layer.entries[i]
+		if e.flags&unspent == 0 {
 			return false
 		}
-		now.coin, now.state = Coin{}, Absent
+		e.flags &^= unspent | own
+		c.coins--
 		return true
 	}
-	prior := c.look(op)
-	switch {
-	case prior == nil && c.complete, prior != nil && prior.state == Absent:
+	f := c.look(&k)
+	if f.State == Absent {
 		return false
-	case prior == nil:
-		prior = &record{op: op}
 	}
-	c.change(op, change{now: &c.delta.gone, prior: prior})
+	c.touch(k, &f)
 	return true
 }
 
-// create makes out a coin, in place of one with the same outpoint.
-func (c *connection) create(op wire.OutPoint, out *wire.TxOut, coinbase bool) {
-	now := &record{
-		coin: Coin{
-			Value: out.Value, Script: bytes.Clone(out.PkScript),
-			Height: c.delta.tip.Height, Coinbase: coinbase,
-		},
-		keeper: c.delta,
-		op:     op,
-		state:  Unspent,
-		own:    true,
+// create makes coin the coin of k, in place of one that there was.
+func (c *connection) create(k key, coin *Coin) {
+	i, ok := c.touched[k]
+	if !ok {
+		f := c.look(&k)
+		i = c.touch(k, &f)
 	}
-	if i, ok := c.touched[op]; ok {
-		c.delta.changes[i].now = now
-		return
+	l := c.delta.layer
+	e := &l.entries[i]
+	if e.flags&unspent == 0 {
+		c.coins++
 	}
-	c.change(op, change{now: now, prior: c.look(op)})
+	if _, kept := c.delta.overwrote[i]; e.flags&wasUnspent != 0 && !kept {
+		before := c.delta.before(i, false)
+		before.Coin.Script = bytes.Clone(before.Coin.Script)
+		if c.delta.overwrote == nil {
+			c.delta.overwrote = make(map[int]Answer)
+		}
+		c.delta.overwrote[i] = before
+	}
+	l.hold(e, coin)
+	e.flags |= unspent | own | created
 }
 
-func (c *connection) change(op wire.OutPoint, ch change) {
-	c.touched[op] = len(c.delta.changes)
-	c.delta.changes = append(c.delta.changes, ch)
+// touch adds an entry that says that k is Absent now, and was f. It returns the
+// entry's place.
+func (c *connection) touch(k key, f *found) int {
+	l := c.delta.layer
+	i := len(l.entries)
+	l.entries = append(l.entries, entry{key: k})
+	c.touched[k] = i
+	e := &l.entries[i]
+	switch {
+	case f.State == Unspent:
+		l.hold(e, &f.Coin)
+		e.flags |= wasUnspent
+		if f.Own {
+			e.flags |= wasOwn
+		}
+		if f.ring {
+			c.coins--
+		} else {
+			c.spent = append(c.spent, f.ref)
+		}
+	case f.State == Absent && f.ring:
+		e.flags |= wasAbsent
+	}
+	return i
 }

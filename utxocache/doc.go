@@ -7,23 +7,40 @@
 // The ring is exact. It holds what the last Options.Blocks blocks created and
 // spent, and how to undo them, so that the cache can follow a reorganisation
 // of that depth. The block below them is the floor: nothing below it can be
-// disconnected. Coins that outlive the ring move to ristretto, which also
-// takes the coins that the node told of (Remember). An outpoint is in one of
-// the two at most.
+// disconnected. Coins that outlive the ring move to pages, which also take the
+// coins that the node told of (Remember). An outpoint is in one of the two at
+// most, and there the whole of it is compared: hashes only find the place.
 //
-// Ristretto may forget any coin at any write, because it is full or because
-// two outpoints share a key. It never holds an answer of "spent", so what it
-// forgets becomes Unknown and never wrong. The ring forgets nothing but that
-// an outpoint is Absent, Options.Blocks blocks after it became so.
+// A page has about a hundred coins that came to it at about the same time.
+// Ristretto holds one key for each page and decides which of them stay; what is
+// on a page that it evicts or turns away is forgotten. It does so only while
+// the cache is being changed, by Apply, Remember, Reset or a knob. A page never
+// holds an answer of "spent", so what is forgotten becomes Unknown and never
+// wrong. The ring forgets nothing but that an outpoint is Absent,
+// Options.Blocks blocks after it became so.
 //
 // A cache that began at the genesis block and lost no coin is complete: a coin
 // that is not here does not exist. Applying and disconnecting blocks keep it
-// complete; the first coin that ristretto loses ends it, until Reset.
+// complete; the first coin that is forgotten ends it, until Reset.
+//
+// # What readers see
+//
+// A reader takes a view, which one atomic pointer names, and asks nobody again:
+// all answers of a call are of one view, and so of one tip. Views do not change.
+// A change makes the next view beside the one that is read, and shares with it
+// what stays. A reader that still has a view of the past gets the answers of the
+// past. Nothing that a view refers to is used again for something else; the
+// garbage collector frees it after its last reader.
+//
+// So no look-up waits, for a lock or for anything else, nor allocates. The
+// script of an answer is part of the view's memory: who keeps an answer keeps
+// what its block created, or its page, from being freed. One change is made at a
+// time, and those who make others wait for it.
 //
 // # What the operations do to an outpoint
 //
 //	before     Apply creates  Apply spends     leaves the ring  Remember
-//	Unspent    the new coin   Absent           ristretto        as it was
+//	Unspent    the new coin   Absent           to a page        as it was
 //	Absent     the new coin   block refused    Unknown (1)      as it was
 //	Unknown    the new coin   Absent           -                Unspent, not Own (2)
 //
@@ -50,7 +67,7 @@
 // created and was Unknown before it Unknown.
 //
 // Disconnecting loses nothing: what it brings back lies in the ring and moves
-// to ristretto only when the ring has moved on by Options.Blocks blocks.
+// to a page only when the ring has moved on by Options.Blocks blocks.
 //
 // # What is not checked
 //

@@ -3,6 +3,7 @@ package utxocache
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -24,7 +25,7 @@ func (w *world) check(m *moment, ops []wire.OutPoint, answers []Answer) {
 			if w.mustKnow {
 				w.t.Fatalf("at %s: %s is unknown, must be known", m.tip, op)
 			}
-			if unspent && (coin.Height > w.base || w.told[telling{op, coin.Height}]) && w.cache.older.lost.Load() == 0 {
+			if unspent && (coin.Height > w.base || w.told[telling{op, coin.Height}]) && w.cache.older.lost == 0 {
 				w.t.Fatalf("at %s: %s is unknown, though no coin was lost", m.tip, op)
 			}
 			if a.Own || a.Coin.Script != nil || a.Coin.Value != 0 {
@@ -60,7 +61,7 @@ func (w *world) fetch(ops []wire.OutPoint) []Answer {
 // step makes one random move.
 func (w *world) step() {
 	w.t.Helper()
-	switch w.src.IntN(20) {
+	switch w.src.IntN(24) {
 	case 0, 1, 2, 3, 4:
 		w.fetch(w.picks(1 + w.src.IntN(20)))
 	case 5, 6, 7, 8, 9:
@@ -79,6 +80,12 @@ func (w *world) step() {
 		w.refuse()
 	case 18:
 		w.wrongTip()
+	case 19:
+		w.keepView()
+	case 20, 21:
+		w.askPast()
+	case 22:
+		w.resize()
 	default:
 		if w.chance(20) {
 			w.tooDeep()
@@ -307,60 +314,145 @@ func (w *world) wrongTip() {
 	}
 }
 
+// resize changes how much the cache may hold.
+func (w *world) resize() {
+	w.t.Helper()
+	w.calls += 2
+	blocks := max(w.size.Blocks>>w.src.IntN(3), 1)
+	if err := w.cache.setBlocks(blocks); err != nil {
+		w.t.Fatal(err)
+	}
+	w.ring = min(w.ring, blocks)
+	// Where it has room for all, it stays so.
+	if bytes := w.size.Bytes * 4 >> w.src.IntN(4); bytes > 0 {
+		if err := w.cache.setBytes(bytes); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.audit()
+}
+
+// keepView takes the view as a slow reader does, and lets go of an old one.
+func (w *world) keepView() {
+	if len(w.past) > 30 {
+		i := w.src.IntN(len(w.past))
+		w.past = slices.Delete(w.past, i, i+1)
+	}
+	w.past = append(w.past, pastView{w.cache.view.Load(), *w.top(), w.base, maps.Clone(w.told), w.cache.older.lost > 0})
+}
+
+// askPast asks a view that was taken earlier, which must be right for its tip
+// still, and know as much as it did.
+func (w *world) askPast() {
+	w.t.Helper()
+	if len(w.past) == 0 {
+		return
+	}
+	p := w.past[w.src.IntN(len(w.past))]
+	if tip, ok := p.view.tip(); !ok || tip != p.moment.tip {
+		w.t.Fatalf("the view of %s is as of %s", p.moment.tip, tip)
+	}
+	for _, op := range append(w.picks(20), p.moment.touched...) {
+		k := keyOf(&op)
+		a := p.view.look(&k).Answer
+		coin, unspent := p.moment.coins[op]
+		switch {
+		case a.State == Unknown:
+			if p.view.complete || unspent && !p.lost && (coin.Height > p.base || p.told[telling{op, coin.Height}]) {
+				w.t.Fatalf("as of %s: %s is unknown by now", p.moment.tip, op)
+			}
+		case a.State == Absent && unspent, a.State == Unspent && !(unspent && equalCoin(a.Coin, coin)):
+			w.t.Fatalf("as of %s: %s is %+v by now, unspent is %t", p.moment.tip, op, a, unspent)
+		}
+	}
+}
+
 // audit checks what the parts of the cache promise one another.
 func (w *world) audit() {
 	w.t.Helper()
 	c := w.cache
-	listed, coins, records := make(map[wire.OutPoint]*record), 0, make(map[*record]bool)
-	for i, d := range c.ring {
-		if d.settled || i == 0 && len(d.changes) > 0 {
-			w.t.Fatalf("delta %d of %s is settled or has changes below the floor", i, d.tip)
+	v := c.view.Load()
+	coins := 0
+	for k, a := range inRing(v) {
+		f := v.look(&k)
+		if !f.ring || f.State != a.State || f.Own != a.Own || !equalCoin(f.Coin, a.Coin) {
+			w.t.Fatalf("%s is %+v in the ring, found %+v", k.outpoint(), a, f)
 		}
-		for _, ch := range d.changes {
-			listed[ch.op()] = ch.now
-			records[ch.now], records[ch.prior] = true, true
+		if _, p, _ := v.oldAt(&k, c.hasher.of(&k)); p != nil {
+			w.t.Fatalf("%s is in the ring and in a page", k.outpoint())
 		}
-		for _, r := range d.carried {
-			records[r] = true
-			if c.recent[r.op] == r {
-				listed[r.op] = r
+		if a.State == Unspent {
+			coins++
+		}
+	}
+	if len(v.ring) != w.ring+1 || coins != c.coins {
+		w.t.Fatalf("%d blocks, %d coins in the ring; accounted %d, %d", len(v.ring)-1, coins, w.ring, c.coins)
+	}
+	listed := make(map[*layer]bool)
+	for i, d := range v.ring {
+		if (i == 0) != (d.layer == nil) {
+			w.t.Fatalf("block %d of %d of the ring has a layer: %t", i, len(v.ring), d.layer != nil)
+		}
+		listed[d.layer], listed[d.carried] = true, true
+	}
+	for _, l := range v.layers {
+		if !listed[l] && l != nil {
+			w.t.Fatal("a layer is numbered, and no block's")
+		}
+		delete(listed, l)
+	}
+	delete(listed, nil)
+	if len(listed) != 0 {
+		w.t.Fatalf("%d layers have no number", len(listed))
+	}
+	w.auditOlder()
+}
+
+func (w *world) auditOlder() {
+	w.t.Helper()
+	o, v := w.cache.older, w.cache.view.Load()
+	held := make(map[uint64]bool)
+	coins, bytes := 0, int64(0)
+	for id, p := range v.pages {
+		if p != o.pages[id] {
+			w.t.Fatalf("page %d of the view is another than the writer's", id)
+		}
+		if p == nil {
+			continue
+		}
+		held[uint64(id)] = true
+		live := 0
+		for offset, record := range p.records {
+			if !p.has(offset, v.epoch) {
+				continue
+			}
+			live++
+			ref, k := pageRef(uint64(id), offset), key(record)
+			if at, _, _ := v.oldAt(&k, w.cache.hasher.of(&k)); at != ref {
+				w.t.Fatalf("%s is at %x in the pages, found at %x", k.outpoint(), ref, at)
 			}
 		}
-	}
-	for op, r := range c.recent {
-		if !r.kept() || listed[op] != r {
-			w.t.Fatalf("%s is in the ring, but no delta keeps it", op)
+		if live != p.live {
+			w.t.Fatalf("%d coins in a page, accounted %d", live, p.live)
 		}
-		if c.older.get(op) != nil {
-			w.t.Fatalf("%s is in the ring and in ristretto", op)
+		coins += live
+		bytes += p.cost
+	}
+	o.cache.IterValues(func(id uint64) bool {
+		if !held[id] {
+			w.t.Fatalf("ristretto has page %d, which is gone", id)
 		}
-		coins += r.coins()
-	}
-	if len(c.ring) != w.ring+1 || coins != c.unspent {
-		w.t.Fatalf("%d blocks, %d coins in the ring; accounted %d, %d", len(c.ring)-1, coins, w.ring, c.unspent)
-	}
-	var size, accounted int64
-	for r := range records {
-		size += r.bytes()
-	}
-	for _, d := range c.ring {
-		accounted += d.records
-	}
-	if size != accounted {
-		w.t.Fatalf("records of %d bytes in the ring, accounted %d", size, accounted)
-	}
-	var oldCoins, oldBytes int64
-	c.older.cache.IterValues(func(r *record) bool {
-		oldCoins++
-		oldBytes += cost(r)
+		delete(held, id)
 		return false
 	})
-	if room := c.older.cache.RemainingCost(); c.older.mask == ^uint64(0) && room != c.older.cache.MaxCost()-oldBytes {
-		w.t.Fatalf("ristretto has room for %d bytes of %d with %d held: a write is pending", room, c.older.cache.MaxCost(), oldBytes)
+	if len(held) != 0 {
+		w.t.Fatalf("%d pages are unknown to ristretto", len(held))
 	}
-	if oldCoins != c.older.coins.Load() || oldBytes != c.older.bytes.Load() {
-		w.t.Fatalf("%d coins, %d bytes in ristretto; accounted %d, %d",
-			oldCoins, oldBytes, c.older.coins.Load(), c.older.bytes.Load())
+	if room := o.cache.RemainingCost(); room < 0 || room != o.cache.MaxCost()-bytes {
+		w.t.Fatalf("ristretto has room for %d bytes of %d with %d held", room, o.cache.MaxCost(), bytes)
+	}
+	if coins != o.coins || bytes != o.bytes {
+		w.t.Fatalf("%d coins, %d bytes in pages; accounted %d, %d", coins, bytes, o.coins, o.bytes)
 	}
 }
 
@@ -379,17 +471,16 @@ func seedOf(t testing.TB) uint64 {
 }
 
 func TestModel(t *testing.T) {
-	const coin = entryBytes + recordBytes + 32
 	worlds := map[string]struct {
 		worldOptions
 		unknown, forgets bool // whether these must happen
 	}{
 		"from genesis, room for all": {worldOptions{Options{Blocks: 20}, true, true, 0}, false, false},
-		"from genesis, room for 12":  {worldOptions{Options{Blocks: 20, Bytes: 12 * coin}, true, false, 0}, true, true},
-		"ring of one, room for 50":   {worldOptions{Options{Blocks: 1, Bytes: 50 * coin}, true, false, 0}, true, true},
+		"from genesis, room for 12":  {worldOptions{Options{Blocks: 20, Bytes: 3 * onePage}, true, false, 0}, true, true},
+		"ring of one, room for 50":   {worldOptions{Options{Blocks: 1, Bytes: 12 * onePage}, true, false, 0}, true, true},
 		"room for none":              {worldOptions{Options{Blocks: 3, Bytes: 1}, false, false, 0}, true, true},
 		"room for all":               {worldOptions{Options{Blocks: 25}, false, false, 0}, true, false},
-		"keys collide":               {worldOptions{Options{Blocks: 5}, true, false, 0x3f}, true, true},
+		"keys collide":               {worldOptions{Options{Blocks: 5}, true, true, 7 << 40}, false, false},
 	}
 	steps := 9_000
 	if testing.Short() {
@@ -403,7 +494,7 @@ func TestModel(t *testing.T) {
 			forgot := false
 			for range steps {
 				w.step()
-				forgot = forgot || w.cache.older.lost.Load() > 0
+				forgot = forgot || w.cache.older.lost > 0
 			}
 			t.Logf("%d calls; answers: %d unknown, %d unspent, %d absent", w.calls, w.answers[Unknown], w.answers[Unspent], w.answers[Absent])
 			if forgot != opts.forgets || (w.answers[Unknown] > 0) != opts.unknown {

@@ -1,68 +1,86 @@
 package utxocache
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash/maphash"
+	"runtime"
 	"slices"
-	"sync/atomic"
 
-	"github.com/btcsuite/btcd/chainhash/v2"
-	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/dgraph-io/ristretto/v2"
 )
 
-// older holds the unspent coins from below the ring, in ristretto. It loses
-// coins whenever it is written, never otherwise, and counts each one.
+// older holds the unspent coins from below the ring, in pages. Ristretto decides
+// which pages stay: it has the number of each as a key, hears of the look-ups,
+// and evicts. What it evicts is gone from the next view; the views before it
+// keep the page.
 //
-// Ristretto applies writes later, in a goroutine of its own: a deleted value
-// may be seen again, and a lost one is gone before its callback runs. So the
-// methods that write are called only while the Cache's mutex is held for
-// writing, and wait before it is released: no reader runs beside them.
+// It belongs to the writer. Readers use the pages and the index of their view,
+// and count hits in the pages; only the writer calls ristretto.
 type older struct {
-	cache *ristretto.Cache[uint64, *record]
-	seed  maphash.Seed
-	// mask is all ones; tests clear bits of it to make keys collide.
-	mask uint64
-	// coins and bytes are what is held, lost counts the coins lost since
-	// clear. Ristretto's goroutine changes them too.
-	coins, bytes atomic.Int64
-	lost         atomic.Uint64
+	cache  *ristretto.Cache[uint64, uint64] // page number -> id
+	hasher *hasher
+	// budget is what the pages may take, first what it was at first.
+	budget, first int64
+	pageSize      int
+
+	pages      pages // by id, 0 being none
+	names      names
+	lastNumber uint64 // of a page
+	// open is the id of the page to which coins are added, 0 for none; fresh
+	// are the ids of pages that ristretto has not been offered yet.
+	open  uint64
+	fresh []uint64
+	// added is what the index does not have yet.
+	added addition
+	// holey are the ids of pages in which records died.
+	holey []uint64
+	// evicted are the ids of pages that ristretto gave up. Its goroutine adds
+	// them, before wait returns.
+	evicted []uint64
+	record  []byte // scratch memory
+
+	// coins and bytes are what is held, lost counts the coins lost since clear.
+	coins int
+	bytes int64
+	lost  uint64
 }
 
 const (
-	// entryBytes is the memory of a coin in ristretto beside its record:
-	// ristretto's map and policy entries and the counters, at the average load
-	// of their tables. TestCoinBytes measures it.
-	entryBytes = 145
-	// coinsPerWait is how many coins are written before waiting for ristretto
-	// to apply them: it drops what exceeds its buffer of 32,768.
-	coinsPerWait = 8192
+	// credit is how many hits a page is said to have had when it is new.
+	// Ristretto's TinyLFU turns away a key that was seen less often than those
+	// it would take the room of, and all new pages were it not for this; and
+	// as it halves all counts now and then, it makes young pages outlive old
+	// ones that are hit as rarely.
+	credit = 16
+	// countersPerPage is the number of ristretto's counters for each page that
+	// there is room for: the counts are halved when they sum up to the number
+	// of counters.
+	countersPerPage = 4
+	// growth is how much larger than at first the budget can be made.
+	growth = 4
+	// stripe is how many keys ristretto hears of at once.
+	stripe = 64
+	// offers bounds how often ristretto is offered a page that it turns away.
+	offers = 4
 )
 
-func cost(r *record) int64 { return entryBytes + r.bytes() }
-
-func newOlder(budget int64) (*older, error) {
-	o := &older{seed: maphash.MakeSeed(), mask: ^uint64(0)}
-	lose := func(i *ristretto.Item[*record]) {
-		// One write may evict the same coin more than once; all but the first
+func newOlder(budget int64, h *hasher) (*older, error) {
+	o := &older{first: budget, hasher: h, pages: make(pages, 1)}
+	o.resize(budget)
+	evict := func(i *ristretto.Item[uint64]) {
+		// One write may evict the same page more than once; all but the first
 		// eviction find no value.
-		if i.Value != nil {
-			o.lose(i.Value)
+		if i.Value != 0 {
+			o.evicted = append(o.evicted, i.Value)
 		}
 	}
 	var err error
-	o.cache, err = ristretto.NewCache(&ristretto.Config[uint64, *record]{
-		// One counter a coin: a coin is read once or twice in its life, so its
-		// frequency tells little.
-		NumCounters:        max(budget/(entryBytes+recordBytes), 64),
+	o.cache, err = ristretto.NewCache(&ristretto.Config[uint64, uint64]{
+		NumCounters:        max(countersPerPage*growth*budget/pageCost(o.pageSize), 64),
 		MaxCost:            budget,
-		BufferItems:        64,
+		BufferItems:        stripe,
 		IgnoreInternalCost: true,
-		OnEvict:            lose,
-		OnReject:           lose,
-		// A coin whose key is taken is rejected.
-		ShouldUpdate: func(_, _ *record) bool { return false },
+		OnEvict:            evict,
+		OnReject:           evict,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ristretto: %w", err)
@@ -70,61 +88,196 @@ func newOlder(budget int64) (*older, error) {
 	return o, nil
 }
 
-// key returns op's key. The seed is secret, so nobody can make coins whose
-// keys collide.
-func (o *older) key(op wire.OutPoint) uint64 {
-	var b [chainhash.HashSize + 4]byte
-	copy(b[:], op.Hash[:])
-	binary.LittleEndian.PutUint32(b[chainhash.HashSize:], op.Index)
-	return maphash.Bytes(o.seed, b[:]) & o.mask
-}
-
-// get returns op's coin, or nil.
-func (o *older) get(op wire.OutPoint) *record {
-	r, ok := o.cache.Get(o.key(op))
-	if !ok || r.op != op {
-		return nil
+// put takes a coin that it does not hold.
+func (o *older) put(k *key, a *Answer) {
+	record, ok := appendRecord(o.record[:0], k, a)
+	o.record = record
+	if !ok || !o.append(k, record) {
+		o.lost++
+		return
 	}
-	return r
+	o.coins++
 }
 
-// add takes over the records of coins that it does not hold.
-func (o *older) add(records []*record) {
-	for batch := range slices.Chunk(records, coinsPerWait) {
-		for _, r := range batch {
-			o.coins.Add(1)
-			o.bytes.Add(cost(r))
-			if !o.cache.Set(o.key(r.op), r, cost(r)) {
-				o.lose(r)
+// append adds a record to the open page, or to a new one. It fails when the
+// budget has no room for a page that the record fits.
+func (o *older) append(k *key, record []byte) bool {
+	id, size := o.open, o.pageSize
+	switch {
+	case len(record) > size:
+		if id = o.newPage(len(record)); id == 0 {
+			return false
+		}
+	case id == 0 || !o.pages[id].fits(len(record)):
+		if id = o.newPage(size); id == 0 {
+			return false
+		}
+		o.open = id
+	}
+	o.added.put(o.hasher.of(k), pageRef(id, o.pages[id].add(record)))
+	return true
+}
+
+// newPage returns the id of a new page; 0 when the budget has no room for it, or
+// there are more pages than a ref can tell apart: more than 64 GiB.
+func (o *older) newPage(size int) uint64 {
+	if pageCost(size) > o.budget || o.names.last+1 == maxPages {
+		return 0
+	}
+	o.lastNumber++
+	p := newPage(o.lastNumber, size)
+	id := o.names.take()
+	if id == uint64(len(o.pages)) {
+		o.pages = append(o.pages, nil)
+	}
+	o.pages[id] = p
+	o.fresh = append(o.fresh, id)
+	o.bytes += p.cost
+	return id
+}
+
+// kill drops the coin at ref as of epoch.
+func (o *older) kill(ref uint64, epoch uint32) {
+	id, offset := pageOf(ref)
+	o.pages[id].kill(offset, epoch)
+	o.coins--
+	o.holey = append(o.holey, id)
+}
+
+// settle ends a change: it moves what is left on pages that have a quarter of
+// holes, and offers ristretto the new pages.
+func (o *older) settle(epoch uint32) {
+	slices.Sort(o.holey)
+	for _, id := range slices.Compact(o.holey) {
+		if p := o.pages[id]; p != nil && id != o.open && 4*p.liveBytes < 3*len(p.buf) {
+			o.move(id, epoch)
+		}
+	}
+	o.holey = o.holey[:0]
+	o.wait() // for pages that moved
+	o.tell()
+	for _, id := range o.fresh {
+		o.offer(id)
+	}
+	o.fresh = o.fresh[:0]
+}
+
+// move adds the coins of a page anew, and drops the page.
+func (o *older) move(id uint64, epoch uint32) {
+	p := o.pages[id]
+	for offset, record := range p.records {
+		if !p.has(offset, epoch) {
+			continue
+		}
+		p.kill(offset, epoch)
+		if !o.append((*key)(record), record) {
+			o.coins--
+			o.lost++
+		}
+	}
+	o.cache.Del(p.number)
+	o.drop(id)
+}
+
+// drop takes a page out of the next view.
+func (o *older) drop(id uint64) {
+	p := o.pages[id]
+	o.bytes -= p.cost
+	o.coins -= p.live
+	o.lost += uint64(p.live)
+	o.pages[id] = nil
+	o.names.release(id)
+	if id == o.open {
+		o.open = 0
+	}
+}
+
+// tell gives ristretto the hits of all pages, and new pages their credit.
+func (o *older) tell() {
+	for _, p := range o.pages {
+		if p != nil {
+			o.hit(p.number, min(int(p.hits.Swap(0)), stripe))
+		}
+	}
+	for _, id := range o.fresh {
+		o.hit(o.pages[id].number, credit)
+	}
+}
+
+func (o *older) hit(number uint64, n int) {
+	for range n {
+		o.cache.Get(number)
+	}
+}
+
+// offer gives ristretto a page, and drops what it then has no room for.
+func (o *older) offer(id uint64) {
+	p := o.pages[id]
+	for try := 1; ; try++ {
+		// Ristretto drops a Set that finds its buffer full. There is never
+		// more than one.
+		if !o.cache.Set(p.number, id, p.cost) {
+			o.evicted = append(o.evicted, id)
+		}
+		again := false
+		for _, gone := range o.wait() {
+			if gone == id && try < offers {
+				again = true
+			} else {
+				o.drop(gone)
 			}
 		}
-		o.cache.Wait()
+		if !again {
+			return
+		}
+		// The goroutine that counts hits has not heard of this page's.
+		o.hit(p.number, stripe)
+		runtime.Gosched()
 	}
 }
 
-// remove drops coins that get returned.
-func (o *older) remove(records []*record) {
-	for _, r := range records {
-		o.cache.Del(o.key(r.op))
-		o.coins.Add(-1)
-		o.bytes.Add(-cost(r))
-	}
+// wait waits until ristretto has done what it was told, and returns the ids of
+// the pages that it gave up. They are good until the next wait.
+func (o *older) wait() []uint64 {
 	o.cache.Wait()
+	gone := o.evicted
+	o.evicted = o.evicted[:0]
+	return gone
 }
 
-// lose counts a coin that ristretto gave up.
-func (o *older) lose(r *record) {
-	o.coins.Add(-1)
-	o.bytes.Add(-cost(r))
-	o.lost.Add(1)
+// resize sets the bytes that the pages may take, growth times the first budget
+// at most. It evicts nothing: shrink does.
+func (o *older) resize(budget int64) {
+	o.budget = budget
+	o.pageSize = pageSize(budget)
+	if o.cache != nil {
+		o.cache.UpdateMaxCost(budget)
+	}
 }
 
-// clear drops everything, and forgets that anything was ever lost.
+// shrink makes ristretto evict what exceeds the budget: it does so for a key
+// that takes no room itself.
+func (o *older) shrink() {
+	o.tell()
+	for try := 0; o.cache.RemainingCost() < 0 && try < 1000; try++ {
+		o.lastNumber++
+		o.hit(o.lastNumber, stripe)
+		runtime.Gosched()
+		o.cache.Set(o.lastNumber, 0, 0)
+		for _, gone := range o.wait() {
+			o.drop(gone)
+		}
+		o.cache.Del(o.lastNumber)
+	}
+}
+
+// clear drops everything, and forgets that anything was ever lost. No index may
+// have what it held.
 func (o *older) clear() {
 	o.cache.Clear()
-	o.coins.Store(0)
-	o.bytes.Store(0)
-	o.lost.Store(0)
+	o.pages, o.names, o.open = make(pages, 1), names{}, 0
+	o.added, o.fresh, o.holey, o.evicted = addition{}, nil, nil, nil
+	o.coins, o.bytes, o.lost = 0, 0, 0
 }
 
 // close ends ristretto's goroutines.

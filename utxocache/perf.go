@@ -1,15 +1,24 @@
 package utxocache
 
-import "github.com/outrider-project/outrider/perfcore"
+import (
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
 
 // instruments are the package's metrics.
 type instruments struct {
 	lookups             [tiers]*perfcore.Counter
+	latency             [tiers]*perfcore.Timer
 	forgotten           *perfcore.Counter
 	ringCoins, oldCoins *perfcore.Gauge
 	ringBytes, oldBytes *perfcore.Gauge
 	apply, disconnect   *perfcore.Timer
 }
+
+// sampleGets is how many calls of Get one is measured of, and counted for all:
+// a counter that every Get changed would cost more than the look-up.
+const sampleGets = 64
 
 // A tier is where a look-up ended.
 type tier int
@@ -22,14 +31,24 @@ const (
 	tiers
 )
 
-// tally counts the look-ups of one call by where they ended.
-type tally [tiers]uint64
+// tally counts the look-ups of one call by where they ended. One place more is
+// for what warm returns.
+type tally [tiers + 1]uint64
+
+const warmed = tiers
 
 func newInstruments(rec perfcore.Recorder) instruments {
 	lookups := func(answer string) *perfcore.Counter {
 		return rec.Counter(perfcore.Metric{
 			Name:   "outrider_utxo_lookups_total",
-			Help:   "Coin look-ups, by what answered them.",
+			Help:   "Coin look-ups, by what answered them; single ones by a sample.",
+			Labels: []string{"answer", answer},
+		})
+	}
+	latency := func(answer string) *perfcore.Timer {
+		return rec.Timer(perfcore.Metric{
+			Name:   "outrider_utxo_lookup_seconds",
+			Help:   "Time of single coin look-ups, a sample, by what answered them.",
 			Labels: []string{"answer", answer},
 		})
 	}
@@ -45,9 +64,13 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			tierRing: lookups("ring"), tierRistretto: lookups("ristretto"),
 			tierAbsent: lookups("absent"), tierUnknown: lookups("unknown"),
 		},
+		latency: [tiers]*perfcore.Timer{
+			tierRing: latency("ring"), tierRistretto: latency("ristretto"),
+			tierAbsent: latency("absent"), tierUnknown: latency("unknown"),
+		},
 		forgotten: rec.Counter(perfcore.Metric{
 			Name: "outrider_utxo_forgotten_total",
-			Help: "Unspent coins that ristretto evicted, rejected or dropped.",
+			Help: "Unspent coins of pages that ristretto evicted or turned away.",
 		}),
 		ringCoins: gauge(coins, coinsHelp, "ring"),
 		oldCoins:  gauge(coins, coinsHelp, "ristretto"),
@@ -71,4 +94,10 @@ func (p *instruments) count(n *tally) {
 			c.Add(n[t])
 		}
 	}
+}
+
+// sample adds one look-up that stands for sampleGets.
+func (p *instruments) sample(t tier, took time.Duration) {
+	p.lookups[t].Add(sampleGets)
+	p.latency[t].Observe(took)
 }

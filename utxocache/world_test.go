@@ -41,6 +41,11 @@ type world struct {
 	// reset.
 	mustKnow bool
 
+	// size is how much the cache may hold at most, and at first.
+	size Options
+	// past are views that were taken earlier.
+	past []pastView
+
 	told      map[telling]bool // by the node, since the last reset
 	serial    uint64
 	asked     []wire.OutPoint // what may be asked for, the newest last
@@ -57,6 +62,15 @@ type telling struct {
 	height uint32
 }
 
+// A pastView is a view and what it must be right about.
+type pastView struct {
+	view   *view
+	moment moment
+	base   uint32
+	told   map[telling]bool
+	lost   bool
+}
+
 type worldOptions struct {
 	Options
 	genesis, mustKnow bool
@@ -70,9 +84,9 @@ func newWorld(t testing.TB, src source, opts worldOptions) *world {
 	}
 	t.Cleanup(cache.Close)
 	if opts.mask != 0 {
-		cache.older.mask = opts.mask
+		cache.hasher.mask = opts.mask
 	}
-	w := &world{t: t, src: src, cache: cache, mustKnow: opts.mustKnow}
+	w := &world{t: t, src: src, cache: cache, mustKnow: opts.mustKnow, size: opts.Options}
 	w.chain = []moment{{tip: Tip{Hash: w.hash()}, coins: map[wire.OutPoint]Coin{}}}
 	if !opts.genesis {
 		for range 30 {

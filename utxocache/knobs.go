@@ -1,0 +1,84 @@
+package utxocache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// Knobs returns what may be tried at other values. No answer becomes wrong by
+// them: a smaller ring makes reorganisations deeper than it ErrTooDeep, and less
+// memory makes answers Unknown.
+func (c *Cache) Knobs() []perfcore.Knob {
+	c.mu.Lock()
+	blocks, first := int64(c.blocks), c.older.first
+	c.mu.Unlock()
+	bytes := make([]int64, 0, 8)
+	for n := max(first/16, 1); n < growth*first; n *= 2 {
+		bytes = append(bytes, n)
+	}
+	return []perfcore.Knob{
+		{
+			Name: "utxocache.blocks", Help: "How many blocks the ring of exact answers holds.", Unit: "blocks",
+			Scope: perfcore.Live, Ladder: with([]int64{36, 72, 144, 288, 576, MaxBlocks}, blocks),
+			Apply: func(_ context.Context, n int64) error { return c.setBlocks(int(n)) },
+			Read:  func() int64 { n, _ := c.sizes(); return n },
+		},
+		{
+			Name: "utxocache.bytes", Help: "Memory for coins that are older than the ring.", Unit: "bytes",
+			Scope: perfcore.Live, Ladder: with(with(bytes, first), growth*first),
+			Apply: func(_ context.Context, n int64) error { return c.setBytes(n) },
+			Read:  func() int64 { _, n := c.sizes(); return n },
+		},
+	}
+}
+
+// with returns steps, which ascend, with n among them.
+func with(steps []int64, n int64) []int64 {
+	if i, ok := slices.BinarySearch(steps, n); !ok {
+		return slices.Insert(steps, i, n)
+	}
+	return steps
+}
+
+func (c *Cache) sizes() (blocks, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int64(c.blocks), c.older.budget
+}
+
+// setBlocks sets how many blocks the ring may hold. What is below them leaves
+// it before setBlocks returns.
+func (c *Cache) setBlocks(n int) error {
+	if n < 1 || n > MaxBlocks {
+		return fmt.Errorf("utxocache: the ring cannot hold %d blocks", n)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.blocks = n
+	next := c.view.Load().next()
+	if len(next.ring)-1 > n {
+		c.raiseFloor(next)
+		next.recent = next.recent.with(new(addition), allShards, next.layers)
+		c.publish(next, noShard)
+	}
+	return nil
+}
+
+// setBytes sets what the coins below the ring may take. What exceeds it is gone
+// before setBytes returns, but for what readers still use.
+func (c *Cache) setBytes(n int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if most := growth * c.older.first; n < 1 || n > most {
+		return fmt.Errorf("utxocache: %d bytes are more than %d, or too few", n, most)
+	}
+	c.older.resize(n)
+	if next := *c.view.Load(); len(next.ring) > 0 {
+		c.older.shrink()
+		c.publish(&next, allShards)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package utxocache
+
+import (
+	"testing"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// Memory follows the knobs at once, and what is left is right.
+func TestKnobs(t *testing.T) {
+	reg := new(perfcore.Registry)
+	c := newCache(t, Options{Blocks: 100, Bytes: 4 << 20, Recorder: reg})
+	c.Reset(Tip{Hash: hashOf(0)}, true)
+	var w workload
+	for range 150 {
+		apply(t, c, w.block(tipOf(t, c), 100, 2, 3))
+	}
+	gauge := func(tier string) float64 {
+		t.Helper()
+		return metric(t, reg, "outrider_utxo_bytes", tier).Gauge.Value()
+	}
+	set := func(k perfcore.Knob, n int64) {
+		t.Helper()
+		if err := k.Set(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	right := func(complete bool) {
+		t.Helper()
+		answers := make([]Answer, len(w.coins))
+		if err := c.Fetch(tipOf(t, c).Hash, w.coins, answers); err != nil {
+			t.Fatal(err)
+		}
+		for i, a := range answers {
+			if a.State == Absent || complete && a.State != Unspent {
+				t.Fatalf("%s is %s", w.coins[i], a.State)
+			}
+		}
+		if c.Complete() != complete {
+			t.Errorf("complete is %t", !complete)
+		}
+	}
+	knobs := c.Knobs()
+	for _, k := range knobs {
+		if err := k.Check(); err != nil {
+			t.Error(err)
+		}
+		if k.Read() != map[string]int64{"utxocache.blocks": 100, "utxocache.bytes": 4 << 20}[k.Name] {
+			t.Errorf("%s is at %d", k.Name, k.Read())
+		}
+	}
+	for what, err := range map[string]error{
+		"no block": c.setBlocks(0), "too many blocks": c.setBlocks(MaxBlocks + 1),
+		"no byte": c.setBytes(0), "too many bytes": c.setBytes(growth*4<<20 + 1),
+	} {
+		if err == nil {
+			t.Errorf("a knob takes %s", what)
+		}
+	}
+	blocks, bytes := knobs[0], knobs[1]
+	ring := gauge("ring")
+	set(blocks, 36)
+	if now := gauge("ring"); now > ring/2 || len(c.view.Load().ring) != 37 {
+		t.Errorf("36 blocks take %v bytes, 100 took %v", now, ring)
+	}
+	right(true)
+	set(blocks, 288)
+	right(true)
+	for range 20 {
+		apply(t, c, w.block(tipOf(t, c), 100, 2, 3))
+	}
+	if n := len(c.view.Load().ring); n != 57 {
+		t.Errorf("the ring grew to %d blocks", n-1)
+	}
+
+	set(bytes, 1<<18)
+	if now := gauge("ristretto"); now > 1<<18 || now < 1<<17 {
+		t.Errorf("256 KiB below the ring take %v bytes", now)
+	}
+	right(false)
+	set(bytes, 16<<20)
+	coins := make([]Coin, len(w.coins))
+	for i := range coins {
+		coins[i] = Coin{Value: 1, Script: make([]byte, 22)}
+	}
+	c.Remember(tipOf(t, c).Hash, w.coins, coins)
+	for _, op := range w.coins {
+		if a, _ := c.Get(op); a.State != Unspent {
+			t.Fatalf("%s is %s, though there is room again", op, a.State)
+		}
+	}
+	if now := gauge("ristretto"); now > 16<<20 || now < 1<<19 {
+		t.Errorf("16 MiB below the ring take %v bytes", now)
+	}
+
+	c.Close()
+	set(bytes, 4<<20)
+	set(blocks, 36)
+	if a, _ := c.Get(wire.OutPoint{}); a.State != Unknown {
+		t.Errorf("a closed cache answers %s", a.State)
+	}
+}

@@ -1,0 +1,169 @@
+package utxocache
+
+import "github.com/btcsuite/btcd/wire/v2"
+
+// A view is what is known as of one tip. It never changes, nor does what it
+// refers to, but for what ends of pages no view has yet, for the epochs at which
+// records die, which older views tell from their own, and for counts of hits:
+// so a reader that took it needs no lock, and is right for its tip for as long
+// as it likes. The garbage collector frees what only views of the past refer to.
+type view struct {
+	// ring holds the blocks in ascending order. The first delta is the floor's
+	// and has no layer: its block cannot be disconnected. It is empty while the
+	// cache stands at no tip.
+	ring []*delta
+	// recent finds the outpoints of the ring in layers; it overrides old,
+	// which finds the coins of pages.
+	recent, old index
+	layers      layers
+	pages       pages
+	// complete says that no answer can be Unknown.
+	complete bool
+	// epoch counts the changes of the tip. A Branch is good for one.
+	epoch uint32
+
+	hasher *hasher
+}
+
+// tip returns the tip; false when the view stands at none.
+func (v *view) tip() (Tip, bool) {
+	if len(v.ring) == 0 {
+		return Tip{}, false
+	}
+	return v.ring[len(v.ring)-1].tip, true
+}
+
+// recentAt returns where the ring speaks of k; 0 when it does not.
+func (v *view) recentAt(k *key, hash uint64) uint64 {
+	s, tag := shardOf(hash), tagOf(hash)
+	for _, t := range [...]*table{&v.recent.fresh[s], &v.recent.settled[s]} {
+		for i := t.home(tag); i < len(t.slots); i++ {
+			slot := t.slots[i]
+			if slot == 0 || slot>>refBits > tag {
+				break
+			}
+			if slot>>refBits < tag {
+				continue
+			}
+			if _, e := v.layers.at(slot & refMask); e != nil && e.key == *k {
+				return slot & refMask
+			}
+		}
+	}
+	return 0
+}
+
+// oldAt returns where pages hold the coin of k; 0 and nil when none does. The
+// record goes to the end of the page.
+func (v *view) oldAt(k *key, hash uint64) (ref uint64, p *page, record []byte) {
+	s, tag := shardOf(hash), tagOf(hash)
+	for _, t := range [...]*table{&v.old.fresh[s], &v.old.settled[s]} {
+		for i := t.home(tag); i < len(t.slots); i++ {
+			slot := t.slots[i]
+			if slot == 0 || slot>>refBits > tag {
+				break
+			}
+			if slot>>refBits < tag {
+				continue
+			}
+			if p, record := v.pages.at(slot&refMask, v.epoch); p != nil && key(record) == *k {
+				return slot & refMask, p, record
+			}
+		}
+	}
+	return 0, nil, nil
+}
+
+// A found is what is known of an outpoint.
+type found struct {
+	Answer
+	tier tier
+	// ring says that the ring speaks of it. If it does not, ref is where a page
+	// holds the coin.
+	ring bool
+	ref  uint64
+}
+
+// look returns what is known of k.
+func (v *view) look(k *key) found { return v.lookAt(k, v.hasher.of(k)) }
+
+// lookAt returns what is known of k, whose hash is given.
+func (v *view) lookAt(k *key, hash uint64) (f found) {
+	if ref := v.recentAt(k, hash); ref != 0 {
+		l, e := v.layers.at(ref)
+		f.Answer, f.tier, f.ring = l.answer(e), tierRing, true
+		if f.State == Absent {
+			f.tier = tierAbsent
+		}
+		return f
+	}
+	if ref, p, record := v.oldAt(k, hash); p != nil {
+		if hash%hitSample == 0 {
+			p.hits.Add(1)
+		}
+		f.Answer, _ = decodeRecord(record)
+		f.tier, f.ref = tierRistretto, ref
+		return f
+	}
+	if v.complete {
+		return found{Answer: Answer{State: Absent, Own: true}, tier: tierAbsent}
+	}
+	f.tier = tierUnknown
+	return f
+}
+
+// lanes is how many look-ups of a batch go side by side: as many as wait for
+// memory at once.
+const lanes = 16
+
+// lookAll sets answers[i] to what is known of ops[i], and returns how many ended
+// where. It first reads, for a few at a time, what their look-ups will need: a
+// processor waits for all of that at once, and else for one after the other.
+func (v *view) lookAll(ops []wire.OutPoint, answers []Answer) (n tally) {
+	var keys [lanes]key
+	var hashes [lanes]uint64
+	for len(ops) > 0 {
+		few := min(len(ops), lanes)
+		for i := range few {
+			keys[i] = keyOf(&ops[i])
+			hashes[i] = v.hasher.of(&keys[i])
+		}
+		if few == lanes {
+			n[warmed] += v.warm(&hashes)
+		}
+		for i := range few {
+			f := v.lookAt(&keys[i], hashes[i])
+			answers[i] = f.Answer
+			n[f.tier]++
+		}
+		ops, answers = ops[few:], answers[few:]
+	}
+	return n
+}
+
+// warm reads what the look-ups of hashes will need. What it returns only keeps
+// the reads from being optimised away.
+func (v *view) warm(hashes *[lanes]uint64) (sum uint64) {
+	for _, hash := range hashes {
+		s, tag := shardOf(hash), tagOf(hash)
+		sum += v.recent.fresh[s].at(tag) + v.recent.settled[s].at(tag) + v.old.fresh[s].at(tag) + v.old.settled[s].at(tag)
+	}
+	var records [lanes]*byte
+	for i, hash := range hashes {
+		if ref := v.recent.first(hash); ref != 0 {
+			if _, e := v.layers.at(ref); e != nil {
+				sum += uint64(e.flags)
+			}
+		} else if ref := v.old.first(hash); ref != 0 {
+			if p, record := v.pages.at(ref, v.epoch); p != nil {
+				records[i] = &record[0]
+			}
+		}
+	}
+	for _, b := range records {
+		if b != nil {
+			sum += uint64(*b)
+		}
+	}
+	return sum
+}
