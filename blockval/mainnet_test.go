@@ -84,13 +84,6 @@ func open(tb testing.TB, p *Params, o Options) *Validator {
 	return New(p, o)
 }
 
-// newVerifier returns a Verifier that ends with the test.
-func newVerifier(tb testing.TB) *sigverify.Verifier {
-	v := sigverify.New(sigverify.Options{})
-	tb.Cleanup(v.Close)
-	return v
-}
-
 // checkRaw validates bytes that need be no block.
 func checkRaw(tb testing.TB, v *Validator, raw []byte, at At) *Verdict {
 	tb.Helper()
