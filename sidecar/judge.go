@@ -46,6 +46,7 @@ type judgeMetrics struct {
 	outcomes map[Outcome]*perfcore.Counter
 	verdict  *perfcore.Timer
 	unjudged *perfcore.Counter
+	height   *perfcore.Gauge
 }
 
 func newJudgeMetrics(rec perfcore.Recorder) judgeMetrics {
@@ -58,6 +59,9 @@ func newJudgeMetrics(rec perfcore.Recorder) judgeMetrics {
 			Name: "outrider_blocks_unjudged_total", Help: "Blocks whose spent outputs could not be learnt.",
 		}),
 	}
+	m.height = rec.Gauge(perfcore.Metric{
+		Name: "outrider_judged_height", Help: "Height of the block up to which verdicts are given and the tip is stored.",
+	})
 	for _, o := range []Outcome{Agree, Differ, Undecided} {
 		m.outcomes[o] = rec.Counter(perfcore.Metric{
 			Name: "outrider_block_verdicts_total", Help: "Blocks judged, by agreement with the node.",
@@ -129,6 +133,7 @@ func (j *judge) store(tip node.Tip) error {
 	if err := j.tip.store(tip); err != nil {
 		return err
 	}
+	j.metrics.height.Set(float64(tip.Height))
 	j.stand(tip)
 	return nil
 }

@@ -33,8 +33,9 @@ const (
 	warmBatchBytes = 1 << 20
 	askEvery       = 100 * time.Millisecond
 	askTries       = 3
-	// blindness is for how long a node is not asked for coins that has said that it
-	// cannot look them up.
+	// askPause is for how long a node is not asked for coins that has failed to
+	// tell, and blindness for how long one that has said that it cannot look them up.
+	askPause  = 10 * time.Second
 	blindness = 10 * time.Minute
 	// maxWarmWeight is the largest weight of a transaction that nodes relay
 	// (MAX_STANDARD_TX_WEIGHT in Core's policy.h).
@@ -456,8 +457,12 @@ func (w *warmer) askCoins(ctx context.Context, tip utxocache.Tip, ops []wire.Out
 		}
 		return err
 	})
-	if errors.Is(err, errUnknownCoins) {
-		w.blind = time.Now().Add(blindness)
+	if err != nil && ctx.Err() == nil {
+		pause := askPause
+		if errors.Is(err, errUnknownCoins) {
+			pause = blindness
+		}
+		w.blind = time.Now().Add(pause)
 		w.log.Debug("the node cannot tell what the mempool's transactions spend", "err", err)
 	}
 	for _, p := range places {

@@ -15,8 +15,8 @@ import (
 )
 
 // A Handler takes the events of a feed, one at a time and in order. When it
-// returns, the event is done: the feed never gives it again in this process,
-// and what the handler wants to survive a crash it has stored. An error ends
+// returns, the feed never gives the event again in this process; what comes after
+// the tip that the handler has stored is given again after a start. An error ends
 // the feed.
 type Handler func(ctx context.Context, ev Event) error
 
@@ -150,7 +150,7 @@ func newFeedMetrics(rec perfcore.Recorder) feedMetrics {
 			Name: "outrider_feed_rejected_branches_total", Help: "Branches that the node calls invalid.",
 		}),
 		height: rec.Gauge(perfcore.Metric{
-			Name: "outrider_feed_height", Help: "Height of the last block handled.",
+			Name: "outrider_feed_height", Help: "Height of the last block that was given to be judged. While catching up, verdicts are some blocks behind.",
 		}),
 		best: rec.Gauge(perfcore.Metric{
 			Name: "outrider_feed_node_height", Help: "Height of the node's best block.",
