@@ -1,0 +1,343 @@
+package coindb
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A Tip is a block of the chain and its place in it.
+type Tip struct {
+	Hash   chainhash.Hash
+	Height uint32
+}
+
+// String returns height and hash, the hash in display order.
+func (t Tip) String() string { return fmt.Sprintf("%d %s", t.Height, t.Hash) }
+
+// A DB is the unspent coins as of one tip, on disk. Its methods are safe for
+// concurrent use. Changes wait for one another; readers wait for none.
+type DB struct {
+	opts   Options
+	dir    string
+	disk   *disk
+	cache  *pebble.Cache
+	pebble *pebble.DB
+	perf   instruments
+	damage damage
+	// readerOptions are for reading a table beside Pebble.
+	readerOptions sstable.ReaderOptions
+
+	// write is held by whoever changes the database. stuck, which it guards,
+	// says that Pebble died in the middle of a commit, so that it cannot be
+	// closed.
+	write sync.Mutex
+	stuck bool
+
+	// flushErr is why the last flush failed, nil when it did not.
+	flushErr atomic.Pointer[error]
+
+	// mu guards what follows. idle is signalled when users becomes 0.
+	mu      sync.Mutex
+	idle    *sync.Cond
+	users   int // calls and views that use pebble
+	closed  bool
+	memory  int64
+	release func() // ends the reservation that keeps the cache to memory
+}
+
+// Open opens the database in dir, which it makes if there is none. What was
+// applied before is there. Only one DB may have dir open. An error that wraps
+// ErrCorrupt says that Repair is needed.
+func Open(dir string, opts Options) (*DB, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("coindb: %w", err)
+	}
+	d := &DB{
+		opts: opts, dir: dir,
+		disk:  &disk{FS: opts.fs},
+		cache: pebble.NewCache(memoryCeiling),
+		perf:  newInstruments(opts.Recorder),
+	}
+	d.idle = sync.NewCond(&d.mu)
+	d.setMemory(opts.Memory)
+	if err := d.open(); err != nil {
+		d.cache.Unref()
+		return nil, fmt.Errorf("open coin database %s: %w", dir, err)
+	}
+	return d, nil
+}
+
+func (d *DB) open() (err error) {
+	p := d.opts.pebble(d.disk, d.cache)
+	p.Logger = logger{d}
+	p.EventListener = d.events()
+	p.EnsureDefaults()
+	d.readerOptions = p.MakeReaderOptions()
+	// Pebble panics where it would otherwise end the process.
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.Join(d.panicked(r), d.disk.abandon())
+		}
+	}()
+	if d.pebble, err = pebble.Open(d.dir, p); err != nil {
+		return d.explain(err)
+	}
+	if err := d.dropOldUndo(); err != nil {
+		return errors.Join(err, d.pebble.Close())
+	}
+	return nil
+}
+
+// Close waits until all Views are closed and all calls have returned, and
+// closes the database. It returns an error if that failed; what was applied is
+// on the disk even so.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	for d.users > 0 {
+		d.idle.Wait()
+	}
+	var err error
+	if d.stuck {
+		// Pebble's own Close would wait for ever.
+		err = errors.Join(d.disk.check(), d.disk.abandon())
+	} else {
+		err = errors.Join(d.disk.check(), d.pebble.Close())
+	}
+	d.release()
+	d.cache.Unref()
+	return d.explain(err)
+}
+
+// enter says that the caller uses pebble until it calls leave.
+func (d *DB) enter() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	d.users++
+	return nil
+}
+
+func (d *DB) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.users--; d.users == 0 {
+		d.idle.Broadcast()
+	}
+}
+
+// change begins a change of the database, which ends with the function that it
+// returns. It refuses when the last flush failed: memory would fill until
+// Pebble waits for it.
+func (d *DB) change() (end func(), err error) {
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	d.write.Lock()
+	end = func() {
+		d.write.Unlock()
+		d.leave()
+	}
+	err = d.disk.check()
+	if failed := d.flushErr.Load(); err == nil && failed != nil {
+		err = fmt.Errorf("flush: %w", *failed)
+	}
+	if err != nil {
+		end()
+		return nil, err
+	}
+	return end, nil
+}
+
+// room returns an error that wraps ErrDiskFull unless the disk has room for n
+// bytes.
+func (d *DB) room(n int) error {
+	usage, err := d.disk.GetDiskUsage(d.dir)
+	if errors.Is(err, vfs.ErrUnsupported) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("free space: %w", err)
+	}
+	if need := uint64(d.opts.MinFree) + uint64(n); usage.AvailBytes < need {
+		return fmt.Errorf("%w: %d bytes are free, %d must be", ErrDiskFull, usage.AvailBytes, need)
+	}
+	return nil
+}
+
+// commit writes b and closes it. The caller holds write. When it returns nil
+// and opts is pebble.Sync, b is on the disk.
+func (d *DB) commit(b *pebble.Batch, opts *pebble.WriteOptions) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.stuck = true
+			err = d.panicked(r)
+		}
+	}()
+	if err := d.room(b.Len()); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	err = b.Commit(opts)
+	if err == nil {
+		err = d.disk.check()
+	}
+	return d.explain(errors.Join(err, b.Close()))
+}
+
+// panicked breaks the disk because Pebble panicked, and returns why.
+func (d *DB) panicked(r any) error {
+	reason, ok := r.(error)
+	if !ok {
+		reason = fmt.Errorf("%v", r)
+	}
+	d.disk.fail(reason)
+	return d.disk.check()
+}
+
+// explain returns err, as one of the errors that callers tell apart if it is.
+func (d *DB) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return full(err)
+}
+
+// SetMemory sets how many bytes blocks of tables and memtables may take
+// together; the cache of blocks is what memtables leave of it. It shrinks
+// before SetMemory returns, memtables when they are flushed.
+func (d *DB) SetMemory(bytes int64) error {
+	if err := checkMemory(bytes); err != nil {
+		return fmt.Errorf("coindb: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	d.setMemory(bytes)
+	return nil
+}
+
+func (d *DB) setMemory(bytes int64) {
+	if d.release != nil {
+		d.release()
+	}
+	d.memory = bytes
+	d.release = d.cache.Reserve(int(memoryCeiling - bytes))
+}
+
+// Memory returns what SetMemory or the options set.
+func (d *DB) Memory() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.memory
+}
+
+// A state is the value of tipKey: where the database stands.
+type state struct {
+	tip Tip
+	// complete says that no coin exists that is not there.
+	complete bool
+	// coins is their number.
+	coins uint64
+}
+
+const stateSize = 1 + chainhash.HashSize + 4 + 8
+
+// stateVersion is the first byte of a state, without its lowest bit.
+const stateVersion = 2
+
+func (s *state) append(dst []byte) []byte {
+	version := byte(stateVersion)
+	if s.complete {
+		version |= 1
+	}
+	dst = append(dst, version)
+	dst = append(dst, s.tip.Hash[:]...)
+	dst = binary.BigEndian.AppendUint32(dst, s.tip.Height)
+	return binary.BigEndian.AppendUint64(dst, s.coins)
+}
+
+func decodeState(b []byte) (s state, err error) {
+	if len(b) != stateSize || b[0]&^1 != stateVersion {
+		return state{}, fmt.Errorf("%w: the tip is recorded as %x", ErrCorrupt, b)
+	}
+	s.complete = b[0]&1 != 0
+	copy(s.tip.Hash[:], b[1:])
+	s.tip.Height = binary.BigEndian.Uint32(b[1+chainhash.HashSize:])
+	s.coins = binary.BigEndian.Uint64(b[1+chainhash.HashSize+4:])
+	return s, nil
+}
+
+// readState returns the state that r has, or an error that wraps ErrNoTip or
+// ErrLoading.
+func (d *DB) readState(r pebble.Reader) (s state, err error) {
+	err = d.get(r, tipKey, func(value []byte) (err error) {
+		s, err = decodeState(value)
+		return err
+	})
+	if !errors.Is(err, pebble.ErrNotFound) {
+		return s, err
+	}
+	switch err := d.get(r, loadKey, func([]byte) error { return nil }); {
+	case err == nil:
+		return s, ErrLoading
+	case errors.Is(err, pebble.ErrNotFound):
+		return s, ErrNoTip
+	default:
+		return s, err
+	}
+}
+
+// get calls use with the value of a key, which is good until it returns. Its
+// error is Pebble's ErrNotFound when there is none.
+func (d *DB) get(r pebble.Reader, key []byte, use func(value []byte) error) error {
+	value, closer, err := r.Get(key)
+	if err != nil {
+		return d.explain(err)
+	}
+	return errors.Join(use(value), closer.Close())
+}
+
+// Reset removes everything and stands at tip, with no coins. complete says
+// that none exist as of tip: it is the genesis block, whose output is not a
+// coin.
+func (d *DB) Reset(tip Tip, complete bool) error {
+	end, err := d.change()
+	if err != nil {
+		return fmt.Errorf("reset to %s: %w", tip, err)
+	}
+	defer end()
+	b := d.pebble.NewBatch()
+	for _, kind := range []byte{kindCoin, kindMeta, kindScript, kindUndo} {
+		lower, upper := span(kind)
+		err = errors.Join(err, b.DeleteRange(lower, upper, nil))
+	}
+	s := state{tip: tip, complete: complete}
+	if err = errors.Join(err, b.Set(tipKey, s.append(nil), nil)); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if err := d.commit(b, pebble.Sync); err != nil {
+		return fmt.Errorf("reset to %s: %w", tip, err)
+	}
+	d.perf.report(&s)
+	return nil
+}

@@ -1,0 +1,123 @@
+package coindb
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// Options configure a DB. A zero field means its default.
+type Options struct {
+	// UndoBlocks is how many blocks can be undone; the default is 288, two
+	// days. A block of 8,000 inputs takes about 0.7 MB.
+	UndoBlocks int
+	// Memory is what blocks of tables and memtables may take together, in
+	// bytes; the default is 256 MiB. DB.SetMemory changes it.
+	Memory int64
+	// MemTable is the size of a memtable in bytes; the default is 32 MiB. Up
+	// to three of them are in Memory.
+	MemTable int64
+	// MinFree is how much space must be free on the disk for a change to be
+	// tried, in bytes beside what the change itself takes; the default is
+	// 512 MiB. Compactions need it.
+	MinFree int64
+	// Readers is how many goroutines read for one GetBatch or Apply; the
+	// default is the number of processors, 8 at most.
+	Readers int
+	// Recorder receives the metrics; the default is perfcore.Discard.
+	Recorder perfcore.Recorder
+	// Log receives what an operator may act on; the default discards it.
+	Log *slog.Logger
+
+	// fs is the file system; the default is the operating system's.
+	fs vfs.FS
+	// tune changes what Pebble is told.
+	tune func(*pebble.Options)
+	// indexStep is how many coins BuildIndex takes at a time, while changes
+	// wait.
+	indexStep int
+}
+
+const (
+	defaultUndoBlocks = 288
+	defaultMemory     = 256 << 20
+	defaultMemTable   = 32 << 20
+	defaultMinFree    = 512 << 20
+	maxReaders        = 8
+	defaultIndexStep  = 4096 // 5 ms
+	// memoryCeiling is the size of the block cache as Pebble has it, which
+	// cannot be changed later. What exceeds Options.Memory is reserved.
+	memoryCeiling = min(64<<30, math.MaxInt)
+)
+
+// withDefaults returns o with its defaults, or what is wrong with it.
+func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.UndoBlocks, defaultUndoBlocks)
+	setDefault(&o.Memory, defaultMemory)
+	setDefault(&o.MemTable, defaultMemTable)
+	setDefault(&o.MinFree, defaultMinFree)
+	setDefault(&o.indexStep, defaultIndexStep)
+	setDefault(&o.Readers, min(runtime.GOMAXPROCS(0), maxReaders))
+	if o.Recorder == nil {
+		o.Recorder = perfcore.Discard
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.fs == nil {
+		o.fs = vfs.Default
+	}
+	if o.UndoBlocks < 0 || o.MinFree < 0 || o.Readers < 0 {
+		return o, fmt.Errorf("%d blocks, %d bytes free and %d readers are not sizes", o.UndoBlocks, o.MinFree, o.Readers)
+	}
+	if o.MemTable < 64<<10 || o.MemTable > 1<<30 {
+		return o, fmt.Errorf("a memtable of %d bytes is not between 64 KiB and 1 GiB", o.MemTable)
+	}
+	return o, checkMemory(o.Memory)
+}
+
+func setDefault[T int | int64](v *T, def T) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+func checkMemory(bytes int64) error {
+	if bytes < 0 || bytes > memoryCeiling {
+		return fmt.Errorf("memory of %d bytes is not between 0 and %d", bytes, int64(memoryCeiling))
+	}
+	return nil
+}
+
+// pebble returns what Pebble is told.
+func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
+	p := &pebble.Options{
+		FS:                          fs,
+		Cache:                       cache,
+		FormatMajorVersion:          pebble.FormatValueSeparation,
+		MemTableSize:                uint64(o.MemTable),
+		MemTableStopWritesThreshold: 3,
+		L0CompactionThreshold:       2,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                2000,
+	}
+	for i := range p.Levels {
+		p.Levels[i].BlockSize = 4 << 10
+		p.Levels[i].IndexBlockSize = 32 << 10
+		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+	}
+	p.TargetFileSizes[0] = 4 << 20
+	if o.tune != nil {
+		o.tune(p)
+	}
+	return p
+}

@@ -1,0 +1,41 @@
+package coindb
+
+import "github.com/outrider-project/outrider/perfcore"
+
+// instruments are the package's metrics.
+type instruments struct {
+	found, missing     *perfcore.Counter
+	stalls             *perfcore.Counter
+	coins              *perfcore.Gauge
+	apply, undo, batch *perfcore.Timer
+}
+
+func newInstruments(rec perfcore.Recorder) instruments {
+	reads := func(answer string) *perfcore.Counter {
+		return rec.Counter(perfcore.Metric{
+			Name:   "outrider_coindb_reads_total",
+			Help:   "Coins asked for on disk, by what was found.",
+			Labels: []string{"answer", answer},
+		})
+	}
+	timer := func(name, help string) *perfcore.Timer {
+		return rec.Timer(perfcore.Metric{Name: name, Help: help})
+	}
+	return instruments{
+		found:   reads("coin"),
+		missing: reads("none"),
+		stalls: rec.Counter(perfcore.Metric{
+			Name: "outrider_coindb_stalls_total",
+			Help: "Times that a write had to wait for the disk.",
+		}),
+		coins: rec.Gauge(perfcore.Metric{
+			Name: "outrider_coindb_coins",
+			Help: "Unspent coins on disk.",
+		}),
+		apply: timer("outrider_coindb_apply_seconds", "Time to apply a block to the coins on disk, durably."),
+		undo:  timer("outrider_coindb_undo_seconds", "Time to undo a block in the coins on disk, durably."),
+		batch: timer("outrider_coindb_batch_seconds", "Time to look up one batch of coins on disk."),
+	}
+}
+
+func (p *instruments) report(s *state) { p.coins.Set(float64(s.coins)) }
