@@ -118,8 +118,9 @@ func (c *checker) check(ctx context.Context) error {
 	}
 	indexed := false
 	err := c.db.get(c.view.snap, indexKey, func(value []byte) error {
-		indexed = len(value) == 1 && value[0] == indexWhole
-		return nil
+		next, err := decodeIndexState(value)
+		indexed = err == nil && next == nil
+		return err
 	})
 	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
 		c.problem(Index, 0, "its state: %v", err)
@@ -255,7 +256,7 @@ func (c *checker) undo(ctx context.Context, _ bool) error {
 		height := tip.Height - uint32(c.report.UndoRecords)
 		key := it.Key()
 		if len(key) != undoKeySize || binary.BigEndian.Uint32(key[1:]) != height {
-			c.problem(Undo, height, "there is a record %x, where that of height %d should be", key, height)
+			c.problem(Undo, max(height, undoHeight(key)), "there is a record %x, where that of height %d should be", key, height)
 			break
 		}
 		value, err := it.ValueAndErr()
@@ -380,8 +381,9 @@ func (d *DB) Repair(ctx context.Context) (*Report, error) {
 	}
 	if index {
 		// Without its state the index is not used, whatever is left of it.
-		if err := d.pebble.Delete(indexKey, pebble.Sync); err != nil {
-			return report, fmt.Errorf("repair: index: %w", d.explain(err))
+		b := d.pebble.NewBatch()
+		if err := errors.Join(b.Delete(indexKey, nil), d.commit(b, pebble.Sync)); err != nil {
+			return report, fmt.Errorf("repair: index: %w", err)
 		}
 		lower, upper := span(kindScript)
 		if err := d.excise(ctx, lower, upper); err != nil {

@@ -35,14 +35,13 @@ type DB struct {
 	// readerOptions are for reading a table beside Pebble.
 	readerOptions sstable.ReaderOptions
 
-	// write is held by whoever changes the database. stuck, which it guards,
-	// says that Pebble died in the middle of a commit, so that it cannot be
-	// closed.
+	// write is held by whoever changes the database.
 	write sync.Mutex
-	stuck bool
 
-	// flushErr is why the last flush failed, nil when it did not.
+	// flushErr is why the last flush failed, nil when it did not. flushed gets
+	// something after each.
 	flushErr atomic.Pointer[error]
+	flushed  chan struct{}
 
 	// mu guards what follows. idle is signalled when users becomes 0.
 	mu      sync.Mutex
@@ -63,9 +62,10 @@ func Open(dir string, opts Options) (*DB, error) {
 	}
 	d := &DB{
 		opts: opts, dir: dir,
-		disk:  &disk{FS: opts.fs},
-		cache: pebble.NewCache(memoryCeiling),
-		perf:  newInstruments(opts.Recorder),
+		flushed: make(chan struct{}, 1),
+		disk:    newDisk(opts.fs),
+		cache:   pebble.NewCache(memoryCeiling),
+		perf:    newInstruments(opts.Recorder),
 	}
 	d.idle = sync.NewCond(&d.mu)
 	d.setMemory(opts.Memory)
@@ -76,22 +76,18 @@ func Open(dir string, opts Options) (*DB, error) {
 	return d, nil
 }
 
-func (d *DB) open() (err error) {
+func (d *DB) open() error {
 	p := d.opts.pebble(d.disk, d.cache)
 	p.Logger = logger{d}
 	p.EventListener = d.events()
 	p.EnsureDefaults()
 	d.readerOptions = p.MakeReaderOptions()
-	// Pebble panics where it would otherwise end the process.
-	defer func() {
-		if r := recover(); r != nil {
-			err = errors.Join(d.panicked(r), d.disk.abandon())
-		}
-	}()
-	if d.pebble, err = pebble.Open(d.dir, p); err != nil {
+	db, err := pebble.Open(d.dir, p)
+	if err != nil {
 		return d.explain(err)
 	}
-	if err := d.dropOldUndo(); err != nil {
+	d.pebble = db
+	if err := errors.Join(d.disk.check(), d.dropOldUndo()); err != nil {
 		return errors.Join(err, d.pebble.Close())
 	}
 	return nil
@@ -110,13 +106,7 @@ func (d *DB) Close() error {
 	for d.users > 0 {
 		d.idle.Wait()
 	}
-	var err error
-	if d.stuck {
-		// Pebble's own Close would wait for ever.
-		err = errors.Join(d.disk.check(), d.disk.abandon())
-	} else {
-		err = errors.Join(d.disk.check(), d.pebble.Close())
-	}
+	err := errors.Join(d.pebble.Close(), d.disk.check())
 	d.release()
 	d.cache.Unref()
 	return d.explain(err)
@@ -141,9 +131,12 @@ func (d *DB) leave() {
 	}
 }
 
+// maxMemTables is how many memtables may wait for a flush or be written to.
+// Pebble has such a limit too, where it waits for ever if flushes fail.
+const maxMemTables = 3
+
 // change begins a change of the database, which ends with the function that it
-// returns. It refuses when the last flush failed: memory would fill until
-// Pebble waits for it.
+// returns. It waits for memtables to be flushed, but refuses when that fails.
 func (d *DB) change() (end func(), err error) {
 	if err := d.enter(); err != nil {
 		return nil, err
@@ -153,15 +146,23 @@ func (d *DB) change() (end func(), err error) {
 		d.write.Unlock()
 		d.leave()
 	}
-	err = d.disk.check()
-	if failed := d.flushErr.Load(); err == nil && failed != nil {
-		err = fmt.Errorf("flush: %w", *failed)
+	for {
+		err = d.disk.check()
+		if failed := d.flushErr.Load(); err == nil && failed != nil {
+			err = fmt.Errorf("flush: %w", *failed)
+		}
+		if err != nil {
+			end()
+			return nil, err
+		}
+		if d.pebble.Metrics().MemTable.Count <= maxMemTables {
+			return end, nil
+		}
+		select {
+		case <-d.flushed:
+		case <-d.disk.dead:
+		}
 	}
-	if err != nil {
-		end()
-		return nil, err
-	}
-	return end, nil
 }
 
 // room returns an error that wraps ErrDiskFull unless the disk has room for n
@@ -182,31 +183,11 @@ func (d *DB) room(n int) error {
 
 // commit writes b and closes it. The caller holds write. When it returns nil
 // and opts is pebble.Sync, b is on the disk.
-func (d *DB) commit(b *pebble.Batch, opts *pebble.WriteOptions) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			d.stuck = true
-			err = d.panicked(r)
-		}
-	}()
+func (d *DB) commit(b *pebble.Batch, opts *pebble.WriteOptions) error {
 	if err := d.room(b.Len()); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	err = b.Commit(opts)
-	if err == nil {
-		err = d.disk.check()
-	}
-	return d.explain(errors.Join(err, b.Close()))
-}
-
-// panicked breaks the disk because Pebble panicked, and returns why.
-func (d *DB) panicked(r any) error {
-	reason, ok := r.(error)
-	if !ok {
-		reason = fmt.Errorf("%v", r)
-	}
-	d.disk.fail(reason)
-	return d.disk.check()
+	return d.explain(errors.Join(b.Commit(opts), d.disk.check(), b.Close()))
 }
 
 // explain returns err, as one of the errors that callers tell apart if it is.

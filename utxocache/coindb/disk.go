@@ -3,9 +3,7 @@ package coindb
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,17 +37,22 @@ var (
 	ErrClosed = errors.New("the coin database is closed")
 )
 
-// A disk is the file system of one Pebble instance. When the instance is
-// broken it writes nothing more, so that what Pebble still does in the
+// A disk is the file system of one Pebble instance. Where Pebble's log or a
+// directory cannot be written, the disk breaks: from then on nothing is
+// written, as if the process had died, so that what Pebble still does in the
 // background has no effect.
+//
+// Pebble panics, with its locks in no state to go on, when it cannot write its
+// log. So a broken disk says of every write to the log that it was done, and
+// whoever committed asks whether it is broken before he believes it.
 type disk struct {
 	vfs.FS
 	broken atomic.Pointer[error]
-
-	mu sync.Mutex
-	// locks are the file locks that Pebble holds.
-	locks []io.Closer
+	// dead is closed when the disk breaks.
+	dead chan struct{}
 }
+
+func newDisk(fs vfs.FS) *disk { return &disk{FS: fs, dead: make(chan struct{})} }
 
 // retryDelay is how long a failed write keeps its caller. Pebble tries a flush
 // that failed again at once, for ever.
@@ -58,7 +61,9 @@ const retryDelay = 20 * time.Millisecond
 // fail breaks the disk, for the first reason that it is given.
 func (d *disk) fail(reason error) {
 	err := fmt.Errorf("%w: %w", ErrBroken, full(reason))
-	d.broken.CompareAndSwap(nil, &err)
+	if d.broken.CompareAndSwap(nil, &err) {
+		close(d.dead)
+	}
 }
 
 // check returns an error that wraps ErrBroken if the disk is.
@@ -77,43 +82,57 @@ func full(err error) error {
 	return err
 }
 
-// write does what writes, unless the disk is broken.
-func (d *disk) write(do func() error) error {
+// write does what writes, unless the disk is broken. If vital is set, it breaks
+// the disk if it fails, and its error is not for Pebble.
+func (d *disk) write(vital bool, do func() error) error {
 	err := d.check()
 	if err == nil {
 		err = do()
 	}
-	if err != nil && !os.IsNotExist(err) {
+	switch {
+	case err == nil:
+		return nil
+	case vital:
+		d.fail(err)
+		return nil
+	case !os.IsNotExist(err):
 		time.Sleep(retryDelay)
 	}
 	return err
 }
 
+// logCategory is how Pebble calls its log when it opens a file of it.
+const logCategory = "pebble-wal"
+
 // file does what opens a file for writing.
-func (d *disk) file(open func() (vfs.File, error)) (f vfs.File, err error) {
-	err = d.write(func() error {
+func (d *disk) file(category vfs.DiskWriteCategory, open func() (vfs.File, error)) (f vfs.File, err error) {
+	vital := category == logCategory
+	err = d.write(vital, func() error {
 		f, err = open()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &diskFile{f, d}, nil
+	if f == nil {
+		f = vfs.NewMemFile(nil) // which nothing is written to
+	}
+	return &diskFile{f, d, vital}, nil
 }
 
 // Create implements vfs.FS.
 func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.file(func() (vfs.File, error) { return d.FS.Create(name, category) })
+	return d.file(category, func() (vfs.File, error) { return d.FS.Create(name, category) })
 }
 
 // OpenReadWrite implements vfs.FS.
 func (d *disk) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return d.file(func() (vfs.File, error) { return d.FS.OpenReadWrite(name, category, opts...) })
+	return d.file(category, func() (vfs.File, error) { return d.FS.OpenReadWrite(name, category, opts...) })
 }
 
 // ReuseForWrite implements vfs.FS.
 func (d *disk) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return d.file(func() (vfs.File, error) { return d.FS.ReuseForWrite(from, to, category) })
+	return d.file(category, func() (vfs.File, error) { return d.FS.ReuseForWrite(from, to, category) })
 }
 
 // OpenDir implements vfs.FS.
@@ -122,112 +141,75 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &diskFile{f, d}, nil
+	return &diskFile{f, d, true}, nil
 }
 
 // Link implements vfs.FS.
 func (d *disk) Link(from, to string) error {
-	return d.write(func() error { return d.FS.Link(from, to) })
+	return d.write(false, func() error { return d.FS.Link(from, to) })
 }
 
 // Remove implements vfs.FS.
 func (d *disk) Remove(name string) error {
-	return d.write(func() error { return d.FS.Remove(name) })
+	return d.write(false, func() error { return d.FS.Remove(name) })
 }
 
 // RemoveAll implements vfs.FS.
 func (d *disk) RemoveAll(name string) error {
-	return d.write(func() error { return d.FS.RemoveAll(name) })
+	return d.write(false, func() error { return d.FS.RemoveAll(name) })
 }
 
 // Rename implements vfs.FS.
 func (d *disk) Rename(from, to string) error {
-	return d.write(func() error { return d.FS.Rename(from, to) })
+	return d.write(false, func() error { return d.FS.Rename(from, to) })
 }
 
 // MkdirAll implements vfs.FS.
 func (d *disk) MkdirAll(dir string, perm os.FileMode) error {
-	return d.write(func() error { return d.FS.MkdirAll(dir, perm) })
-}
-
-// Lock implements vfs.FS.
-func (d *disk) Lock(name string) (io.Closer, error) {
-	l, err := d.FS.Lock(name)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	once := &closeOnce{Closer: l}
-	d.locks = append(d.locks, once)
-	return once, nil
+	return d.write(false, func() error { return d.FS.MkdirAll(dir, perm) })
 }
 
 // Unwrap implements vfs.FS.
 func (d *disk) Unwrap() vfs.FS { return d.FS }
 
-// abandon lets others lock what Pebble has locked.
-func (d *disk) abandon() error {
-	d.fail(ErrClosed)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var errs []error
-	for _, l := range d.locks {
-		errs = append(errs, l.Close())
-	}
-	return errors.Join(errs...)
-}
-
-// A closeOnce does nothing when it is closed again.
-type closeOnce struct {
-	io.Closer
-	once sync.Once
-}
-
-// Close closes the Closer, once.
-func (c *closeOnce) Close() (err error) {
-	c.once.Do(func() { err = c.Closer.Close() })
-	return err
-}
-
 // A diskFile is a file of a disk.
 type diskFile struct {
 	vfs.File
 	disk *disk
+	// vital says that the file is of the log, or a directory.
+	vital bool
 }
 
 // Write implements vfs.File.
-func (f *diskFile) Write(p []byte) (n int, err error) {
-	err = f.disk.write(func() error {
-		n, err = f.File.Write(p)
+func (f *diskFile) Write(p []byte) (int, error) {
+	return len(p), f.disk.write(f.vital, func() error {
+		_, err := f.File.Write(p)
 		return err
 	})
-	return n, err
 }
 
 // WriteAt implements vfs.File.
-func (f *diskFile) WriteAt(p []byte, at int64) (n int, err error) {
-	err = f.disk.write(func() error {
-		n, err = f.File.WriteAt(p, at)
+func (f *diskFile) WriteAt(p []byte, at int64) (int, error) {
+	return len(p), f.disk.write(f.vital, func() error {
+		_, err := f.File.WriteAt(p, at)
 		return err
 	})
-	return n, err
 }
 
 // Preallocate implements vfs.File.
 func (f *diskFile) Preallocate(at, length int64) error {
-	return f.disk.write(func() error { return f.File.Preallocate(at, length) })
+	return f.disk.write(f.vital, func() error { return f.File.Preallocate(at, length) })
 }
 
 // Sync implements vfs.File.
-func (f *diskFile) Sync() error { return f.disk.write(f.File.Sync) }
+func (f *diskFile) Sync() error { return f.disk.write(f.vital, f.File.Sync) }
 
 // SyncData implements vfs.File.
-func (f *diskFile) SyncData() error { return f.disk.write(f.File.SyncData) }
+func (f *diskFile) SyncData() error { return f.disk.write(f.vital, f.File.SyncData) }
 
 // SyncTo implements vfs.File.
 func (f *diskFile) SyncTo(length int64) (whole bool, err error) {
-	err = f.disk.write(func() error {
+	err = f.disk.write(f.vital, func() (err error) {
 		whole, err = f.File.SyncTo(length)
 		return err
 	})

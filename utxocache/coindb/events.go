@@ -40,15 +40,22 @@ func (d *DB) events() *pebble.EventListener {
 	// A flush that ends with an error has not failed if it only had nothing to
 	// write; else BackgroundError has the same error right after.
 	var flush error
+	flushed := func(failed *error) {
+		d.flushErr.Store(failed)
+		select {
+		case d.flushed <- struct{}{}:
+		default:
+		}
+	}
 	return &pebble.EventListener{
 		FlushEnd: func(info pebble.FlushInfo) {
 			flush = info.Err
-			d.flushErr.Store(nil)
+			flushed(nil)
 		},
 		BackgroundError: func(err error) {
 			err = d.explain(err)
 			if flush != nil && errors.Is(err, flush) {
-				d.flushErr.Store(&err)
+				flushed(&err)
 			}
 			d.opts.Log.Warn("coin database: background work failed", "error", err)
 		},

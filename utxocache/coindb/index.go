@@ -23,6 +23,19 @@ const (
 	indexWhole    = 2
 )
 
+// decodeIndexState returns the key from which a building index goes on; nil for
+// a whole one.
+func decodeIndexState(value []byte) (next []byte, err error) {
+	switch {
+	case len(value) == 1 && value[0] == indexWhole:
+		return nil, nil
+	case len(value) == 1+coinKeySize && value[0] == indexBuilding:
+		return append([]byte(nil), value[1:]...), nil
+	default:
+		return nil, fmt.Errorf("%w: the state of the index is %x", ErrCorrupt, value)
+	}
+}
+
 // indexed reports whether changes must be made in the index.
 func (d *DB) indexed() (bool, error) {
 	err := d.get(d.pebble, indexKey, func([]byte) error { return nil })
@@ -87,16 +100,9 @@ func (d *DB) indexStep() (next []byte, err error) {
 		return nil, err
 	}
 	lower, upper := span(kindCoin)
-	err = d.get(d.pebble, indexKey, func(value []byte) error {
-		switch {
-		case len(value) == 1 && value[0] == indexWhole:
-			lower = nil
-		case len(value) == 1+coinKeySize && value[0] == indexBuilding:
-			lower = append([]byte(nil), value[1:]...)
-		default:
-			return fmt.Errorf("%w: the state of the index is %x", ErrCorrupt, value)
-		}
-		return nil
+	err = d.get(d.pebble, indexKey, func(value []byte) (err error) {
+		lower, err = decodeIndexState(value)
+		return err
 	})
 	switch {
 	case err != nil && !errors.Is(err, pebble.ErrNotFound):

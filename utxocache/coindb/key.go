@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math"
 	"slices"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -85,6 +86,15 @@ func sorted(n int, op func(int) *wire.OutPoint) []place {
 
 func undoKey(height uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{kindUndo}, height)
+}
+
+// undoHeight returns the height in the key of an undo record; the largest if
+// it is none.
+func undoHeight(key []byte) uint32 {
+	if len(key) != undoKeySize {
+		return math.MaxUint32 - 1
+	}
+	return binary.BigEndian.Uint32(key[1:])
 }
 
 // appendScriptKey appends the key under which the index has the coin of op,

@@ -104,7 +104,7 @@ func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 		Cache:                       cache,
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                uint64(o.MemTable),
-		MemTableStopWritesThreshold: 3,
+		MemTableStopWritesThreshold: 1 << 20, // see maxMemTables
 		L0CompactionThreshold:       2,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                2000,

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Compact rewrites the whole database, so that nothing that is overwritten or
 // deleted is left. It needs as much free space again as the largest level, and
-// for all of mainnet takes many minutes.
+// for all of mainnet takes many minutes. While flushes fail it waits for them to
+// succeed, or for ctx.
 func (d *DB) Compact(ctx context.Context) error {
 	if err := d.enter(); err != nil {
 		return fmt.Errorf("compact: %w", err)
@@ -17,8 +19,21 @@ func (d *DB) Compact(ctx context.Context) error {
 	if err := d.disk.check(); err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
+	// On a broken disk Pebble would wait for ever for a flush.
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer cancel()
+		select {
+		case <-d.disk.dead:
+		case <-ctx.Done():
+		}
+	})
 	// No key begins with a byte of 0xff.
-	if err := d.pebble.Compact(ctx, []byte{0}, []byte{0xff}, true); err != nil {
+	err := d.pebble.Compact(ctx, []byte{0}, []byte{0xff}, true)
+	cancel()
+	wg.Wait()
+	if err = errors.Join(err, d.disk.check()); err != nil {
 		return fmt.Errorf("compact: %w", d.explain(err))
 	}
 	return nil

@@ -49,9 +49,8 @@ func (d *DB) view() (*View, error) {
 
 // Close ends the view.
 func (v *View) Close() error {
-	err := v.snap.Close()
-	v.db.leave()
-	return err
+	defer v.db.leave()
+	return v.snap.Close()
 }
 
 // Tip returns the tip as of which the view answers.

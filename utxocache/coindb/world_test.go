@@ -43,6 +43,7 @@ type moment struct {
 // seeds make equal chains.
 type chain struct {
 	rng *rand.Rand
+	src *rand.PCG // of rng
 	// moments ends with the tip.
 	moments []moment
 	serial  uint64
@@ -67,7 +68,8 @@ func mustHash(s string) chainhash.Hash {
 }
 
 func newChain(seed uint64) *chain {
-	c := &chain{rng: rand.New(rand.NewPCG(seed, 0))}
+	src := rand.NewPCG(seed, 0)
+	c := &chain{rng: rand.New(src), src: src}
 	c.moments = []moment{{tip: Tip{Hash: c.hash()}, coins: map[wire.OutPoint]Coin{}}}
 	return c
 }

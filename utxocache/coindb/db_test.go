@@ -1,0 +1,358 @@
+package coindb
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/wire/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+func TestOptions(t *testing.T) {
+	for _, opts := range []Options{
+		{UndoBlocks: -1}, {Memory: -1}, {Memory: memoryCeiling + 1}, {MemTable: 1}, {MemTable: 2 << 30},
+		{MinFree: -1}, {Readers: -1},
+	} {
+		opts.fs = vfs.NewMem()
+		if d, err := Open("coins", opts); err == nil {
+			t.Errorf("%+v was accepted", opts)
+			must(t, d.Close())
+		}
+	}
+}
+
+func TestOneOpenDatabase(t *testing.T) {
+	dir := t.TempDir()
+	d, err := Open(dir, Options{})
+	must(t, err)
+	if other, err := Open(dir, Options{}); err == nil {
+		t.Error("a database was opened twice")
+		must(t, other.Close())
+	}
+	must(t, d.Close())
+	must(t, d.Close())
+	mustFail(t, d.Apply(&Block{}), ErrClosed)
+	_, err = d.View()
+	mustFail(t, err, ErrClosed)
+}
+
+// Close waits for views, whose answers are good until then.
+func TestCloseWaits(t *testing.T) {
+	c := newChain(1)
+	d := mustOpen(t, vfs.NewMem(), Options{})
+	must(t, d.Reset(c.top().tip, true))
+	must(t, d.Apply(c.mine()))
+	v, err := d.View()
+	must(t, err)
+	closed := make(chan error)
+	go func() { closed <- d.Close() }()
+	for {
+		if _, err := d.Tip(); errors.Is(err, ErrClosed) {
+			break
+		}
+	}
+	compare(t, v, c.top())
+	select {
+	case <-closed:
+		t.Fatal("the database was closed under a view")
+	default:
+	}
+	must(t, v.Close())
+	must(t, <-closed)
+}
+
+// A change is refused while too little space is free, and done when it is there.
+func TestTooLittleSpace(t *testing.T) {
+	c, fs := newChain(2), vfs.NewMem()
+	d := mustOpen(t, fs, Options{MinFree: 1000})
+	must(t, d.Reset(c.top().tip, true))
+	must(t, d.Apply(c.mine()))
+	before := *c.top()
+	b := c.mine()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{TotalBytes: 1e9, AvailBytes: 900})
+	for range 3 {
+		err := d.Apply(b)
+		mustFail(t, err, ErrDiskFull)
+		if errors.Is(err, ErrBroken) {
+			t.Fatal(err)
+		}
+		mustFail(t, d.Undo(before.tip), ErrDiskFull)
+	}
+	compareDB(t, d, &before)
+	fs.TestingSetDiskUsage(vfs.DiskUsage{TotalBytes: 1e9, AvailBytes: 1e8})
+	must(t, d.Apply(b))
+	compareDB(t, d, c.top())
+}
+
+// When tables cannot be written, changes are refused before memory is full, and
+// done again when there is space.
+func TestNoSpaceForTables(t *testing.T) {
+	var none atomic.Bool
+	mem := vfs.NewMem()
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if none.Load() && op.Kind == errorfs.OpCreate && filepath.Ext(op.Path) == ".sst" {
+			return &os.PathError{Op: "create", Path: op.Path, Err: syscall.ENOSPC}
+		}
+		return nil
+	}))
+	c := newChain(3)
+	d := mustOpen(t, fs, Options{MemTable: 64 << 10})
+	must(t, d.Reset(c.top().tip, true))
+	none.Store(true)
+	var err error
+	for range 1000 {
+		b := c.mine()
+		if err = d.Apply(b); err != nil {
+			c.undo()
+			break
+		}
+	}
+	mustFail(t, err, ErrDiskFull)
+	compareDB(t, d, c.top())
+	none.Store(false)
+	b := c.mine()
+	deadline := time.After(30 * time.Second)
+	for err = d.Apply(b); err != nil; err = d.Apply(b) {
+		mustFail(t, err, ErrDiskFull)
+		select {
+		case <-deadline:
+			t.Fatal(err)
+		default:
+		}
+	}
+	compareDB(t, d, c.top())
+}
+
+// damage flips a byte in each table of dir, and returns their names.
+func flip(t *testing.T, dir string) []string {
+	t.Helper()
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	must(t, err)
+	for _, name := range tables {
+		data, err := os.ReadFile(name)
+		must(t, err)
+		data[len(data)/3] ^= 0x10
+		must(t, os.WriteFile(name, data, 0o600))
+	}
+	return tables
+}
+
+// Check names a damaged table, and Repair says that the coins are lost.
+func TestDamagedTable(t *testing.T) {
+	dir, c := t.TempDir(), newChain(4)
+	d, err := Open(dir, Options{})
+	must(t, err)
+	must(t, d.Reset(c.top().tip, true))
+	for range 50 {
+		must(t, d.Apply(c.mine()))
+	}
+	must(t, d.Compact(t.Context()))
+	must(t, d.Close())
+	tables := flip(t, dir)
+
+	d, err = Open(dir, Options{})
+	if errors.Is(err, ErrCorrupt) {
+		return // it shows at once
+	}
+	must(t, err)
+	defer func() { must(t, d.Close()) }()
+	report, err := d.Repair(t.Context())
+	mustFail(t, err, ErrReload)
+	if len(report.Files) != len(tables) || !strings.HasPrefix(report.Files[0], tables[0]) {
+		t.Errorf("damaged are %q, must be %q", report.Files, tables)
+	}
+	must(t, d.Reset(Tip{}, true))
+	report, err = d.Check(t.Context())
+	must(t, err)
+	if len(report.Problems) > 0 {
+		t.Errorf("after Reset: %q", report.Problems)
+	}
+}
+
+// What is damaged, but for coins, is found and removed.
+func TestRepair(t *testing.T) {
+	put := func(key, value []byte) func(*DB) error {
+		return func(d *DB) error { return d.pebble.Set(key, value, nil) }
+	}
+	remove := func(key []byte) func(*DB) error {
+		return func(d *DB) error { return d.pebble.Delete(key, nil) }
+	}
+	c := newChain(5)
+	for range 30 {
+		c.mine()
+	}
+	var one wire.OutPoint
+	for op := range c.top().coins {
+		one = op
+		break
+	}
+	coin := coinKeyOf(one)
+	created := coinKeyOf(c.top().block.Created[0].OutPoint)
+	other := newChain(6).mine()
+	wrongBlock := undoRecord{hash: other.Hash, prev: other.Prev}
+	for _, tt := range []struct {
+		name   string
+		damage func(*DB) error
+		part   Part
+		undo   int // records left
+	}{
+		{"nothing", func(*DB) error { return nil }, 0, 20},
+		{"undo record cut", put(undoKey(25), []byte{1, 2, 3}), Undo, 5},
+		{"undo record of another block", put(undoKey(29), wrongBlock.append(nil)), Undo, 1},
+		{"undo record missing", remove(undoKey(30)), Undo, 0},
+		{"undo record above the tip", put(undoKey(31), nil), Undo, 0},
+		{"index entry missing", func(d *DB) error {
+			v, err := d.View()
+			if err != nil {
+				return err
+			}
+			lower, upper := span(kindScript)
+			it, err := v.snap.NewIter(nil)
+			if err != nil {
+				return err
+			}
+			it.SeekGE(lower)
+			key := bytes.Clone(it.Key())
+			if bytes.Compare(key, upper) >= 0 {
+				return errors.New("there is no index")
+			}
+			return errors.Join(it.Close(), v.Close(), d.pebble.Delete(key, nil))
+		}, Index, 20},
+		{"index state", put(indexKey, []byte{7}), Index, 20},
+		{"index entry too long", put([]byte("slong"), nil), Index, 20},
+		{"coin missing", remove(coin[:]), Coins, 20},
+		{"coin cut", put(coin[:], []byte{1}), Coins, 20},
+		{"coin of the tip missing", remove(created[:]), Coins, 20},
+		{"coin too many", put(append([]byte{kindCoin}, make([]byte, outPointSize)...), []byte{1, 1, 6}), Coins, 20},
+		{"coin key", put([]byte("ckey"), []byte{1, 1, 6}), Coins, 20},
+		{"spent coin", func(d *DB) error {
+			return d.get(d.pebble, undoKey(30), func(value []byte) error {
+				u, err := decodeUndo(value)
+				if err != nil || len(u.restored) == 0 {
+					return fmt.Errorf("block 30 spends nothing, %w", err)
+				}
+				key := coinKeyOf(u.restored[0].op)
+				return d.pebble.Set(key[:], u.restored[0].value, nil)
+			})
+		}, Coins, 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := mustOpen(t, vfs.NewMem(), Options{UndoBlocks: 20})
+			must(t, d.Reset(c.moments[0].tip, true))
+			for _, m := range c.moments[1:] {
+				must(t, d.Apply(m.block))
+			}
+			must(t, d.BuildIndex(t.Context(), nil))
+			must(t, tt.damage(d))
+			report, err := d.Repair(t.Context())
+			found := slices.ContainsFunc(report.Problems, func(p Problem) bool { return p.Part == tt.part })
+			if tt.part != 0 && !found || tt.part == 0 && len(report.Problems) > 0 {
+				t.Errorf("found %v, must be something in %v", report.Problems, tt.part)
+			}
+			if tt.part == Coins {
+				mustFail(t, err, ErrReload)
+				return
+			}
+			must(t, err)
+			compareDB(t, d, c.top())
+			if report, err = d.Check(t.Context()); err != nil || len(report.Problems) > 0 || report.UndoRecords != tt.undo {
+				t.Errorf("after Repair: %+v, %v, must have %d undo records", report, err, tt.undo)
+			}
+			v, err := d.View()
+			must(t, err)
+			for _, err := range v.ByScript([32]byte{}) {
+				if tt.part == Index {
+					mustFail(t, err, ErrNoIndex)
+				} else {
+					t.Errorf("ByScript: %v", err)
+				}
+			}
+			must(t, v.Close())
+			// It goes on.
+			last := *c.top()
+			for range tt.undo {
+				must(t, d.Undo(last.tip))
+				last = c.moments[last.tip.Height-1]
+			}
+			mustFail(t, d.Undo(last.tip), ErrTooDeep)
+			must(t, d.BuildIndex(t.Context(), nil))
+		})
+	}
+}
+
+func TestStats(t *testing.T) {
+	c := newChain(7)
+	d := mustOpen(t, vfs.NewMem(), Options{})
+	s, err := d.Stats()
+	if err != nil || s.Tip != (Tip{}) || s.Coins != 0 || len(s.Levels) != 7 {
+		t.Errorf("of a new database: %+v, %v", s, err)
+	}
+	must(t, d.Reset(c.top().tip, true))
+	for range 300 {
+		must(t, d.Apply(c.mine()))
+	}
+	must(t, d.BuildIndex(t.Context(), nil))
+	must(t, d.Compact(t.Context()))
+	s, err = d.Stats()
+	must(t, err)
+	coins := uint64(len(c.top().coins))
+	if s.Tip != c.top().tip || s.Coins != coins {
+		t.Errorf("%+v, must be %d coins at %s", s, coins, c.top().tip)
+	}
+	var levels uint64
+	for _, l := range s.Levels {
+		levels += uint64(l.Bytes)
+	}
+	if s.CoinBytes < 40*coins || s.IndexBytes < 40*coins || s.UndoBytes == 0 || levels == 0 || s.DiskBytes < levels ||
+		s.BytesPerCoin != float64(s.CoinBytes)/float64(coins) || s.MemTableBytes == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Memory holds with blocks in the cache, and shrinks at once.
+func TestMemory(t *testing.T) {
+	c := newChain(8)
+	d := mustOpen(t, vfs.NewMem(), Options{MemTable: 64 << 10, Memory: 32 << 20})
+	must(t, d.Reset(c.top().tip, true))
+	for range 1500 {
+		must(t, d.Apply(c.mine()))
+	}
+	must(t, d.Compact(t.Context()))
+	read := func() *Stats {
+		t.Helper()
+		if _, err := d.Check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.Stats()
+		must(t, err)
+		return s
+	}
+	large := read()
+	if large.CacheBytes < 200<<10 {
+		t.Fatalf("%d bytes are cached, too few to see them shrink", large.CacheBytes)
+	}
+	budget := large.CacheBytes/4 + large.MemTableBytes
+	must(t, d.SetMemory(budget))
+	s, err := d.Stats()
+	must(t, err)
+	if s.CacheBytes+s.MemTableBytes > budget {
+		t.Errorf("%d and %d bytes, the budget is %d", s.CacheBytes, s.MemTableBytes, budget)
+	}
+	if s = read(); s.CacheBytes+s.MemTableBytes > budget {
+		t.Errorf("%d and %d bytes, the budget is %d", s.CacheBytes, s.MemTableBytes, budget)
+	}
+	must(t, d.SetMemory(32<<20))
+	if s = read(); s.CacheBytes < large.CacheBytes*9/10 {
+		t.Errorf("%d bytes are cached, were %d before", s.CacheBytes, large.CacheBytes)
+	}
+}

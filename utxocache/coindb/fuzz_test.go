@@ -1,0 +1,66 @@
+package coindb
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+func FuzzCoin(f *testing.F) {
+	c := newChain(1)
+	for range 10 {
+		f.Add(appendCoin(nil, &Coin{Value: 1234567890, Height: 840_000, Coinbase: true, Script: c.script()}))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		var coin, again, shared Coin
+		if decodeCoin(&coin, value) != nil {
+			return
+		}
+		if err := checkCoin(&coin); err != nil {
+			t.Fatal(err)
+		}
+		encoded := appendCoin(nil, &coin)
+		if err := decodeCoin(&again, encoded); err != nil || !equalCoin(coin, again) {
+			t.Fatalf("%+v becomes %+v, %v", coin, again, err)
+		}
+		var s scripts
+		if err := s.decode(&shared, value); err != nil || !equalCoin(coin, shared) {
+			t.Fatalf("%+v becomes %+v, %v", coin, shared, err)
+		}
+	})
+}
+
+func FuzzUndo(f *testing.F) {
+	c := newChain(2)
+	for range 5 {
+		u := undoRecord{hash: c.hash(), prev: c.hash()}
+		for range c.rng.IntN(5) {
+			u.created = append(u.created, wire.OutPoint{Hash: [32]byte{byte(len(u.created))}})
+			u.restored = append(u.restored, rawCoin{wire.OutPoint{Index: uint32(len(u.restored))}, []byte{1, 2, 7}})
+		}
+		f.Add(u.append(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		u, err := decodeUndo(b)
+		if err == nil && !bytes.Equal(u.append(nil), b) {
+			t.Fatalf("%x becomes %x", b, u.append(nil))
+		}
+	})
+}
+
+func FuzzState(f *testing.F) {
+	for _, complete := range []bool{true, false} {
+		s := state{tip: Tip{Height: 7}, complete: complete, coins: 9}
+		f.Add(s.append(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := decodeState(b)
+		if err == nil && !bytes.Equal(s.append(nil), b) {
+			t.Fatalf("%x becomes %x", b, s.append(nil))
+		}
+		if next, err := decodeIndexState(b); err == nil && next != nil && len(next) != coinKeySize {
+			t.Fatalf("%x goes on at %x", b, next)
+		}
+	})
+}
