@@ -165,7 +165,7 @@ func (c *checker) table(ctx context.Context, path string) error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	r, err := sstable.NewReader(ctx, file, c.db.readerOptions)
+	r, err := sstable.NewReader(ctx, file, c.db.options.MakeReaderOptions())
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}

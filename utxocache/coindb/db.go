@@ -9,7 +9,6 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -32,11 +31,14 @@ type DB struct {
 	pebble *pebble.DB
 	perf   instruments
 	damage damage
-	// readerOptions are for reading a table beside Pebble.
-	readerOptions sstable.ReaderOptions
+	// options are what Pebble was told, for tables that are read or written
+	// beside it.
+	options *pebble.Options
 
-	// write is held by whoever changes the database.
-	write sync.Mutex
+	// write is held by whoever changes the database. loading, which it
+	// guards, says that there is a Loader.
+	write   sync.Mutex
+	loading bool
 
 	// flushErr is why the last flush failed, nil when it did not. flushed gets
 	// something after each.
@@ -81,7 +83,7 @@ func (d *DB) open() error {
 	p.Logger = logger{d}
 	p.EventListener = d.events()
 	p.EnsureDefaults()
-	d.readerOptions = p.MakeReaderOptions()
+	d.options = p
 	db, err := pebble.Open(d.dir, p)
 	if err != nil {
 		return d.explain(err)
@@ -307,6 +309,9 @@ func (d *DB) Reset(tip Tip, complete bool) error {
 		return fmt.Errorf("reset to %s: %w", tip, err)
 	}
 	defer end()
+	if d.loading {
+		return fmt.Errorf("reset to %s: %w", tip, ErrLoading)
+	}
 	b := d.pebble.NewBatch()
 	for _, kind := range []byte{kindCoin, kindMeta, kindScript, kindUndo} {
 		lower, upper := span(kind)
