@@ -321,13 +321,9 @@ func TestStats(t *testing.T) {
 
 // Memory holds with blocks in the cache, and shrinks at once.
 func TestMemory(t *testing.T) {
-	c := newChain(8)
+	m, ops := loaded(8, 6000)
 	d := mustOpen(t, vfs.NewMem(), Options{MemTable: 64 << 10, Memory: 32 << 20})
-	must(t, d.Reset(c.top().tip, true))
-	for range 1500 {
-		must(t, d.Apply(c.mine()))
-	}
-	must(t, d.Compact(t.Context()))
+	must(t, load(d, m, ops, LoadOptions{}))
 	read := func() *Stats {
 		t.Helper()
 		if _, err := d.Check(t.Context()); err != nil {

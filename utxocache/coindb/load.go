@@ -34,8 +34,7 @@ type Loader struct {
 	filling *loadTable
 	pending []*loadTable
 	serial  int
-	count   uint64 // of coins that were added or are in the database
-	err     error  // ends the load
+	err     error // ends the load
 	closed  bool
 }
 
@@ -95,8 +94,8 @@ type loadTable struct {
 
 // NewLoader begins to load the coins as of tip, or goes on with it. The
 // database must be new, or in the middle of a load for the same tip: else the
-// error wraps ErrTip or ErrLoading, and Reset has not been called. Close must
-// be called.
+// error wraps ErrTip or ErrLoading, and it takes a new directory, or a Reset and
+// no Loader. Close must be called, before the database's.
 func (d *DB) NewLoader(tip Tip, opts LoadOptions) (*Loader, error) {
 	setDefault(&opts.TableBytes, defaultTableBytes)
 	setDefault(&opts.Writers, d.opts.Readers)
@@ -143,7 +142,6 @@ func (l *Loader) begin(tip Tip) error {
 	if err != nil {
 		return err
 	}
-	l.count = l.done.coins
 	return l.removeTables()
 }
 
@@ -214,7 +212,6 @@ func (l *Loader) add(op wire.OutPoint, c *Coin) error {
 	t.data = appendCoin(t.data, c)
 	binary.LittleEndian.PutUint16(t.data[at-2:], uint16(len(t.data)-at)) // a script has 10,000 bytes at most
 	t.last, t.coins = key, t.coins+1
-	l.count++
 	if len(t.data) >= l.opts.TableBytes {
 		return l.next()
 	}
@@ -232,8 +229,8 @@ func (l *Loader) next() error {
 	l.serial++
 	t.path = l.db.disk.PathJoin(l.db.dir, fmt.Sprintf(loadTableName, l.serial))
 	l.pending = append(l.pending, t)
-	t.wg.Go(func() { t.err = l.db.writeTable(t) })
 	l.filling = &loadTable{data: make([]byte, 0, len(t.data)+len(t.data)/8)}
+	t.wg.Go(func() { t.err = l.db.writeTable(t) })
 	return nil
 }
 

@@ -49,11 +49,11 @@ func load(d *DB, m *moment, ops []wire.OutPoint, opts LoadOptions) error {
 }
 
 func TestLoad(t *testing.T) {
-	m, ops := loaded(seedOf(t), 20_000)
+	m, ops := loaded(seedOf(t), 6000)
 	d := mustOpen(t, vfs.NewMem(), Options{})
 	var coins uint64
 	var calls int
-	must(t, load(d, m, ops, LoadOptions{TableBytes: 100 << 10, Writers: 3, Progress: func(n uint64, share float64) {
+	must(t, load(d, m, ops, LoadOptions{TableBytes: 30 << 10, Writers: 3, Progress: func(n uint64, share float64) {
 		calls++
 		if n <= coins || share <= 0 || share > 1 {
 			t.Errorf("progress from %d to %d, share %g", coins, n, share)
@@ -73,7 +73,7 @@ func TestLoad(t *testing.T) {
 	mustFail(t, err, ErrTip)
 	mustFail(t, d.Undo(m.tip), ErrTooDeep)
 
-	b := &Block{Tip: Tip{Height: m.tip.Height + 1}, Prev: m.tip.Hash, Spent: ops[:1000]}
+	b := &Block{Tip: Tip{Height: m.tip.Height + 1}, Prev: m.tip.Hash, Spent: ops[:2000]}
 	must(t, d.Apply(b))
 	must(t, d.Undo(b.Tip))
 	compareDB(t, d, m)

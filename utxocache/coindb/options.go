@@ -102,7 +102,7 @@ func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
 		Cache:                       cache,
-		FormatMajorVersion:          pebble.FormatValueSeparation,
+		FormatMajorVersion:          pebble.FormatVirtualSSTables,
 		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 1 << 20, // see maxMemTables
 		L0CompactionThreshold:       2,
@@ -112,7 +112,11 @@ func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	for i := range p.Levels {
 		p.Levels[i].BlockSize = 4 << 10
 		p.Levels[i].IndexBlockSize = 32 << 10
-		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		if i < len(p.Levels)-1 {
+			p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		} else {
+			p.Levels[i].FilterPolicy = pebble.NoFilterPolicy
+		}
 		p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	p.TargetFileSizes[0] = 4 << 20
