@@ -133,8 +133,10 @@ func (d *DB) leave() {
 	}
 }
 
-// maxMemTables is how many memtables may wait for a flush or be written to.
-// Pebble has such a limit too, where it waits for ever if flushes fail.
+// maxMemTables is how many memtables of full size the memtables that wait for a
+// flush, and the one that is written to, may take the room of. Pebble has such a
+// limit too, where it waits for ever if flushes fail. It does not flush small
+// ones, with which it begins, before they take half the room of one together.
 const maxMemTables = 3
 
 // change begins a change of the database, which ends with the function that it
@@ -157,7 +159,7 @@ func (d *DB) change() (end func(), err error) {
 			end()
 			return nil, err
 		}
-		if d.pebble.Metrics().MemTable.Count <= maxMemTables {
+		if d.pebble.Metrics().MemTable.Size <= maxMemTables*uint64(d.opts.MemTable) {
 			return end, nil
 		}
 		select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -133,7 +134,27 @@ func TestNoSpaceForTables(t *testing.T) {
 	compareDB(t, d, c.top())
 }
 
-// damage flips a byte in each table of dir, and returns their names.
+// Memtables are small at first, and several wait before the first flush; no
+// change waits for ever.
+func TestGrowingMemTables(t *testing.T) {
+	c := newChain(9)
+	d := mustOpen(t, vfs.NewMem(), Options{MemTable: 4 << 20})
+	must(t, d.Reset(c.top().tip, true))
+	prev := c.top().tip
+	for range 60 {
+		b := &Block{Tip: Tip{c.hash(), prev.Height + 1}, Prev: prev.Hash}
+		for range 40 {
+			b.Created = append(b.Created, CoinAt{wire.OutPoint{Hash: c.hash()}, Coin{Script: make([]byte, 10_000), Height: b.Height}})
+		}
+		must(t, d.Apply(b))
+		prev = b.Tip
+	}
+	if m := d.pebble.Metrics(); m.Flush.Count == 0 || m.MemTable.Size > (maxMemTables+1)*4<<20 {
+		t.Errorf("%d flushes, memtables of %d bytes", m.Flush.Count, m.MemTable.Size)
+	}
+}
+
+// flip changes a byte in each table of dir, and returns their names.
 func flip(t *testing.T, dir string) []string {
 	t.Helper()
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
@@ -338,13 +359,15 @@ func TestMemory(t *testing.T) {
 		t.Fatalf("%d bytes are cached, too few to see them shrink", large.CacheBytes)
 	}
 	budget := large.CacheBytes/4 + large.MemTableBytes
+	// The cache is divided, and each part may exceed its share by a block.
+	slack := int64(4*runtime.GOMAXPROCS(0)) * (5 << 10)
 	must(t, d.SetMemory(budget))
 	s, err := d.Stats()
 	must(t, err)
-	if s.CacheBytes+s.MemTableBytes > budget {
+	if s.CacheBytes+s.MemTableBytes > budget+slack {
 		t.Errorf("%d and %d bytes, the budget is %d", s.CacheBytes, s.MemTableBytes, budget)
 	}
-	if s = read(); s.CacheBytes+s.MemTableBytes > budget {
+	if s = read(); s.CacheBytes+s.MemTableBytes > budget+slack {
 		t.Errorf("%d and %d bytes, the budget is %d", s.CacheBytes, s.MemTableBytes, budget)
 	}
 	must(t, d.SetMemory(32<<20))

@@ -53,9 +53,9 @@ type Stats struct {
 	BytesPerCoin float64
 	// Levels are Pebble's, L0 first.
 	Levels []Level
-	// CacheBytes are the cached blocks of tables, MemTableBytes the memtables;
-	// their sum is at most the memory that was set, but for three memtables,
-	// which are never less.
+	// CacheBytes are the cached blocks of tables, MemTableBytes the memtables.
+	// Their sum is at most the memory that was set, and some blocks; but
+	// memtables, of which there are up to three, are never less.
 	CacheBytes, MemTableBytes int64
 	// CacheHits and CacheMisses count look-ups of blocks since Open.
 	CacheHits, CacheMisses int64
