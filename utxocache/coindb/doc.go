@@ -22,11 +22,11 @@
 //
 // # States
 //
-//	              Tip, View     Apply, Undo   Load        Reset
+//	              Tip, View     Apply, Undo   NewLoader   Reset
 //	new, empty    ErrNoTip      ErrNoTip      begins      at its tip, empty
 //	loading       ErrLoading    ErrLoading    goes on     at its tip, empty
 //	at a tip      the tip       done          refused     at its tip, empty
-//	broken        as before     ErrBroken     ErrBroken   ErrBroken
+//	broken        ErrBroken     ErrBroken     ErrBroken   ErrBroken
 //
 // A database is complete when no coin exists that it does not have: it began
 // at the genesis block, or with a whole snapshot. Then a block that spends a
@@ -44,8 +44,8 @@
 //
 // Pebble ends the process when its log or its manifest cannot be written. Here
 // the database is broken instead: nothing more is written, as if the process
-// had died, every change returns ErrBroken, and reading goes on. Close it and
-// open it again. Before it comes to that, Apply, Undo and Load refuse with
+// had died, every change and every new View returns ErrBroken, and Views that
+// are open go on. Close it and open it again. Before it comes to that, Apply, Undo and a Loader refuse with
 // ErrDiskFull while less space is free than Options.MinFree, and work again
 // when it is there.
 package coindb

@@ -97,7 +97,35 @@ func checkMemory(bytes int64) error {
 	return nil
 }
 
-// pebble returns what Pebble is told.
+// pebble returns what Pebble is told. What was chosen, and why; figures are the
+// processor time that the median of 8,000 look-ups or one block took, of runs in
+// turns on two busy processors, with 48 MB of cache for 56 MB of tables that the
+// system has in memory (BenchmarkReadWays, BenchmarkTables and
+// BenchmarkApply with BENCH_COINS=1000000):
+//
+//   - Look-ups go in the order of the keys by one iterator for each goroutine
+//     that seeks by prefix: 33 ms, where Get takes 48 sorted and 53 unsorted,
+//     seeking without a prefix 34, and goleveldb 55 sorted and 78 unsorted.
+//     A second goroutine costs 1 ms more of it; how much sooner it ends could
+//     not be told on busy processors.
+//   - Tables of rows take 53 to 58 bytes a coin, those of columns 65 to 70, for
+//     the same time: a transaction's outputs share 36 bytes of their keys.
+//     So the format is the last without columns. Later ones could put undo
+//     records apart from keys, but blocks then took a quarter longer to apply.
+//   - Blocks of 4 KiB. Those of 1 KiB take 3 bytes a coin more, and their index
+//     four times the memory; those of 8 KiB save less than 1.
+//   - No compression: Snappy saves 5 bytes of 56 a coin, as txids and hashes do
+//     not shrink; no difference in time could be measured.
+//   - Filters of 10 bits a key, but in the lowest level: nearly every coin that
+//     is asked for is there, and iterators do not ask its filter. It would be
+//     1 byte a coin.
+//   - Every block is synchronised. Without that, a machine without power would
+//     lose what a caller was told is safe.
+//
+// Apply takes 40 ms of processor time for 8,000 spends and 12,000 creations, of
+// which 18 are the look-ups and 10 the commit, and flushes and compactions as
+// much again in the background; goleveldb takes 2.1 times as much in all, and
+// writes nothing to undo it.
 func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
