@@ -23,7 +23,7 @@ func (l logger) Errorf(format string, args ...any) {
 // Fatalf implements pebble.Logger. It returns, where Pebble means it not to:
 // after it, nothing that Pebble does reaches the disk.
 func (l logger) Fatalf(format string, args ...any) {
-	reason := errors.New(fmt.Sprintf(format, args...))
+	reason := fmt.Errorf(format, args...)
 	for _, a := range args {
 		if err, ok := a.(error); ok {
 			reason = fmt.Errorf("%s: %w", reason, err)
