@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // A Scope says when a change of a knob takes effect.
@@ -17,6 +18,22 @@ const (
 	Restart
 )
 
+// A Carry says how much of a value's effect outlasts the value, which decides
+// how it may be tried.
+type Carry uint8
+
+// These are the carries. The zero value is none of them: a knob that does not
+// say is not experimented on.
+const (
+	// Memoryless knobs have all their effect within Settle: limits, batches.
+	Memoryless Carry = iota + 1
+	// Warm knobs need a few slices until their effect is there, within Settle.
+	Warm
+	// Stateful knobs fill or empty what they size for minutes: caches, peers.
+	// Taking turns with the old value says nothing about them.
+	Stateful
+)
+
 // A Knob is a quantity of a component that may be tried at other values. What
 // decides about consensus or security is no knob, whatever it costs.
 type Knob struct {
@@ -28,6 +45,11 @@ type Knob struct {
 	Unit string
 	// Scope says when Apply takes effect.
 	Scope Scope
+	// Resource is what the knob trades in; 0 when none is named.
+	Resource ResourceType
+	// Carry and Settle say how long the value before still shows after Apply.
+	Carry  Carry
+	Settle time.Duration
 	// Ladder holds the legal values, ascending. Its ends are hard bounds.
 	Ladder []int64
 	// Apply sets the quantity to a value of the ladder; when it fails, the
@@ -45,6 +67,10 @@ func (k *Knob) Check() error {
 		return fmt.Errorf("knob %q: name, help and unit are needed", k.Name)
 	case k.Scope != Live && k.Scope != Restart:
 		return fmt.Errorf("knob %s: there is no scope %d", k.Name, k.Scope)
+	case k.Resource != 0 && !k.Resource.IsValid():
+		return fmt.Errorf("knob %s: there is no %v", k.Name, k.Resource)
+	case k.Carry > Stateful || k.Settle < 0:
+		return fmt.Errorf("knob %s: carry %d over %v is none", k.Name, k.Carry, k.Settle)
 	case k.Apply == nil || k.Read == nil:
 		return fmt.Errorf("knob %s: Apply and Read are needed", k.Name)
 	case len(k.Ladder) == 0:

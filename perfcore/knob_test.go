@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -61,6 +62,11 @@ func TestKnobCheck(t *testing.T) {
 		{func(k *perfcore.Knob) { k.Unit = "" }, "unit"},
 		{func(k *perfcore.Knob) { k.Scope = 0 }, "scope"},
 		{func(k *perfcore.Knob) { k.Scope = 3 }, "scope"},
+		{func(k *perfcore.Knob) { k.Resource = perfcore.Custom(1) }, ""},
+		{func(k *perfcore.Knob) { k.Resource = perfcore.Cache + 1 }, "resource"},
+		{func(k *perfcore.Knob) { k.Carry, k.Settle = perfcore.Stateful, time.Hour }, ""},
+		{func(k *perfcore.Knob) { k.Carry = perfcore.Stateful + 1 }, "carry"},
+		{func(k *perfcore.Knob) { k.Settle = -1 }, "carry"},
 		{func(k *perfcore.Knob) { k.Apply = nil }, "Apply"},
 		{func(k *perfcore.Knob) { k.Read = nil }, "Read"},
 		{func(k *perfcore.Knob) { k.Ladder = nil }, "empty"},

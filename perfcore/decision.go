@@ -1,0 +1,125 @@
+package perfcore
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Verdict is what was decided about a change of knobs.
+type Verdict uint8
+
+// These are the verdicts.
+const (
+	// Promoted: the evidence says better, and the change is in force.
+	Promoted Verdict = iota + 1
+	// Rejected: there was no such evidence, and the change was undone.
+	Rejected
+	// Aborted: a guard or an alarm ended the trial within a slice, and the
+	// change was undone.
+	Aborted
+	// Inconclusive: too many slices said nothing, or the trial was
+	// interrupted; the change was undone, and nobody is to blame.
+	Inconclusive
+	// Isolated: somebody else moved the knob, or it fails; it is left alone
+	// from now on.
+	Isolated
+	// Calibrated: the incumbent was compared with itself, and nothing was
+	// found; experiments are on.
+	Calibrated
+	// Miscalibrated: the incumbent was found better or worse than itself;
+	// experiments are off.
+	Miscalibrated
+	// Shifted: the cost of the incumbent has changed by itself, so what was
+	// known is out of date.
+	Shifted
+)
+
+var verdictNames = [...]string{
+	Promoted: "promoted", Rejected: "rejected", Aborted: "aborted", Inconclusive: "inconclusive",
+	Isolated: "isolated", Calibrated: "calibrated", Miscalibrated: "miscalibrated", Shifted: "shifted",
+}
+
+// String returns the verdict in lower case.
+func (v Verdict) String() string {
+	if v >= Promoted && int(v) < len(verdictNames) {
+		return verdictNames[v]
+	}
+	return fmt.Sprintf("verdict(%d)", uint8(v))
+}
+
+// A Move takes one knob from one value of its ladder to another.
+type Move struct {
+	Knob     string
+	From, To int64
+}
+
+// Evidence is what a trial measured. Costs are natural logarithms, so a
+// difference of 0.05 is five per cent, and positive ones are in the
+// candidate's favour.
+type Evidence struct {
+	// Diffs holds one difference a block: the incumbent's mean cost less the
+	// candidate's.
+	Diffs []float64
+	// Effect is their mean, and Low and High bound the true effect with 95 %
+	// confidence at whichever block the trial stopped.
+	Effect, Low, High float64
+	// Ratio is the likelihood of the differences under a mixture of effects
+	// to that under none. Ratios above 10 come by chance once in ten trials
+	// at most, both directions counted, however often one looks.
+	Ratio float64
+	// SignFlip is the exact probability of a mean at least as large if the
+	// candidate were the incumbent, by flipping the blocks' signs.
+	SignFlip float64
+	// Noise is the standard deviation of one block's difference.
+	Noise float64
+	// Work is the mean change of the logarithm of work done; less than 0 when
+	// the candidate did less.
+	Work float64
+	// CarryOver is how far the first slice behind a switch still stood from
+	// the second, as a share of the effect if there is one: 0 is none.
+	CarryOver float64
+	// Slices is how many slices the trial took, Exonerated how often the
+	// incumbent turned out to be as bad as the candidate that a guard stopped.
+	Slices, Exonerated int
+}
+
+// A Decision is one thing that the optimizer decided, and why. It is plain
+// data; whoever receives one may keep it.
+type Decision struct {
+	// Seq counts the decisions of one run from 1.
+	Seq uint64
+	At  time.Time
+	// Trigger is why it was looked at: search, audit, probation, calibration.
+	Trigger string
+	Moves   []Move
+	Verdict Verdict
+	// Reason is one sentence for the operator.
+	Reason   string
+	Evidence Evidence
+}
+
+// String explains the decision on a few lines: what moved, on which evidence,
+// and how it is undone.
+func (d Decision) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "#%d %v", d.Seq, d.Verdict)
+	for _, m := range d.Moves {
+		fmt.Fprintf(&b, " %s %d→%d", m.Knob, m.From, m.To)
+	}
+	if d.Trigger != "" {
+		fmt.Fprintf(&b, " (%s)", d.Trigger)
+	}
+	fmt.Fprintf(&b, ": %s", d.Reason)
+	if e := d.Evidence; len(e.Diffs) > 0 {
+		fmt.Fprintf(&b, "\n cost %+.1f %% [%+.1f, %+.1f], likelihood ratio %.3g, sign-flip p=%.3f, %d blocks, noise %.1f %%, work %+.1f %%",
+			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise, 100*e.Work)
+	}
+	if d.Verdict == Promoted {
+		b.WriteString("\n undo:")
+		for _, m := range d.Moves {
+			fmt.Fprintf(&b, " pin %s %d;", m.Knob, m.From)
+		}
+	}
+	return strings.TrimSuffix(b.String(), ";")
+}

@@ -1,0 +1,56 @@
+package perfcore
+
+import "fmt"
+
+// An OptimizationStatus says how far the optimizer is with one resource.
+type OptimizationStatus uint8
+
+// These are the statuses. The zero value is where every resource begins.
+const (
+	// NotOptimized: nothing is known, or what was known is out of date.
+	NotOptimized OptimizationStatus = iota
+	// Optimizing: the search goes on.
+	Optimizing
+	// Optimized: the search has come to rest and no target is missed.
+	Optimized
+	// Failed: the search has come to rest with a target missed, or a knob
+	// could not be set or set back.
+	Failed
+)
+
+// transitions holds, for each status, those that may follow it. The optimizer
+// cannot come to rest without having searched.
+var transitions = [...][]OptimizationStatus{
+	NotOptimized: {Optimizing, Failed},
+	Optimizing:   {NotOptimized, Optimized, Failed},
+	Optimized:    {NotOptimized, Optimizing, Failed},
+	Failed:       {NotOptimized, Optimizing},
+}
+
+// CanBecome reports whether next may follow s. A status does not follow itself.
+func (s OptimizationStatus) CanBecome(next OptimizationStatus) bool {
+	if int(s) >= len(transitions) {
+		return false
+	}
+	for _, t := range transitions[s] {
+		if t == next {
+			return true
+		}
+	}
+	return false
+}
+
+// String returns the status in words.
+func (s OptimizationStatus) String() string {
+	switch s {
+	case NotOptimized:
+		return "not optimized"
+	case Optimizing:
+		return "optimizing"
+	case Optimized:
+		return "optimized"
+	case Failed:
+		return "failed"
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}
