@@ -1,0 +1,36 @@
+package engine
+
+// A budget bounds what experiments may cost: at most a share of what the
+// incumbents would have cost meanwhile, and what verified changes have saved.
+// Its unit is the cost of one slice.
+type budget struct {
+	share  float64
+	slices float64 // all so far
+	spent  float64
+	saved  float64
+	gain   float64 // that a slice saves by the changes that were promoted
+}
+
+// advance is what a new program may spend: as if so many slices had passed.
+const advance = 250
+
+// slice counts one slice, whoever ran in it.
+func (b *budget) slice() {
+	b.slices++
+	b.saved += b.gain
+}
+
+// charge adds what one experiment cost more than the incumbent would have; what
+// it cost less is not given back.
+func (b *budget) charge(excess float64) { b.spent += max(excess, 0) }
+
+// allows reports whether another experiment may begin.
+func (b *budget) allows() bool { return b.spent <= b.share*(advance+b.slices)+b.saved }
+
+// regret returns the share of the cost that experiments have taken.
+func (b *budget) regret() float64 {
+	if b.slices == 0 {
+		return 0
+	}
+	return b.spent / b.slices
+}

@@ -1,0 +1,109 @@
+package engine
+
+import "slices"
+
+// caps remembers the levels beyond which a guard fired, and for how long to
+// stay away: twice as long each time. Then they open by one level.
+type caps struct {
+	low, high []limit
+	// safe are the levels that were tried and raised no guard.
+	safeLow, safeHigh []int
+}
+
+// A limit bounds one knob in one direction.
+type limit struct {
+	level   int
+	set     bool
+	until   float64 // slices
+	strikes int
+}
+
+// capSlices is how long the first limit lasts.
+const capSlices = 300
+
+func newCaps(at []int) *caps {
+	n := len(at)
+	return &caps{
+		low: make([]limit, n), high: make([]limit, n),
+		safeLow: slices.Clone(at), safeHigh: slices.Clone(at),
+	}
+}
+
+// visited notes that the guard did not fire at x.
+func (c *caps) visited(x []int) {
+	for i, l := range x {
+		c.safeLow[i], c.safeHigh[i] = min(c.safeLow[i], l), max(c.safeHigh[i], l)
+	}
+}
+
+// blame limits the knob that is most likely the cause of a guard at y, which
+// lies away from the incumbent x: the one that went farthest beyond levels
+// known to be safe, and else the one that moved most. choose decides between
+// equals. It returns the knob, or -1 when none moved.
+func (c *caps) blame(x, y []int, now float64, choose func(n int) int) int {
+	var suspects []int
+	worst := -1
+	for i := range y {
+		if y[i] == x[i] {
+			continue
+		}
+		moved := y[i] - x[i]
+		beyond := max(y[i]-c.safeHigh[i], c.safeLow[i]-y[i], 0)
+		guilt := beyond*1000 + max(moved, -moved)
+		if guilt > worst {
+			worst, suspects = guilt, suspects[:0]
+		}
+		if guilt == worst {
+			suspects = append(suspects, i)
+		}
+	}
+	if len(suspects) == 0 {
+		return -1
+	}
+	i := suspects[choose(len(suspects))]
+	if y[i] > x[i] {
+		c.high[i].strike(max(x[i], y[i]-1), now)
+		c.safeHigh[i] = min(c.safeHigh[i], c.high[i].level)
+	} else {
+		c.low[i].strike(min(x[i], y[i]+1), now)
+		c.safeLow[i] = max(c.safeLow[i], c.low[i].level)
+	}
+	return i
+}
+
+func (l *limit) strike(level int, now float64) {
+	l.until = now + float64(int(capSlices)<<min(l.strikes, 8))
+	l.strikes++
+	l.level, l.set = level, true
+}
+
+// bounds returns the lowest and highest level of knob i, of n levels, that may
+// be tried at the time now.
+func (c *caps) bounds(i, n int, now float64) (low, high int) {
+	low, high = 0, n-1
+	if l := &c.low[i]; l.set {
+		if now >= l.until {
+			l.level--
+			l.until = now + capSlices
+		}
+		l.set = l.level > 0
+		low = max(l.level, 0)
+	}
+	if h := &c.high[i]; h.set {
+		if now >= h.until {
+			h.level++
+			h.until = now + capSlices
+		}
+		h.set = h.level < n-1
+		high = min(h.level, n-1)
+	}
+	return low, high
+}
+
+// expire lets every limit open at its next look, when the world has changed.
+func (c *caps) expire(now float64) {
+	for i := range c.low {
+		c.low[i].until = min(c.low[i].until, now)
+		c.high[i].until = min(c.high[i].until, now)
+	}
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"math"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// The sequential test is a mixture likelihood ratio (Robbins 1970): effects
+// are taken to be normal around 0 with deviation mixture, and the ratio to no
+// effect may be looked at after every block without the error growing. Of
+// useless changes 1 in 10 would pass minRatio if nobody ever stopped, half of
+// them in the wrong direction; the block limit and the minimum effect leave
+// 1 to 2 in 100.
+const (
+	mixture   = 0.05
+	minRatio  = 10
+	maxBlocks = 8
+	// confidence is that of Evidence.Low and High.
+	confidence = 0.95
+	// futile is the probability of the minimum effect under which a trial is
+	// given up.
+	futile = 0.10
+	// hopeless is by how many standard deviations one block may be worse.
+	hopeless = 3
+)
+
+// spread pools the variance of a block's difference over trials. Its memory is
+// bounded, so that it follows a change of the noise.
+type spread struct{ sum, freedom float64 }
+
+const maxFreedom = 60
+
+// add takes the deviations of one trial's differences from their mean.
+func (s *spread) add(diffs []float64) {
+	if len(diffs) < 2 {
+		return
+	}
+	m := mean(diffs)
+	for _, d := range diffs {
+		s.sum += (d - m) * (d - m)
+	}
+	s.forget(float64(len(diffs) - 1))
+}
+
+// addZero takes the deviations of differences whose mean is known to be 0.
+func (s *spread) addZero(diffs []float64) {
+	for _, d := range diffs {
+		s.sum += d * d
+	}
+	s.forget(float64(len(diffs)))
+}
+
+func (s *spread) forget(freedom float64) {
+	s.freedom += freedom
+	if s.freedom > maxFreedom {
+		s.sum *= maxFreedom / s.freedom
+		s.freedom = maxFreedom
+	}
+}
+
+// deviation returns the standard deviation, larger by as much as the tail of
+// Student's t lies outside of the normal one's at one per cent: few differences
+// must not look like certainty. It is never 0.
+func (s *spread) deviation() float64 {
+	if s.freedom == 0 {
+		return 1
+	}
+	return max(math.Sqrt(s.sum/s.freedom)*(1+2/s.freedom), 1e-6)
+}
+
+// An outlook is what the differences of a trial so far say.
+type outlook uint8
+
+const (
+	undecided outlook = iota
+	better
+	notBetter
+)
+
+// look says what differences with the mean effect say, when one block has
+// deviation sd and only effects of minEffect count.
+func look(n int, effect, sd, minEffect float64) outlook {
+	if n < 2 {
+		if n == 1 && effect < -hopeless*sd {
+			return notBetter
+		}
+		return undecided
+	}
+	if effect >= minEffect && likelihoodRatio(n, effect, sd) >= minRatio {
+		return better
+	}
+	v, prior := sd*sd/float64(n), mixture*mixture
+	expected := effect * prior / (prior + v)
+	uncertain := math.Sqrt(v * prior / (prior + v))
+	if n >= maxBlocks || 1-normal((minEffect-expected)/uncertain) < futile {
+		return notBetter
+	}
+	return undecided
+}
+
+func likelihoodRatio(n int, effect, sd float64) float64 {
+	v, prior := sd*sd/float64(n), mixture*mixture
+	return math.Sqrt(v/(v+prior)) * math.Exp(effect*effect*prior/(2*v*(v+prior)))
+}
+
+// interval returns half the width of the confidence interval that holds
+// whenever the trial is stopped: the effects that the mixture's likelihood
+// ratio does not exclude.
+func interval(n int, sd float64) float64 {
+	v, prior := sd*sd/float64(n), mixture*mixture
+	return math.Sqrt(2 * v * (v + prior) / prior * math.Log(math.Sqrt((v+prior)/v)/(1-confidence)))
+}
+
+// signFlip returns how large a share of all ways to flip the signs of diffs
+// gives a mean at least as large. It needs no model of the noise, for the order
+// within each block was drawn by lot. At most maxBlocks are given.
+func signFlip(diffs []float64) float64 {
+	var sum float64
+	for _, d := range diffs {
+		sum += d
+	}
+	var count int
+	for flips := range 1 << len(diffs) {
+		var s float64
+		for i, d := range diffs {
+			if flips>>i&1 == 1 {
+				d = -d
+			}
+			s += d
+		}
+		if s >= sum-1e-12 {
+			count++
+		}
+	}
+	return float64(count) / float64(int(1)<<len(diffs))
+}
+
+// weigh fills in what follows from e.Diffs.
+func weigh(e *perfcore.Evidence, sd float64) {
+	n := len(e.Diffs)
+	e.Noise = sd
+	if n == 0 {
+		return
+	}
+	e.Effect = mean(e.Diffs)
+	half := interval(n, sd)
+	e.Low, e.High = e.Effect-half, e.Effect+half
+	e.Ratio = likelihoodRatio(n, e.Effect, sd)
+	e.SignFlip = signFlip(e.Diffs)
+}
+
+func mean(x []float64) float64 {
+	var sum float64
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
+
+// normal returns the standard normal distribution's share below z.
+func normal(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }

@@ -1,0 +1,492 @@
+// Package engine is the loop that turns knobs: it collects what slices of time
+// cost, analyzes whether the world has changed, optimizes by trying values
+// against those in force, and verifies what it promotes again later.
+//
+// A change is tried in randomised blocks of slices (ABBA or BAAB), in which it
+// takes turns with the incumbent, so that drift, load and season fall on both
+// alike. The difference of one block is the unit of an always-valid sequential
+// test, and only an effect above a minimum is promoted. A guard compares every
+// slice of a candidate with the incumbent of the same minutes and ends a bad
+// one within that slice. What experiments cost is bounded by a budget. When
+// nothing more is found the incumbent runs alone, and audits become rare.
+//
+// Four things hold at every instant: a knob has one owner; its value is on its
+// ladder; it changes for good only with evidence; and when the loop ends or
+// stops, however it does, the incumbents are in force.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// A MetricsCollector measures slices. One goroutine calls Begin and Collect, in
+// turns; Alarm is called between them by the same one.
+type MetricsCollector interface {
+	// Begin begins a slice, and forgets one that was not collected.
+	Begin()
+	// Collect ends the slice and returns what it measured.
+	Collect() perfcore.Sample
+	// Alarm returns why the program is in trouble at this moment, in one
+	// sentence; "" when it is not. It is asked once a second.
+	Alarm() string
+}
+
+// Config says what to optimize and how. Knobs and Collector are needed; zero
+// fields have the defaults that their comments name.
+type Config struct {
+	Knobs     []perfcore.Knob
+	Collector MetricsCollector
+	// Engine proposes changes; NewHybrid by default.
+	Engine OptimizationEngine
+	// Slice is the mean length of a slice (10 s). Each is up to a quarter
+	// shorter or longer, so that none of the program's own periods fits.
+	Slice time.Duration
+	// MinEffect is the smallest fall of the cost that a change is promoted
+	// for, as a share (0.015). More work lost than that is not accepted.
+	MinEffect float64
+	// Guard is by how much a candidate's slice may exceed the incumbent's
+	// cost, or fall short of its work, as a share (0.25).
+	Guard float64
+	// Budget is the share of the cost that experiments may add (0.02).
+	Budget float64
+	// Seed draws the order within blocks, and perturbations; 0 draws it too.
+	Seed uint64
+	// Decided, if set, receives every decision, on the goroutine of Run. It
+	// must not block.
+	Decided func(perfcore.Decision)
+	// Log receives what an operator acts on (discarded).
+	Log *slog.Logger
+	// Recorder receives the optimizer's own metrics (perfcore.Discard).
+	Recorder perfcore.Recorder
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Collector == nil {
+		return c, errors.New("an optimizer needs a collector")
+	}
+	for _, d := range []struct {
+		value    *float64
+		standard float64
+	}{{&c.MinEffect, 0.015}, {&c.Guard, 0.25}, {&c.Budget, 0.02}} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+		if !(*d.value > 0 && *d.value < 1) {
+			return c, fmt.Errorf("minimum effect %v, guard %v and budget %v must lie between 0 and 1", c.MinEffect, c.Guard, c.Budget)
+		}
+	}
+	if c.Slice == 0 {
+		c.Slice = 10 * time.Second
+	}
+	if c.Slice < 0 {
+		return c, fmt.Errorf("a slice of %v is none", c.Slice)
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
+	if c.Engine == nil {
+		c.Engine = NewHybrid(rand.New(rand.NewPCG(c.Seed, 1)))
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Recorder == nil {
+		c.Recorder = perfcore.Discard
+	}
+	return c, nil
+}
+
+// keptDecisions is how many decisions Decisions looks back.
+const keptDecisions = 256
+
+// reflexTime is how often alarms are looked at.
+const reflexTime = time.Second
+
+// A PerformanceOptimizer runs the loop over its knobs. Its methods are safe for
+// concurrent use.
+type PerformanceOptimizer struct {
+	// Resources owns the knobs; an operator pins and releases them there.
+	Resources *ResourceManager
+
+	cfg    Config
+	rand   *rand.Rand // of Run's goroutine
+	perf   metrics
+	beaten chan struct{} // a beat of the loop for its watchdog
+
+	mu        sync.Mutex // guards what follows
+	running   bool
+	targets   map[perfcore.ResourceType]perfcore.Targets
+	statuses  map[perfcore.ResourceType]perfcore.OptimizationStatus
+	usage     map[perfcore.ResourceType]perfcore.Usage
+	freezes   int           // that hold
+	thawed    chan struct{} // closed when the last one has gone; nil when none holds
+	decisions []perfcore.Decision
+	seq       uint64
+	regret    float64
+}
+
+// New returns an optimizer that owns cfg.Knobs from now on. It starts nothing.
+func New(cfg Config) (*PerformanceOptimizer, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	resources, err := NewResourceManager(cfg.Knobs)
+	if err != nil {
+		return nil, err
+	}
+	return &PerformanceOptimizer{
+		Resources: resources,
+		cfg:       cfg,
+		rand:      rand.New(rand.NewPCG(cfg.Seed, 2)),
+		perf:      newMetrics(cfg.Recorder, resources.Knobs()),
+		beaten:    make(chan struct{}, 1),
+		targets:   make(map[perfcore.ResourceType]perfcore.Targets),
+		statuses:  make(map[perfcore.ResourceType]perfcore.OptimizationStatus),
+		usage:     make(map[perfcore.ResourceType]perfcore.Usage),
+	}, nil
+}
+
+// Run runs the loop until ctx ends, and returns nil then. However it ends, by a
+// panic of the collector too, the knobs that the engine owns are at their
+// incumbents; an error says which could not be restored. It may run again, but
+// not twice at once.
+func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
+	o.mu.Lock()
+	again := o.running
+	o.running = true
+	o.mu.Unlock()
+	if again {
+		return errors.New("the optimizer runs already")
+	}
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.running = false
+	}()
+
+	ctx, cancel := context.WithCancel(ctx)
+	var watchdog sync.WaitGroup
+	watchdog.Go(func() { o.watch(ctx) })
+	// In the order of a stack: the watchdog ends before the last restoration.
+	defer func() {
+		if undo := o.Resources.restore(ctx); undo != nil {
+			err = errors.Join(err, fmt.Errorf("restore the incumbents: %w", undo))
+		}
+		o.settle(perfcore.NotOptimized)
+	}()
+	defer watchdog.Wait()
+	defer cancel()
+
+	if err := newTuner(o).run(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// stalledSlices is after how many mean slices without a sign of it the loop
+// counts as stopped.
+const stalledSlices = 3
+
+// watch restores the incumbents when the loop gives no sign: its collector
+// hangs, say, while a candidate is in force.
+func (o *PerformanceOptimizer) watch(ctx context.Context) {
+	patience := max(stalledSlices*o.cfg.Slice, stalledSlices*reflexTime)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.beaten:
+		case <-timer.C:
+			if seized, err := o.Resources.seize(ctx); seized {
+				o.cfg.Log.Error("the optimizer's loop has stopped; the incumbents are restored", "error", err)
+			}
+		}
+		timer.Reset(patience)
+	}
+}
+
+// beat tells the watchdog that the loop is alive.
+func (o *PerformanceOptimizer) beat() {
+	select {
+	case o.beaten <- struct{}{}:
+	default:
+	}
+}
+
+// An interruption ended a slice or a trial from outside.
+type interruption struct {
+	verdict perfcore.Verdict
+	reason  string
+}
+
+func (i *interruption) Error() string { return i.reason }
+
+// slice runs one slice with the knobs at levels and returns what it measured.
+// Errors are the context's and interruptions, after which the incumbents are in
+// force. again applies values that are in force already.
+func (o *PerformanceOptimizer) slice(ctx context.Context, levels []int, epoch int, again bool) (perfcore.Sample, error) {
+	s, err := o.runSlice(ctx, levels, epoch, again)
+	if err != nil {
+		if undo := o.Resources.restore(ctx); undo != nil {
+			o.cfg.Log.Error("a knob was not restored", "error", undo)
+			o.settle(perfcore.Failed)
+		}
+	}
+	return s, err
+}
+
+func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch int, again bool) (perfcore.Sample, error) {
+	o.beat()
+	if err := o.awaitThaw(ctx); err != nil {
+		return perfcore.Sample{}, err
+	}
+	if _, _, now := o.Resources.incumbents(); now != epoch {
+		return perfcore.Sample{}, &interruption{perfcore.Inconclusive, "a knob has another owner"}
+	}
+	if err := o.Resources.apply(ctx, levels, again); err != nil {
+		if ctx.Err() != nil {
+			return perfcore.Sample{}, ctx.Err()
+		}
+		return perfcore.Sample{}, &interruption{perfcore.Aborted, err.Error()}
+	}
+	o.cfg.Collector.Begin()
+	if err := o.wait(ctx); err != nil {
+		return perfcore.Sample{}, err
+	}
+	s := o.cfg.Collector.Collect()
+	if names := o.Resources.foreign(); len(names) > 0 {
+		why := "somebody else moved " + strings.Join(names, ", ")
+		o.cfg.Log.Warn("knobs are left alone", "why", why)
+		return perfcore.Sample{}, &interruption{perfcore.Isolated, why}
+	}
+	if _, _, now := o.Resources.incumbents(); now != epoch {
+		return perfcore.Sample{}, &interruption{perfcore.Inconclusive, "a knob has another owner"}
+	}
+	return s, nil
+}
+
+// awaitThaw returns at once unless the optimizer is frozen. It then waits, and
+// reports an interruption.
+func (o *PerformanceOptimizer) awaitThaw(ctx context.Context) error {
+	o.mu.Lock()
+	thawed := o.thawed
+	o.mu.Unlock()
+	if thawed == nil {
+		return nil
+	}
+	if err := o.Resources.restore(ctx); err != nil {
+		o.cfg.Log.Error("a knob was not restored", "error", err)
+	}
+	o.settle(perfcore.NotOptimized)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-thawed:
+			return &interruption{perfcore.Inconclusive, "the optimizer was frozen"}
+		case <-time.After(o.cfg.Slice):
+			o.beat()
+		}
+	}
+}
+
+// wait waits for the end of a slice, or for an alarm or a freeze within it.
+func (o *PerformanceOptimizer) wait(ctx context.Context) error {
+	left := time.Duration(float64(o.cfg.Slice) * (0.75 + 0.5*o.rand.Float64()))
+	timer := time.NewTimer(min(left, reflexTime))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+		if why := o.cfg.Collector.Alarm(); why != "" {
+			return &interruption{perfcore.Aborted, why}
+		}
+		o.mu.Lock()
+		frozen := o.thawed != nil
+		o.mu.Unlock()
+		if frozen {
+			return &interruption{perfcore.Inconclusive, "the optimizer was frozen"}
+		}
+		if left -= min(left, reflexTime); left == 0 {
+			return nil
+		}
+		o.beat()
+		timer.Reset(min(left, reflexTime))
+	}
+}
+
+// sleep waits for the mean length of a slice.
+func (o *PerformanceOptimizer) sleep(ctx context.Context) error {
+	o.beat()
+	timer := time.NewTimer(o.cfg.Slice)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		o.beat()
+		return nil
+	}
+}
+
+// Freeze stops experiments within a second, with the incumbents in force, until
+// the function that it returns has been called. Several freezes hold until the
+// last one goes.
+func (o *PerformanceOptimizer) Freeze(why string) (thaw func()) {
+	o.cfg.Log.Info("the optimizer is frozen", "why", why)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.freezes++; o.freezes == 1 {
+		o.thawed = make(chan struct{})
+	}
+	return sync.OnceFunc(func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.freezes--; o.freezes == 0 {
+			close(o.thawed)
+			o.thawed = nil
+		}
+	})
+}
+
+// SetTargets sets what a resource has to do. While every target that is set is
+// met, and the search has come to rest, nothing is tried.
+func (o *PerformanceOptimizer) SetTargets(r perfcore.ResourceType, t perfcore.Targets) error {
+	if !r.IsValid() {
+		return fmt.Errorf("there is no %v", r)
+	}
+	if err := t.Check(); err != nil {
+		return fmt.Errorf("targets of %v: %w", r, err)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if t == (perfcore.Targets{}) {
+		delete(o.targets, r)
+	} else {
+		o.targets[r] = t
+	}
+	return nil
+}
+
+// Targets returns what was set for a resource.
+func (o *PerformanceOptimizer) Targets(r perfcore.ResourceType) perfcore.Targets {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.targets[r]
+}
+
+// Status returns how far the optimizer is with a resource.
+func (o *PerformanceOptimizer) Status(r perfcore.ResourceType) perfcore.OptimizationStatus {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.statuses[r]
+}
+
+// Regret returns the share of the cost so far that experiments have added, as
+// far as it was measured.
+func (o *PerformanceOptimizer) Regret() float64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.regret
+}
+
+// Decisions returns the last decisions, at most 256, whose Seq is larger than
+// after, oldest first.
+func (o *PerformanceOptimizer) Decisions(after uint64) []perfcore.Decision {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.decisions, func(d perfcore.Decision) bool { return d.Seq > after })
+	if i < 0 {
+		return nil
+	}
+	return slices.Clone(o.decisions[i:])
+}
+
+// decide records a decision.
+func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
+	d.At = time.Now()
+	o.mu.Lock()
+	o.seq++
+	d.Seq = o.seq
+	if len(o.decisions) == keptDecisions {
+		o.decisions = slices.Delete(o.decisions, 0, 1)
+	}
+	o.decisions = append(o.decisions, d)
+	o.mu.Unlock()
+	o.perf.decided(d, o.Resources.Knobs())
+	if o.cfg.Decided != nil {
+		o.cfg.Decided(d)
+	}
+}
+
+// settle brings the resources that the engine's knobs trade in to a status, as
+// far as its transitions allow; Optimized becomes Failed where a target is
+// missed.
+func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
+	knobs := o.Resources.Knobs()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, k := range knobs {
+		if k.Resource == 0 || k.Owner == Operator {
+			continue
+		}
+		next := s
+		if t, ok := o.targets[k.Resource]; ok && next == perfcore.Optimized {
+			if u, measured := o.usage[k.Resource]; !measured || t.Missed(u) != "" {
+				next = perfcore.Failed
+			}
+		}
+		if o.statuses[k.Resource].CanBecome(next) {
+			o.statuses[k.Resource] = next
+		}
+	}
+}
+
+// usageRate is the share of the newest slice in what resources are said to do.
+const usageRate = 0.2
+
+// used takes what a slice of the incumbent saw the resources do.
+func (o *PerformanceOptimizer) used(s perfcore.Sample, regret float64) {
+	o.perf.regret.Set(regret)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.regret = regret
+	for r, now := range s.Usage {
+		u, seen := o.usage[r]
+		if !seen {
+			u = now
+		}
+		u.Utilization += usageRate * (now.Utilization - u.Utilization)
+		u.Throughput += usageRate * (now.Throughput - u.Throughput)
+		u.Latency += time.Duration(usageRate * float64(now.Latency-u.Latency))
+		o.usage[r] = u
+	}
+}
+
+// content reports whether there are targets and none is missed.
+func (o *PerformanceOptimizer) content() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for r, t := range o.targets {
+		if u, measured := o.usage[r]; !measured || t.Missed(u) != "" {
+			return false
+		}
+	}
+	return len(o.targets) > 0
+}

@@ -1,0 +1,41 @@
+package engine
+
+import "github.com/outrider-project/outrider/perfcore"
+
+// metrics are the optimizer's own.
+type metrics struct {
+	decisions map[perfcore.Verdict]*perfcore.Counter
+	values    map[string]*perfcore.Gauge
+	regret    *perfcore.Gauge
+}
+
+func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
+	m := metrics{
+		decisions: make(map[perfcore.Verdict]*perfcore.Counter),
+		values:    make(map[string]*perfcore.Gauge),
+		regret: r.Gauge(perfcore.Metric{
+			Name: "outrider_perfcore_regret_ratio", Help: "The share of the cost so far that experiments have added.",
+		}),
+	}
+	for v := perfcore.Promoted; v <= perfcore.Shifted; v++ {
+		m.decisions[v] = r.Counter(perfcore.Metric{
+			Name: "outrider_perfcore_decisions_total", Help: "Decisions of the optimizer, by verdict.",
+			Labels: []string{"verdict", v.String()},
+		})
+	}
+	for _, k := range knobs {
+		m.values[k.Name] = r.Gauge(perfcore.Metric{
+			Name: "outrider_perfcore_knob_value", Help: "The incumbent value of each knob, in its unit.",
+			Labels: []string{"knob", k.Name},
+		})
+		m.values[k.Name].Set(float64(k.Incumbent))
+	}
+	return m
+}
+
+func (m metrics) decided(d perfcore.Decision, knobs []KnobState) {
+	m.decisions[d.Verdict].Add(1)
+	for _, k := range knobs {
+		m.values[k.Name].Set(float64(k.Incumbent))
+	}
+}

@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// A Space is where the knobs stand and how far each may be moved, as levels of
+// their ladders. A knob that may not be moved has Low and High at its level.
+type Space struct {
+	At, Low, High []int
+}
+
+// clamp returns level within the bounds of knob i.
+func (s Space) clamp(i, level int) int { return min(max(level, s.Low[i]), s.High[i]) }
+
+// An OptimizationEngine proposes changes. It decides nothing: what it proposes
+// is tried against the incumbent, and it is told what came of it. One goroutine
+// calls it.
+type OptimizationEngine interface {
+	// Propose returns levels within s that may cost less than s.At, or s.At
+	// itself when it knows none. It may ask probe for the difference of the
+	// cost's logarithm, the first point's less the second's, measured in
+	// neighbouring slices; errors of probe end the proposal and are returned.
+	Propose(ctx context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error)
+	// Learn tells the verdict on the last proposal.
+	Learn(v perfcore.Verdict)
+	// Forget tells that the world has changed.
+	Forget()
+}
+
+// The hybrid engine perturbs all knobs at once (Spall's SPSA) in a few pairs of
+// neighbouring slices, whose common noise cancels, and proposes one step
+// against the gradient. When such steps fail it steps along single knobs.
+type hybrid struct {
+	rand   *rand.Rand
+	radius float64   // levels that the largest component of a step moves
+	slope  []float64 // sums of the pairs' slopes, per level
+	pairs  []float64 // and their number
+	misses int       // proposals in a row that were not promoted
+}
+
+const (
+	pairsPerProposal = 4
+	firstRadius      = 3
+	maxRadius        = 4
+	// remembered is the share of what the pairs said that still holds after
+	// the incumbent has moved.
+	remembered = 0.25
+)
+
+// NewHybrid returns the engine that is used when Config names none, drawing
+// from r.
+func NewHybrid(r *rand.Rand) OptimizationEngine { return &hybrid{rand: r, radius: firstRadius} }
+
+func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error) {
+	n := len(s.At)
+	if h.slope == nil {
+		h.slope, h.pairs = make([]float64, n), make([]float64, n)
+	}
+	for range pairsPerProposal {
+		if err := h.perturb(s, probe); err != nil {
+			return nil, err
+		}
+	}
+	if h.misses >= 2 && h.misses%2 == 0 && n > 1 {
+		return h.single(s), nil
+	}
+	return h.descend(s), nil
+}
+
+// perturb measures one pair.
+func (h *hybrid) perturb(s Space, probe func(plus, minus []int) (float64, error)) error {
+	plus, minus := slices.Clone(s.At), slices.Clone(s.At)
+	var differ bool
+	for i := range s.At {
+		sign := 2*h.rand.IntN(2) - 1
+		plus[i], minus[i] = s.clamp(i, s.At[i]+sign), s.clamp(i, s.At[i]-sign)
+		differ = differ || plus[i] != minus[i]
+	}
+	if !differ {
+		return nil
+	}
+	diff, err := probe(plus, minus)
+	if err != nil {
+		return err
+	}
+	for i := range s.At {
+		if d := float64(plus[i] - minus[i]); d != 0 {
+			h.slope[i] += diff / d
+			h.pairs[i]++
+		}
+	}
+	return nil
+}
+
+// gradient returns the mean slope of knob i per level.
+func (h *hybrid) gradient(i int) float64 {
+	if h.pairs[i] == 0 {
+		return 0
+	}
+	return h.slope[i] / h.pairs[i]
+}
+
+// descend returns the point radius levels down the gradient.
+func (h *hybrid) descend(s Space) []int {
+	var steepest float64
+	for i := range s.At {
+		if s.Low[i] < s.High[i] {
+			steepest = max(steepest, math.Abs(h.gradient(i)))
+		}
+	}
+	y := slices.Clone(s.At)
+	if steepest == 0 {
+		return y
+	}
+	for i := range y {
+		y[i] = s.clamp(i, y[i]-int(math.Round(h.gradient(i)/steepest*h.radius)))
+	}
+	return y
+}
+
+// single returns the point one or two levels down along one knob, drawn by how
+// clear its slope is.
+func (h *hybrid) single(s Space) []int {
+	y := slices.Clone(s.At)
+	var total float64
+	clear := make([]float64, len(y))
+	for i := range y {
+		if s.Low[i] < s.High[i] {
+			clear[i] = math.Abs(h.gradient(i)) * math.Sqrt(h.pairs[i])
+			total += clear[i]
+		}
+	}
+	draw := h.rand.Float64() * total
+	for i := range y {
+		if draw -= clear[i]; draw < 0 {
+			step := 1 + h.rand.IntN(2)
+			if h.gradient(i) > 0 {
+				step = -step
+			}
+			y[i] = s.clamp(i, y[i]+step)
+			break
+		}
+	}
+	return y
+}
+
+func (h *hybrid) Learn(v perfcore.Verdict) {
+	if v == perfcore.Promoted {
+		h.misses = 0
+		h.radius = min(h.radius*1.3, maxRadius)
+		h.fade(remembered)
+		return
+	}
+	h.misses++
+	h.radius = max(h.radius*0.6, 1)
+}
+
+// fade keeps a share of what the pairs said.
+func (h *hybrid) fade(share float64) {
+	for i := range h.slope {
+		h.slope[i] *= share
+		h.pairs[i] *= share
+	}
+}
+
+func (h *hybrid) Forget() {
+	h.fade(0)
+	h.misses = 0
+	h.radius = firstRadius
+}

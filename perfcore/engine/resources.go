@@ -1,0 +1,375 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// registrable are the components whose knobs an optimizer may own, each by the
+// part of the name before the dot. It is compiled in: how blocks and scripts
+// are verified, how often verdicts are checked again and which peers are chosen
+// is in none of them, and cannot be configured into one.
+var registrable = []string{
+	"bitvm.slice", "blockval.seen", "blockval.depth", "blockval.prefetch",
+	"go.gogc", "go.memlimit", "gateway.cache", "gateway.concurrency", "cpu.elastic",
+	"node.poll", "bob.poll", "pebble.cache", "pebble.compactions",
+	"sigverify.workers", "sigverify.chunk", "sigverify.cache",
+	"utxocache.ring", "utxocache.hot", "utxocache.flush",
+	"plant.", // simulations
+}
+
+// Registrable reports whether a knob of that name may be handed to an
+// optimizer.
+func Registrable(name string) bool {
+	return slices.ContainsFunc(registrable, func(r string) bool {
+		return name == r || strings.HasSuffix(r, ".") && strings.HasPrefix(name, r)
+	})
+}
+
+// An Owner is who may move a knob. A knob has one at a time.
+type Owner uint8
+
+// These are the owners.
+const (
+	// Engine: experiments may move it.
+	Engine Owner = iota + 1
+	// Operator: it is pinned, or it does not say what it carries over, or its
+	// changes wait for a restart.
+	Operator
+	// Nobody: it is isolated, for somebody else moved it or it fails.
+	Nobody
+)
+
+// String returns the owner in lower case.
+func (o Owner) String() string {
+	switch o {
+	case Engine:
+		return "engine"
+	case Operator:
+		return "operator"
+	case Nobody:
+		return "nobody"
+	}
+	return fmt.Sprintf("owner(%d)", uint8(o))
+}
+
+// maxFailures in a row isolate a knob.
+const maxFailures = 3
+
+// A KnobState is a knob and who owns it.
+type KnobState struct {
+	perfcore.Knob
+	Owner Owner
+	// Why is why the engine does not own it.
+	Why string
+	// Incumbent is the value that has been promoted, or pinned, last.
+	Incumbent int64
+}
+
+// A ResourceManager owns knobs: nobody else in the program may move them. It
+// sets several at once or none, reads each back, and can always return to the
+// incumbents, the values that were promoted. It is safe for concurrent use.
+type ResourceManager struct {
+	mu     sync.Mutex // guards what follows, and orders changes of knobs
+	knobs  []knob
+	epoch  int  // counts changes of owners
+	away   bool // some knob may not be at its incumbent
+	seized bool // the loop has stopped: it may apply nothing until it is back
+}
+
+type knob struct {
+	perfcore.Knob
+	owner     Owner
+	why       string
+	incumbent int // level
+	level     int // in force, as far as is known
+	failures  int // in a row
+}
+
+// NewResourceManager takes over knobs at the values that they read, which must
+// be on their ladders. The engine owns those that are live and say that they
+// are memoryless or warm.
+func NewResourceManager(knobs []perfcore.Knob) (*ResourceManager, error) {
+	m := &ResourceManager{knobs: make([]knob, len(knobs))}
+	names := make(map[string]bool)
+	for i, k := range knobs {
+		if err := k.Check(); err != nil {
+			return nil, err
+		}
+		switch {
+		case !Registrable(k.Name):
+			return nil, fmt.Errorf("knob %s: it is not one that may be optimized", k.Name)
+		case names[k.Name]:
+			return nil, fmt.Errorf("knob %s is there twice", k.Name)
+		}
+		names[k.Name] = true
+		k.Ladder = slices.Clone(k.Ladder)
+		level, ok := slices.BinarySearch(k.Ladder, k.Read())
+		if !ok {
+			return nil, fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, k.Read(), k.Ladder)
+		}
+		m.knobs[i] = knob{Knob: k, incumbent: level, level: level}
+		m.knobs[i].owner, m.knobs[i].why = firstOwner(&k)
+	}
+	return m, nil
+}
+
+func firstOwner(k *perfcore.Knob) (o Owner, why string) {
+	switch {
+	case k.Scope != perfcore.Live:
+		return Operator, "its changes wait for a restart"
+	case k.Carry == perfcore.Stateful:
+		return Operator, "its past outlasts an experiment"
+	case k.Carry == 0:
+		return Operator, "it does not say what it carries over"
+	}
+	return Engine, ""
+}
+
+// Knobs returns the state of all knobs, in the order they were given.
+func (m *ResourceManager) Knobs() []KnobState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	states := make([]KnobState, len(m.knobs))
+	for i, k := range m.knobs {
+		states[i] = KnobState{Knob: k.Knob, Owner: k.owner, Why: k.why, Incumbent: k.Ladder[k.incumbent]}
+	}
+	return states
+}
+
+// find returns the knob of that name. m.mu is held.
+func (m *ResourceManager) find(name string) (*knob, error) {
+	for i := range m.knobs {
+		if m.knobs[i].Name == name {
+			return &m.knobs[i], nil
+		}
+	}
+	return nil, fmt.Errorf("there is no knob %.60q", name)
+}
+
+// Pin sets a knob to a value of its ladder for the operator, who owns it from
+// then on. When the knob refuses, its owner is who it was.
+func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	level, ok := slices.BinarySearch(k.Ladder, value)
+	if !ok {
+		return fmt.Errorf("knob %s: %d is not one of %v", k.Name, value, k.Ladder)
+	}
+	if err := k.set(ctx, level); err != nil {
+		m.away = true
+		return err
+	}
+	k.owner, k.why, k.incumbent, k.failures = Operator, "it is pinned", level, 0
+	m.epoch++
+	return nil
+}
+
+// Release gives a pinned or isolated knob back to the engine, at the value that
+// it reads. It fails for knobs that are not experimented on.
+func (m *ResourceManager) Release(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	if o, why := firstOwner(&k.Knob); o != Engine {
+		return fmt.Errorf("knob %s: %s", k.Name, why)
+	}
+	if k.owner == Engine {
+		return nil
+	}
+	level, ok := slices.BinarySearch(k.Ladder, k.Read())
+	if !ok {
+		return fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, k.Read(), k.Ladder)
+	}
+	k.owner, k.why, k.incumbent, k.level, k.failures = Engine, "", level, level, 0
+	m.epoch++
+	return nil
+}
+
+// incumbents returns the level of each knob that was promoted last, and which
+// of them the engine owns, at the epoch.
+func (m *ResourceManager) incumbents() (levels []int, ours []bool, epoch int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	levels, ours = make([]int, len(m.knobs)), make([]bool, len(m.knobs))
+	for i, k := range m.knobs {
+		levels[i], ours[i] = k.incumbent, k.owner == Engine
+	}
+	return levels, ours, m.epoch
+}
+
+// set sets the knob and notes its level. It recovers what a knob panics with:
+// another knob's way back must not depend on it.
+func (k *knob) set(ctx context.Context, level int) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("knob %s: panic: %v", k.Name, r)
+		}
+	}()
+	if err := k.Set(ctx, k.Ladder[level]); err != nil {
+		return err
+	}
+	k.level = level
+	return nil
+}
+
+var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
+
+// apply puts the knobs that the engine owns to levels, all or none: when one
+// fails, those before it are set back, in reverse order. again sets knobs that
+// are at their level already.
+func (m *ResourceManager) apply(ctx context.Context, levels []int, again bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seized {
+		m.seized = false
+		return errSeized
+	}
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		if k.owner != Engine || k.level == levels[i] && !again {
+			continue
+		}
+		before := k.level
+		m.away = true
+		err := k.set(ctx, levels[i])
+		if err == nil {
+			k.failures = 0
+			continue
+		}
+		k.failures++
+		undo := m.setBack(ctx, k, before)
+		for j := i - 1; j >= 0; j-- {
+			if b := &m.knobs[j]; b.owner == Engine && b.level != b.incumbent {
+				undo = errors.Join(undo, m.setBack(ctx, b, b.incumbent))
+			}
+		}
+		if k.failures >= maxFailures && k.owner == Engine {
+			m.isolate(k, "it fails: "+err.Error())
+		}
+		return errors.Join(err, undo)
+	}
+	m.away = slices.ContainsFunc(m.knobs, func(k knob) bool { return k.owner == Engine && k.level != k.incumbent })
+	return nil
+}
+
+// setBack returns a knob to a level that it had, and isolates it when it
+// refuses several times. m.mu is held.
+func (m *ResourceManager) setBack(ctx context.Context, k *knob, level int) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer stop()
+	var err error
+	for range maxFailures {
+		if err = k.set(ctx, level); err == nil {
+			return nil
+		}
+	}
+	m.isolate(k, "it cannot be set back: "+err.Error())
+	return err
+}
+
+// undoTimeout is the time that a knob has for its way back, the program's end
+// included.
+const undoTimeout = 5 * time.Second
+
+// isolate takes a knob away from the engine. m.mu is held.
+func (m *ResourceManager) isolate(k *knob, why string) {
+	k.owner, k.why = Nobody, why
+	m.epoch++
+}
+
+// foreign isolates the knobs of the engine that read otherwise than they were
+// set, and returns their names.
+func (m *ResourceManager) foreign() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var names []string
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		if k.owner != Engine {
+			continue
+		}
+		if got := k.Read(); got != k.Ladder[k.level] {
+			m.isolate(k, fmt.Sprintf("it was set to %d, and reads %d: somebody else moved it", k.Ladder[k.level], got))
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// restore sets every knob of the engine that is elsewhere to its incumbent. One
+// that refuses is isolated, and does not keep the others.
+func (m *ResourceManager) restore(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.restoreLocked(ctx)
+}
+
+func (m *ResourceManager) restoreLocked(ctx context.Context) error {
+	var errs []error
+	for i := len(m.knobs) - 1; i >= 0; i-- {
+		k := &m.knobs[i]
+		if k.owner == Engine && (k.level != k.incumbent || k.Read() != k.Ladder[k.incumbent]) {
+			errs = append(errs, m.setBack(ctx, k, k.incumbent))
+		}
+	}
+	m.away = false
+	return errors.Join(errs...)
+}
+
+// seize restores the incumbents for a loop that has stopped, which finds out
+// when it next applies something. It does nothing, and returns false, when the
+// knobs are at their incumbents or one is being set.
+func (m *ResourceManager) seize(ctx context.Context) (bool, error) {
+	if !m.mu.TryLock() {
+		return false, nil
+	}
+	defer m.mu.Unlock()
+	if !m.away {
+		return false, nil
+	}
+	m.seized = true
+	return true, m.restoreLocked(ctx)
+}
+
+// promote makes levels the incumbents, where the engine owns the knob. It
+// fails, and changes nothing, when an owner has changed since epoch.
+func (m *ResourceManager) promote(levels []int, epoch int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch != epoch {
+		return false
+	}
+	for i := range m.knobs {
+		if k := &m.knobs[i]; k.owner == Engine {
+			k.incumbent = levels[i]
+		}
+	}
+	m.away = slices.ContainsFunc(m.knobs, func(k knob) bool { return k.owner == Engine && k.level != k.incumbent })
+	return true
+}
+
+// moves returns what leads from one point to another.
+func (m *ResourceManager) moves(from, to []int) []perfcore.Move {
+	var moves []perfcore.Move
+	for i := range m.knobs {
+		if k := &m.knobs[i]; from[i] != to[i] {
+			moves = append(moves, perfcore.Move{Knob: k.Name, From: k.Ladder[from[i]], To: k.Ladder[to[i]]})
+		}
+	}
+	return moves
+}

@@ -1,0 +1,326 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+var (
+	// errBlamed: a guard fired at a candidate, and the incumbent is fine.
+	errBlamed = errors.New("it cost far more than the incumbent in the slice beside it")
+	// errVoid: a slice says nothing, so neither does its block.
+	errVoid = errors.New("a slice said nothing")
+)
+
+const (
+	// maxVoids ends a trial whose blocks come to nothing.
+	maxVoids = 4
+	// maxWash is the most slices that are left out behind a switch.
+	maxWash = 8
+	// refRate is the share of the newest slice in the incumbent's cost.
+	refRate = 0.2
+)
+
+// A bench measures points against the incumbent. One goroutine uses it.
+type bench struct {
+	o      *PerformanceOptimizer
+	rand   *rand.Rand
+	budget budget
+	caps   *caps
+
+	// at are the incumbents, free which of them the engine owns, at epoch.
+	at    []int
+	free  []bool
+	epoch int
+
+	last  []int   // levels of the slice before this one; nil when unknown
+	cost  average // of the incumbent
+	work  average // logarithm of the incumbent's
+	noise spread  // of a block's difference
+	lag   spread  // of a block's carry-over
+	// wash is how many slices of each knob are left out behind a switch, and
+	// lags what its trials said of that.
+	wash []int
+	lags []lags
+}
+
+// An average follows a value slowly.
+type average struct {
+	value float64
+	known bool
+}
+
+func (a *average) add(v float64) {
+	if !a.known {
+		a.value, a.known = v, true
+	}
+	a.value += refRate * (v - a.value)
+}
+
+// lags sums the carry-over that trials of one knob saw.
+type lags struct{ sum, n float64 }
+
+// refresh takes over who owns which knob, and where it stands.
+func (b *bench) refresh() {
+	at, free, epoch := b.o.Resources.incumbents()
+	if !slices.Equal(at, b.at) {
+		b.cost, b.work = average{}, average{}
+	}
+	b.at, b.free, b.epoch = at, free, epoch
+}
+
+// run runs one slice at x.
+func (b *bench) run(ctx context.Context, x []int, again bool) (perfcore.Sample, error) {
+	s, err := b.o.slice(ctx, x, b.epoch, again)
+	if err != nil {
+		b.last = nil
+		return s, err
+	}
+	b.last = slices.Clone(x)
+	b.budget.slice()
+	if s.Check() != "" {
+		return s, errVoid
+	}
+	return s, nil
+}
+
+// incumbent runs one slice of the incumbent, and remembers what it cost.
+func (b *bench) incumbent(ctx context.Context, again bool) (perfcore.Sample, error) {
+	s, err := b.run(ctx, b.at, again)
+	if err != nil {
+		return s, err
+	}
+	b.cost.add(s.Cost)
+	b.work.add(math.Log(s.Work))
+	b.o.used(s, b.budget.regret())
+	return s, nil
+}
+
+// candidate runs one slice at y under the guard. When the guard fires, the
+// incumbent runs at once, in the slice behind: if that is fine the candidate
+// is to blame, and if not, it was the world, and the reference is renewed.
+func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) (perfcore.Sample, error) {
+	if !b.cost.known {
+		if _, err := b.incumbent(ctx, false); err != nil {
+			return perfcore.Sample{}, err
+		}
+	}
+	s, err := b.run(ctx, y, again)
+	if err != nil {
+		return s, err
+	}
+	bill.excess += math.Expm1(min(s.Cost-b.cost.value, 5))
+	bill.slices++
+	guard := math.Log1p(b.o.cfg.Guard)
+	if !(s.Cost-b.cost.value > guard || b.work.value-math.Log(s.Work) > guard) {
+		b.caps.visited(y)
+		return s, nil
+	}
+	beside, err := b.run(ctx, b.at, false)
+	if err != nil {
+		return s, err
+	}
+	if s.Cost-beside.Cost > guard || math.Log(beside.Work/s.Work) > guard {
+		return s, errBlamed
+	}
+	b.cost = average{beside.Cost, true}
+	b.work = average{math.Log(beside.Work), true}
+	bill.exonerated++
+	return s, errVoid
+}
+
+// A bill is what one experiment cost.
+type bill struct {
+	excess             float64 // over the incumbent, in slices
+	slices, exonerated int
+}
+
+// probe returns the difference of cost between two points, measured in
+// neighbouring slices.
+func (b *bench) probe(ctx context.Context, plus, minus []int, bill *bill) (float64, error) {
+	var cost [2]float64
+	for i, x := range [][]int{plus, minus} {
+		s, err := b.candidate(ctx, x, bill, false)
+		if errors.Is(err, errBlamed) {
+			b.caps.blame(b.at, x, b.budget.slices, b.rand.IntN)
+		}
+		if err != nil {
+			return 0, err
+		}
+		cost[i] = s.Cost
+	}
+	return cost[0] - cost[1], nil
+}
+
+// A block is what one ABBA or BAAB block measured.
+type block struct {
+	diff float64 // the incumbent's cost less the candidate's
+	work float64 // the candidate's logarithm of work less the incumbent's
+	lag  float64 // how much more of the other arm the first slice behind the switch still had than the second
+}
+
+// block runs one block of y against the incumbent. For y at the incumbents, the
+// values are applied again at each switch, so that A/A does what A/B does.
+func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block, error) {
+	order := [4]int{0, 1, 1, 0}
+	if b.rand.IntN(2) == 1 {
+		order = [4]int{1, 0, 0, 1}
+	}
+	same := slices.Equal(y, b.at)
+	arms := [2][]int{b.at, y}
+	before := -1
+	if !same {
+		for arm, x := range arms {
+			if slices.Equal(x, b.last) {
+				before = arm
+			}
+		}
+	}
+	var samples [4]perfcore.Sample
+	for i, arm := range order {
+		left := 1
+		if arm != before {
+			left += wash
+		}
+		for ; left > 0; left-- {
+			again := same && arm != before
+			before = arm
+			var s perfcore.Sample
+			var err error
+			switch {
+			case arm == 1:
+				s, err = b.candidate(ctx, y, bill, again)
+			case left > 1:
+				s, err = b.run(ctx, b.at, again)
+			default:
+				s, err = b.incumbent(ctx, again)
+			}
+			if arm == 0 {
+				bill.slices++
+			}
+			if err != nil {
+				return block{}, err
+			}
+			samples[i] = s
+		}
+	}
+	return measured(order, samples), nil
+}
+
+func measured(order [4]int, samples [4]perfcore.Sample) block {
+	var result block
+	for i, arm := range order {
+		sign := 0.5 - float64(arm) // 0.5 for the incumbent, -0.5 for the candidate
+		result.diff += sign * samples[i].Cost
+		result.work -= sign * math.Log(samples[i].Work)
+	}
+	// The middle pair is of one arm; the first of it lies behind the switch.
+	result.lag = samples[1].Cost - samples[2].Cost
+	if order[1] == 0 {
+		result.lag = -result.lag
+	}
+	return result
+}
+
+// A result is what a trial came to.
+type result struct {
+	verdict  perfcore.Verdict
+	reason   string
+	evidence perfcore.Evidence
+}
+
+// trial tries y until the evidence says whether it is better, and charges the
+// budget. Its error is the context's.
+func (b *bench) trial(ctx context.Context, y []int) (result, error) {
+	var bill bill
+	r, err := b.compare(ctx, y, &bill)
+	b.budget.charge(bill.excess)
+	if r.verdict != perfcore.Promoted && err == nil {
+		if undo := b.o.Resources.restore(ctx); undo != nil {
+			b.o.cfg.Log.Error("a knob was not restored", "error", undo)
+			b.o.settle(perfcore.Failed)
+		}
+	}
+	r.evidence.Slices, r.evidence.Exonerated = bill.slices, bill.exonerated
+	return r, err
+}
+
+func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error) {
+	var e perfcore.Evidence
+	var work, lag []float64
+	wash, voids := b.washFor(y), 0
+	for {
+		one, err := b.block(ctx, y, wash, bill)
+		var stopped *interruption
+		switch {
+		case errors.Is(err, errBlamed):
+			b.caps.blame(b.at, y, b.budget.slices, b.rand.IntN)
+			return result{perfcore.Aborted, "the guard fired: " + err.Error(), e}, nil
+		case errors.As(err, &stopped):
+			return result{stopped.verdict, stopped.reason, e}, nil
+		case errors.Is(err, errVoid):
+			if voids++; voids >= maxVoids {
+				return result{perfcore.Inconclusive, "too many slices said nothing", e}, nil
+			}
+			continue
+		case err != nil:
+			return result{perfcore.Inconclusive, "the optimizer ended", e}, err
+		}
+		e.Diffs, work, lag = append(e.Diffs, one.diff), append(work, one.work), append(lag, one.lag)
+		sd := b.noise.deviation()
+		weigh(&e, sd)
+		e.Work = mean(work)
+		if e.Effect != 0 {
+			e.CarryOver = mean(lag) / e.Effect
+		}
+		saw := look(len(e.Diffs), e.Effect, sd, b.o.cfg.MinEffect)
+		if saw == undecided {
+			continue
+		}
+		b.noise.add(e.Diffs)
+		b.carriedOver(y, e.Effect, lag)
+		switch {
+		case saw == notBetter:
+			return result{perfcore.Rejected, "there is no evidence that it is better by the minimum effect", e}, nil
+		case e.Work < -b.o.cfg.MinEffect:
+			return result{perfcore.Rejected, "it costs less, but it does less work", e}, nil
+		}
+		return result{perfcore.Promoted, "it costs less", e}, nil
+	}
+}
+
+// washFor returns how many slices behind a switch to y are left out.
+func (b *bench) washFor(y []int) int {
+	wash := 1
+	for i := range y {
+		if y[i] != b.at[i] {
+			wash = max(wash, b.wash[i])
+		}
+	}
+	return wash
+}
+
+// carriedOver adds what a trial said of carry-over to its knobs, and leaves out
+// twice as many slices from now on behind switches of one that shows it.
+func (b *bench) carriedOver(y []int, effect float64, lag []float64) {
+	sd := b.lag.deviation()
+	b.lag.add(lag)
+	for i := range y {
+		if y[i] == b.at[i] {
+			continue
+		}
+		for _, l := range lag {
+			b.lags[i].sum += math.Copysign(1, effect) * l
+			b.lags[i].n++
+		}
+		if l := b.lags[i]; l.sum > 3*sd*math.Sqrt(l.n) {
+			b.wash[i] = min(2*b.wash[i], maxWash)
+			b.lags[i] = lags{}
+		}
+	}
+}

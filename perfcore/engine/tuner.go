@@ -1,0 +1,359 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+const (
+	// patience is after how many proposals in a row that came to nothing the
+	// search rests, and auditMisses how many of them an audit begins with.
+	patience    = 4
+	auditMisses = 2
+	// firstRest and maxRest bound the rest between audits, in slices; each
+	// audit that finds nothing doubles it.
+	firstRest = 60
+	maxRest   = 500
+	// suspicious is the largest sign-flip probability, of both directions
+	// together, at which A/A is said to find something.
+	suspicious = 0.02
+)
+
+// probations are how many slices behind its promotion a change is tested again.
+var probations = [...]float64{10, 40, 160}
+
+// A tuner is the strategy: what is tried, and when nothing is. It lives in
+// Run's goroutine.
+type tuner struct {
+	*bench
+	engine OptimizationEngine
+	shift  shift
+	misses int
+	rest   int // slices until the next audit
+	trials []probation
+}
+
+// A probation is a promotion that will be tested again.
+type probation struct {
+	from, to []int
+	since    float64 // slices
+	passed   int
+	gain     float64
+}
+
+func newTuner(o *PerformanceOptimizer) *tuner {
+	t := &tuner{
+		bench: &bench{
+			o: o, rand: rand.New(rand.NewPCG(o.cfg.Seed, 3)), budget: budget{share: o.cfg.Budget},
+		},
+		engine: o.cfg.Engine,
+		rest:   firstRest,
+	}
+	t.refresh()
+	t.caps = newCaps(t.at)
+	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
+	for i, k := range o.Resources.Knobs() {
+		t.wash[i] = max(1, int(math.Ceil(float64(k.Settle)/float64(o.cfg.Slice))))
+	}
+	return t
+}
+
+// run searches and rests until ctx ends.
+func (t *tuner) run(ctx context.Context) error {
+	for {
+		calibrated, err := t.calibrate(ctx)
+		if err != nil {
+			return err
+		}
+		if calibrated {
+			break
+		}
+		if err := t.idle(ctx, t.rest); err != nil {
+			return err
+		}
+		t.rest = min(2*t.rest, maxRest)
+	}
+	t.rest = firstRest
+	for {
+		var err error
+		switch {
+		case t.misses >= patience, t.o.content(), !t.canMove():
+			err = t.park(ctx)
+		case !t.budget.allows():
+			err = t.idle(ctx, 1)
+		default:
+			err = t.search(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// canMove reports whether the engine owns a knob with more than one level.
+func (t *tuner) canMove() bool {
+	t.refresh()
+	for i, k := range t.o.Resources.Knobs() {
+		if t.free[i] && len(k.Ladder) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// calibrate compares the incumbent with itself in blocks like those of a trial.
+// That gives the noise, and the proof that the way of measuring finds nothing
+// where there is nothing. It reports whether that holds.
+func (t *tuner) calibrate(ctx context.Context) (bool, error) {
+	t.refresh()
+	var bill bill
+	var e perfcore.Evidence
+	var lag []float64
+	voids := 0
+	for len(e.Diffs) < maxBlocks {
+		one, err := t.block(ctx, t.at, slices.Max(append([]int{1}, t.wash...)), &bill)
+		var stopped *interruption
+		switch {
+		case errors.As(err, &stopped), errors.Is(err, errVoid), errors.Is(err, errBlamed):
+			t.refresh()
+			if voids++; voids > maxVoids*maxBlocks {
+				t.o.decide(perfcore.Decision{Trigger: "calibration", Verdict: perfcore.Miscalibrated, Reason: "too many slices said nothing"})
+				return false, nil
+			}
+			continue
+		case err != nil:
+			return false, err
+		}
+		e.Diffs, lag = append(e.Diffs, one.diff), append(lag, one.lag)
+	}
+	t.noise, t.lag = spread{}, spread{}
+	t.noise.addZero(e.Diffs)
+	t.lag.addZero(lag)
+	weigh(&e, t.noise.deviation())
+	e.Slices = bill.slices
+	d := perfcore.Decision{
+		Trigger: "calibration", Verdict: perfcore.Calibrated, Evidence: e,
+		Reason: fmt.Sprintf("the incumbent is as good as itself; a block's difference has a deviation of %.1f %%", 100*e.Noise),
+	}
+	negated := make([]float64, len(e.Diffs))
+	for i, v := range e.Diffs {
+		negated[i] = -v
+	}
+	if p := 2 * min(e.SignFlip, signFlip(negated)); p <= suspicious && math.Abs(e.Effect) >= t.o.cfg.MinEffect {
+		d.Verdict = perfcore.Miscalibrated
+		d.Reason = "the incumbent differs from itself, so something follows the order of the slices; experiments are off until it does not"
+		t.o.cfg.Log.Error("the optimizer's calibration found a difference where there is none", "effect", e.Effect)
+	}
+	t.o.decide(d)
+	return d.Verdict == perfcore.Calibrated, nil
+}
+
+// space returns where the knobs stand and how far they may move.
+func (t *tuner) space() Space {
+	s := Space{At: slices.Clone(t.at), Low: slices.Clone(t.at), High: slices.Clone(t.at)}
+	for i, k := range t.o.Resources.Knobs() {
+		if t.free[i] {
+			low, high := t.caps.bounds(i, len(k.Ladder), t.budget.slices)
+			s.Low[i], s.High[i] = min(low, t.at[i]), max(high, t.at[i])
+		}
+	}
+	return s
+}
+
+// search asks the engine for one proposal and tries it.
+func (t *tuner) search(ctx context.Context) error {
+	t.refresh()
+	t.o.settle(perfcore.Optimizing)
+	trigger := "search"
+	if t.rest > firstRest {
+		trigger = "audit"
+	}
+	s := t.space()
+	var bill bill
+	y, err := t.engine.Propose(ctx, s, func(plus, minus []int) (float64, error) {
+		return t.probe(ctx, plus, minus, &bill)
+	})
+	t.budget.charge(bill.excess)
+	if err != nil {
+		return t.proposalFailed(ctx, trigger, err)
+	}
+	for i := range y {
+		y[i] = s.clamp(i, y[i])
+	}
+	if slices.Equal(y, t.at) {
+		t.misses++
+		return nil
+	}
+	r, err := t.trial(ctx, y)
+	t.conclude(trigger, y, r)
+	t.engine.Learn(r.verdict)
+	if r.verdict == perfcore.Promoted {
+		t.misses, t.rest = 0, firstRest
+	} else {
+		t.misses++
+	}
+	return err
+}
+
+// proposalFailed deals with a perturbation that could not be measured. Its
+// error is the context's.
+func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) error {
+	t.misses++
+	var stopped *interruption
+	switch {
+	case errors.As(err, &stopped):
+		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: stopped.verdict, Reason: "a perturbation was stopped: " + stopped.reason})
+	case errors.Is(err, errBlamed):
+		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: perfcore.Aborted, Reason: "the guard fired at a perturbation: " + err.Error()})
+	case errors.Is(err, errVoid):
+	default:
+		return err
+	}
+	return ctx.Err()
+}
+
+// conclude promotes y if the verdict says so, and records the decision.
+func (t *tuner) conclude(trigger string, y []int, r result) {
+	if r.verdict == perfcore.Promoted && !t.o.Resources.promote(y, t.epoch) {
+		r.verdict, r.reason = perfcore.Inconclusive, "a knob has another owner"
+	}
+	t.o.decide(perfcore.Decision{
+		Trigger: trigger, Moves: t.o.Resources.moves(t.at, y),
+		Verdict: r.verdict, Reason: r.reason, Evidence: r.evidence,
+	})
+	if r.verdict != perfcore.Promoted {
+		return
+	}
+	gain := r.evidence.Effect
+	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
+	t.at = y
+	t.cost.value -= gain
+	t.budget.gain += gain
+	t.shift = shift{}
+}
+
+// idle runs the incumbent for n slices.
+func (t *tuner) idle(ctx context.Context, n int) error {
+	for range n {
+		if _, err := t.watched(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watched runs one slice of the incumbent and reports whether the world has
+// changed. Its error is the context's.
+func (t *tuner) watched(ctx context.Context) (changed bool, err error) {
+	t.refresh()
+	s, err := t.incumbent(ctx, false)
+	var stopped *interruption
+	switch {
+	case errors.As(err, &stopped):
+		return false, t.pause(ctx)
+	case errors.Is(err, errVoid):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if !t.shift.watch(s.Cost) {
+		return false, nil
+	}
+	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: "the incumbent's cost has changed by itself; what was known is tested again"})
+	t.cost = average{s.Cost, true}
+	t.budget.gain = 0
+	t.caps.expire(t.budget.slices)
+	t.engine.Forget()
+	t.trials = nil
+	t.o.settle(perfcore.NotOptimized)
+	return true, nil
+}
+
+// pause keeps a standing alarm from turning the loop: it waits for the time of
+// one slice.
+func (t *tuner) pause(ctx context.Context) error {
+	t.budget.slices++
+	return t.o.sleep(ctx)
+}
+
+// park lets the incumbent run alone until the next audit, which it prepares. It
+// tests what is on probation, and ends early when the world changes.
+func (t *tuner) park(ctx context.Context) error {
+	t.o.settle(perfcore.Optimized)
+	for n := 0; n < t.rest || t.o.content(); n++ {
+		changed, err := t.watched(ctx)
+		if err != nil {
+			return err
+		}
+		if changed {
+			t.misses, t.rest = 0, firstRest
+			return nil
+		}
+		if err := t.retest(ctx); err != nil {
+			return err
+		}
+		if t.misses < patience && !t.o.content() {
+			return nil
+		}
+	}
+	t.rest = min(2*t.rest, maxRest)
+	t.misses = auditMisses
+	return nil
+}
+
+// retest runs one block of an old value against the promotion that replaced it,
+// if one is due. When the old value looks better, it is tried like any other
+// candidate: nothing goes back without evidence either.
+func (t *tuner) retest(ctx context.Context) error {
+	if len(t.trials) == 0 || !t.budget.allows() {
+		return nil
+	}
+	p := &t.trials[0]
+	if t.budget.slices-p.since < probations[p.passed] {
+		return nil
+	}
+	y := slices.Clone(t.at)
+	stale := false
+	for i := range y {
+		if p.from[i] != p.to[i] {
+			stale = stale || t.at[i] != p.to[i] || !t.free[i]
+			y[i] = p.from[i]
+		}
+	}
+	if stale || slices.Equal(y, t.at) {
+		t.trials = t.trials[1:]
+		return nil
+	}
+	var bill bill
+	one, err := t.block(ctx, y, t.washFor(y), &bill)
+	t.budget.charge(bill.excess)
+	var stopped *interruption
+	switch {
+	case errors.As(err, &stopped), errors.Is(err, errVoid):
+		return nil
+	case errors.Is(err, errBlamed): // the old value is much worse: as promised
+	case err != nil:
+		return err
+	case one.diff > 0:
+		r, err := t.trial(ctx, y)
+		gain := p.gain
+		t.trials = t.trials[1:]
+		t.conclude("probation", y, r)
+		if r.verdict == perfcore.Promoted {
+			t.budget.gain -= gain + r.evidence.Effect
+			t.trials = nil
+			t.misses, t.rest = 0, firstRest
+		}
+		return err
+	}
+	if p.passed++; p.passed == len(probations) {
+		t.trials = t.trials[1:]
+	}
+	return nil
+}
