@@ -8,6 +8,9 @@ type caps struct {
 	low, high []limit
 	// safe are the levels that were tried and raised no guard.
 	safeLow, safeHigh []int
+	// suspected counts how often a knob had been moved down, and up, when a
+	// guard fired.
+	suspected [][2]int
 }
 
 // A limit bounds one knob in one direction.
@@ -19,13 +22,13 @@ type limit struct {
 }
 
 // capSlices is how long the first limit lasts.
-const capSlices = 300
+const capSlices = 500
 
 func newCaps(at []int) *caps {
 	n := len(at)
 	return &caps{
 		low: make([]limit, n), high: make([]limit, n),
-		safeLow: slices.Clone(at), safeHigh: slices.Clone(at),
+		safeLow: slices.Clone(at), safeHigh: slices.Clone(at), suspected: make([][2]int, n),
 	}
 }
 
@@ -37,9 +40,10 @@ func (c *caps) visited(x []int) {
 }
 
 // blame limits the knob that is most likely the cause of a guard at y, which
-// lies away from the incumbent x: the one that went farthest beyond levels
-// known to be safe, and else the one that moved most. choose decides between
-// equals. It returns the knob, or -1 when none moved.
+// lies away from the incumbent x: the one that moved this way most often when a
+// guard fired, of these the one farthest beyond levels known to be safe, and of
+// these the one that moved most. choose decides between equals. It returns the
+// knob, or -1 when none moved.
 func (c *caps) blame(x, y []int, now float64, choose func(n int) int) int {
 	var suspects []int
 	worst := -1
@@ -49,7 +53,12 @@ func (c *caps) blame(x, y []int, now float64, choose func(n int) int) int {
 		}
 		moved := y[i] - x[i]
 		beyond := max(y[i]-c.safeHigh[i], c.safeLow[i]-y[i], 0)
-		guilt := beyond*1000 + max(moved, -moved)
+		way := &c.suspected[i][0]
+		if moved > 0 {
+			way = &c.suspected[i][1]
+		}
+		*way++
+		guilt := *way*1_000_000 + beyond*1000 + max(moved, -moved)
 		if guilt > worst {
 			worst, suspects = guilt, suspects[:0]
 		}
@@ -100,10 +109,14 @@ func (c *caps) bounds(i, n int, now float64) (low, high int) {
 	return low, high
 }
 
-// expire lets every limit open at its next look, when the world has changed.
-func (c *caps) expire(now float64) {
-	for i := range c.low {
-		c.low[i].until = min(c.low[i].until, now)
-		c.high[i].until = min(c.high[i].until, now)
+// doubt lets limits that were struck once open at their next look, for the
+// world has changed. One that was struck again has proved to be no accident.
+func (c *caps) doubt(now float64) {
+	for _, limits := range [][]limit{c.low, c.high} {
+		for i := range limits {
+			if l := &limits[i]; l.strikes == 1 {
+				l.until = min(l.until, now)
+			}
+		}
 	}
 }

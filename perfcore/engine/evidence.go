@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -20,7 +21,7 @@ const (
 	confidence = 0.95
 	// futile is the probability of the minimum effect under which a trial is
 	// given up.
-	futile = 0.10
+	futile = 0.20
 	// hopeless is by how many standard deviations one block may be worse.
 	hopeless = 3
 )
@@ -69,6 +70,18 @@ func (s *spread) deviation() float64 {
 	return max(math.Sqrt(s.sum/s.freedom)*(1+2/s.freedom), 1e-6)
 }
 
+// within returns the deviation to judge diffs by: that of earlier trials, or
+// three quarters of their own where that is more, for few earlier trials have
+// seen the worst of the noise.
+func (s *spread) within(diffs []float64) float64 {
+	var own spread
+	own.add(diffs)
+	if own.freedom < 2 {
+		return s.deviation()
+	}
+	return max(s.deviation(), 0.75*math.Sqrt(own.sum/own.freedom))
+}
+
 // An outlook is what the differences of a trial so far say.
 type outlook uint8
 
@@ -78,16 +91,20 @@ const (
 	notBetter
 )
 
-// look says what differences with the mean effect say, when one block has
-// deviation sd and only effects of minEffect count.
-func look(n int, effect, sd, minEffect float64) outlook {
+// look says what diffs say, when one block has deviation sd and only effects of
+// minEffect count. No single block decides: what remains without the best one
+// must be an effect too, for noise has tails that a deviation does not tell of.
+func look(diffs []float64, sd, minEffect float64) outlook {
+	n := len(diffs)
+	effect := mean(diffs)
 	if n < 2 {
-		if n == 1 && effect < -hopeless*sd {
+		if effect < -hopeless*sd {
 			return notBetter
 		}
 		return undecided
 	}
-	if effect >= minEffect && likelihoodRatio(n, effect, sd) >= minRatio {
+	rest := (effect*float64(n) - slices.Max(diffs)) / float64(n-1)
+	if effect >= minEffect && rest >= minEffect && likelihoodRatio(n, effect, sd) >= minRatio {
 		return better
 	}
 	v, prior := sd*sd/float64(n), mixture*mixture

@@ -112,89 +112,132 @@ func mean(x []float64) float64 {
 	return sum / float64(len(x))
 }
 
-func TestExplore(t *testing.T) {
-	for _, c := range []struct {
-		name         string
-		d, n, plants int
-		moved, cliff bool
-		optimal      bool
-	}{
-		{"D=1", 1, 1200, 100, false, false, false},
-		{"D=3", 3, 2000, 100, false, false, false},
-		{"D=6", 6, 4000, 50, false, false, false},
-		{"cliff", 3, 2000, 100, false, true, false},
-		{"moved", 3, 4000, 100, true, false, false},
-		{"opt1", 1, 500, 100, false, false, true},
-		{"opt3", 3, 500, 100, false, false, true},
-		{"opt6", 6, 500, 100, false, false, true},
-		{"opt1", 1, 2000, 50, false, false, true},
-		{"opt6", 6, 2000, 50, false, false, true},
+// A goal is what the optimizer must reach on random plants of one kind. Windows
+// are slices, from the end of the calibration or the optimum's move; excesses
+// are shares of the oracle's cost, and a zero bound is none.
+type goal struct {
+	name                 string
+	knobs, slices, times int
+	moved, cliff         bool
+	optimal              bool
+
+	hit50, hit95, missed float64 // windows, windows, share of the plants
+	tail                 float64 // mean excess in the second half
+	total, total95       float64 // excess over the whole run
+	ruined               float64 // share of plants that end more than 2 % worse than they began
+	visits               int     // to levels beyond the cliff, in one plant
+}
+
+// random returns a plant of the goal's kind, and the slice in which its optimum
+// moves.
+func (g goal) random(seed uint64) (plant.Config, int) {
+	r := rand.New(rand.NewPCG(seed, 99))
+	bowl := plant.RandomBowl(r, g.knobs)
+	start := make([]int, g.knobs)
+	for i := range start {
+		start[i] = 1 + r.IntN(9)
+		if g.optimal {
+			start[i] = int(math.Round(bowl.Bottom[i]))
+		}
+	}
+	if g.cliff {
+		bowl.Bottom[0] = cliffLevel - 1.5
+		start[0] = min(start[0], cliffLevel-1)
+	}
+	surface, moved := bowl.Surface(), 0
+	if g.moved {
+		moved = g.slices / 2
+		surface = plant.Moved(surface, plant.RandomBowl(r, g.knobs).Surface(), moved)
+	}
+	if g.cliff {
+		surface = plant.Cliff(surface, cliffLevel, 0.8)
+	}
+	w := plant.Noisy()
+	w.Season, w.Period = 0.05, 700
+	return plant.Config{Start: start, Surface: surface, World: w, Seed: seed}, moved
+}
+
+const cliffLevel = 9
+
+// visits returns how often the first knob went over the cliff, and how many
+// slices it stayed there.
+func (tr *trace) visits() (visits, stayed int) {
+	for i, l := range tr.levels {
+		if l[0] < cliffLevel {
+			continue
+		}
+		stayed++
+		if i == 0 || tr.levels[i-1][0] < cliffLevel {
+			visits++
+		}
+	}
+	return visits, stayed
+}
+
+// The goals of the design, on plants like those that its thresholds were
+// measured on.
+func TestGoals(t *testing.T) {
+	for _, g := range []goal{
+		{name: "one knob", knobs: 1, slices: 1200, times: 100, hit50: 40, hit95: 200, tail: 0.015},
+		{name: "three knobs", knobs: 3, slices: 2000, times: 200, hit50: 100, hit95: 900, missed: 0.05, tail: 0.03},
+		{name: "six knobs", knobs: 6, slices: 4000, times: 50, hit50: 650, missed: 0.07, tail: 0.045},
+		{name: "cliff", knobs: 3, slices: 2000, times: 100, cliff: true, hit50: 100, missed: 0.05, tail: 0.035, visits: 5},
+		{name: "moved optimum", knobs: 3, slices: 4000, times: 100, moved: true, hit50: 120, missed: 0.02, tail: 0.045},
+		{name: "one knob, optimal", knobs: 1, slices: 500, times: 100, optimal: true, total: 0.015, total95: 0.02, ruined: 0.003},
+		{name: "three knobs, optimal", knobs: 3, slices: 500, times: 100, optimal: true, total: 0.015, total95: 0.02, ruined: 0.003},
+		{name: "six knobs, optimal", knobs: 6, slices: 500, times: 100, optimal: true, total: 0.015, total95: 0.02, ruined: 0.003},
+		{name: "six knobs, optimal, longer", knobs: 6, slices: 2000, times: 50, optimal: true, total: 0.015, total95: 0.02, ruined: 0.003},
 	} {
-		began := time.Now()
-		var hits, rehits, tail, total, visits, regret, final []float64
-		missed, remissed := 0, 0
-		for seed := range uint64(c.plants) {
-			r := rand.New(rand.NewPCG(seed, 99))
-			bowl := plant.RandomBowl(r, c.d)
-			start := make([]int, c.d)
-			for i := range start {
-				start[i] = 1 + r.IntN(9)
-				if c.optimal {
-					start[i] = int(math.Round(bowl.Bottom[i]))
-				}
-			}
-			if c.cliff {
-				bowl.Bottom[0] = 7.5
-				start[0] = min(start[0], 8)
-			}
-			s := bowl.Surface()
-			moved := 0
-			if c.moved {
-				moved = c.n / 2
-				s = plant.Moved(s, plant.RandomBowl(r, c.d).Surface(), moved)
-			}
-			if c.cliff {
-				s = plant.Cliff(s, 9, 0.8)
-			}
-			w := plant.Noisy()
-			w.Season, w.Period = 0.05, 700
-			tr := run(t, c.n, moved, plant.Config{Start: start, Surface: s, World: w, Seed: seed}, nil)
-			end := c.n
-			if c.moved {
-				end = c.n / 2
-				if h := tr.hit(end, c.n); h < 0 {
-					remissed++
-				} else {
-					rehits = append(rehits, float64(h))
-				}
-			}
-			if h := tr.hit(tr.start, end); h < 0 {
-				missed++
-			} else {
-				hits = append(hits, float64(h))
-			}
-			tail = append(tail, mean(tr.spent[c.n/2:]))
-			total = append(total, mean(tr.spent))
-			regret = append(regret, tr.optimizer.Regret())
-			final = append(final, tr.incumbent[len(tr.incumbent)-1])
-			if c.cliff {
-				v, row := 0, 0
-				for i, l := range tr.levels {
-					if l[0] >= 9 {
-						if i == 0 || tr.levels[i-1][0] < 9 {
-							v++
-						}
-						row++
-					}
-				}
-				if row != v {
-					t.Logf("seed %d: %d visits, %d slices", seed, v, row)
-				}
-				visits = append(visits, float64(v))
+		t.Run(g.name, func(t *testing.T) { g.check(t) })
+	}
+}
+
+func (g goal) check(t *testing.T) {
+	var hits, tails, totals []float64
+	var missed, ruined, visits int
+	for seed := range uint64(g.times) {
+		cfg, moved := g.random(seed)
+		tr := run(t, g.slices, moved, cfg, nil)
+		if h := tr.hit(max(tr.start, moved), g.slices); h >= 0 {
+			hits = append(hits, float64(h))
+		} else {
+			missed++
+		}
+		tails = append(tails, mean(tr.spent[g.slices/2:]))
+		totals = append(totals, mean(tr.spent))
+		if moved == 0 && tr.incumbent[g.slices-1] > tr.incumbent[0]+0.02 {
+			ruined++
+		}
+		if went, stayed := tr.visits(); g.cliff {
+			visits = max(visits, went)
+			if stayed != went {
+				t.Errorf("seed %d: %d visits over the cliff took %d slices, want one each", seed, went, stayed)
 			}
 		}
-		t.Logf("%s: hit p50 %.0f p95 %.0f missed %d/%d; rehit %.0f/%.0f missed %d; tail %.4f total %.4f p95 %.4f; visits mean %.2f p95 %.0f max %.0f; regret %.4f final p99 %.3f; %v", c.name,
-			quantile(hits, .5), quantile(hits, .95), missed, c.plants, quantile(rehits, .5), quantile(rehits, .95), remissed,
-			mean(tail), mean(total), quantile(total, .95), mean(append([]float64{0}, visits...)), quantile(visits, .95), quantile(visits, 1), mean(regret), quantile(final, .99), time.Since(began))
+		if r := tr.optimizer.Regret(); r > 0.02*(250+float64(g.slices))/float64(g.slices)+1/float64(g.slices) && g.optimal {
+			t.Errorf("seed %d: a regret of %.4f is beyond the budget", seed, r)
+		}
+	}
+	t.Logf("hit p50 %.0f, p95 %.0f, missed %d of %d; excess: tail %.4f, total %.4f, p95 %.4f; ruined %d; visits %d",
+		quantile(hits, 0.5), quantile(hits, 0.95), missed, g.times, mean(tails), mean(totals), quantile(totals, 0.95), ruined, visits)
+	for _, b := range []struct {
+		name       string
+		got, bound float64
+	}{
+		{"windows until the oracle is hit, median", quantile(hits, 0.5), g.hit50},
+		{"windows until the oracle is hit, p95", quantile(hits, 0.95), g.hit95},
+		{"excess in the second half", mean(tails), g.tail},
+		{"excess", mean(totals), g.total},
+		{"excess, p95", quantile(totals, 0.95), g.total95},
+	} {
+		if b.bound != 0 && !(b.got <= b.bound) {
+			t.Errorf("%s: %.4g, want at most %.4g", b.name, b.got, b.bound)
+		}
+	}
+	if n := float64(g.times); float64(missed) > g.missed*n || float64(ruined) > g.ruined*n {
+		t.Errorf("of %d plants %d missed the oracle and %d were ruined; want at most %.3g and %.3g", g.times, missed, ruined, g.missed*n, g.ruined*n)
+	}
+	if visits > g.visits {
+		t.Errorf("%d visits over the cliff, want at most %d", visits, g.visits)
 	}
 }

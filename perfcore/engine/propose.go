@@ -35,13 +35,16 @@ type OptimizationEngine interface {
 
 // The hybrid engine perturbs all knobs at once (Spall's SPSA) in a few pairs of
 // neighbouring slices, whose common noise cancels, and proposes one step
-// against the gradient. When such steps fail it steps along single knobs.
+// against the gradient. When such steps fail it steps along single knobs. Before
+// all that it perturbs each knob alone once, so that one behind which a cliff
+// lies is found by name.
 type hybrid struct {
 	rand   *rand.Rand
 	radius float64   // levels that the largest component of a step moves
 	slope  []float64 // sums of the pairs' slopes, per level
 	pairs  []float64 // and their number
 	misses int       // proposals in a row that were not promoted
+	alone  int       // knobs that have been perturbed alone
 }
 
 const (
@@ -51,6 +54,8 @@ const (
 	// remembered is the share of what the pairs said that still holds after
 	// the incumbent has moved.
 	remembered = 0.25
+	// lasting is the share that still holds at the next proposal.
+	lasting = 0.8
 )
 
 // NewHybrid returns the engine that is used when Config names none, drawing
@@ -62,8 +67,15 @@ func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []in
 	if h.slope == nil {
 		h.slope, h.pairs = make([]float64, n), make([]float64, n)
 	}
+	for h.alone < n {
+		h.alone++
+		if err := h.perturb(s, probe, func(i int) bool { return i == h.alone-1 }); err != nil {
+			return nil, err
+		}
+	}
+	h.fade(lasting)
 	for range pairsPerProposal {
-		if err := h.perturb(s, probe); err != nil {
+		if err := h.perturb(s, probe, func(int) bool { return true }); err != nil {
 			return nil, err
 		}
 	}
@@ -73,11 +85,14 @@ func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []in
 	return h.descend(s), nil
 }
 
-// perturb measures one pair.
-func (h *hybrid) perturb(s Space, probe func(plus, minus []int) (float64, error)) error {
+// perturb measures one pair, which differs in the knobs that are chosen.
+func (h *hybrid) perturb(s Space, probe func(plus, minus []int) (float64, error), chosen func(i int) bool) error {
 	plus, minus := slices.Clone(s.At), slices.Clone(s.At)
 	var differ bool
 	for i := range s.At {
+		if !chosen(i) {
+			continue
+		}
 		sign := 2*h.rand.IntN(2) - 1
 		plus[i], minus[i] = s.clamp(i, s.At[i]+sign), s.clamp(i, s.At[i]-sign)
 		differ = differ || plus[i] != minus[i]

@@ -41,8 +41,12 @@ type bench struct {
 	last  []int   // levels of the slice before this one; nil when unknown
 	cost  average // of the incumbent
 	work  average // logarithm of the incumbent's
-	noise spread  // of a block's difference
-	lag   spread  // of a block's carry-over
+	shift shift
+	// changed: the incumbent's cost has shifted by itself, and nothing has
+	// been done about it yet.
+	changed bool
+	noise   spread // of a block's difference
+	lag     spread // of a block's carry-over
 	// wash is how many slices of each knob are left out behind a switch, and
 	// lags what its trials said of that.
 	wash []int
@@ -97,6 +101,7 @@ func (b *bench) incumbent(ctx context.Context, again bool) (perfcore.Sample, err
 	}
 	b.cost.add(s.Cost)
 	b.work.add(math.Log(s.Work))
+	b.changed = b.shift.watch(s.Cost) || b.changed
 	b.o.used(s, b.budget.regret())
 	return s, nil
 }
@@ -270,15 +275,17 @@ func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error
 			continue
 		case err != nil:
 			return result{perfcore.Inconclusive, "the optimizer ended", e}, err
+		case b.changed:
+			return result{perfcore.Inconclusive, "the world changed meanwhile", e}, nil
 		}
 		e.Diffs, work, lag = append(e.Diffs, one.diff), append(work, one.work), append(lag, one.lag)
-		sd := b.noise.deviation()
+		sd := b.noise.within(e.Diffs)
 		weigh(&e, sd)
 		e.Work = mean(work)
 		if e.Effect != 0 {
 			e.CarryOver = mean(lag) / e.Effect
 		}
-		saw := look(len(e.Diffs), e.Effect, sd, b.o.cfg.MinEffect)
+		saw := look(e.Diffs, sd, b.o.cfg.MinEffect)
 		if saw == undecided {
 			continue
 		}

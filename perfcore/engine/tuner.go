@@ -12,13 +12,15 @@ import (
 )
 
 const (
-	// patience is after how many proposals in a row that came to nothing the
-	// search rests, and auditMisses how many of them an audit begins with.
-	patience    = 4
-	auditMisses = 2
+	// minPatience is after how many proposals in a row that came to nothing
+	// the search rests at the earliest; each knob adds one to morePatience. An
+	// audit makes auditProposals.
+	minPatience    = 4
+	morePatience   = 2
+	auditProposals = 4
 	// firstRest and maxRest bound the rest between audits, in slices; each
 	// audit that finds nothing doubles it.
-	firstRest = 60
+	firstRest = 30
 	maxRest   = 500
 	// suspicious is the largest sign-flip probability, of both directions
 	// together, at which A/A is said to find something.
@@ -33,7 +35,6 @@ var probations = [...]float64{10, 40, 160}
 type tuner struct {
 	*bench
 	engine OptimizationEngine
-	shift  shift
 	misses int
 	rest   int // slices until the next audit
 	trials []probation
@@ -82,8 +83,11 @@ func (t *tuner) run(ctx context.Context) error {
 	t.rest = firstRest
 	for {
 		var err error
+		if t.changed {
+			t.startOver()
+		}
 		switch {
-		case t.misses >= patience, t.o.content(), !t.canMove():
+		case t.misses >= t.patience(), t.o.content(), !t.canMove():
 			err = t.park(ctx)
 		case !t.budget.allows():
 			err = t.idle(ctx, 1)
@@ -95,6 +99,10 @@ func (t *tuner) run(ctx context.Context) error {
 		}
 	}
 }
+
+// patience is after how many proposals in a row that came to nothing the search
+// rests.
+func (t *tuner) patience() int { return max(minPatience, morePatience+len(t.at)) }
 
 // canMove reports whether the engine owns a knob with more than one level.
 func (t *tuner) canMove() bool {
@@ -241,38 +249,39 @@ func (t *tuner) conclude(trigger string, y []int, r result) {
 // idle runs the incumbent for n slices.
 func (t *tuner) idle(ctx context.Context, n int) error {
 	for range n {
-		if _, err := t.watched(ctx); err != nil {
+		if err := t.watched(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// watched runs one slice of the incumbent and reports whether the world has
-// changed. Its error is the context's.
-func (t *tuner) watched(ctx context.Context) (changed bool, err error) {
+// watched runs one slice of the incumbent. Its error is the context's.
+func (t *tuner) watched(ctx context.Context) error {
 	t.refresh()
-	s, err := t.incumbent(ctx, false)
+	_, err := t.incumbent(ctx, false)
 	var stopped *interruption
 	switch {
 	case errors.As(err, &stopped):
-		return false, t.pause(ctx)
+		return t.pause(ctx)
 	case errors.Is(err, errVoid):
-		return false, nil
-	case err != nil:
-		return false, err
+		return nil
 	}
-	if !t.shift.watch(s.Cost) {
-		return false, nil
-	}
+	return err
+}
+
+// startOver begins the search again, for the world has changed: what was
+// measured in the old one says little about the new.
+func (t *tuner) startOver() {
 	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: "the incumbent's cost has changed by itself; what was known is tested again"})
-	t.cost = average{s.Cost, true}
+	t.changed = false
+	t.cost, t.work = average{}, average{}
 	t.budget.gain = 0
-	t.caps.expire(t.budget.slices)
+	t.caps.doubt(t.budget.slices)
 	t.engine.Forget()
 	t.trials = nil
+	t.misses, t.rest = 0, firstRest
 	t.o.settle(perfcore.NotOptimized)
-	return true, nil
 }
 
 // pause keeps a standing alarm from turning the loop: it waits for the time of
@@ -287,23 +296,21 @@ func (t *tuner) pause(ctx context.Context) error {
 func (t *tuner) park(ctx context.Context) error {
 	t.o.settle(perfcore.Optimized)
 	for n := 0; n < t.rest || t.o.content(); n++ {
-		changed, err := t.watched(ctx)
-		if err != nil {
+		if err := t.watched(ctx); err != nil {
 			return err
-		}
-		if changed {
-			t.misses, t.rest = 0, firstRest
-			return nil
 		}
 		if err := t.retest(ctx); err != nil {
 			return err
 		}
-		if t.misses < patience && !t.o.content() {
+		if t.changed {
+			return nil
+		}
+		if t.misses < t.patience() && !t.o.content() {
 			return nil
 		}
 	}
 	t.rest = min(2*t.rest, maxRest)
-	t.misses = auditMisses
+	t.misses = t.patience() - auditProposals
 	return nil
 }
 

@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/plant"
+)
+
+// worlds are the kinds of noise that the error rates are proved in. A trial
+// takes at most 56 slices.
+var worlds = map[string]func(r *rand.Rand) plant.World{
+	"independent": func(*rand.Rand) plant.World { return plant.World{SD: 0.05} },
+	"AR(1)":       func(*rand.Rand) plant.World { return plant.World{SD: 0.05, Phi: 0.6} },
+	"drift":       func(*rand.Rand) plant.World { return plant.World{SD: 0.05, Phi: 0.6, Drift: -0.15 / 56} },
+	"step": func(r *rand.Rand) plant.World {
+		return plant.World{SD: 0.05, Phi: 0.6, Step: -0.15, StepAt: r.IntN(56)}
+	},
+	"season": func(*rand.Rand) plant.World {
+		return plant.World{SD: 0.05, Phi: 0.6, Season: 0.1, Period: 84}
+	},
+	"heavy tails": func(*rand.Rand) plant.World { return plant.World{SD: 0.05, Phi: 0.6, Tails: true} },
+}
+
+// settledTuner returns a tuner on a plant whose first knob stands at 5 and
+// changes the cost by effect when it moves to 6.
+func settledTuner(t *testing.T, w plant.World, effect float64, seed uint64) *tuner {
+	t.Helper()
+	// Step is effect everywhere but at one level; the cost at 5 is 0 so.
+	p := plant.New(plant.Config{Start: []int{5}, Surface: plant.Step(5, effect), World: w, Seed: seed})
+	o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: seed + 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newTuner(o)
+}
+
+// trialOf runs one trial of a change with the true effect on the cost, in a
+// world of its own, with what earlier ones said about the noise.
+func trialOf(t *testing.T, w plant.World, effect float64, seed uint64, noise, lag spread) (result, *tuner) {
+	tu := settledTuner(t, w, effect, seed)
+	tu.noise, tu.lag = noise, lag
+	r, err := tu.trial(t.Context(), []int{6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, tu
+}
+
+// The error rates of promotion, in each world: useless changes at most 2 %,
+// ones that are 5 % worse at most 0.1 % (0.2 % where noise has heavy tails), and
+// two thirds of those that are 5 % better are found, or more than half where
+// blocks are noisier; the interval holds the true effect. The noise is not
+// given: it comes from a calibration and from the trials themselves.
+func TestErrorRates(t *testing.T) {
+	for name, world := range worlds {
+		t.Run(name, func(t *testing.T) {
+			power, harm := 0.65, 0.001
+			switch name {
+			case "independent", "step":
+				power = 0.55
+			case "heavy tails":
+				harm = 0.002
+			}
+			for _, tt := range []struct {
+				effect   float64 // on the cost
+				trials   int
+				min, max float64 // share promoted
+			}{
+				{0, 4000, 0, 0.02},
+				{0.05, 4000, 0, harm},
+				{-0.05, 1000, power, 1},
+				{-0.10, 200, 0.99, 1},
+			} {
+				promoted, covered, decided := 0, 0, 0
+				synctest.Test(t, func(t *testing.T) {
+					r := rand.New(rand.NewPCG(7, 7))
+					var noise, lag spread
+					for seed := range uint64(tt.trials) {
+						if seed%100 == 0 { // a program of its own
+							tu := settledTuner(t, world(r), tt.effect, 1_000_000+seed)
+							if _, err := tu.calibrate(t.Context()); err != nil {
+								t.Fatal(err)
+							}
+							noise, lag = tu.noise, tu.lag
+						}
+						got, tu := trialOf(t, world(r), tt.effect, seed, noise, lag)
+						noise, lag = tu.noise, tu.lag
+						if got.verdict == perfcore.Promoted {
+							promoted++
+						}
+						if e := got.evidence; len(e.Diffs) > 0 {
+							decided++
+							if e.Low <= -tt.effect && -tt.effect <= e.High {
+								covered++
+							}
+						}
+					}
+				})
+				share, coverage := float64(promoted)/float64(tt.trials), float64(covered)/float64(decided)
+				t.Logf("effect %+.2f: %.4f promoted, %.3f of the intervals hold it", tt.effect, share, coverage)
+				if share < tt.min || share > tt.max {
+					t.Errorf("effect %+.2f: %.4f promoted, want from %v to %v", tt.effect, share, tt.min, tt.max)
+				}
+				if coverage < 0.95 {
+					t.Errorf("effect %+.2f: %.3f of the intervals hold it, want 0.95", tt.effect, coverage)
+				}
+			}
+		})
+	}
+}
+
+// A calibration seldom takes noise for a difference, and always sees one that
+// follows the order of the arms.
+func TestCalibration(t *testing.T) {
+	const times = 500
+	wrong := 0
+	synctest.Test(t, func(t *testing.T) {
+		for seed := range uint64(times) {
+			ok, err := settledTuner(t, plant.Noisy(), 0, seed).calibrate(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				wrong++
+			}
+		}
+	})
+	t.Logf("%d of %d calibrations found a difference", wrong, times)
+	if wrong > times*2/100 {
+		t.Errorf("%d of %d calibrations found a difference where there is none", wrong, times)
+	}
+}
