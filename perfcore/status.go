@@ -11,17 +11,18 @@ const (
 	NotOptimized OptimizationStatus = iota
 	// Optimizing: the search goes on.
 	Optimizing
-	// Optimized: the search has come to rest and no target is missed.
+	// Optimized: nothing is searched for, and no target is missed.
 	Optimized
 	// Failed: the search has come to rest with a target missed, or a knob
 	// could not be set or set back.
 	Failed
 )
 
-// transitions holds, for each status, those that may follow it. The optimizer
-// cannot come to rest without having searched.
+// transitions holds, for each status, those that may follow it. A resource whose
+// targets are met needs no search, and one that failed is not optimized before
+// another.
 var transitions = [...][]OptimizationStatus{
-	NotOptimized: {Optimizing, Failed},
+	NotOptimized: {Optimizing, Optimized, Failed},
 	Optimizing:   {NotOptimized, Optimized, Failed},
 	Optimized:    {NotOptimized, Optimizing, Failed},
 	Failed:       {NotOptimized, Optimizing},

@@ -50,7 +50,7 @@ func FuzzParseResourceType(f *testing.F) {
 func TestStatusTransitions(t *testing.T) {
 	const n, o, d, f = perfcore.NotOptimized, perfcore.Optimizing, perfcore.Optimized, perfcore.Failed
 	want := map[[2]perfcore.OptimizationStatus]bool{
-		{n, o}: true, {n, f}: true,
+		{n, o}: true, {n, d}: true, {n, f}: true,
 		{o, n}: true, {o, d}: true, {o, f}: true,
 		{d, n}: true, {d, o}: true, {d, f}: true,
 		{f, n}: true, {f, o}: true,

@@ -39,6 +39,7 @@ type bench struct {
 	epoch int
 
 	last  []int   // levels of the slice before this one; nil when unknown
+	arm   int     // of A/A that the last slice belonged to; -1 for neither
 	cost  average // of the incumbent
 	work  average // logarithm of the incumbent's
 	shift shift
@@ -177,14 +178,14 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 		order = [4]int{1, 0, 0, 1}
 	}
 	same := slices.Equal(y, b.at)
-	arms := [2][]int{b.at, y}
 	before := -1
-	if !same {
-		for arm, x := range arms {
-			if slices.Equal(x, b.last) {
-				before = arm
-			}
-		}
+	switch {
+	case same:
+		before = b.arm
+	case slices.Equal(b.at, b.last):
+		before = 0
+	case slices.Equal(y, b.last):
+		before = 1
 	}
 	var samples [4]perfcore.Sample
 	for i, arm := range order {
@@ -194,7 +195,7 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 		}
 		for ; left > 0; left-- {
 			again := same && arm != before
-			before = arm
+			before, b.arm = arm, arm
 			var s perfcore.Sample
 			var err error
 			switch {

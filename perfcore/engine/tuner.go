@@ -124,6 +124,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	var e perfcore.Evidence
 	var lag []float64
 	voids := 0
+	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
 		one, err := t.block(ctx, t.at, slices.Max(append([]int{1}, t.wash...)), &bill)
 		var stopped *interruption
