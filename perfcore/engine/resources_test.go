@@ -1,0 +1,284 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// A lever is a knob for tests: it logs what is applied, and fails or panics
+// where told to.
+type lever struct {
+	value  int64
+	refuse map[int64]error
+	panics bool
+}
+
+func (l *lever) knob(name string, log *[]string) perfcore.Knob {
+	return perfcore.Knob{
+		Name: name, Help: "A lever.", Unit: "notches", Scope: perfcore.Live, Carry: perfcore.Memoryless,
+		Resource: perfcore.Memory, Ladder: []int64{10, 20, 30},
+		Apply: func(_ context.Context, v int64) error {
+			if l.panics {
+				panic("the lever broke off")
+			}
+			if err := l.refuse[v]; err != nil {
+				return err
+			}
+			l.value = v
+			*log = append(*log, fmt.Sprintf("%s=%d", strings.TrimPrefix(name, "plant."), v))
+			return nil
+		},
+		Read: func() int64 { return l.value },
+	}
+}
+
+func newLevers(t *testing.T) (*ResourceManager, []*lever, *[]string) {
+	t.Helper()
+	log := new([]string)
+	levers := make([]*lever, 3)
+	knobs := make([]perfcore.Knob, 3)
+	for i := range levers {
+		levers[i] = &lever{value: 20, refuse: make(map[int64]error)}
+		knobs[i] = levers[i].knob("plant."+string(rune('a'+i)), log)
+	}
+	m, err := NewResourceManager(knobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, levers, log
+}
+
+func values(levers []*lever) []int64 {
+	var v []int64
+	for _, l := range levers {
+		v = append(v, l.value)
+	}
+	return v
+}
+
+var errStuck = errors.New("it is stuck")
+
+// Several knobs move together or not at all, and go back in reverse order.
+func TestApplyIsAllOrNothing(t *testing.T) {
+	m, levers, log := newLevers(t)
+	if err := m.apply(t.Context(), []int{0, 2, 1}, false); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := *log, []string{"a=10", "b=30"}; !slices.Equal(got, want) {
+		t.Errorf("applied %v, want %v: a knob at its level is left alone", got, want)
+	}
+	*log = nil
+	levers[2].refuse[30] = errStuck
+	err := m.apply(t.Context(), []int{2, 0, 2}, false)
+	if !errors.Is(err, errStuck) {
+		t.Errorf("apply: %v", err)
+	}
+	if got, want := *log, []string{"a=30", "b=10", "c=20", "b=20", "a=20"}; !slices.Equal(got, want) {
+		t.Errorf("applied %v, want %v", got, want)
+	}
+	if got, want := values(levers), []int64{20, 20, 20}; !slices.Equal(got, want) {
+		t.Errorf("the levers are at %v, want the incumbents %v", got, want)
+	}
+	// Two more failures isolate it; the others go on.
+	for range maxFailures - 1 {
+		if err := m.apply(t.Context(), []int{1, 1, 2}, false); err == nil {
+			t.Error("a stuck lever moves")
+		}
+	}
+	if k := m.Knobs()[2]; k.Owner != Nobody || !strings.Contains(k.Why, "stuck") {
+		t.Errorf("a lever that always fails has owner %v: %s", k.Owner, k.Why)
+	}
+	if err := m.apply(t.Context(), []int{0, 0, 2}, false); err != nil {
+		t.Error(err)
+	}
+	if got, want := values(levers), []int64{10, 10, 20}; !slices.Equal(got, want) {
+		t.Errorf("the levers are at %v, want %v", got, want)
+	}
+}
+
+// A knob that cannot be set back, or panics, is isolated, and the others are
+// restored all the same.
+func TestRestore(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(*lever)
+	}{
+		{"refuses", func(l *lever) { l.refuse[20] = errStuck }},
+		{"panics", func(l *lever) { l.panics = true }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, levers, _ := newLevers(t)
+			if err := m.apply(t.Context(), []int{0, 0, 0}, false); err != nil {
+				t.Fatal(err)
+			}
+			tt.spoil(levers[1])
+			// The way back does not depend on the context that ended.
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := m.restore(ctx); err == nil || !strings.Contains(err.Error(), "plant.b") {
+				t.Errorf("restore: %v, want a word on plant.b", err)
+			}
+			if got, want := values(levers), []int64{20, 10, 20}; !slices.Equal(got, want) {
+				t.Errorf("the levers are at %v, want %v", got, want)
+			}
+			if o := m.Knobs()[1].Owner; o != Nobody {
+				t.Errorf("its owner is %v", o)
+			}
+			if err := m.restore(t.Context()); err != nil {
+				t.Errorf("restored again: %v", err)
+			}
+		})
+	}
+}
+
+func TestPromote(t *testing.T) {
+	m, _, _ := newLevers(t)
+	_, _, epoch := m.incumbents()
+	if err := m.Pin(t.Context(), "plant.a", 10); err != nil {
+		t.Fatal(err)
+	}
+	if m.promote([]int{2, 2, 2}, epoch) {
+		t.Error("a knob changed hands, and the trial that did not know was promoted")
+	}
+	at, ours, epoch := m.incumbents()
+	if !slices.Equal(at, []int{0, 1, 1}) || !slices.Equal(ours, []bool{false, true, true}) {
+		t.Errorf("incumbents %v, ours %v", at, ours)
+	}
+	if !m.promote([]int{2, 2, 2}, epoch) {
+		t.Error("not promoted")
+	}
+	if at, _, _ = m.incumbents(); !slices.Equal(at, []int{0, 2, 2}) {
+		t.Errorf("incumbents %v, want the pinned one where it was", at)
+	}
+}
+
+func TestPinAndRelease(t *testing.T) {
+	m, levers, _ := newLevers(t)
+	if err := errors.Join(m.Pin(t.Context(), "plant.a", 30), m.Release("plant.a"), m.Release("plant.a")); err != nil {
+		t.Error(err)
+	}
+	if k := m.Knobs()[0]; k.Owner != Engine || k.Incumbent != 30 || levers[0].value != 30 {
+		t.Errorf("released at %d with owner %v and incumbent %d", levers[0].value, k.Owner, k.Incumbent)
+	}
+	levers[1].refuse[10] = errStuck
+	for _, err := range []error{
+		m.Pin(t.Context(), "plant.x", 10), m.Pin(t.Context(), "plant.a", 15), m.Pin(t.Context(), "plant.b", 10),
+		m.Release("plant.x"),
+	} {
+		if err == nil {
+			t.Error("what cannot be done was done")
+		}
+	}
+	if o := m.Knobs()[1].Owner; o != Engine {
+		t.Errorf("a pin that failed left the owner %v", o)
+	}
+	if err := m.Pin(t.Context(), "plant.c", 10); err != nil {
+		t.Fatal(err)
+	}
+	levers[2].value = 15
+	if err := m.Release("plant.c"); err == nil {
+		t.Error("released at a value that is not on the ladder")
+	}
+}
+
+// Knobs that an experiment says nothing about are the operator's.
+func TestFirstOwner(t *testing.T) {
+	for _, tt := range []struct {
+		scope perfcore.Scope
+		carry perfcore.Carry
+		want  Owner
+	}{
+		{perfcore.Live, perfcore.Memoryless, Engine},
+		{perfcore.Live, perfcore.Warm, Engine},
+		{perfcore.Live, perfcore.Stateful, Operator},
+		{perfcore.Live, 0, Operator},
+		{perfcore.Restart, perfcore.Memoryless, Operator},
+	} {
+		var log []string
+		k := (&lever{value: 20}).knob("plant.a", &log)
+		k.Scope, k.Carry = tt.scope, tt.carry
+		m, err := NewResourceManager([]perfcore.Knob{k})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Knobs()[0].Owner; got != tt.want {
+			t.Errorf("scope %d, carry %d: owner %v, want %v", tt.scope, tt.carry, got, tt.want)
+		}
+		if tt.want == Operator {
+			if err := m.Release("plant.a"); err == nil {
+				t.Errorf("scope %d, carry %d: released to the engine", tt.scope, tt.carry)
+			}
+		}
+	}
+}
+
+// What decides about consensus or security cannot be registered.
+func TestRegistrable(t *testing.T) {
+	for _, name := range []string{"sigverify.workers", "sigverify.chunk", "sigverify.cache", "blockval.seen", "go.gogc", "plant.knob0"} {
+		if !Registrable(name) {
+			t.Errorf("%s is not registrable", name)
+		}
+	}
+	for _, name := range []string{
+		"", "sigverify", "sigverify.", "sigverify.recheck", "sigverify.enabled", "sigverify.workers.x", "blockval.scripts",
+		"blockval.flags", "blockval.assumevalid", "node.policy", "mempool.minfee", "p2p.outbound", "p2p.churn", "p2p.anchors",
+		"bitvm.verify", "audit.share", "xplant.knob", "plant",
+	} {
+		if Registrable(name) {
+			t.Errorf("%s is registrable", name)
+		}
+	}
+	for _, r := range registrable {
+		for _, never := range []string{"verify.", "script", "flag", "peer", "p2p", "recheck", "sample", "policy", "trust"} {
+			if strings.Contains(strings.TrimPrefix(r, "sigverify."), never) {
+				t.Errorf("%s is in the list", r)
+			}
+		}
+	}
+}
+
+// A loop that has stopped finds its knobs at the incumbents when it is back.
+func TestSeize(t *testing.T) {
+	m, levers, _ := newLevers(t)
+	if seized, err := m.seize(t.Context()); seized || err != nil {
+		t.Errorf("at the incumbents: %v, %v", seized, err)
+	}
+	if err := m.apply(t.Context(), []int{0, 0, 0}, false); err != nil {
+		t.Fatal(err)
+	}
+	if seized, err := m.seize(t.Context()); !seized || err != nil {
+		t.Errorf("away: %v, %v", seized, err)
+	}
+	if got, want := values(levers), []int64{20, 20, 20}; !slices.Equal(got, want) {
+		t.Errorf("the levers are at %v, want %v", got, want)
+	}
+	if err := m.apply(t.Context(), []int{0, 0, 0}, false); !errors.Is(err, errSeized) {
+		t.Errorf("the loop is not told: %v", err)
+	}
+	if err := m.apply(t.Context(), []int{0, 0, 0}, false); err != nil {
+		t.Error(err)
+	}
+	// While a knob is being set, nobody waits for it.
+	m.mu.Lock()
+	done := make(chan bool)
+	go func() {
+		seized, _ := m.seize(t.Context())
+		done <- seized
+	}()
+	select {
+	case seized := <-done:
+		if seized {
+			t.Error("seized while a knob was being set")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("seize waits")
+	}
+	m.mu.Unlock()
+}
