@@ -1,6 +1,9 @@
 package perfcore
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // An OptimizationStatus says how far the optimizer is with one resource.
 type OptimizationStatus uint8
@@ -30,15 +33,7 @@ var transitions = [...][]OptimizationStatus{
 
 // CanBecome reports whether next may follow s. A status does not follow itself.
 func (s OptimizationStatus) CanBecome(next OptimizationStatus) bool {
-	if int(s) >= len(transitions) {
-		return false
-	}
-	for _, t := range transitions[s] {
-		if t == next {
-			return true
-		}
-	}
-	return false
+	return int(s) < len(transitions) && slices.Contains(transitions[s], next)
 }
 
 // String returns the status in words.

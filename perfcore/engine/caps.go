@@ -40,10 +40,11 @@ func (c *caps) visited(x []int) {
 }
 
 // blame limits the knob that is most likely the cause of a guard at y, which
-// lies away from the incumbent x: the one that moved this way most often when a
-// guard fired, of these the one farthest beyond levels known to be safe, and of
-// these the one that moved most. choose decides between equals. It returns the
-// knob, or -1 when none moved.
+// lies away from the incumbent x. That is one beyond the levels that are known
+// to be safe, if there is any; of these, the one that moved this way most often
+// when a guard fired, then the one farthest beyond, then the one that moved
+// most. choose decides between equals. It returns the knob, or -1 when none
+// moved.
 func (c *caps) blame(x, y []int, now float64, choose func(n int) int) int {
 	var suspects []int
 	worst := -1
@@ -58,7 +59,7 @@ func (c *caps) blame(x, y []int, now float64, choose func(n int) int) int {
 			way = &c.suspected[i][1]
 		}
 		*way++
-		guilt := *way*1_000_000 + beyond*1000 + max(moved, -moved)
+		guilt := min(beyond, 1)<<30 + *way<<16 + beyond<<8 + max(moved, -moved)
 		if guilt > worst {
 			worst, suspects = guilt, suspects[:0]
 		}

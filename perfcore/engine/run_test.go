@@ -68,7 +68,7 @@ func until(t *testing.T, what string, limit time.Duration, done func() bool) {
 		if done() {
 			return
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 	}
 	t.Fatalf("%s: not within %v", what, limit)
 }
