@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -133,4 +134,55 @@ func TestCalibration(t *testing.T) {
 	if wrong > times*2/100 {
 		t.Errorf("%d of %d calibrations found a difference where there is none", wrong, times)
 	}
+}
+
+// A block is ABBA or BAAB by lot, with a slice left out behind each switch and
+// none where there is no switch.
+func TestBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu := settledTuner(t, plant.World{}, 0.1, 1)
+		p := tu.o.cfg.Collector.(*plant.Plant)
+		var ran []int
+		tu.o.cfg.Collector = &witness{p, &ran}
+		seen := make(map[string]int)
+		if _, err := tu.incumbent(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			ran = nil
+			one, err := tu.block(t.Context(), []int{6}, 1, new(bill))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if math.Abs(one.diff+0.1) > 1e-9 {
+				t.Errorf("difference %v, want -0.1", one.diff)
+			}
+			order := ""
+			for _, l := range ran {
+				order += string("AB"[l-5])
+			}
+			seen[order]++
+		}
+		for order := range seen {
+			switch order {
+			case "ABBBAA", "AABBBAA", "BAAABB", "BBAAABB":
+			default:
+				t.Errorf("a block ran as %s", order)
+			}
+		}
+		if len(seen) < 4 {
+			t.Errorf("blocks ran as %v, want both orders behind both arms", seen)
+		}
+	})
+}
+
+// A witness notes the level of the first knob in each slice.
+type witness struct {
+	*plant.Plant
+	ran *[]int
+}
+
+func (w *witness) Collect() perfcore.Sample {
+	*w.ran = append(*w.ran, w.Levels()[0])
+	return w.Plant.Collect()
 }

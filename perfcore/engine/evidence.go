@@ -104,7 +104,7 @@ func look(diffs []float64, sd, minEffect float64) outlook {
 		return undecided
 	}
 	rest := (effect*float64(n) - slices.Max(diffs)) / float64(n-1)
-	if effect >= minEffect && rest >= minEffect && likelihoodRatio(n, effect, sd) >= minRatio {
+	if rest >= minEffect && likelihoodRatio(n, effect, sd) >= minRatio {
 		return better
 	}
 	v, prior := sd*sd/float64(n), mixture*mixture

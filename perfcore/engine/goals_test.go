@@ -241,3 +241,25 @@ func (g goal) check(t *testing.T) {
 		t.Errorf("%d visits over the cliff, want at most %d", visits, g.visits)
 	}
 }
+
+// Experiments that cost something stop when the budget is spent: what they have
+// truly cost stays within it, but for the one that was running.
+func TestBudgetBinds(t *testing.T) {
+	const n, share, oneTrial, times = 6000, 0.0005, 3, 8
+	const most = (share*(250+n) + oneTrial) / n
+	var unbound float64
+	for seed := range uint64(times) {
+		cfg := plant.Config{Start: []int{5}, Surface: plant.Step(5, 0.15), World: plant.Noisy(), Seed: seed}
+		spend := func(budget float64) float64 {
+			tr := run(t, n, 0, cfg, func(c *engine.Config) { c.Engine, c.Budget = fixed{6}, budget })
+			return mean(tr.spent)
+		}
+		if got := spend(share); got > most {
+			t.Errorf("seed %d: %.5f was spent, want at most %.5f", seed, got, most)
+		}
+		unbound += spend(0.5) / times
+	}
+	if unbound < 2*most {
+		t.Errorf("%.5f was spent without a budget, so %.5f is no bound", unbound, most)
+	}
+}
