@@ -157,11 +157,11 @@ func TestBlocks(t *testing.T) {
 			if math.Abs(one.diff+0.1) > 1e-9 {
 				t.Errorf("difference %v, want -0.1", one.diff)
 			}
-			order := ""
-			for _, l := range ran {
-				order += string("AB"[l-5])
+			order := make([]byte, len(ran))
+			for i, l := range ran {
+				order[i] = "AB"[l-5]
 			}
-			seen[order]++
+			seen[string(order)]++
 		}
 		for order := range seen {
 			switch order {

@@ -240,12 +240,18 @@ func (i *interruption) Error() string { return i.reason }
 func (o *PerformanceOptimizer) slice(ctx context.Context, levels []int, epoch int, again bool) (perfcore.Sample, error) {
 	s, err := o.runSlice(ctx, levels, epoch, again)
 	if err != nil {
-		if undo := o.Resources.restore(ctx); undo != nil {
-			o.cfg.Log.Error("a knob was not restored", "error", undo)
-			o.settle(perfcore.Failed)
-		}
+		o.restore(ctx)
 	}
 	return s, err
+}
+
+// restore puts the incumbents in force. A knob that refuses is isolated, and an
+// operator is told.
+func (o *PerformanceOptimizer) restore(ctx context.Context) {
+	if err := o.Resources.restore(ctx); err != nil {
+		o.cfg.Log.Error("a knob was not restored, and is left alone", "error", err)
+		o.settle(perfcore.Failed)
+	}
 }
 
 func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch int, again bool) (perfcore.Sample, error) {
@@ -267,6 +273,9 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 		return perfcore.Sample{}, err
 	}
 	s := o.cfg.Collector.Collect()
+	if o.Resources.takenBack() {
+		return perfcore.Sample{}, &interruption{perfcore.Aborted, errSeized.Error()}
+	}
 	if names := o.Resources.foreign(); len(names) > 0 {
 		why := "somebody else moved " + strings.Join(names, ", ")
 		o.cfg.Log.Warn("knobs are left alone", "why", why)
@@ -287,9 +296,7 @@ func (o *PerformanceOptimizer) awaitThaw(ctx context.Context) error {
 	if thawed == nil {
 		return nil
 	}
-	if err := o.Resources.restore(ctx); err != nil {
-		o.cfg.Log.Error("a knob was not restored", "error", err)
-	}
+	o.restore(ctx)
 	o.settle(perfcore.NotOptimized)
 	for {
 		select {

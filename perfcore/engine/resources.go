@@ -346,6 +346,16 @@ func (m *ResourceManager) seize(ctx context.Context) (bool, error) {
 	return true, m.restoreLocked(ctx)
 }
 
+// takenBack reports whether the knobs were seized, and lets the loop have them
+// again.
+func (m *ResourceManager) takenBack() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seized := m.seized
+	m.seized = false
+	return seized
+}
+
 // promote makes levels the incumbents, where the engine owns the knob. It
 // fails, and changes nothing, when an owner has changed since epoch.
 func (m *ResourceManager) promote(levels []int, epoch int) bool {

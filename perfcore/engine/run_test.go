@@ -442,6 +442,12 @@ func TestTargetsDecide(t *testing.T) {
 				if tried == tt.still {
 					t.Errorf("something was tried: %v", tried)
 				}
+				if tt.still { // until a target is missed
+					if err := r.SetTargets(perfcore.Network, perfcore.Targets{Throughput: 1}); err != nil {
+						t.Fatal(err)
+					}
+					until(t, "a trial", 5*time.Minute, r.trying)
+				}
 				if err := stop(); err != nil {
 					t.Error(err)
 				}

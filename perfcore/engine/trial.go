@@ -246,12 +246,6 @@ func (b *bench) trial(ctx context.Context, y []int) (result, error) {
 	var bill bill
 	r, err := b.compare(ctx, y, &bill)
 	b.budget.charge(bill.excess)
-	if r.verdict != perfcore.Promoted && err == nil {
-		if undo := b.o.Resources.restore(ctx); undo != nil {
-			b.o.cfg.Log.Error("a knob was not restored", "error", undo)
-			b.o.settle(perfcore.Failed)
-		}
-	}
 	r.evidence.Slices, r.evidence.Exonerated = bill.slices, bill.exonerated
 	return r, err
 }

@@ -200,9 +200,9 @@ func (t *tuner) search(ctx context.Context) error {
 		return nil
 	}
 	r, err := t.trial(ctx, y)
-	t.conclude(trigger, y, r)
-	t.engine.Learn(r.verdict)
-	if r.verdict == perfcore.Promoted {
+	verdict := t.conclude(ctx, trigger, y, r)
+	t.engine.Learn(verdict)
+	if verdict == perfcore.Promoted {
 		t.misses, t.rest = 0, firstRest
 	} else {
 		t.misses++
@@ -227,17 +227,21 @@ func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) e
 	return ctx.Err()
 }
 
-// conclude promotes y if the verdict says so, and records the decision.
-func (t *tuner) conclude(trigger string, y []int, r result) {
+// conclude promotes y if the verdict says so, else undoes it, and records the
+// decision. It returns the verdict in the end.
+func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result) perfcore.Verdict {
 	if r.verdict == perfcore.Promoted && !t.o.Resources.promote(y, t.epoch) {
 		r.verdict, r.reason = perfcore.Inconclusive, "a knob has another owner"
+	}
+	if r.verdict != perfcore.Promoted {
+		t.o.restore(ctx)
 	}
 	t.o.decide(perfcore.Decision{
 		Trigger: trigger, Moves: t.o.Resources.moves(t.at, y),
 		Verdict: r.verdict, Reason: r.reason, Evidence: r.evidence,
 	})
 	if r.verdict != perfcore.Promoted {
-		return
+		return r.verdict
 	}
 	gain := r.evidence.Effect
 	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
@@ -245,6 +249,7 @@ func (t *tuner) conclude(trigger string, y []int, r result) {
 	t.cost.value -= gain
 	t.budget.gain += gain
 	t.shift = shift{}
+	return r.verdict
 }
 
 // idle runs the incumbent for n slices.
@@ -293,10 +298,12 @@ func (t *tuner) pause(ctx context.Context) error {
 }
 
 // park lets the incumbent run alone until the next audit, which it prepares. It
-// tests what is on probation, and ends early when the world changes.
+// tests what is on probation, and ends early when the world changes or a target
+// is no longer met.
 func (t *tuner) park(ctx context.Context) error {
 	t.o.settle(perfcore.Optimized)
-	for n := 0; n < t.rest || t.o.content(); n++ {
+	content := t.o.content()
+	for n := 0; t.o.content() || n < t.rest && !content; n++ {
 		if err := t.watched(ctx); err != nil {
 			return err
 		}
@@ -306,7 +313,7 @@ func (t *tuner) park(ctx context.Context) error {
 		if t.changed {
 			return nil
 		}
-		if t.misses < t.patience() && !t.o.content() {
+		if t.misses < t.patience() && t.canMove() && !t.o.content() {
 			return nil
 		}
 	}
@@ -352,8 +359,7 @@ func (t *tuner) retest(ctx context.Context) error {
 		r, err := t.trial(ctx, y)
 		gain := p.gain
 		t.trials = t.trials[1:]
-		t.conclude("probation", y, r)
-		if r.verdict == perfcore.Promoted {
+		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
 			t.budget.gain -= gain + r.evidence.Effect
 			t.trials = nil
 			t.misses, t.rest = 0, firstRest
