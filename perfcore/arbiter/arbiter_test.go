@@ -112,6 +112,9 @@ func optimal(bidders []arbiter.Bidder, total int) float64 {
 // the best division of the true curves, where caches are smooth, where one has
 // a cliff, and where they are mixed.
 func TestDivisionByTheSample(t *testing.T) {
+	if testing.Short() {
+		t.Skip("divisions by sampled curves were not checked: they take seconds")
+	}
 	for _, tt := range []struct {
 		name           string
 		looping, mixed bool

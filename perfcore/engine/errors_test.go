@@ -57,6 +57,9 @@ func trialOf(t *testing.T, w plant.World, effect float64, seed uint64, noise, la
 // blocks are noisier; the interval holds the true effect. The noise is not
 // given: it comes from a calibration and from the trials themselves.
 func TestErrorRates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the error rates were not checked: they take seconds")
+	}
 	for name, world := range worlds {
 		t.Run(name, func(t *testing.T) {
 			power, harm := 0.65, 0.001

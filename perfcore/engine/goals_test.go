@@ -177,6 +177,9 @@ func (tr *trace) visits() (visits, stayed int) {
 // The goals of the design, on plants like those that its thresholds were
 // measured on.
 func TestGoals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the goals on random plants were not checked: they take seconds")
+	}
 	for _, g := range []goal{
 		{name: "one knob", knobs: 1, slices: 1200, times: 100, hit50: 40, hit95: 200, tail: 0.015},
 		{name: "three knobs", knobs: 3, slices: 2000, times: 200, hit50: 100, hit95: 900, missed: 0.05, tail: 0.03},
@@ -245,6 +248,9 @@ func (g goal) check(t *testing.T) {
 // Experiments that cost something stop when the budget is spent: what they have
 // truly cost stays within it, but for the one that was running.
 func TestBudgetBinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("that the budget binds was not checked: it takes seconds")
+	}
 	const n, share, oneTrial, times = 6000, 0.0005, 3, 8
 	const most = (share*(250+n) + oneTrial) / n
 	var unbound float64

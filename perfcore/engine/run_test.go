@@ -4,7 +4,9 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -88,7 +90,7 @@ func (r *rig) decided(v perfcore.Verdict) func() bool {
 	return func() bool { _, ok := r.last(v); return ok }
 }
 
-// atIncumbents returns the knobs of the engine that read otherwise than their
+// astray returns the knobs of the engine that read otherwise than their
 // incumbents.
 func (r *rig) astray() []string {
 	var names []string
@@ -511,7 +513,18 @@ func TestRunTwice(t *testing.T) {
 // instant the values are on their ladders (the plant panics otherwise) and
 // pinned knobs stay; nothing is promoted without evidence; and in the end the
 // incumbents are in force.
+//
+// OUTRIDER_PERFCORE_HANDS sets how often the hands act in each of 20 runs (300);
+// with 8000 of them values are applied a million times.
 func TestRandomHands(t *testing.T) {
+	hands, applied := 300, 0
+	if env := os.Getenv("OUTRIDER_PERFCORE_HANDS"); env != "" {
+		var err error
+		if hands, err = strconv.Atoi(env); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() { t.Logf("values were applied %d times", applied) }()
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			hand := rand.New(rand.NewPCG(seed, 11))
@@ -523,18 +536,17 @@ func TestRandomHands(t *testing.T) {
 			}
 			var mu sync.Mutex
 			pinned := make(map[int]int64)
-			var r *rig
 			cfg.Applied = func(levels []int) {
 				mu.Lock()
 				defer mu.Unlock()
+				applied++
 				for i, v := range pinned {
 					if plant.Value(levels[i]) != v {
 						t.Errorf("seed %d: pinned knob %d is at %d, not %d", seed, i, plant.Value(levels[i]), v)
 					}
 				}
 			}
-			incumbent := make(map[string]int64)
-			r = newRig(t, cfg, func(c *engine.Config) {
+			r := newRig(t, cfg, func(c *engine.Config) {
 				c.Slice = time.Second
 				c.Decided = func(d perfcore.Decision) {
 					if e := d.Evidence; d.Verdict == perfcore.Promoted && !(e.Ratio >= 10 && e.Effect >= 0.015 && len(e.Diffs) >= 2) {
@@ -542,11 +554,8 @@ func TestRandomHands(t *testing.T) {
 					}
 				}
 			})
-			for _, k := range r.Resources.Knobs() {
-				incumbent[k.Name] = k.Incumbent
-			}
 			stop := r.start(t)
-			for range 300 {
+			for range hands {
 				time.Sleep(time.Duration(hand.IntN(30)) * time.Second / 2)
 				i := hand.IntN(3)
 				name, value := r.knobs[i].Name, plant.Value(hand.IntN(9))

@@ -36,6 +36,9 @@ func bowl(bottom, weight float64) func(*rand.Rand) plant.Surface {
 func flat(*rand.Rand) plant.Surface { return plant.Flat() }
 
 func TestTraps(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the traps were not tried: they take seconds")
+	}
 	for _, tr := range []trap{
 		{name: "plateau", start: []int{2, 2}, slices: 1500, surface: func(r *rand.Rand) plant.Surface {
 			return plant.Plateau(plant.RandomBowl(r, 2), 2)
