@@ -109,7 +109,8 @@ func (b *bench) incumbent(ctx context.Context, again bool) (perfcore.Sample, err
 
 // candidate runs one slice at y under the guard. When the guard fires, the
 // incumbent runs at once, in the slice behind: if that is fine the candidate
-// is to blame, and if not, it was the world, and the reference is renewed.
+// is to blame, and if not, it was the world, and the reference is renewed. A
+// slice without any work fires the guard too.
 func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) (perfcore.Sample, error) {
 	if !b.cost.known {
 		if _, err := b.incumbent(ctx, false); err != nil {
@@ -117,27 +118,42 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 		}
 	}
 	s, err := b.run(ctx, y, again)
-	if err != nil {
+	idle := errors.Is(err, errVoid) && s.Void == ""
+	if err != nil && !idle {
 		return s, err
 	}
-	bill.excess += math.Expm1(min(s.Cost-b.cost.value, 5))
 	bill.slices++
-	guard := math.Log1p(b.o.cfg.Guard)
-	if !(s.Cost-b.cost.value > guard || b.work.value-math.Log(s.Work) > guard) {
-		b.caps.visited(y)
-		return s, nil
+	if !idle {
+		bill.excess += math.Expm1(min(s.Cost-b.cost.value, maxExcess))
+		if !b.beyondGuard(s, b.cost.value, b.work.value) {
+			b.caps.visited(y)
+			return s, nil
+		}
+	} else {
+		bill.excess++ // the work is still to be done
 	}
 	beside, err := b.run(ctx, b.at, false)
 	if err != nil {
 		return s, err
 	}
-	if s.Cost-beside.Cost > guard || math.Log(beside.Work/s.Work) > guard {
+	bill.slices++
+	if idle || b.beyondGuard(s, beside.Cost, math.Log(beside.Work)) {
 		return s, errBlamed
 	}
 	b.cost = average{beside.Cost, true}
 	b.work = average{math.Log(beside.Work), true}
 	bill.exonerated++
 	return s, errVoid
+}
+
+// maxExcess bounds what one slice is charged: e^5 slices of the incumbent.
+const maxExcess = 5
+
+// beyondGuard reports whether a slice costs more, or does less, than the guard
+// lets it beside the incumbent's cost and logarithm of work.
+func (b *bench) beyondGuard(s perfcore.Sample, cost, work float64) bool {
+	guard := math.Log1p(b.o.cfg.Guard)
+	return s.Cost-cost > guard || work-math.Log(s.Work) > guard
 }
 
 // A bill is what one experiment cost.

@@ -51,6 +51,9 @@ type Config struct {
 	// Goodhart is the share of the work that the first knob drops for each
 	// level above Start, and by which the cost seems to fall.
 	Goodhart float64
+	// Stall, if not 0, is the level of the first knob from which on no work is
+	// done at all.
+	Stall int
 	// Hostile adds to the cost of each slice behind an odd number of calls
 	// of Apply: a world that sees through the schedule of who takes turns
 	// strictly.
@@ -186,6 +189,9 @@ func (p *Plant) Collect() perfcore.Sample {
 	}
 	if p.applies%2 == 1 {
 		cost += p.cfg.Hostile
+	}
+	if p.cfg.Stall != 0 && p.levels[0] >= p.cfg.Stall {
+		cost, work = math.Inf(1), 0
 	}
 	p.slice++
 	return perfcore.Sample{Cost: cost, Work: work, Void: now.void}

@@ -120,6 +120,17 @@ func TestTraits(t *testing.T) {
 			t.Errorf("%+v below the start, want all the work", got)
 		}
 	})
+	t.Run("stall", func(t *testing.T) {
+		p := quiet(func(c *plant.Config) { c.Stall = 7 })
+		for level, want := range map[int]float64{6: 1, 7: 0} {
+			if err := set(p, level); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Collect(); got.Work != want {
+				t.Errorf("at level %d: %+v", level, got)
+			}
+		}
+	})
 	t.Run("hostile", func(t *testing.T) {
 		p := quiet(func(c *plant.Config) { c.Hostile = 0.3; c.Surface = plant.Flat() })
 		for i, want := range []float64{0, 0.3, 0, 0.3} {
