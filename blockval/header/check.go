@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
 // These are limits that hold on every network, in Bitcoin Core's names.
@@ -53,25 +55,37 @@ func (p *Params) CheckContext(h *Header, height uint32, a Ancestors, now time.Ti
 		return err
 	}
 	if hash := prev.Hash(); h.Prev() != hash {
-		return broken(BadPrevBlock, "follows %s, the block at height %d is %s", h.Prev(), height-1, hash)
+		return notAfter(h, height-1, hash)
 	}
 	want, err := p.nextBits(a, height, h.Time(), prev)
 	if err != nil {
 		return err
 	}
 	if h.Bits() != want {
-		return broken(BadDiffBits, "bits %08x, want %08x", h.Bits(), want)
+		return notBits(h, want)
 	}
 	median, err := MedianTimePast(a, height-1)
 	if err != nil {
 		return err
 	}
 	if h.Time() <= median {
-		return broken(TimeTooOld, "time %d is not after the median time past %d", h.Time(), median)
+		return notAfterMedian(h, median)
 	}
-	if p.BIP94 && height%p.Interval() == 0 && int64(h.Time()) < int64(prev.Time())-maxTimewarp {
-		return broken(TimeWarp, "time %d is more than %d s before its predecessor's %d", h.Time(), maxTimewarp, prev.Time())
+	if p.warps(h, height, &prev) {
+		return warped(h, &prev)
 	}
+	return p.checkClockAndVersion(h, height, now)
+}
+
+// warps reports whether h, as the block at height on top of prev, breaks
+// TimeWarp.
+func (p *Params) warps(h *Header, height uint32, prev *Header) bool {
+	return p.BIP94 && height%p.Interval() == 0 && int64(h.Time()) < int64(prev.Time())-maxTimewarp
+}
+
+// checkClockAndVersion checks TimeTooNew and BadVersion of h as the block at
+// height.
+func (p *Params) checkClockAndVersion(h *Header, height uint32, now time.Time) error {
 	if latest := now.Unix() + MaxFutureBlockTime; int64(h.Time()) > latest {
 		return broken(TimeTooNew, "time %d is after %d, two hours from now", h.Time(), latest)
 	}
@@ -79,6 +93,26 @@ func (p *Params) CheckContext(h *Header, height uint32, a Ancestors, now time.Ti
 		return broken(BadVersion, "version %d (%08x), want at least %d", h.Version(), uint32(h.Version()), least)
 	}
 	return nil
+}
+
+// notAfter is the error of a header that does not follow the one with this hash.
+func notAfter(h *Header, height uint32, hash chainhash.Hash) error {
+	return broken(BadPrevBlock, "follows %s, the block at height %d is %s", h.Prev(), height, hash)
+}
+
+// notBits is the error of a header that does not have the bits that it must.
+func notBits(h *Header, want uint32) error {
+	return broken(BadDiffBits, "bits %08x, want %08x", h.Bits(), want)
+}
+
+// notAfterMedian is the error of a header that is not later than the median.
+func notAfterMedian(h *Header, median uint32) error {
+	return broken(TimeTooOld, "time %d is not after the median time past %d", h.Time(), median)
+}
+
+// warped is the error of a header that warps.
+func warped(h, prev *Header) error {
+	return broken(TimeWarp, "time %d is more than %d s before its predecessor's %d", h.Time(), maxTimewarp, prev.Time())
 }
 
 // MedianTimePast returns the median time past of the block at height: the

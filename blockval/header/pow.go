@@ -4,14 +4,20 @@ package header
 // allows and that the hash of h is not above it, as CheckProofOfWork in Bitcoin
 // Core. The only error is a *RuleError with HighHash.
 func (p *Params) CheckProofOfWork(h *Header) error {
-	target, negative, overflow := FromCompact(h.Bits())
-	if negative || overflow || target == (Uint256{}) || target.Cmp(p.PowLimit) > 0 {
+	target, legal := p.target(h.Bits())
+	if !legal {
 		return broken(HighHash, "bits %08x are no target of network %s", h.Bits(), p.Name)
 	}
 	if hash := h.Hash(); hashValue(hash).Cmp(target) > 0 {
 		return broken(HighHash, "hash %s is above target %s", hash, target)
 	}
 	return nil
+}
+
+// target returns the target that bits encode, and whether the network allows it.
+func (p *Params) target(bits uint32) (target Uint256, legal bool) {
+	target, negative, overflow := FromCompact(bits)
+	return target, !negative && !overflow && target != (Uint256{}) && target.Cmp(p.PowLimit) <= 0
 }
 
 // NextBits returns the bits that the chain demands of the block at height with
@@ -42,19 +48,13 @@ func (p *Params) nextBits(a Ancestors, height, time uint32, prev Header) (uint32
 		if err != nil {
 			return 0, err
 		}
-		base := prev.Bits()
-		if p.BIP94 {
-			// The last block may have used the minimum difficulty exception;
-			// the first of a period cannot.
-			base = first.Bits()
-		}
-		return p.retarget(base, int64(prev.Time())-int64(first.Time())), nil
+		return p.nextPeriodBits(&first, &prev), nil
 	}
 	if !p.AllowMinDifficulty {
 		return prev.Bits(), nil
 	}
 	limit := p.PowLimit.Compact()
-	if int64(time) > int64(prev.Time())+2*p.TargetSpacing {
+	if p.mayUseMinDifficulty(time, &prev) {
 		return limit, nil
 	}
 	for at := height - 1; at%interval != 0 && prev.Bits() == limit; {
@@ -65,6 +65,25 @@ func (p *Params) nextBits(a Ancestors, height, time uint32, prev Header) (uint32
 		}
 	}
 	return prev.Bits(), nil
+}
+
+// mayUseMinDifficulty reports whether a block with this time on top of prev has
+// PowLimit as its target, on a network with AllowMinDifficulty and not at the
+// start of a period.
+func (p *Params) mayUseMinDifficulty(time uint32, prev *Header) bool {
+	return int64(time) > int64(prev.Time())+2*p.TargetSpacing
+}
+
+// nextPeriodBits returns the bits of the period after the one whose first and
+// last headers are given.
+func (p *Params) nextPeriodBits(first, last *Header) uint32 {
+	base := last.Bits()
+	if p.BIP94 {
+		// The last block may have used the minimum difficulty exception; the
+		// first of a period cannot.
+		base = first.Bits()
+	}
+	return p.retarget(base, int64(last.Time())-int64(first.Time()))
 }
 
 // retarget returns the bits of a period after one with the given bits whose
