@@ -112,6 +112,21 @@ func TestReverts(t *testing.T) {
 	}
 }
 
+func TestRevertText(t *testing.T) {
+	for _, tt := range []struct {
+		revert Revert
+		want   string
+	}{
+		{Revert{Reason: "Unknown block"}, "reverted: Unknown block"},
+		{Revert{Panic: PanicArithmetic}, "reverted: panic 0x11"},
+		{Revert{Custom: "OwnableUnauthorizedAccount(address)"}, "reverted: OwnableUnauthorizedAccount(address)"},
+	} {
+		if got := tt.revert.Error(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
 func TestConstructorReverts(t *testing.T) {
 	genesis := first(easyBits)
 	noTarget, hugeTarget := slices.Clone(genesis), slices.Clone(genesis)
