@@ -15,6 +15,10 @@ import (
 // commits to.
 var ErrBlock = errors.New("not a block with the transactions of its header")
 
+// minTransaction is the size of the smallest transaction: an input and an output, and
+// no scripts.
+const minTransaction = 60
+
 // A Block is a block that proofs are built from. It is safe for concurrent use.
 type Block struct {
 	header       header.Header
@@ -28,21 +32,24 @@ type Block struct {
 // ParseBlock parses a serialised block, as getblock with verbosity 0, REST and
 // peer-to-peer messages have it, and checks its merkle root. It keeps parts of data.
 func ParseBlock(data []byte) (*Block, error) {
-	c := cutter{rest: data}
+	c := cutter{data: data}
 	start := c.bytes(header.Size)
 	count := c.compactSize()
-	if c.failed || count == 0 {
+	rest := c.rest()
+	if c.failed || count == 0 || count > uint64(len(rest)/minTransaction) {
 		return nil, ErrBlock
 	}
-	b := &Block{header: header.Header(start)}
-	rest := c.rest
-	for i := range count {
+	b := &Block{
+		header:       header.Header(start),
+		transactions: make([]Transaction, count),
+		serialised:   make([][]byte, count),
+	}
+	for i := range b.transactions {
 		tx, after, err := cutTransaction(rest)
 		if err != nil {
 			return nil, fmt.Errorf("%w: transaction %d: %w", ErrBlock, i, err)
 		}
-		b.transactions = append(b.transactions, tx)
-		b.serialised = append(b.serialised, rest[:len(rest)-len(after)])
+		b.transactions[i], b.serialised[i] = tx, rest[:len(rest)-len(after)]
 		rest = after
 	}
 	if len(rest) > 0 {

@@ -12,6 +12,7 @@
 package spv
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func (tx *Transaction) commitment() (chainhash.Hash, bool) {
 	)
 	var found chainhash.Hash
 	ok := false
-	c := cutter{rest: tx.OutputVector}
+	c := cutter{data: tx.OutputVector}
 	for range c.compactSize() {
 		c.bytes(8)
 		script := c.bytes(c.compactSize())
@@ -86,14 +87,14 @@ func (tx *Transaction) commitment() (chainhash.Hash, bool) {
 
 // cutTransaction parses the transaction that data begins with.
 func cutTransaction(data []byte) (tx Transaction, rest []byte, err error) {
-	c := cutter{rest: data}
+	c := cutter{data: data}
 	copy(tx.Version[:], c.bytes(4))
 	// Two bytes in place of a number of inputs, which is never 0 (BIP144).
-	segwit := len(c.rest) >= 2 && c.rest[0] == 0 && c.rest[1] == 1
+	segwit := bytes.HasPrefix(c.rest(), []byte{0, 1})
 	if segwit {
 		c.bytes(2)
 	}
-	inputs := c.rest
+	inputs := c.at
 	count := c.compactSize()
 	if count == 0 {
 		c.failed = true
@@ -103,8 +104,8 @@ func cutTransaction(data []byte) (tx Transaction, rest []byte, err error) {
 		c.bytes(c.compactSize())
 		c.bytes(4)
 	}
-	tx.InputVector = inputs[:len(inputs)-len(c.rest)]
-	outputs := c.rest
+	tx.InputVector = data[inputs:c.at]
+	outputs := c.at
 	outs := c.compactSize()
 	if outs == 0 {
 		c.failed = true
@@ -113,9 +114,9 @@ func cutTransaction(data []byte) (tx Transaction, rest []byte, err error) {
 		c.bytes(8)
 		c.bytes(c.compactSize())
 	}
-	tx.OutputVector = outputs[:len(outputs)-len(c.rest)]
+	tx.OutputVector = data[outputs:c.at]
 	if segwit {
-		witness := c.rest
+		witness := c.at
 		empty := true
 		for i := uint64(0); i < count && !c.failed; i++ {
 			items := c.compactSize()
@@ -126,31 +127,36 @@ func cutTransaction(data []byte) (tx Transaction, rest []byte, err error) {
 		}
 		// Core refuses an encoding with nothing but empty stacks.
 		c.failed = c.failed || empty
-		tx.Witness = witness[:len(witness)-len(c.rest)]
+		tx.Witness = data[witness:c.at]
 	}
 	copy(tx.Locktime[:], c.bytes(4))
 	if c.failed {
 		return Transaction{}, nil, ErrTransaction
 	}
-	return tx, c.rest, nil
+	return tx, c.rest(), nil
 }
 
-// A cutter takes bytes from the front of others. Once there are too few it fails, and
-// gives nothing.
+// A cutter takes bytes from the front of data. Once there are too few it fails, and
+// gives nothing. It counts them instead of shortening data, which would be a pointer to
+// write, millions of times a block.
 type cutter struct {
-	rest   []byte
+	data   []byte
+	at     int
 	failed bool
 }
 
 func (c *cutter) bytes(n uint64) []byte {
-	if c.failed || n > uint64(len(c.rest)) {
+	if c.failed || n > uint64(len(c.data)-c.at) {
 		c.failed = true
 		return nil
 	}
-	cut := c.rest[:n]
-	c.rest = c.rest[n:]
+	cut := c.data[c.at : c.at+int(n)]
+	c.at += int(n)
 	return cut
 }
+
+// rest returns what is left.
+func (c *cutter) rest() []byte { return c.data[c.at:] }
 
 // compactSize takes a number in Bitcoin's compact form, which must be the shortest.
 func (c *cutter) compactSize() uint64 {
