@@ -18,6 +18,34 @@ type FullRelay struct {
 	previous                         map[chainhash.Hash]chainhash.Hash
 	heights                          map[chainhash.Hash]uint64
 	currentEpochDiff, prevEpochDiff  Uint256
+
+	// below has what previous and heights lack; nil if they have everything.
+	below *FullRelay
+}
+
+// Fork returns a relay in the same state, to try calls on. It costs nothing, and is
+// only right as long as r is not called again.
+func (r *FullRelay) Fork() *FullRelay {
+	fork := *r
+	fork.below = r
+	fork.previous, fork.heights = map[chainhash.Hash]chainhash.Hash{}, map[chainhash.Hash]uint64{}
+	return &fork
+}
+
+// previousBlock is the contract's mapping: the digest below a header that was added.
+func (r *FullRelay) previousBlock(digest chainhash.Hash) chainhash.Hash {
+	if previous, ok := r.previous[digest]; ok || r.below == nil {
+		return previous
+	}
+	return r.below.previousBlock(digest)
+}
+
+// blockHeight is the contract's mapping: the height of every fourth header.
+func (r *FullRelay) blockHeight(digest chainhash.Hash) uint64 {
+	if height, ok := r.heights[digest]; ok || r.below == nil {
+		return height
+	}
+	return r.below.blockHeight(digest)
 }
 
 // A Receipt is what a call did.
@@ -85,12 +113,17 @@ func (r *FullRelay) CurrentEpochDifficulty() Uint256 { return r.currentEpochDiff
 func (r *FullRelay) PrevEpochDifficulty() Uint256 { return r.prevEpochDiff }
 
 // Headers returns how many headers were added.
-func (r *FullRelay) Headers() int { return len(r.previous) }
+func (r *FullRelay) Headers() int {
+	if r.below != nil {
+		return len(r.previous) + r.below.Headers()
+	}
+	return len(r.previous)
+}
 
 // Knows reports whether a header with this digest was added: the genesis header was
 // not.
 func (r *FullRelay) Knows(digest chainhash.Hash) bool {
-	return r.previous[digest] != chainhash.Hash{}
+	return r.previousBlock(digest) != chainhash.Hash{}
 }
 
 // FindHeight returns the height of a header that the relay knows.
@@ -101,7 +134,7 @@ func (r *FullRelay) FindHeight(digest chainhash.Hash) (uint64, error) {
 // FindAncestor returns the digest of the header offset below one that was added.
 func (r *FullRelay) FindAncestor(digest chainhash.Hash, offset uint64) (chainhash.Hash, error) {
 	for ; offset > 0 && digest != (chainhash.Hash{}); offset-- {
-		digest = r.previous[digest]
+		digest = r.previousBlock(digest)
 	}
 	return digest, require(digest != chainhash.Hash{}, "Unknown ancestor")
 }
@@ -115,11 +148,11 @@ func (r *FullRelay) IsAncestor(ancestor, descendant chainhash.Hash, limit uint64
 // and have its target.
 func (r *FullRelay) AddHeaders(anchor, headers []byte) (Receipt, error) {
 	m := call(AddHeadersData(anchor, headers))
-	events, err := r.addHeadersExternal(m, anchor, headers)
+	events, err := r.addHeadersAlone(m, anchor, headers)
 	return m.receipt(events), err
 }
 
-func (r *FullRelay) addHeadersExternal(m *meter, anchor, headers []byte) ([]Event, error) {
+func (r *FullRelay) addHeadersAlone(m *meter, anchor, headers []byte) ([]Event, error) {
 	m.spend(gasAddHeaders)
 	if err := require(len(headers)%header.Size == 0, "Header array length must be divisible by 80"); err != nil {
 		return nil, err
@@ -251,7 +284,7 @@ func (r *FullRelay) addHeaders(m *meter, anchor, headers []byte, retargets bool)
 			m.store(slotOf(previousBlock, digest), true)
 			if height := anchorHeight + uint64(len(added)) + 1; height%HeightInterval == 0 {
 				m.spend(gasHeight)
-				m.store(slotOf(blockHeight, digest), r.heights[digest] == 0)
+				m.store(slotOf(blockHeight, digest), r.blockHeight(digest) == 0)
 			}
 			added = append(added, digest)
 		}
@@ -313,7 +346,7 @@ func (r *FullRelay) markNewHeaviest(m *meter, ancestor chainhash.Hash, currentBe
 	if err != nil {
 		return nil, err
 	}
-	if err := require(heaviest == digest, "New best hash does not have more work than previous"); err != nil {
+	if err := require(heaviest == digest, notHeaviest); err != nil {
 		return nil, err
 	}
 	difficulty, err := headerDifficulty(newBest)
@@ -341,11 +374,11 @@ func (r *FullRelay) findHeight(m *meter, digest chainhash.Hash) (uint64, error) 
 	for i := range uint64(HeightInterval + 1) {
 		m.spend(gasFindHeight)
 		m.load(slotOf(blockHeight, digest))
-		if height := r.heights[digest]; height != 0 {
+		if height := r.blockHeight(digest); height != 0 {
 			return height + i, nil
 		}
 		m.load(slotOf(previousBlock, digest))
-		digest = r.previous[digest]
+		digest = r.previousBlock(digest)
 	}
 	return 0, reason("Unknown block")
 }
@@ -363,7 +396,7 @@ func (r *FullRelay) isAncestor(m *meter, ancestor, descendant chainhash.Hash, li
 		}
 		m.spend(gasAncestor)
 		m.load(slotOf(previousBlock, descendant))
-		descendant = r.previous[descendant]
+		descendant = r.previousBlock(descendant)
 	}
 	return false
 }
@@ -381,12 +414,12 @@ func (r *FullRelay) isMostRecentAncestor(m *meter, ancestor, left, right chainha
 		if leftPrev != ancestor {
 			m.spend(gasStepDown)
 			m.load(slotOf(previousBlock, leftPrev))
-			leftCurrent, leftPrev = leftPrev, r.previous[leftPrev]
+			leftCurrent, leftPrev = leftPrev, r.previousBlock(leftPrev)
 		}
 		if rightPrev != ancestor {
 			m.spend(gasStepDown)
 			m.load(slotOf(previousBlock, rightPrev))
-			rightCurrent, rightPrev = rightPrev, r.previous[rightPrev]
+			rightCurrent, rightPrev = rightPrev, r.previousBlock(rightPrev)
 		}
 	}
 	// If the last steps were from the same header, that is a nearer ancestor.

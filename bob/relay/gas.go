@@ -53,20 +53,20 @@ type slot struct {
 type variable uint8
 
 const (
-	bestKnownDigest variable = iota
-	lastReorgCommonAncestor
+	variableBest variable = iota
+	variableLastReorgAncestor
 	previousBlock
 	blockHeight
-	currentEpochDiff
-	prevEpochDiff
+	variableCurrentEpochDiff
+	variablePrevEpochDiff
 )
 
 // These are the slots of variables that are no mappings.
 var (
-	slotBest              = slot{variable: bestKnownDigest}
-	slotLastReorgAncestor = slot{variable: lastReorgCommonAncestor}
-	slotCurrentEpochDiff  = slot{variable: currentEpochDiff}
-	slotPrevEpochDiff     = slot{variable: prevEpochDiff}
+	slotBest              = slot{variable: variableBest}
+	slotLastReorgAncestor = slot{variable: variableLastReorgAncestor}
+	slotCurrentEpochDiff  = slot{variable: variableCurrentEpochDiff}
+	slotPrevEpochDiff     = slot{variable: variablePrevEpochDiff}
 )
 
 // slotOf returns the slot of an entry of a mapping.
