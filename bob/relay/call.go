@@ -73,11 +73,11 @@ func MulticallData(relay Address, calls []Call) []byte {
 	return append(data, tails...)
 }
 
-// What Multicall3 takes beside the calls' data in memory, by the EVM's prices; its own
-// steps are estimated.
+// What Multicall3 takes beside the calls' data in memory, for itself and for each call,
+// fitted to executions as in gas.go.
 const (
-	gasMulticall     = 2000
-	gasMulticallCall = 900
+	gasMulticall     = 1160
+	gasMulticallCall = 2175
 	gasColdAccount   = 2600
 	gasWarmAccount   = 100
 )

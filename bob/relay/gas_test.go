@@ -97,6 +97,27 @@ func TestGas(t *testing.T) {
 	near(t, "execution of verifyHeaderHash that fails", receipt.Exec, 534_256, 0.002)
 }
 
+// TestGasOfMulticalls compares plans of one transaction with measurements of them, with
+// Multicall3 in the same EVM.
+func TestGasOfMulticalls(t *testing.T) {
+	f := load(t, "headers.json")
+	var relay, via Address
+	for i := range relay {
+		relay[i], via[i] = 0x11, 0x22 // an address has few zero bytes
+	}
+	for n, want := range map[int]float64{1: 99_821, 5: 228_613, 18: 635_921} {
+		r := newRelay(t, f.Genesis.Raw, f.Genesis.Height)
+		p, err := r.Plan(Request{
+			Headers: raw(f.Chain[:n]), Height: f.Chain[0].Height, Anchor: f.Genesis.Raw,
+			Best: f.Genesis.Raw, Ancestor: f.Genesis.Digest, Relay: relay, Multicall: via,
+		}, DefaultCaps())
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, fmt.Sprintf("a multicall of %d headers", n), p.Gas, want, 0.002)
+	}
+}
+
 // TestGasOfRetargets compares the execution of calls at a change of the target with
 // measurements, of LightRelay as solc 0.8.24 compiles it without its IR.
 func TestGasOfRetargets(t *testing.T) {
