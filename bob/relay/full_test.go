@@ -375,8 +375,8 @@ func FuzzReplay(f *testing.F) {
 	for i := range 4 {
 		headers = append(headers, fmt.Sprintf(`{"hex":"%x","height":%d}`, at(chain, i), 2014+i))
 	}
-	f.Add([]byte(fmt.Sprintf(`{"genesis":{"hex":"%x","height":2013},"oldPeriodStart":{"hex":"%x","height":0},"chain":[%s],"other":%s}`,
-		genesis, genesis, strings.Join(headers, ","), headers[2])))
+	f.Add(fmt.Appendf(nil, `{"genesis":{"hex":"%x","height":2013},"oldPeriodStart":{"hex":"%x","height":0},"chain":[%s],"other":%s}`,
+		genesis, genesis, strings.Join(headers, ","), headers[2]))
 	f.Add([]byte(`{"genesis":{"digest_le":"0x00"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := ParseHeadersFile(data)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -43,31 +44,32 @@ func follow(t *testing.T, r *FullRelay, p *Plan, caps Caps) {
 	}
 }
 
-// catchUp returns a relay, and what it is asked to catch up with: a period of headers
-// across a change of the target, on real bits as far as a test can mine them.
+// period is a chain of 2,016 headers after genesis, across a change of the target, which
+// takes half a million hashes to mine; start is the first of the period of genesis.
+var period = sync.OnceValue(func() (chain struct{ start, genesis, before, after []byte }) {
+	const bits = 0x2000ffff // one of 256; of easier targets the contract's sum overflows
+	chain.start = first(bits)
+	chain.genesis = chainOn(chain.start, 1, bits, 2)
+	chain.before = chainOn(chain.genesis, 1015, bits, 3)
+	target, _ := targetOf(chain.start)
+	next, _ := retarget(target, timeAt(chain.start, 0), timeAt(last(chain.before), 0))
+	chain.after = chainOn(last(chain.before), 1001, next.Compact(), 4)
+	return chain
+})
+
+// catchUp returns a relay, and what it is asked to catch up with: that chain.
 func catchUp(t testing.TB) (*FullRelay, Request) {
 	t.Helper()
-	const bits = 0x2000ffff // one of 256; of easier targets the contract's sum overflows
-	start := first(bits)
-	genesis := chainOn(start, 1, bits, 2)
 	const height = 2016*10 + 1000
-	r, err := NewFullRelay(genesis, height, hash256(start))
+	chain := period()
+	r, err := NewFullRelay(chain.genesis, height, hash256(chain.start))
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := chainOn(genesis, 1015, bits, 3)
-	target, err := targetOf(start)
-	if err != nil {
-		t.Fatal(err)
-	}
-	next, err := retarget(target, timeAt(start, 0), timeAt(last(before), 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	after := chainOn(last(before), 1001, next.Compact(), 4)
 	return r, Request{
-		Headers: slices.Concat(before, after), Height: height + 1, Anchor: genesis, PeriodStart: start,
-		Best: genesis, Ancestor: hash256(genesis), Relay: contract,
+		Headers: slices.Concat(chain.before, chain.after), Height: height + 1,
+		Anchor: chain.genesis, PeriodStart: chain.start,
+		Best: chain.genesis, Ancestor: hash256(chain.genesis), Relay: contract,
 	}
 }
 

@@ -189,14 +189,15 @@ func TestSummaHeaders(t *testing.T) {
 		// A header that is not what its vector says is refused where files are
 		// read, and so are heights that are not consecutive: the contract is
 		// not told these.
-		text := `{"genesis":` + string(c.Anchor) + `,"chain":[`
+		var text strings.Builder
+		text.WriteString(`{"genesis":` + string(c.Anchor) + `,"chain":[`)
 		for i, h := range c.Headers {
 			if i > 0 {
-				text += ","
+				text.WriteString(",")
 			}
-			text += string(h)
+			text.WriteString(string(h))
 		}
-		f, err := ParseHeadersFile([]byte(text + "]}"))
+		f, err := ParseHeadersFile([]byte(text.String() + "]}"))
 		switch c.Output {
 		case 103:
 			if err == nil || !strings.Contains(err.Error(), "has height 562625, want 562624") {
