@@ -25,10 +25,10 @@ func seeded(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// load returns a file of the vectors in relay.
+// load returns a file of the vectors.
 func load(t testing.TB, name string) *HeadersFile {
 	t.Helper()
-	f, err := ParseHeadersFile(testvectors.Load(t, "relay/"+name, "the relay models on real headers"))
+	f, err := ParseHeadersFile(testvectors.Load(t, name, "the relay models on real headers"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 // TestReverts makes calls that a FullRelay refuses, one for each of its reasons, and
 // expects its words and an unchanged state.
 func TestReverts(t *testing.T) {
-	f := load(t, "headersWithRetarget.json")
+	f := load(t, "relay/headersWithRetarget.json")
 	pre, post := raw(f.Chain[:9]), raw(f.Chain[9:])
 	oldStart, oldEnd := f.PeriodStart.Raw, f.Chain[8].Raw
 	r, err := NewFullRelayWithVerify(f.Genesis.Raw, f.Genesis.Height, f.PeriodStart.Digest)
@@ -281,7 +281,7 @@ func TestReplayFull(t *testing.T) {
 		genesis    = "4615614beedb06491a82e78b38eb6650e29116cc9cce21000000000000000000"
 		tip        = "48417c9cd5"
 	)
-	f := load(t, "headers.json")
+	f := load(t, "relay/headers.json")
 	report, err := Replay("full", f)
 	if err != nil {
 		t.Fatal(err)
@@ -315,7 +315,7 @@ func TestReplayFull(t *testing.T) {
 		t.Errorf("the tip is %s", digest)
 	}
 
-	f = load(t, "headersWithRetarget.json")
+	f = load(t, "relay/headersWithRetarget.json")
 	if report, err = Replay("full", f); err != nil {
 		t.Fatal(err)
 	}

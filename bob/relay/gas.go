@@ -38,10 +38,12 @@ const (
 	gasMerkleStep     = 771
 	gasProven         = 888
 
-	// LightRelay's, with its storage: what it reads and writes is always the same.
-	gasLightGenesis  = 75831
+	// LightRelay's, with its storage: what it reads and writes is always the same, but
+	// for difficulties of 0.
+	gasLightGenesis  = 55931
 	gasLightRetarget = 47748
 	gasLightHeader   = 2459
+	gasAuthorization = 89
 )
 
 // A slot is a place in a contract's storage: a variable, or an entry of a mapping.

@@ -24,7 +24,7 @@ const within = 0.02
 // TestGas compares estimates with measurements of FullRelayWithVerify as BOB has it
 // (solc 0.8.24, optimised for 5000 runs) in go-ethereum 1.17.10's EVM.
 func TestGas(t *testing.T) {
-	f := load(t, "headers.json")
+	f := load(t, "relay/headers.json")
 	// Whole transactions, real headers: addHeaders, the same once more, and
 	// markNewHeaviest with the least limit.
 	for n, want := range map[int][3]float64{
@@ -100,7 +100,7 @@ func TestGas(t *testing.T) {
 // TestGasOfMulticalls compares plans of one transaction with measurements of them, with
 // Multicall3 in the same EVM.
 func TestGasOfMulticalls(t *testing.T) {
-	f := load(t, "headers.json")
+	f := load(t, "relay/headers.json")
 	var relay, via Address
 	for i := range relay {
 		relay[i], via[i] = 0x11, 0x22 // an address has few zero bytes
@@ -121,7 +121,7 @@ func TestGasOfMulticalls(t *testing.T) {
 // TestGasOfRetargets compares the execution of calls at a change of the target with
 // measurements, of LightRelay as solc 0.8.24 compiles it without its IR.
 func TestGasOfRetargets(t *testing.T) {
-	f := load(t, "headersWithRetarget.json")
+	f := load(t, "relay/headersWithRetarget.json")
 	for n, want := range map[int][2]float64{1: {112_138, 53_018}, 5: {232_745, 62_078}, 9: {353_353, 71_138}} {
 		r, err := NewFullRelay(f.Genesis.Raw, f.Genesis.Height, f.PeriodStart.Digest)
 		if err != nil {

@@ -54,8 +54,7 @@ func (r *LightRelay) Ready() bool { return r.ready }
 // ProofLength returns how many headers a retarget needs on either side.
 func (r *LightRelay) ProofLength() uint64 { return r.proofLength }
 
-// GenesisEpoch and CurrentEpoch return the first and the last epoch that the relay
-// knows: heights divided by 2016.
+// GenesisEpoch returns the first epoch that the relay knows: a height divided by 2016.
 func (r *LightRelay) GenesisEpoch() uint64 { return r.genesisEpoch }
 
 // CurrentEpoch returns the last epoch that the relay knows.
@@ -122,6 +121,9 @@ func (r *LightRelay) Genesis(sender Address, h []byte, height, proofLength uint6
 	if err != nil {
 		return m.receipt(nil), err
 	}
+	if difficulty != (Uint256{}) {
+		m.spend(gasStoreNew - gasWarmLoad)
+	}
 	r.genesisEpoch = height / epochLength
 	r.currentEpoch = r.genesisEpoch
 	r.epochs[r.genesisEpoch] = epochOf(timeAt(h, 0), target)
@@ -151,8 +153,11 @@ func (r *LightRelay) retarget(m *meter, sender Address, headers []byte, now uint
 	if err := require(r.ready, "Relay is not ready for use"); err != nil {
 		return nil, err
 	}
-	if err := require(!r.authorizationRequired || r.authorized[sender], "Submitter unauthorized"); err != nil {
-		return nil, err
+	if r.authorizationRequired {
+		m.spend(gasColdLoad + gasAuthorization)
+		if err := require(r.authorized[sender], "Submitter unauthorized"); err != nil {
+			return nil, err
+		}
 	}
 	half := int(r.proofLength) * header.Size
 	if err := require(len(headers) == 2*half, "Invalid header length"); err != nil {
@@ -396,8 +401,7 @@ func chainDifficulty(headers []byte) (*big.Int, error) {
 }
 
 // FirstRetarget returns the height of the block with which the epoch that begins at
-// epoch*2016 can first be told to a relay, and ProofHeaders how many headers a proof
-// needs.
+// epoch*2016 can first be told to a relay.
 func FirstRetarget(epoch, proofLength uint64) uint64 { return epoch*epochLength + proofLength - 1 }
 
 // ProofHeaders returns how many headers a proof needs that begins at height, for a

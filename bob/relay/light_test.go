@@ -16,7 +16,7 @@ var owner, stranger = Address{1}, Address{2}
 // new epoch begins at index 10.
 func newLight(t testing.TB, proofLength uint64) (*LightRelay, []FileHeader) {
 	t.Helper()
-	f := load(t, "headersWithRetarget.json")
+	f := load(t, "relay/headersWithRetarget.json")
 	r := NewLightRelay(owner)
 	if _, err := r.Genesis(owner, f.PeriodStart.Raw, f.PeriodStart.Height, proofLength); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestLightReverts(t *testing.T) {
 		return raw(headers)
 	}
 	empty := NewLightRelay(owner)
-	genesis := load(t, "headersWithRetarget.json").PeriodStart.Raw
+	genesis := load(t, "relay/headersWithRetarget.json").PeriodStart.Raw
 	begin := func(sender Address, h []byte, height, length uint64) func() error {
 		return func() error { _, err := empty.Genesis(sender, h, height, length); return err }
 	}
@@ -269,7 +269,7 @@ func TestProofHeaders(t *testing.T) {
 }
 
 func TestReplayLight(t *testing.T) {
-	report, err := Replay("light", load(t, "headersWithRetarget.json"))
+	report, err := Replay("light", load(t, "relay/headersWithRetarget.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestReplayLight(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if _, err := Replay("light", load(t, "headers.json")); err == nil || !strings.Contains(err.Error(), "does not have it") {
+	if _, err := Replay("light", load(t, "relay/headers.json")); err == nil || !strings.Contains(err.Error(), "does not have it") {
 		t.Errorf("a file without the first header of the period: %v", err)
 	}
 }

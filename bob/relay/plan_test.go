@@ -108,7 +108,7 @@ func TestPlanCatchesUp(t *testing.T) {
 
 // TestPlanOneHeader plans what a new block takes: one transaction, or two.
 func TestPlanOneHeader(t *testing.T) {
-	f := load(t, "headers.json")
+	f := load(t, "relay/headers.json")
 	r := newRelay(t, f.Genesis.Raw, f.Genesis.Height)
 	req := Request{
 		Headers: f.Chain[0].Raw, Height: f.Chain[0].Height, Anchor: f.Genesis.Raw,

@@ -138,7 +138,7 @@ func expect(t *testing.T, what string, err error, code int) {
 
 func TestSummaLinks(t *testing.T) {
 	s := loadSumma(t)
-	f := load(t, "headers.json")
+	f := load(t, "relay/headers.json")
 	// These begin with the first header of the chain.
 	r := newRelay(t, f.Chain[0].Raw, f.Chain[0].Height)
 	cases := s.Link.FindAncestor.TestCases
