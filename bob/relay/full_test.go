@@ -127,6 +127,27 @@ func TestRevertText(t *testing.T) {
 	}
 }
 
+// TestNearerAncestor marks a branch by an ancestor below the one where it forks off.
+func TestNearerAncestor(t *testing.T) {
+	genesis := first(easyBits)
+	r := newRelay(t, genesis, 20_200)
+	trunk := chainOn(genesis, 3, easyBits, 1)
+	old, long := chainOn(last(trunk), 2, easyBits, 2), chainOn(last(trunk), 3, easyBits, 3)
+	for _, add := range [][2][]byte{{genesis, trunk}, {last(trunk), old}, {last(trunk), long}} {
+		if _, err := r.AddHeaders(add[0], add[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.MarkNewHeaviest(hash256(genesis), genesis, last(old), 5); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.MarkNewHeaviest(hash256(at(trunk, 1)), last(old), last(long), 5)
+	reverts(t, "an ancestor below the fork", err, "Ancestor must be heaviest common ancestor")
+	if _, err := r.MarkNewHeaviest(hash256(at(trunk, 2)), last(old), last(long), 5); err != nil {
+		t.Errorf("the fork: %v", err)
+	}
+}
+
 func TestConstructorReverts(t *testing.T) {
 	genesis := first(easyBits)
 	noTarget, hugeTarget := slices.Clone(genesis), slices.Clone(genesis)
@@ -185,6 +206,29 @@ func TestRetargetNearHeight0(t *testing.T) {
 	r.prevEpochDiff = Uint256{}
 	if _, err := r.AddHeadersWithRetarget(at(chain, 0), last(chain), h); err != nil {
 		t.Errorf("a retarget with the same previous difficulty: %v", err)
+	}
+}
+
+// TestRetargetOfThePast adds a retarget while the best header is a period above it, and one
+// less: the previous difficulty is only the tip's.
+func TestRetargetOfThePast(t *testing.T) {
+	f := load(t, "relay/headersWithRetarget.json")
+	for above, counts := range map[uint64]bool{2015: true, 2016: false, 5000: false} {
+		r, err := NewFullRelay(f.Genesis.Raw, f.Genesis.Height, f.PeriodStart.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.AddHeaders(f.Genesis.Raw, raw(f.Chain[:9])); err != nil {
+			t.Fatal(err)
+		}
+		r.best = chainhash.Hash{7}
+		r.heights[r.best] = f.Chain[8].Height + above
+		if _, err := r.AddHeadersWithRetarget(f.PeriodStart.Raw, f.Chain[8].Raw, raw(f.Chain[9:])); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.PrevEpochDifficulty() != (Uint256{}); got != counts {
+			t.Errorf("best %d above the period's end: counts %t, want %t", above, got, counts)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -103,6 +104,31 @@ func TestPlanCatchesUp(t *testing.T) {
 		if done.best != hash256(last(req.Headers)) {
 			t.Errorf("the best is %s", done.best)
 		}
+	}
+}
+
+// TestPlanMarksInTime plans more headers than one mark reaches over.
+func TestPlanMarksInTime(t *testing.T) {
+	r, req := catchUp(t)
+	bits := binary.LittleEndian.Uint32(last(req.Headers)[72:])
+	req.Headers = slices.Concat(req.Headers, chainOn(last(req.Headers), 20, bits, 5))
+	p, err := r.Plan(req, DefaultCaps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := 0
+	for _, tx := range p.Transactions {
+		if tx.Calls[0].Function == "markNewHeaviest" {
+			marks++
+		}
+	}
+	if marks != 2 {
+		t.Errorf("%d marks, want 2", marks)
+	}
+	done := copyFull(r)
+	follow(t, &done, p, DefaultCaps())
+	if done.best != hash256(last(req.Headers)) {
+		t.Errorf("the best is %s", done.best)
 	}
 }
 

@@ -393,6 +393,37 @@ func TestNodesAsTransactions(t *testing.T) {
 	}
 }
 
+// TestSmallTransactionsWithWitnesses proves the transactions of a block that commits to
+// witnesses and has a transaction of 64 bytes.
+func TestSmallTransactionsWithWitnesses(t *testing.T) {
+	small, other := payment(false, 4, 5), payment(false, 20, 6)
+	root, _ := hashlane.MerkleRoot([]chainhash.Hash{{}, hash256(small), hash256(other)})
+	commitment := hash256(append(root[:], make([]byte, 32)...))
+	coinbase := payment(true, 10, 1)
+	script := slices.Concat([]byte("\x26\x6a\x24\xaa\x21\xa9\xed"), commitment[:])
+	coinbase = slices.Concat(coinbase[:len(coinbase)-5], script, make([]byte, 4))
+	stripped := assemble(coinbase, small, other)
+	// The same with the coinbase's witness.
+	end := len(coinbase) - 4
+	witness := slices.Concat([]byte{1, 32}, make([]byte, 32))
+	segwit := slices.Concat(coinbase[:4], []byte{0, 1}, coinbase[4:end], witness, coinbase[end:])
+	b := mustParse(t, slices.Concat(stripped[:header.Size+1], segwit, small, other))
+	if _, err := b.WitnessProof(1); !errors.Is(err, ErrSize) {
+		t.Errorf("a transaction of 64 bytes: %v", err)
+	}
+	p, err := b.WitnessProof(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := p.Verify(); err != nil || id != hash256(other) {
+		t.Errorf("its neighbour: %s, %v", id, err)
+	}
+	// Without its witness the coinbase has no reserved value.
+	if _, err := mustParse(t, stripped).WitnessProof(2); !errors.Is(err, ErrCommitment) {
+		t.Errorf("a coinbase without a witness: %v", err)
+	}
+}
+
 // TestCopies proves the last transaction of an odd number at the index of its copy.
 func TestCopies(t *testing.T) {
 	txs := [][]byte{payment(true, 10, 1), payment(false, 20, 2), payment(false, 20, 3)}
