@@ -34,6 +34,8 @@ func verbs() []verb {
 		{"bench bitcoind", "measure a sidecar beside a real bitcoind", benchBitcoind},
 		{"bench sig", "measure the verification of signatures, beside other verifiers", benchSig},
 		{"evidence", "judge again what raised an alarm", evidenceVerb},
+		{"bob headers", "verify Bitcoin headers from a file, as relays on BOB need them", bobHeaders},
+		{"bob relay replay", "show headers from a file to a model of a relay contract", bobRelayReplay},
 		{"version", "print the version", versionVerb},
 	}
 }
