@@ -1,6 +1,7 @@
 package utxo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,11 +106,10 @@ func (h *hashing) run(ctx context.Context) (hashes, error) {
 	var sum hashes
 	var set muhash.Set
 	var wg sync.WaitGroup
+	var readErr error // what was read before it is used all the same
 	wg.Go(func() {
 		defer close(read)
-		if err := h.read(ctx, &sum, free, read); err != nil {
-			cancel(err)
-		}
+		readErr = h.read(ctx, &sum, free, read)
 	})
 	wg.Go(func() {
 		defer close(hashed)
@@ -125,7 +125,7 @@ func (h *hashing) run(ctx context.Context) (hashes, error) {
 		free <- c // has room for all there are
 	}
 	wg.Wait()
-	if err := context.Cause(ctx); err != nil {
+	if err := cmp.Or(context.Cause(ctx), readErr); err != nil {
 		return hashes{}, err
 	}
 	sum.mu = set.Finalize()
