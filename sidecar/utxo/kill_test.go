@@ -2,6 +2,7 @@ package utxo
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,15 +11,15 @@ import (
 	"testing"
 )
 
-// TestLoadChild is no test: it is the process that TestLoadKilled kills. It loads
-// as its environment says, and prints a line for each chunk.
-func TestLoadChild(t *testing.T) {
-	snapshot, datadir := os.Getenv("OUTRIDER_TEST_SNAPSHOT"), os.Getenv("OUTRIDER_TEST_DATADIR")
-	if snapshot == "" {
-		t.Skip("it is a part of TestLoadKilled, which runs it")
+// TestMain is also the process that TestLoadKilled kills. It loads as its
+// environment says, and prints a line for each chunk.
+func TestMain(m *testing.M) {
+	datadir := os.Getenv("UTXO_KILLED")
+	if datadir == "" {
+		os.Exit(m.Run())
 	}
-	_, err := Load(t.Context(), small(LoadOptions{
-		Place: Place{Datadir: datadir}, Snapshot: snapshot,
+	_, err := Load(context.Background(), small(LoadOptions{
+		Place: Place{Datadir: datadir}, Snapshot: os.Getenv("UTXO_SNAPSHOT"),
 		Progress: func(p Progress) { fmt.Printf("%s %d\n", p.Doing, p.Done) },
 	}))
 	fmt.Println("ended:", err)
@@ -37,8 +38,8 @@ func TestLoadKilled(t *testing.T) {
 	const lives = 6
 	killed := 0
 	for range lives {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestLoadChild$", "-test.count=1")
-		cmd.Env = append(os.Environ(), "OUTRIDER_TEST_SNAPSHOT="+snapshot, "OUTRIDER_TEST_DATADIR="+p.Datadir)
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "UTXO_KILLED="+p.Datadir, "UTXO_SNAPSHOT="+snapshot)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
