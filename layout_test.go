@@ -58,6 +58,7 @@ var homes = map[string][]string{
 	"github.com/consensys":            {"bitvm/groth16"},
 	"github.com/cockroachdb/pebble":   {"utxocache/...", "sidecar/gateway/..."},
 	"github.com/dgraph-io/ristretto":  {"utxocache/..."},
+	"github.com/syndtr/goleveldb":     {"sidecar/bench"},
 }
 
 // testOnly are packages that only test files may import, beside testvectors.
@@ -294,6 +295,7 @@ func TestLayoutRules(t *testing.T) {
 		{"gnark away from home", "bitvm/a.go", outside("github.com/consensys/gnark-crypto/ecc"), "its home is bitvm/groth16"},
 		{"Pebble away from home", "sidecar/audit/a.go", outside("github.com/cockroachdb/pebble/v2"), "its home is utxocache"},
 		{"Pebble in the gateway", "sidecar/gateway/a.go", outside("github.com/cockroachdb/pebble/v2"), ""},
+		{"goleveldb away from home", "utxocache/a.go", outside("github.com/syndtr/goleveldb/leveldb"), "its home is sidecar/bench"},
 		{"ristretto away from home", "sidecar/gateway/a.go", outside("github.com/dgraph-io/ristretto/v2"), "its home is utxocache"},
 		{"btcd's engine", "blockval/a.go", outside("github.com/btcsuite/btcd/blockchain"), "btcd's node is for tests"},
 		{"btcd's root", "sidecar/node/a.go", outside("github.com/btcsuite/btcd"), "btcd's node is for tests"},

@@ -33,6 +33,7 @@ func verbs() []verb {
 		{"bench follow", "measure a sidecar beside a real btcd", benchFollow},
 		{"bench bitcoind", "measure a sidecar beside a real bitcoind", benchBitcoind},
 		{"bench sig", "measure the verification of signatures, beside other verifiers", benchSig},
+		{"bench utxo", "measure the coin database, beside goleveldb", benchUtxo},
 		{"evidence", "judge again what raised an alarm", evidenceVerb},
 		{"bob headers", "verify Bitcoin headers from a file, as relays on BOB need them", bobHeaders},
 		{"bob relay replay", "show headers from a file to a model of a relay contract", bobRelayReplay},

@@ -82,6 +82,8 @@ func TestCommandLineMistakes(t *testing.T) {
 		{[]string{"bench", "bitcoind", "--bitcoind", ""}, "BITCOIND"},
 		{[]string{"bench", "bitcoind", "--bitcoind", "/nonexistent/bitcoind"}, "outrider bench bitcoind: --bitcoind: "},
 		{[]string{"bench", "bitcoind", "--bitcoind", "", "--blocks", "0"}, "--blocks: must be"},
+		{[]string{"bench", "utxo", "--rounds", "0"}, "--rounds: must be"},
+		{[]string{"bench", "utxo", "--rounds", "10", "--coins", "159999"}, "--coins: must be from 160000"},
 		{[]string{"demo", "--interval", "-1s"}, "--interval"},
 		{[]string{"version", "please"}, "please"},
 	}

@@ -1,0 +1,158 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/outrider-project/outrider/sidecar/utxo"
+	"github.com/outrider-project/outrider/utxocache/coindb"
+)
+
+// UtxoOptions say what Utxo measures, and how.
+type UtxoOptions struct {
+	// Dir is an empty directory on the disk to measure.
+	Dir string
+	// Coins is how many the database has; at least UtxoCoins(Rounds), at most
+	// MostCoins.
+	Coins int
+	// Rounds is how often each figure is measured; its median is told.
+	Rounds int
+}
+
+// UtxoCoins returns how many coins so many rounds need, at least: no block spends
+// or asks for one of another's.
+func UtxoCoins(rounds int) int { return rounds * 2 * blockSpends }
+
+// MostCoins is how many coins Utxo makes at most.
+const MostCoins = 200_000_000
+
+// The shape of a block is about that of mainnet's block 866342.
+const (
+	blockSpends    = 8_000
+	blockCreations = 12_000
+)
+
+// utxoCache is the size in bytes of the cache of blocks that each database has, one
+// of a MiB of memtables apart: a few per cent of a million coins, as the default is
+// of mainnet's.
+const (
+	utxoCache    = 4 << 20
+	utxoMemTable = 1 << 20
+)
+
+// A UtxoReport is what "outrider bench utxo" prints.
+type UtxoReport struct {
+	Coins int `json:"coins"`
+	// CacheBytes is the size of each database's cache of blocks.
+	CacheBytes int `json:"cache_bytes"`
+	// Notes say what the rows are of.
+	Notes []string `json:"notes"`
+	Report
+}
+
+// A utxoFigure is one row in the making: it is measured once a round, in turns
+// with the others.
+type utxoFigure interface {
+	measure(ctx context.Context, round int) error
+	row() Row
+}
+
+// Utxo measures the coin database beside goleveldb, which btcd keeps its own in,
+// with the same coins.
+func Utxo(ctx context.Context, o UtxoOptions) (_ *UtxoReport, err error) {
+	if o.Rounds < 1 || o.Coins < UtxoCoins(o.Rounds) || o.Coins > MostCoins {
+		return nil, fmt.Errorf("%d rounds need from %d to %d coins", o.Rounds, UtxoCoins(o.Rounds), MostCoins)
+	}
+	set := coinSet(o.Coins)
+	load := &loadFigure{set: set, place: utxo.Place{Datadir: o.Dir, Network: "regtest"}, snapshot: filepath.Join(o.Dir, "utxo.dat")}
+	if err := set.writeSnapshot(load.snapshot); err != nil {
+		return nil, err
+	}
+	for round := range o.Rounds {
+		if err := load.measure(ctx, round); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Remove(load.snapshot); err != nil {
+		return nil, err
+	}
+	db, err := coindb.Open(filepath.Join(o.Dir, "regtest", "coins"), coindb.Options{Memory: utxoCache + utxoMemTable, MemTable: utxoMemTable})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	level, err := newLevelCoins(filepath.Join(o.Dir, "goleveldb"), set)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, level.close()) }()
+	figures := []utxoFigure{&getFigure{set: set, db: db, level: level}, &applyFigure{set: set, db: db, level: level, tip: set.base()}}
+	for round := range o.Rounds {
+		for _, f := range figures {
+			if err := f.measure(ctx, round); err != nil {
+				return nil, err
+			}
+		}
+	}
+	rep := &UtxoReport{Coins: o.Coins, CacheBytes: utxoCache, Report: Report{Machine: ThisMachine()}, Notes: []string{
+		fmt.Sprintf("get and apply: of %d coins; both databases with %d MiB of cache, filters of 10 bits a key, no compression and the same number of goroutines, after a compaction and with the files in the system's cache", o.Coins, utxoCache>>20),
+		fmt.Sprintf("apply: a block of %d spends and %d creations, with what undoes it; on the disk when it is done", blockSpends, blockCreations),
+		"load: a snapshot as dumptxoutset writes it, with hash_serialized_3, MuHash and the journal by which a killed load goes on",
+	}}
+	for _, f := range append(figures, load) {
+		rep.Rows = append(rep.Rows, f.row())
+	}
+	return rep, nil
+}
+
+// WriteTable writes the report for people.
+func (r *UtxoReport) WriteTable(w io.Writer) error {
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, note)
+	}
+	fmt.Fprintln(w)
+	return r.Report.WriteTable(w)
+}
+
+// inTurns measures two things, the first of them first in every other round.
+func inTurns(round int, first, second func() error) (took [2]time.Duration, err error) {
+	do := []func() error{first, second}
+	for i := range do {
+		which := (round + i) % 2
+		start := time.Now()
+		if err := do[which](); err != nil {
+			return took, err
+		}
+		took[which] = time.Since(start)
+	}
+	return took, nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// A loadFigure is load/snapshot.
+type loadFigure struct {
+	set      coinSet
+	place    utxo.Place
+	snapshot string
+	rates    []float64
+}
+
+func (f *loadFigure) measure(ctx context.Context, _ int) error {
+	l, err := utxo.Load(ctx, utxo.LoadOptions{Place: f.place, Snapshot: f.snapshot, Height: f.set.base().Height, Fresh: true})
+	if err != nil {
+		return err
+	}
+	if l.Coins != uint64(f.set) {
+		return fmt.Errorf("%d coins were loaded, of %d", l.Coins, f.set)
+	}
+	f.rates = append(f.rates, l.CoinsPerSecond)
+	return nil
+}
+
+func (f *loadFigure) row() Row { return plain("load/snapshot", median(f.rates), "coins/s") }
