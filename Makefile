@@ -74,6 +74,10 @@ bulk-scripts: ## Run a million forged spends collected and exactly, beside btcd'
 	OUTRIDER_SCRIPT_BULK=1000000 go test -run '^TestForgedSpends$$' -count 1 -timeout 4h -v ./blockval/script
 	OUTRIDER_BULK=20000 go test -run '^TestMutatedSpends$$' -count 1 -timeout 4h -v ./blockval
 
+.PHONY: bulk-coins
+bulk-coins: ## Load 10 million coins, and measure the coin database with them
+	go run ./cmd/outrider bench utxo --coins 10000000 --rounds 3
+
 .PHONY: vet
 vet: ## Run go vet, and go fix for code that Go has made simpler
 	go vet ./...
