@@ -261,6 +261,14 @@ func (o *LoadOptions) fill(ctx context.Context, db *coindb.DB, s *snapshot, tip 
 		return nil, fmt.Errorf("hash_serialized_3 of the %d coins is %s, not %s as it must be: the snapshot is damaged, or of other coins; "+
 			"no coin of it will be used. Get another, and load it with --fresh", sum.coins, sum.serialized, o.Expect)
 	}
+	switch {
+	case tip.Height == UnknownHeight:
+		o.Note(fmt.Sprintf("the greatest height of a coin is %d, which is most likely the base's: to apply blocks, load again with --height %d and --fresh",
+			sum.highest, sum.highest))
+	case sum.highest < tip.Height:
+		o.Note(fmt.Sprintf("the greatest height of a coin is %d: if that is the base's, and not %d, no block can be applied; load again with --height and --fresh then",
+			sum.highest, tip.Height))
+	}
 	if err := loader.Finish(); err != nil {
 		return nil, err
 	}
@@ -280,6 +288,8 @@ func (o *LoadOptions) explain(err error, s *snapshot) error {
 		return fmt.Errorf("--snapshot: it is not whole: %w\nNothing of it is used; with the whole snapshot, %s", err, again(s))
 	case errors.Is(err, corefile.ErrMagic):
 		return fmt.Errorf("--snapshot: it is none, which dumptxoutset would have written: %w", err)
+	case errors.Is(err, corefile.ErrMalformed) && o.Height != 0:
+		return fmt.Errorf("--snapshot: it is damaged, or its base is higher than %d: %w\nNothing of it is used; load another, or with another --height, with --fresh", o.Height, err)
 	case errors.Is(err, corefile.ErrMalformed):
 		return fmt.Errorf("--snapshot: it is damaged: %w\nNothing of it is used; get another, and load it with --fresh", err)
 	case errors.Is(err, coindb.ErrTip):

@@ -75,6 +75,25 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// A height that cannot be the base's is refused or told of.
+func TestLoadHeight(t *testing.T) {
+	w := newWorld(t, 11, 300)
+	var note string
+	o := LoadOptions{Place: Place{Datadir: t.TempDir()}, Snapshot: file(t, w.snapshot(t)), Height: w.height - 1, Note: func(s string) { note += s }}
+	if _, err := Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "or its base is higher than 899") {
+		t.Errorf("a height that is too low: %v", err)
+	}
+	noTip(t, o.Place)
+	o.Height, o.Fresh = w.height+1, true
+	if l, err := Load(t.Context(), o); err != nil || *l.BaseHeight != w.height+1 || !strings.Contains(note, "a coin is 900") {
+		t.Errorf("a height that is too high: %+v, %v, noted %q", l, err, note)
+	}
+	note, o.Height = "", w.height
+	if _, err := Load(t.Context(), o); err != nil || note != "" {
+		t.Errorf("the right height: %v, noted %q", err, note)
+	}
+}
+
 // An empty set is a set.
 func TestLoadNothing(t *testing.T) {
 	w := &world{base: chainhash.HashH([]byte("empty")), height: 1}
@@ -362,11 +381,11 @@ func TestLoadPipe(t *testing.T) {
 	w.check(t, l, o.Place)
 
 	var note string
-	o = LoadOptions{Place: Place{Datadir: t.TempDir()}, Note: func(s string) { note = s }}
+	o = LoadOptions{Place: Place{Datadir: t.TempDir()}, Note: func(s string) { note += s }}
 	if l, err = load(o, whole); err != nil {
 		t.Fatal(err)
 	}
-	if l.BaseHeight != nil || !strings.Contains(note, "--height") || l.HashSerialized3 != w.hashes.serialized.String() || l.MuHash != w.hashes.mu.String() {
+	if l.BaseHeight != nil || !strings.Contains(note, "--height gives it") || !strings.Contains(note, "load again with --height 900") || l.HashSerialized3 != w.hashes.serialized.String() || l.MuHash != w.hashes.mu.String() {
 		t.Errorf("loaded %+v, noted %q", l, note)
 	}
 	s, err := ReadStats(o.Place)
