@@ -99,6 +99,8 @@ func TestUtxo(t *testing.T) {
 			if s, ok := got["seconds"].(float64); !ok || s <= 0 || got["coins_per_second"].(float64) <= 0 {
 				t.Errorf("it took %v s, %v coins a second", got["seconds"], got["coins_per_second"])
 			}
+			var stats map[string]any
+			say(t, &stats, "compact", "--datadir", dir, "--json")
 			var verified map[string]any
 			say(t, &verified, "verify", "--check", "--datadir", dir, "--json", "--expect", want["txoutset_hash"].(string), "--expect-muhash", muhash["muhash"].(string))
 			if verified["whole"] != true || verified["checked"] != true || verified["coins"] != want["coins_written"] {

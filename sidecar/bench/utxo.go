@@ -100,7 +100,7 @@ func Utxo(ctx context.Context, o UtxoOptions) (_ *UtxoReport, err error) {
 		}
 	}
 	rep := &UtxoReport{Coins: o.Coins, CacheBytes: utxoCache, Report: Report{Machine: ThisMachine()}, Notes: []string{
-		fmt.Sprintf("get and apply: of %d coins; both databases with %d MiB of cache, filters of 10 bits a key, no compression and the same number of goroutines, after a compaction and with the files in the system's cache", o.Coins, utxoCache>>20),
+		fmt.Sprintf("get and apply: of %d coins; both databases with %d MiB of cache, no compression and the same number of goroutines, goleveldb with filters of 10 bits a key and compacted; the files are in the system's cache", o.Coins, utxoCache>>20),
 		fmt.Sprintf("apply: a block of %d spends and %d creations, with what undoes it; on the disk when it is done", blockSpends, blockCreations),
 		"load: a snapshot as dumptxoutset writes it, with hash_serialized_3, MuHash and the journal by which a killed load goes on",
 	}}

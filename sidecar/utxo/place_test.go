@@ -185,6 +185,13 @@ func TestVerifyWrong(t *testing.T) {
 	if err != nil || v.Whole || len(v.Problems) != 2 {
 		t.Errorf("%+v (%v), want both hashes wrong", v, err)
 	}
+	if _, err := Compact(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	v, err = Verify(t.Context(), VerifyOptions{Place: p, Repair: true})
+	if err != nil || !v.Whole || !v.Checked || v.Repaired || v.HashSerialized3 != w.hashes.serialized.String() {
+		t.Errorf("%+v (%v), want nothing to repair", v, err)
+	}
 	tables, err := filepath.Glob(filepath.Join(p.dir(), "*.sst"))
 	if err != nil || len(tables) == 0 {
 		t.Fatalf("there are no tables (%v)", err)

@@ -121,11 +121,11 @@ func (w *world) check(t testing.TB, l *Loaded, p Place) {
 		l.HashSerialized3 != w.hashes.serialized.String() || l.MuHash != w.hashes.mu.String() {
 		t.Errorf("loaded %+v, want %+v of block %s", l, w.hashes, w.base)
 	}
-	v, err := Verify(t.Context(), VerifyOptions{Place: p, Expect: &w.hashes.serialized, ExpectMuHash: &w.hashes.mu, Check: true})
+	v, err := Verify(t.Context(), VerifyOptions{Place: p, Expect: &w.hashes.serialized, ExpectMuHash: &w.hashes.mu})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !v.Whole || !v.Checked || v.Coins != w.hashes.coins || v.Tip.Hash != w.base.String() ||
+	if !v.Whole || v.Coins != w.hashes.coins || v.Tip.Hash != w.base.String() ||
 		v.HashSerialized3 != w.hashes.serialized.String() || v.MuHash != w.hashes.mu.String() {
 		t.Errorf("verified %+v, want %+v of block %s", v, w.hashes, w.base)
 	}
