@@ -108,27 +108,29 @@ func (f *Found) WriteTable(w io.Writer) error {
 func Get(p Place, ops []wire.OutPoint) (*Found, error) {
 	var f *Found
 	err := p.use(func(db *coindb.DB) error {
-		v, err := db.View()
-		if err != nil {
+		return view(db, func(v *coindb.View) (err error) {
+			f, err = get(v, ops)
 			return err
-		}
-		defer v.Close()
-		answers := make([]coindb.Answer, len(ops))
-		if err := v.GetBatch(ops, answers); err != nil {
-			return err
-		}
-		f = &Found{Tip: tipOf(v.Tip()), Complete: v.Complete(), Coins: make([]Coin, len(ops))}
-		for i, a := range answers {
-			f.Coins[i] = Coin{TxID: ops[i].Hash.String(), Vout: ops[i].Index, Found: a.Found}
-			if a.Found {
-				c := &a.Coin
-				f.Coins[i].Output = &Output{c.Value, hex.EncodeToString(c.Script), c.Height, c.Coinbase}
-			}
-		}
-		return nil
+		})
 	})
 	if err != nil {
 		return nil, err
+	}
+	return f, nil
+}
+
+func get(v *coindb.View, ops []wire.OutPoint) (*Found, error) {
+	answers := make([]coindb.Answer, len(ops))
+	if err := v.GetBatch(ops, answers); err != nil {
+		return nil, err
+	}
+	f := &Found{Tip: tipOf(v.Tip()), Complete: v.Complete(), Coins: make([]Coin, len(ops))}
+	for i, a := range answers {
+		f.Coins[i] = Coin{TxID: ops[i].Hash.String(), Vout: ops[i].Index, Found: a.Found}
+		if a.Found {
+			c := &a.Coin
+			f.Coins[i].Output = &Output{c.Value, hex.EncodeToString(c.Script), c.Height, c.Coinbase}
+		}
 	}
 	return f, nil
 }

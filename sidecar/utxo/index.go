@@ -2,9 +2,10 @@ package utxo
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"io"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
 
 	"github.com/outrider-project/outrider/utxocache/coindb"
 )
@@ -90,29 +91,23 @@ const maxShown = 1_000_000
 func Show(p Place, script [32]byte) (*ScriptCoins, error) {
 	shown := &ScriptCoins{Coins: []ScriptCoin{}}
 	err := p.use(func(db *coindb.DB) error {
-		v, err := db.View()
-		if err != nil {
-			return err
-		}
-		defer v.Close()
-		shown.Tip = tipOf(v.Tip())
-		for c, err := range v.ByScript(script) {
-			if err != nil {
-				return err
+		return view(db, func(v *coindb.View) error {
+			shown.Tip = tipOf(v.Tip())
+			for c, err := range v.ByScript(script) {
+				if err != nil {
+					return err
+				}
+				if len(shown.Coins) == maxShown {
+					return fmt.Errorf("more than %d coins have this script: that is too many to show", maxShown)
+				}
+				shown.Coins = append(shown.Coins, ScriptCoin{c.OutPoint.Hash.String(), c.OutPoint.Index, c.Height})
 			}
-			if len(shown.Coins) == maxShown {
-				return fmt.Errorf("more than %d coins have this script: that is too many to show", maxShown)
-			}
-			shown.Coins = append(shown.Coins, ScriptCoin{c.OutPoint.Hash.String(), c.OutPoint.Index, c.Height})
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i, j := 0, len(script)-1; i < j; i, j = i+1, j-1 {
-		script[i], script[j] = script[j], script[i]
-	}
-	shown.ScriptHash = hex.EncodeToString(script[:])
+	shown.ScriptHash = chainhash.Hash(script).String()
 	return shown, nil
 }

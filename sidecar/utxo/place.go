@@ -119,6 +119,15 @@ func (p *Place) use(f func(*coindb.DB) error) error {
 	return p.advise(errors.Join(f(db), db.Close()))
 }
 
+// view calls f with the coins as of the tip.
+func view(db *coindb.DB, f func(*coindb.View) error) error {
+	v, err := db.View()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(v), v.Close())
+}
+
 // locked reports whether err says that another process has the database open.
 // The system tells that in one of two ways; within a process Pebble tells it in
 // words only.

@@ -73,32 +73,28 @@ func ReadStats(p Place) (*Stats, error) {
 }
 
 func (p *Place) stats(db *coindb.DB) (*Stats, error) {
-	v, err := db.View()
-	if err != nil {
-		return nil, err
-	}
-	defer v.Close()
 	d, err := db.Stats()
 	if err != nil {
 		return nil, err
 	}
 	s := &Stats{
-		Network: p.Network, Dir: p.dir(), Tip: tipOf(v.Tip()), Complete: v.Complete(), Coins: v.Coins(),
+		Network: p.Network, Dir: p.dir(),
 		CoinBytes: d.CoinBytes, UndoBytes: d.UndoBytes, IndexBytes: d.IndexBytes, DiskBytes: d.DiskBytes,
-		BytesPerCoin: d.BytesPerCoin, CompactionDebt: d.Debt, Index: true,
+		BytesPerCoin: d.BytesPerCoin, CompactionDebt: d.Debt,
 	}
 	for _, l := range d.Levels {
 		s.Levels = append(s.Levels, Level(l))
 	}
-	for _, err := range v.ByScript([32]byte{}) {
-		if errors.Is(err, coindb.ErrNoIndex) {
+	return s, view(db, func(v *coindb.View) error {
+		s.Tip, s.Complete, s.Coins, s.Index = tipOf(v.Tip()), v.Complete(), v.Coins(), true
+		for _, err := range v.ByScript([32]byte{}) {
+			if !errors.Is(err, coindb.ErrNoIndex) {
+				return err
+			}
 			s.Index = false
-		} else if err != nil {
-			return nil, err
 		}
-		break
-	}
-	return s, nil
+		return nil
+	})
 }
 
 // Compact rewrites the whole database, and returns its size then. It needs as much

@@ -94,11 +94,11 @@ func (o *VerifyOptions) verify(ctx context.Context, db *coindb.DB, v *Verified) 
 			return err
 		}
 	}
-	view, err := db.View()
-	if err != nil {
-		return err
-	}
-	defer view.Close()
+	return view(db, func(view *coindb.View) error { return o.hash(ctx, view, v) })
+}
+
+// hash hashes the coins, and compares the hashes with what they must be.
+func (o *VerifyOptions) hash(ctx context.Context, view *coindb.View, v *Verified) error {
 	total := view.Coins()
 	next, stop := iter.Pull2(transactions(view.All()))
 	defer stop()
