@@ -70,8 +70,7 @@ const (
 // many as there are processors beside it, they are multiplied into the MuHash; and
 // they are used on the caller's.
 type hashing struct {
-	// next returns the coins of one transaction after the other, sorted; then
-	// io.EOF.
+	// next returns the coins of one transaction after the other, and then io.EOF.
 	next func() (*corefile.TxCoins, error)
 	// interrupt, if it is not nil, makes a next that waits return.
 	interrupt func()
@@ -154,7 +153,7 @@ func (h *hashing) read(ctx context.Context, sum *hashes, free <-chan *chunk, rea
 				break
 			}
 			if err == nil {
-				err = serialized.Add(tx)
+				err = serialized.Add(tx) // which sorts them
 			}
 			if err != nil {
 				return err

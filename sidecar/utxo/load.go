@@ -239,7 +239,7 @@ func (o *LoadOptions) fill(ctx context.Context, db *coindb.DB, s *snapshot, tip 
 	}
 	header := s.reader.Header()
 	s.reader.LimitHeight(tip.Height)
-	h := hashing{next: s.next, interrupt: s.interrupt, known: j.records, size: o.chunk, use: func(c *chunk) error {
+	h := hashing{next: s.reader.Next, interrupt: s.interrupt, known: j.records, size: o.chunk, use: func(c *chunk) error {
 		if !c.known {
 			if err := j.add(&c.record); err != nil {
 				return err

@@ -64,15 +64,6 @@ func (s *snapshot) begin(r io.Reader) error {
 	return err
 }
 
-// next returns the coins of the next transaction, sorted.
-func (s *snapshot) next() (*corefile.TxCoins, error) {
-	tx, err := s.reader.Next()
-	if err == nil {
-		tx.Sort()
-	}
-	return tx, err
-}
-
 // highest reads a seekable snapshot to its end, and returns the greatest height of
 // a coin. It goes back to the start then.
 func (s *snapshot) highest(ctx context.Context, progress func(coins uint64)) (height uint32, err error) {
