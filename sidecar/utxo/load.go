@@ -170,12 +170,6 @@ func (o *LoadOptions) load(ctx context.Context, s *snapshot) (l *Loaded, err err
 			by = "Bitcoin Core's chain parameters"
 		}
 	}
-	tip := coindb.Tip{Hash: header.Base, Height: o.Height}
-	if o.Height == 0 {
-		if tip.Height, err = o.findHeight(ctx, s); err != nil {
-			return nil, o.explain(err, s)
-		}
-	}
 	if err := os.MkdirAll(filepath.Dir(o.dir()), 0o700); err != nil {
 		return nil, err
 	}
@@ -183,7 +177,7 @@ func (o *LoadOptions) load(ctx context.Context, s *snapshot) (l *Loaded, err err
 	if err != nil {
 		return nil, o.advise(err)
 	}
-	l, err = o.fill(ctx, db, s, tip)
+	l, err = o.fill(ctx, db, s)
 	if err = errors.Join(err, db.Close()); err != nil {
 		return nil, o.explain(err, s)
 	}
@@ -220,8 +214,17 @@ func share(part, whole uint64) float64 {
 	return float64(part) / float64(whole)
 }
 
-// fill loads s into db and makes it stand at tip.
-func (o *LoadOptions) fill(ctx context.Context, db *coindb.DB, s *snapshot, tip coindb.Tip) (_ *Loaded, err error) {
+// fill loads s into db and makes it stand at the base.
+func (o *LoadOptions) fill(ctx context.Context, db *coindb.DB, s *snapshot) (_ *Loaded, err error) {
+	if at, err := db.Tip(); err == nil {
+		return nil, fmt.Errorf("%w: at %s", coindb.ErrTip, at) // before it takes minutes to find the height
+	}
+	tip := coindb.Tip{Hash: s.reader.Header().Base, Height: o.Height}
+	if o.Height == 0 {
+		if tip.Height, err = o.findHeight(ctx, s); err != nil {
+			return nil, err
+		}
+	}
 	loader, err := db.NewLoader(tip, coindb.LoadOptions{TableBytes: o.tableBytes})
 	if err != nil {
 		return nil, err
