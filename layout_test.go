@@ -58,7 +58,7 @@ var homes = map[string][]string{
 	"github.com/consensys":            {"bitvm/groth16"},
 	"github.com/cockroachdb/pebble":   {"utxocache/...", "sidecar/gateway/..."},
 	"github.com/dgraph-io/ristretto":  {"utxocache/..."},
-	"github.com/syndtr/goleveldb":     {"sidecar/bench"},
+	"github.com/syndtr/goleveldb":     {"sidecar/bench", "utxocache/coindb"},
 }
 
 // testOnly are packages that only test files may import, beside testvectors.

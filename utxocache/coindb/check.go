@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"os"
+	"io/fs"
 	"slices"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -146,7 +146,7 @@ func (c *checker) tables(ctx context.Context) error {
 		}
 		path := c.db.disk.PathJoin(c.db.dir, table.BackingSSTNum.String()+".sst")
 		err := c.table(ctx, path)
-		if os.IsNotExist(err) {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {

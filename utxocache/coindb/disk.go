@@ -3,6 +3,7 @@ package coindb
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"time"
@@ -95,7 +96,7 @@ func (d *disk) write(vital bool, do func() error) error {
 	case vital:
 		d.fail(err)
 		return nil
-	case !os.IsNotExist(err):
+	case !errors.Is(err, fs.ErrNotExist):
 		time.Sleep(retryDelay)
 	}
 	return err

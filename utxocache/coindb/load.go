@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"sync"
 
@@ -332,7 +332,7 @@ func (l *Loader) Close() error {
 	var err error
 	for _, t := range l.pending {
 		t.wg.Wait()
-		if e := l.db.disk.Remove(t.path); !os.IsNotExist(e) {
+		if e := l.db.disk.Remove(t.path); !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
 	}
