@@ -108,7 +108,7 @@ func wireHeader(h *header.Header) wire.BlockHeader {
 }
 
 // hashChunk is how many transactions are hashed together.
-const hashChunk = 64
+const hashChunk = 256
 
 // A hashing computes the ids of a block's transactions while these are decoded.
 type hashing struct {

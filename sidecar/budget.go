@@ -27,7 +27,7 @@ func (b *budget) refill() {
 	now, percent := time.Now(), time.Duration(b.percent.Load())
 	most := budgetBurst * percent / 100
 	if b.at.IsZero() {
-		b.credit = most
+		b.credit, b.at = most, now
 	}
 	b.credit = min(b.credit+now.Sub(b.at)*percent/100, most)
 	b.at = now

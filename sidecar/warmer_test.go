@@ -77,6 +77,10 @@ func TestWarmerIsReadyForTheBlock(t *testing.T) {
 	r.awaitTip(t)
 	r.awaitVerified(t, "those that came back", 64)
 	mine("the block with those that came back")
+	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, "outrider_block_preverified_ratio 1\n") ||
+		!strings.Contains(metrics, "outrider_mempool_waiting_transactions 0\n") {
+		t.Error("the metrics say otherwise")
+	}
 	r.btcd.AddTxs(5)
 	r.awaitVerified(t, "those before the node's restart", 69)
 	r.btcd.Restart(nil)
@@ -87,13 +91,19 @@ func TestWarmerIsReadyForTheBlock(t *testing.T) {
 			t.Fatal("the node's restart is not noticed")
 		}
 	}
-	r.btcd.AddTxs(5)
-	r.awaitVerified(t, "those after the node's restart", 74)
-	mine("the block after the node's restart")
+	// What comes while the sidecar is finding the node again may be left to its block.
+	before := r.status(t).Mempool.Warming.Verified
+	for deadline := time.Now().Add(patience); r.status(t).Mempool.Warming.Verified == before; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is verified ahead after the node's restart")
+		}
+		r.btcd.AddTxs(1)
+	}
+	r.btcd.Mine(1)
+	r.awaitTip(t)
 	r.checkAgreement(t)
-	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, "outrider_block_preverified_ratio 1\n") ||
-		!strings.Contains(metrics, "outrider_mempool_waiting_transactions 0\n") || !strings.Contains(metrics, "outrider_mempool_refused_total 0\n") {
-		t.Error("the metrics say otherwise")
+	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, "outrider_mempool_refused_total 0\n") {
+		t.Error("the metrics say that scripts failed")
 	}
 	if err := r.stop(); err != nil {
 		t.Error(err)

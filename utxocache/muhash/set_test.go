@@ -261,11 +261,3 @@ func TestElementKept(t *testing.T) {
 		t.Error("the set changed with the bytes of an element")
 	}
 }
-
-func TestAllocations(t *testing.T) {
-	var s Set
-	e, state := fromInt(1), make([]byte, 0, StateSize)
-	if n := testing.AllocsPerRun(10, func() { s.Insert(e); s.Remove(e); s.Combine(&s); s.Append(state) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
