@@ -93,11 +93,15 @@ func TestWarmerIsReadyForTheBlock(t *testing.T) {
 	}
 	// What comes while the sidecar is finding the node again may be left to its block.
 	before := r.status(t).Mempool.Warming.Verified
-	for deadline := time.Now().Add(patience); r.status(t).Mempool.Warming.Verified == before; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	another, deadline := time.NewTicker(50*time.Millisecond), time.After(patience)
+	defer another.Stop()
+	for r.status(t).Mempool.Warming.Verified == before {
+		select {
+		case <-another.C:
+			r.btcd.AddTxs(1)
+		case <-deadline:
 			t.Fatal("nothing is verified ahead after the node's restart")
 		}
-		r.btcd.AddTxs(1)
 	}
 	r.btcd.Mine(1)
 	r.awaitTip(t)
