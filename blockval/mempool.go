@@ -13,6 +13,7 @@ import (
 // mempoolVerifier verifies at the priority of the mempool.
 type mempoolVerifier struct{ *sigverify.Verifier }
 
+// Verify implements script.Verifier.
 func (v mempoolVerifier) Verify(ctx context.Context, items []sigverify.Item, valid []bool) error {
 	return v.VerifyMempool(ctx, items, valid)
 }
@@ -34,12 +35,12 @@ func (v *Validator) VerifyTx(ctx context.Context, tx *wire.MsgTx, prevouts []wir
 	w := v.take()
 	defer v.put(w)
 	for {
-		falls := v.verifier.Falls()
+		falls := v.falls()
 		valid, err := v.verifyTx(ctx, w, t)
 		if err != nil {
 			return false, err
 		}
-		if v.verifier.Falls() != falls {
+		if v.falls() != falls {
 			continue // what verified it has lost its trust
 		}
 		if valid {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval/script"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sigverify"
 )
 
 // manyForms returns a transaction of so many inputs, of all common forms in turns,
@@ -49,18 +50,66 @@ func inputsBy(reg *perfcore.Registry) map[string]uint64 {
 // stranger in the same block is.
 func TestSeenTxsMakeBlocksCheap(t *testing.T) {
 	c := newTestChain(t, "regtest", 120)
-	var reg perfcore.Registry
-	v := c.validator(t, Options{Recorder: &reg})
+	var reg, signatures perfcore.Registry
+	verifier := sigverify.New(sigverify.Options{Recorder: &signatures})
+	defer verifier.Close()
+	v := New(c.p, Options{Recorder: &reg, Verifier: verifier, Now: c.validator(t, Options{}).now})
 	known, stranger := manyForms(t, c, 300), manyForms(t, c, 7)
 	if valid, err := v.VerifyTx(t.Context(), known.tx, known.prevouts); !valid || err != nil {
 		t.Fatal(valid, err)
 	}
+	before := verdicts(&signatures)
 	got := checkRaw(t, v, c.draft(known.tx, stranger.tx).seal(), c.at())
 	if !got.Valid() || got.Signatures != 307 {
 		t.Fatalf("%v, %d signatures", got.Err, got.Signatures)
 	}
+	if n := verdicts(&signatures) - before; n != 7 {
+		t.Errorf("%d signatures were asked for, want the stranger's 7", n)
+	}
 	if by := inputsBy(&reg); by["remembered"] != 300 || by["collected"] != 7 || by["exact"] != 0 {
 		t.Errorf("inputs by what decided them: %v", by)
+	}
+}
+
+// verdicts counts the signatures that a verifier has decided.
+func verdicts(reg *perfcore.Registry) (n uint64) {
+	for _, s := range reg.Series() {
+		if s.Metric.Name == "outrider_sigverify_signatures_total" {
+			n += s.Counter.Value()
+		}
+	}
+	return n
+}
+
+// When a path loses its trust while a block or a transaction is being verified, all
+// of it is verified again.
+func TestLostTrust(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	var signatures perfcore.Registry
+	verifier := sigverify.New(sigverify.Options{Recorder: &signatures})
+	defer verifier.Close()
+	v := New(c.p, Options{Verifier: verifier, Now: c.validator(t, Options{}).now})
+	s := manyForms(t, c, 30)
+	for name, verify := range map[string]func(){
+		"block": func() {
+			if got := checkRaw(t, v, c.draft(s.tx).seal(), c.at()); !got.Valid() {
+				t.Error(got.Err)
+			}
+		},
+		"transaction": func() {
+			if valid, err := v.VerifyTx(t.Context(), s.tx, s.prevouts); !valid || err != nil {
+				t.Error(valid, err)
+			}
+		},
+	} {
+		v.seen.resize(1 << 20)
+		asked := 0
+		v.falls = func() int { asked++; return min(asked, 2) } // it falls after the first question
+		before := verdicts(&signatures)
+		verify()
+		if n := verdicts(&signatures) - before; n != 60 {
+			t.Errorf("%s: %d signatures were asked for, want 30 twice", name, n)
+		}
 	}
 }
 

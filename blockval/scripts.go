@@ -55,9 +55,9 @@ func (t *tally) add(u *tally) {
 // fails.
 func (c *check) scripts(ctx context.Context) (*RuleError, error) {
 	for {
-		falls := c.v.verifier.Falls()
+		falls := c.v.falls()
 		rule, err := c.scriptsOnce(ctx, falls)
-		if err != nil || c.v.verifier.Falls() == falls {
+		if err != nil || c.v.falls() == falls {
 			return rule, err
 		}
 		// What verified some of the signatures has lost its trust.

@@ -41,6 +41,7 @@ const (
 type Validator struct {
 	params   *Params
 	verifier *sigverify.Verifier
+	falls    func() int // verifier.Falls, but in a test
 	workers  int
 	now      func() time.Time
 	metrics  instruments
@@ -69,7 +70,7 @@ func New(p *Params, o Options) *Validator {
 		o.Now = time.Now
 	}
 	return &Validator{
-		params: p, verifier: o.Verifier, workers: o.Workers, now: o.Now,
+		params: p, verifier: o.Verifier, falls: o.Verifier.Falls, workers: o.Workers, now: o.Now,
 		metrics: newInstruments(o.Recorder), idle: make(chan *worker, o.Workers), spare: make(chan *scratch, spareBlocks),
 		seen: newSeenTxs(o.SeenBytes),
 	}
