@@ -183,7 +183,7 @@ func TestSidecarWaitsForBitcoindsCookie(t *testing.T) {
 	if err := os.WriteFile(r.core.CookieFile(), []byte("__cookie__:hunter1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.awaitStatus(t, "word that the cookie is wrong", func(s *web.Status) bool { return strings.Contains(s.Node.Problem, "401") })
+	r.awaitStatus(t, "word that the cookie is wrong", func(s *web.Status) bool { return strings.Contains(s.Node.Problem, "HTTP 401") })
 	r.core.SetCookie(t, "hunter2")
 	r.awaitTip(t)
 	r.core.Restart(func() { r.core.Mine(2) }) // which changes the cookie
@@ -196,7 +196,7 @@ func TestSidecarWaitsForBitcoindsCookie(t *testing.T) {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "the node does not answer; trying again until it does") {
 			waits++
-			if want := []string{"not running", "401"}; waits > len(want) || !strings.Contains(line, want[waits-1]) {
+			if want := []string{"not running", "HTTP 401"}; waits > len(want) || !strings.Contains(line, want[waits-1]) {
 				t.Errorf("wait %d: %s", waits, line)
 			}
 		}

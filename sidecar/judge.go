@@ -203,7 +203,7 @@ func (j *judge) place(ev *node.Connected) (blockval.At, *coins) {
 			return j.cache.Fetch(parent, ops, answers)
 		},
 		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) {
-			j.cache.Remember(parent, ops, coins)
+			j.cache.Remember(parent, ops, coins, false)
 		},
 		node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
 		block: ev.Block, tip: ev.Tip,

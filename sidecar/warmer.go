@@ -440,7 +440,7 @@ func (w *warmer) askCoins(ctx context.Context, tip utxocache.Tip, ops []wire.Out
 	}
 	known := &coins{
 		node: w.node, parent: tip.Height, chain: w.headers,
-		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) { w.cache.Remember(tip.Hash, ops, coins) },
+		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) { w.cache.Remember(tip.Hash, ops, coins, false) },
 	}
 	if n, ok := w.node.(node.Unspender); ok {
 		known.ask = n.Unspent

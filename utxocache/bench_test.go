@@ -296,6 +296,6 @@ func BenchmarkRemember8000(b *testing.B) {
 		b.StopTimer()
 		c.Reset(Tip{}, false)
 		b.StartTimer()
-		c.Remember(Tip{}.Hash, ops, coins)
+		c.Remember(Tip{}.Hash, ops, coins, false)
 	}
 }

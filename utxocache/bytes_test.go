@@ -42,7 +42,7 @@ func TestCoinBytes(t *testing.T) {
 		before := liveHeap()
 		c := newCache(t, Options{Blocks: 1, Bytes: int64(n) * most})
 		c.Reset(Tip{Height: 900_000}, false)
-		c.Remember(Tip{}.Hash, ops, coins)
+		c.Remember(Tip{}.Hash, ops, coins, false)
 		after := liveHeap()
 		runtime.KeepAlive(ops)
 		runtime.KeepAlive(coins)

@@ -352,11 +352,12 @@ func (v *view) undo(d *delta, under *layer) map[key]Answer {
 	return undone
 }
 
-// Remember takes copies of coins that the node told of, coins[i] being that of
-// ops[i], unspent as of the tip at. They are answered with Own false until they
-// are spent or forgotten. It ignores all when the cache stands elsewhere or is
-// complete, and those that it knows already or its own blocks contradict.
-func (c *Cache) Remember(at chainhash.Hash, ops []wire.OutPoint, coins []Coin) {
+// Remember takes copies of coins that somebody else told of, coins[i] being that
+// of ops[i], unspent as of the tip at. They are answered with Own as it is given
+// here until they are spent or forgotten. It ignores all when the cache stands
+// elsewhere or is complete, and those that it knows already or its own blocks
+// contradict.
+func (c *Cache) Remember(at chainhash.Hash, ops []wire.OutPoint, coins []Coin, own bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v := c.view.Load()
@@ -371,7 +372,7 @@ func (c *Cache) Remember(at chainhash.Hash, ops []wire.OutPoint, coins []Coin) {
 			continue
 		}
 		told[k] = true
-		c.older.put(&k, &Answer{Coin: coins[i], State: Unspent})
+		c.older.put(&k, &Answer{Coin: coins[i], State: Unspent, Own: own})
 	}
 	if len(told) > 0 {
 		next := *v

@@ -38,7 +38,7 @@ func TestAtNoTip(t *testing.T) {
 		if a, tip := c.Get(out(3, 0)); a.State != Unknown || tip != (Tip{}) {
 			t.Errorf("%s: Get answers %+v as of %s", name, a, tip)
 		}
-		c.Remember(chainhash.Hash{}, []wire.OutPoint{out(3, 0)}, []Coin{{Value: 1}})
+		c.Remember(chainhash.Hash{}, []wire.OutPoint{out(3, 0)}, []Coin{{Value: 1}}, false)
 		_, branchErr := c.Branch(Tip{})
 		for call, err := range map[string]error{
 			"Fetch":      c.Fetch(chainhash.Hash{}, nil, nil),
@@ -228,7 +228,7 @@ func TestDisconnectIncomplete(t *testing.T) {
 			c := newCache(t, Options{})
 			c.Reset(Tip{Hash: hashOf(100), Height: 91879}, false)
 			script := []byte{7}
-			c.Remember(hashOf(100), []wire.OutPoint{out(7, 0)}, []Coin{{Value: 5, Script: script, Height: 3}})
+			c.Remember(hashOf(100), []wire.OutPoint{out(7, 0)}, []Coin{{Value: 5, Script: script, Height: 3}}, false)
 			script[0] = 8
 			b := blockOn(tipOf(t, c), 1,
 				testTx{id: 1, scripts: outs(1)},
@@ -285,7 +285,7 @@ func TestRemember(t *testing.T) {
 	c := newCache(t, Options{Blocks: 5})
 	c.Reset(floor, false)
 	tell := func(at chainhash.Hash, id uint64, height uint32) wire.OutPoint {
-		c.Remember(at, []wire.OutPoint{out(id, 0), out(id, 0)}, slices.Repeat([]Coin{{Value: 9, Height: height}}, 2))
+		c.Remember(at, []wire.OutPoint{out(id, 0), out(id, 0)}, slices.Repeat([]Coin{{Value: 9, Height: height}}, 2), false)
 		return out(id, 0)
 	}
 	spent, kept, late := tell(floor.Hash, 1, 10), tell(floor.Hash, 2, 10), out(3, 0)

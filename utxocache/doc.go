@@ -8,7 +8,7 @@
 // spent, and how to undo them, so that the cache can follow a reorganisation
 // of that depth. The block below them is the floor: nothing below it can be
 // disconnected. Coins that outlive the ring move to pages, which also take the
-// coins that the node told of (Remember). An outpoint is in one of the two at
+// coins that others told of (Remember). An outpoint is in one of the two at
 // most, and there the whole of it is compared: hashes only find the place.
 //
 // A page has about a hundred coins that came to it at about the same time.
@@ -42,7 +42,7 @@
 //	before     Apply creates  Apply spends     leaves the ring  Remember
 //	Unspent    the new coin   Absent           to a page        as it was
 //	Absent     the new coin   block refused    Unknown (1)      as it was
-//	Unknown    the new coin   Absent           -                Unspent, not Own (2)
+//	Unknown    the new coin   Absent           -                Unspent (2)
 //
 //	(1) Absent, while the cache is complete.
 //	(2) Unless the coin claims a height above the floor: the cache has those

@@ -85,7 +85,7 @@ func TestKnobs(t *testing.T) {
 	for i := range coins {
 		coins[i] = Coin{Value: 1, Script: make([]byte, 22)}
 	}
-	c.Remember(tipOf(t, c).Hash, w.coins, coins)
+	c.Remember(tipOf(t, c).Hash, w.coins, coins, false)
 	for _, op := range w.coins {
 		if a, _ := c.Get(op); a.State != Unspent {
 			t.Fatalf("%s is %s, though there is room again", op, a.State)

@@ -197,7 +197,7 @@ func (w *world) rememberRight() {
 		}
 	}
 	w.calls++
-	w.cache.Remember(w.top().tip.Hash, ops, coins)
+	w.cache.Remember(w.top().tip.Hash, ops, coins, false)
 	w.fetch(ops)
 }
 
@@ -215,14 +215,14 @@ func (w *world) rememberWrong() {
 	for op, coin := range old.coins {
 		ops, coins = append(ops, op), append(coins, coin)
 	}
-	w.cache.Remember(old.tip.Hash, ops, coins)
+	w.cache.Remember(old.tip.Hash, ops, coins, false)
 	w.fetch(ops)
 
 	if w.ring == 0 {
 		return
 	}
 	op := wire.OutPoint{Hash: w.hash()}
-	w.cache.Remember(w.top().tip.Hash, []wire.OutPoint{op}, []Coin{{Value: 1, Height: w.top().tip.Height}})
+	w.cache.Remember(w.top().tip.Hash, []wire.OutPoint{op}, []Coin{{Value: 1, Height: w.top().tip.Height}}, false)
 	w.fetch([]wire.OutPoint{op})
 }
 

@@ -43,7 +43,7 @@ func TestOlderTakesAll(t *testing.T) {
 	c := newCache(t, Options{Blocks: 1, Bytes: n * 120})
 	c.Reset(Tip{Hash: hashOf(1), Height: 900_000}, false)
 	ops, coins := toldCoins(n)
-	c.Remember(hashOf(1), ops, coins)
+	c.Remember(hashOf(1), ops, coins, false)
 	answers := make([]Answer, n)
 	if err := c.Fetch(hashOf(1), ops, answers); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestHolesAreFilled(t *testing.T) {
 	c := newCache(t, Options{Blocks: 1})
 	c.Reset(Tip{Hash: hashOf(1), Height: 900_000}, false)
 	ops, coins := toldCoins(n)
-	c.Remember(hashOf(1), ops, coins)
+	c.Remember(hashOf(1), ops, coins, false)
 	full := c.older.bytes
 	// One coin of four stays, all over the pages.
 	for from := range 3 {
@@ -91,7 +91,7 @@ func TestNewPagesFindRoom(t *testing.T) {
 	c := newCache(t, Options{Blocks: 1, Bytes: 100 * onePage})
 	c.Reset(Tip{Hash: hashOf(1), Height: 900_000}, false)
 	ops, coins := toldCoins(100 * coinsPerPage)
-	c.Remember(hashOf(1), ops, coins)
+	c.Remember(hashOf(1), ops, coins, false)
 	for range 200 {
 		for _, op := range ops {
 			c.Get(op)
@@ -100,7 +100,7 @@ func TestNewPagesFindRoom(t *testing.T) {
 	found := 0
 	for i := range uint64(100) {
 		id := 1_000_000 + i
-		c.Remember(hashOf(1), []wire.OutPoint{out(id, 0)}, []Coin{{Value: 1, Height: 1}})
+		c.Remember(hashOf(1), []wire.OutPoint{out(id, 0)}, []Coin{{Value: 1, Height: 1}}, false)
 		if a, _ := c.Get(out(id, 0)); a.State == Unspent {
 			found++
 		}

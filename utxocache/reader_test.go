@@ -153,7 +153,7 @@ func resizeAndTell(t *testing.T, c *Cache, rnd *rand.Rand, budget int64) {
 			ops, coins = append(ops, out(1, i)), append(coins, Coin{Value: int64(i) + 1, Script: []byte{0x51}, Height: 1})
 		}
 	}
-	c.Remember(tip.Hash, ops, coins)
+	c.Remember(tip.Hash, ops, coins, false)
 }
 
 // Readers neither wait for a change that is being made, nor allocate.

@@ -37,8 +37,12 @@ type record struct {
 	NodeValid bool   `json:"node_valid"`
 }
 
-// follows is the message that says where the program starts.
-const follows = "following the chain"
+// The messages of the log that the test looks for.
+const (
+	follows     = "following the chain" // says where the program starts
+	judges      = "block judged"
+	disconnects = "block disconnected"
+)
 
 // journal is the chain that the log of a program that was killed adds up to.
 type journal struct {
@@ -48,9 +52,9 @@ type journal struct {
 
 func (j *journal) add(r record) {
 	switch {
-	case r.Msg == "block judged" && r.NodeValid:
+	case r.Msg == judges && r.NodeValid:
 		j.before, j.chain = j.chain, append(slices.Clone(j.chain), r.Hash)
-	case r.Msg == "block disconnected":
+	case r.Msg == disconnects:
 		j.before, j.chain = j.chain, slices.Clone(j.chain[:len(j.chain)-1])
 	}
 }
@@ -58,9 +62,8 @@ func (j *journal) add(r record) {
 // TestKilledAtAnyMomentItGoesOn kills the program with SIGKILL at 100 random
 // moments, while blocks come and go, and demands each time that it starts from
 // the tip that its work had reached: what it logged last is stored, or the
-// step before it is. One moment in five is counted from the start of the process,
-// the others from when it follows the chain, so that most lives have work to
-// lose. A slow machine's lives are longer.
+// step before it is. A moment is counted from the start of the process, or from
+// a line of its log, so that most lives have work to lose on any machine.
 func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not checked with -short: that a killed sidecar goes on from its stored tip")
@@ -73,24 +76,22 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	btcd.Mine(120)
 
 	j := &journal{chain: []string{btcd.Chain()[0].String()}}
-	following, judged, disconnected := 0, 0, 0 // lives
-	mean := 150 * time.Millisecond             // how long a life goes on
+	var following, judged, disconnected int // lives
 	for i := range 100 {
 		stop := make(chan struct{})
 		var mining sync.WaitGroup
 		mining.Go(func() { keepMining(btcd, rand.New(rand.NewPCG(seed, uint64(i))), stop) })
 		p := start(t, program, dir, btcd.Addr())
-		began, life := time.Now(), time.Duration(rng.ExpFloat64()*float64(mean))
-		fromStart := i%5 == 0
-		killer := time.AfterFunc(time.Minute, p.kill) // if it never follows
-		if fromStart {
+		life := time.Duration(rng.ExpFloat64() * float64(100*time.Millisecond))
+		from := []string{"", follows, follows, judges, disconnects}[i%5]
+		killer := time.AfterFunc(time.Minute, p.kill) // if that line never comes
+		if from == "" {
 			killer.Reset(life)
 		}
 		saw := make(map[string]bool)
 		p.read(t, func(r record) {
-			if r.Msg == follows && !fromStart {
+			if r.Msg == from && !saw[from] {
 				killer.Reset(life)
-				mean = min(max(mean, time.Since(began)/2), time.Second)
 			}
 			saw[r.Msg] = true
 			checkResumed(t, i, j, r)
@@ -98,23 +99,19 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 		killer.Stop()
 		close(stop)
 		mining.Wait()
-		if !fromStart && !saw[follows] {
-			t.Fatalf("life %d: it does not follow the chain", i)
+		if from != "" && !saw[from] {
+			t.Fatalf("life %d: no line %q within a minute", i, from)
 		}
 		if t.Failed() {
 			return
 		}
-		for msg, lives := range map[string]*int{follows: &following, "block judged": &judged, "block disconnected": &disconnected} {
+		for msg, lives := range map[string]*int{follows: &following, judges: &judged, disconnects: &disconnected} {
 			if saw[msg] {
 				*lives++
 			}
 		}
 	}
 	t.Logf("of 100 lives %d followed the chain, %d judged a block, %d saw one disconnected", following, judged, disconnected)
-	if following < 80 || judged < 40 || disconnected < 10 {
-		t.Errorf("of 100 lives %d followed the chain, want 80; %d judged a block, want 40; %d saw one disconnected, want 10",
-			following, judged, disconnected)
-	}
 	// Left alone, it reaches the node's tip.
 	p := start(t, program, dir, btcd.Addr())
 	tip, _ := btcd.Tip()
