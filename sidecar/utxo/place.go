@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -128,14 +127,6 @@ func view(db *coindb.DB, f func(*coindb.View) error) error {
 	return errors.Join(f(v), v.Close())
 }
 
-// locked reports whether err says that another process has the database open.
-// The system tells that in one of two ways; within a process Pebble tells it in
-// words only.
-func locked(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) ||
-		err != nil && strings.Contains(err.Error(), "lock held by current process")
-}
-
 // advise returns err, with what to do about it where that is known.
 func (p *Place) advise(err error) error {
 	var advice string
@@ -143,7 +134,7 @@ func (p *Place) advise(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case locked(err):
+	case errors.Is(err, coindb.ErrLocked):
 		advice = "another process has the coin database open: stop the sidecar, or the other `outrider utxo`, and try again"
 	case errors.Is(err, coindb.ErrLoading):
 		advice = "run `outrider utxo load` with the same snapshot again to go on with the load, or with --fresh to begin anew"
@@ -173,7 +164,7 @@ func (p *Place) remove() error {
 	if _, err := os.Stat(dir); err == nil {
 		db, err := coindb.Open(dir, coindb.Options{})
 		switch {
-		case locked(err):
+		case errors.Is(err, coindb.ErrLocked):
 			return p.advise(err)
 		case err == nil:
 			if err := db.Close(); err != nil {

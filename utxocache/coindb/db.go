@@ -31,6 +31,8 @@ type DB struct {
 	pebble *pebble.DB
 	perf   instruments
 	damage damage
+	// compactions is how many Pebble may run at a time.
+	compactions atomic.Int64
 	// options are what Pebble was told, for tables that are read or written
 	// beside it.
 	options *pebble.Options
@@ -55,8 +57,9 @@ type DB struct {
 }
 
 // Open opens the database in dir, which it makes if there is none. What was
-// applied before is there. Only one DB may have dir open. An error that wraps
-// ErrCorrupt says that Repair is needed.
+// applied before is there. Only one DB may have dir open: an error that wraps
+// ErrLocked says that one has. One that wraps ErrCorrupt says that Repair is
+// needed.
 func Open(dir string, opts Options) (*DB, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -71,6 +74,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	}
 	d.idle = sync.NewCond(&d.mu)
 	d.setMemory(opts.Memory)
+	d.compactions.Store(int64(opts.Compactions))
 	if err := d.open(); err != nil {
 		d.cache.Unref()
 		return nil, fmt.Errorf("open coin database %s: %w", dir, err)
@@ -82,6 +86,7 @@ func (d *DB) open() error {
 	p := d.opts.pebble(d.disk, d.cache)
 	p.Logger = logger{d}
 	p.EventListener = d.events()
+	p.CompactionConcurrencyRange = func() (lower, upper int) { return 1, int(d.compactions.Load()) }
 	p.EnsureDefaults()
 	d.options = p
 	db, err := pebble.Open(d.dir, p)

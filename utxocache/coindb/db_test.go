@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -36,15 +37,36 @@ func TestOneOpenDatabase(t *testing.T) {
 	dir := t.TempDir()
 	d, err := Open(dir, Options{})
 	must(t, err)
-	if other, err := Open(dir, Options{}); err == nil {
-		t.Error("a database was opened twice")
-		must(t, other.Close())
+	_, err = Open(dir, Options{})
+	mustFail(t, err, ErrLocked)
+	if said := inAnotherProcess(t, dir); !strings.Contains(said, ErrLocked.Error()) {
+		t.Errorf("another process says %q", said)
 	}
 	must(t, d.Close())
+	if err := os.Remove(filepath.Join(dir, "LOCK")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "LOCK"), 0o700)) // it cannot be locked, and nobody has it
+	if _, err = Open(dir, Options{}); err == nil || errors.Is(err, ErrLocked) {
+		t.Errorf("a lock that cannot be made: %v", err)
+	}
 	must(t, d.Close())
 	mustFail(t, d.Apply(&Block{}), ErrClosed)
 	_, err = d.View()
 	mustFail(t, err, ErrClosed)
+}
+
+// inAnotherProcess opens dir in a process of its own, which fails, and returns
+// what that says.
+func inAnotherProcess(t *testing.T, dir string) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "COINDB_KILLED="+dir, "COINDB_SEED=1", "COINDB_MADE=0")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatal("the other process did not fail")
+	}
+	return string(out)
 }
 
 // Close waits for views, whose answers are good until then.

@@ -3,9 +3,11 @@ package coindb
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,6 +36,9 @@ var (
 	ErrBroken = errors.New("the coin database is broken until it is opened again")
 	// ErrCorrupt says that what is on the disk is not what was written.
 	ErrCorrupt = errors.New("the coin database is corrupt")
+	// ErrLocked says that the database is open already, in this process or in
+	// another: close it there, or stop the other.
+	ErrLocked = errors.New("the coin database is open already, here or in another process: stop that one first")
 	// ErrClosed says that the database was closed.
 	ErrClosed = errors.New("the coin database is closed")
 )
@@ -168,6 +173,23 @@ func (d *disk) Rename(from, to string) error {
 // MkdirAll implements vfs.FS.
 func (d *disk) MkdirAll(dir string, perm os.FileMode) error {
 	return d.write(false, func() error { return d.FS.MkdirAll(dir, perm) })
+}
+
+// Lock implements vfs.FS. Its error wraps ErrLocked when another has the lock.
+func (d *disk) Lock(name string) (io.Closer, error) {
+	l, err := d.FS.Lock(name)
+	if err == nil {
+		return l, nil
+	}
+	// That the file of the lock cannot be made is told with its path. That it
+	// is locked is told by POSIX in one of two ways; within a process Pebble
+	// tells it in words only.
+	var number syscall.Errno
+	if _, path := errors.AsType[*fs.PathError](err); path ||
+		errors.As(err, &number) && number != syscall.EAGAIN && number != syscall.EACCES {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ErrLocked, err)
 }
 
 // Unwrap implements vfs.FS.

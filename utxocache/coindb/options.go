@@ -32,6 +32,9 @@ type Options struct {
 	// Readers is how many goroutines read for one GetBatch or Apply; the
 	// default is the number of processors, 8 at most.
 	Readers int
+	// Compactions is how many compactions Pebble may run at a time; the default
+	// is 1. It runs that many when it falls behind, and one else.
+	Compactions int
 	// Recorder receives the metrics; the default is perfcore.Discard.
 	Recorder perfcore.Recorder
 	// Log receives what an operator may act on; the default discards it.
@@ -52,6 +55,7 @@ const (
 	defaultMemTable   = 32 << 20
 	defaultMinFree    = 512 << 20
 	maxReaders        = 8
+	maxCompactions    = 64
 	defaultIndexStep  = 4096 // 5 ms
 	// memoryCeiling is the size of the block cache as Pebble has it, which
 	// cannot be changed later. What exceeds Options.Memory is reserved.
@@ -64,6 +68,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Memory, defaultMemory)
 	setDefault(&o.MemTable, defaultMemTable)
 	setDefault(&o.MinFree, defaultMinFree)
+	setDefault(&o.Compactions, 1)
 	setDefault(&o.indexStep, defaultIndexStep)
 	setDefault(&o.Readers, min(runtime.GOMAXPROCS(0), maxReaders))
 	if o.Recorder == nil {
@@ -81,6 +86,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MemTable < 64<<10 || o.MemTable > 1<<30 {
 		return o, fmt.Errorf("a memtable of %d bytes is not between 64 KiB and 1 GiB", o.MemTable)
 	}
+	if err := checkCompactions(o.Compactions); err != nil {
+		return o, err
+	}
 	return o, checkMemory(o.Memory)
 }
 
@@ -93,6 +101,13 @@ func setDefault[T int | int64](v *T, def T) {
 func checkMemory(bytes int64) error {
 	if bytes < 0 || bytes > memoryCeiling {
 		return fmt.Errorf("memory of %d bytes is not between 0 and %d", bytes, int64(memoryCeiling))
+	}
+	return nil
+}
+
+func checkCompactions(n int) error {
+	if n < 1 || n > maxCompactions {
+		return fmt.Errorf("%d compactions at a time are not between 1 and %d", n, maxCompactions)
 	}
 	return nil
 }

@@ -1,0 +1,89 @@
+package coindb
+
+import (
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+func TestKnobs(t *testing.T) {
+	for _, opts := range []Options{{}, {Memory: 3 << 20, Compactions: 5}, {Memory: 1}, {Memory: memoryCeiling, Compactions: maxCompactions}} {
+		d := mustOpen(t, vfs.NewMem(), opts)
+		names := map[string]bool{}
+		for _, k := range d.Knobs() {
+			if err := k.Check(); err != nil {
+				t.Error(err)
+			}
+			names[k.Name] = true
+			start := k.Read()
+			for _, n := range k.Ladder {
+				must(t, k.Set(t.Context(), n))
+			}
+			must(t, k.Set(t.Context(), start)) // the value it began with is on the ladder
+			if err := k.Apply(t.Context(), -1); err == nil || k.Read() != start {
+				t.Errorf("%s takes -1 and reads %d: %v", k.Name, k.Read(), err)
+			}
+		}
+		if !names["coindb.memory"] || !names["coindb.compactions"] || len(names) != 2 {
+			t.Errorf("the knobs are %v", names)
+		}
+		must(t, d.Close())
+		for _, k := range d.Knobs() {
+			mustFail(t, k.Apply(t.Context(), k.Ladder[0]), ErrClosed)
+		}
+	}
+}
+
+// What the knobs are set to reaches Pebble.
+func TestKnobsReachPebble(t *testing.T) {
+	d := mustOpen(t, vfs.NewMem(), Options{Memory: 64 << 20, MemTable: 64 << 10})
+	for _, k := range d.Knobs() {
+		if k.Name != "coindb.compactions" {
+			continue
+		}
+		for _, n := range k.Ladder {
+			setKnob(t, d, k.Name, n)
+			if _, upper := d.options.CompactionConcurrencyRange(); int64(upper) != n {
+				t.Errorf("Pebble is told of %d compactions, not of %d", upper, n)
+			}
+		}
+	}
+
+	c := newChain(seedOf(t))
+	must(t, d.Reset(c.top().tip, true))
+	for range 300 {
+		must(t, d.Apply(c.mine()))
+	}
+	must(t, d.Compact(t.Context()))
+	scan := func() int64 {
+		t.Helper()
+		compareDB(t, d, c.top())
+		s, err := d.Stats()
+		must(t, err)
+		return s.CacheBytes
+	}
+	whole := scan()
+	if whole < 64<<10 {
+		t.Fatalf("only %d bytes are in the cache", whole)
+	}
+	must(t, d.SetMemory(0))
+	if got := scan(); got > whole/4 {
+		t.Errorf("with no memory %d bytes are in the cache, of %d", got, whole)
+	}
+	setKnob(t, d, "coindb.memory", 64<<20)
+	if got := scan(); got < whole/2 {
+		t.Errorf("with memory again %d bytes are in the cache, before it were %d", got, whole)
+	}
+}
+
+// setKnob sets a knob by name.
+func setKnob(t *testing.T, d *DB, name string, n int64) {
+	t.Helper()
+	for _, k := range d.Knobs() {
+		if k.Name == name {
+			must(t, k.Set(t.Context(), n))
+			return
+		}
+	}
+	t.Fatalf("there is no knob %s", name)
+}
