@@ -29,7 +29,7 @@ type Branch struct {
 func (s *Set) Branch(fork utxocache.Tip) (*Branch, error) {
 	for try := 1; ; try++ {
 		b, err := s.branch(fork)
-		if !errors.Is(err, ErrApart) || try == meetings {
+		if !errors.Is(err, ErrApart) || try == s.meetings {
 			return b, err
 		}
 		time.Sleep(time.Millisecond)

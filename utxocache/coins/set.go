@@ -25,7 +25,10 @@ type Set struct {
 	cache  *utxocache.Cache
 	db     atomic.Pointer[coindb.DB]
 	origin Origin
-	perf   instruments
+	// meetings is how often views of cache and database are taken before they are
+	// given up: a change moves both within moments of each other.
+	meetings int
+	perf     instruments
 }
 
 // Options are what a Set asks, in this order.
@@ -45,7 +48,7 @@ func New(o Options) *Set {
 	if o.Recorder == nil {
 		o.Recorder = perfcore.Discard
 	}
-	s := &Set{cache: o.Cache, origin: o.Origin, perf: newInstruments(o.Recorder)}
+	s := &Set{cache: o.Cache, origin: o.Origin, meetings: 50, perf: newInstruments(o.Recorder)}
 	s.db.Store(o.DB)
 	return s
 }
@@ -66,10 +69,6 @@ func (s *Set) DropDB() { s.db.Store(nil) }
 
 // HasDB reports whether there is a database.
 func (s *Set) HasDB() bool { return s.db.Load() != nil }
-
-// meetings is how often views of cache and database are taken before they are
-// given up: a change moves both within moments of each other.
-const meetings = 50
 
 // Fetch sets answers[i] to what is known of ops[i] as of the tip at, for every i;
 // answers must be as long as ops. It does not ask the origin. It returns an error
@@ -106,7 +105,7 @@ func (s *Set) fetch(at chainhash.Hash, ops []wire.OutPoint, answers []utxocache.
 		}
 		v.Fetch(ops, answers)
 		below, err = s.below(v, ops, answers)
-		if !errors.Is(err, ErrApart) || try == meetings {
+		if !errors.Is(err, ErrApart) || try == s.meetings {
 			return below, err
 		}
 		time.Sleep(time.Millisecond)
@@ -191,7 +190,7 @@ func (s *Set) Get(ctx context.Context, op wire.OutPoint) (utxocache.Answer, utxo
 		switch {
 		case err == nil:
 			return answers[0], v.Tip(), nil
-		case !errors.Is(err, ErrApart) || try == meetings:
+		case !errors.Is(err, ErrApart) || try == s.meetings:
 			return utxocache.Answer{}, v.Tip(), fmt.Errorf("coin %s: %w", op, err)
 		}
 		select {

@@ -184,6 +184,7 @@ func TestOrigin(t *testing.T) {
 		t.Errorf("that there is no coin must not be remembered: asked %d times, %v", calls, err)
 	}
 	at.Height++
+	set.meetings = 3
 	if _, err := get(gone); !errors.Is(err, ErrApart) {
 		t.Errorf("the node is at another tip: %v", err)
 	}
@@ -202,6 +203,7 @@ func TestApart(t *testing.T) {
 	w := newWorld(t, rand.New(rand.NewPCG(seedOf(t), 0)), 4, 64<<10)
 	w.apply()
 	w.cache.Reset(w.top().tip, false) // the database is one block behind, and the ring is empty
+	w.set.meetings = 3
 	ops, answers := w.picks(w.rng, 10), make([]utxocache.Answer, 10)
 	if err := w.set.Fetch(w.top().tip.Hash, ops, answers); !errors.Is(err, ErrApart) {
 		t.Errorf("Fetch: %v", err)
