@@ -52,8 +52,11 @@ type Config struct {
 	// HTTPHosts are the names, beside loopback ones, under which browsers may
 	// ask for the dashboard.
 	HTTPHosts []string
-	// CacheBytes bounds the memory for coins older than the recent blocks.
-	CacheBytes int64
+	// UTXOMode says how much of the coins is held.
+	UTXOMode UTXOMode
+	// CacheBytes bounds the memory for coins older than the recent blocks, and
+	// DBBytes what the coin database may take beside it.
+	CacheBytes, DBBytes int64
 	// EvidenceBundles and EvidenceBytes bound the evidence that is kept of
 	// differences, in number and in bytes together; 0 bundles write none.
 	EvidenceBundles int
@@ -84,6 +87,21 @@ type Config struct {
 	LogLevel  slog.Level
 	LogFormat string
 }
+
+// A UTXOMode says how much of the coins a sidecar holds.
+type UTXOMode string
+
+// These are the modes.
+const (
+	// UTXOCache holds what the blocks that it has seen made and spent, and what it
+	// was asked for, in memory.
+	UTXOCache UTXOMode = "cache"
+	// UTXOFull holds all coins, in a database on disk.
+	UTXOFull UTXOMode = "full"
+	// UTXOAuto is full where the data directory has a coin database at a tip, and
+	// else cache.
+	UTXOAuto UTXOMode = "auto"
+)
 
 // A NodeKind is a program that is a Bitcoin node.
 type NodeKind string
@@ -140,7 +158,9 @@ func DefaultConfig() Config {
 		BitcoinDir:      bitcoinDir(runtime.GOOS, home, os.Getenv),
 		BtcdDir:         btcutil.AppDataDir("btcd", false),
 		HTTP:            "127.0.0.1:9330",
+		UTXOMode:        UTXOAuto,
 		CacheBytes:      256 << 20,
+		DBBytes:         256 << 20,
 		FlightBlocks:    16,
 		FlightBytes:     64 << 20,
 		MempoolShare:    25,
@@ -205,6 +225,13 @@ func Settings() []Setting {
 			c.HTTPHosts = strings.Split(v, ",")
 			return nil
 		}},
+		{Name: "utxo-mode", Help: "how much of the coins to hold, a `mode`: cache (what was seen and asked for, in memory), full (all of them, in a database that `outrider utxo load` made, or one that begins at the genesis block with --start 0), auto (full where there is such a database) (default: auto)", set: func(c *Config, v string) error {
+			if c.UTXOMode = UTXOMode(v); c.UTXOMode != UTXOCache && c.UTXOMode != UTXOFull && c.UTXOMode != UTXOAuto {
+				return errors.New("must be one of auto, cache, full")
+			}
+			return nil
+		}},
+		{Name: "db-bytes", Help: "memory for the coin database, in `bytes`: cached blocks of its tables, and what is not in tables yet (default: 268435456)", set: number(func(c *Config, n int64) { c.DBBytes = n }, 1<<20, 64<<30)},
 		{Name: "cache-bytes", Help: "memory for older coins, in `bytes` (default: 268435456)", set: number(func(c *Config, n int64) { c.CacheBytes = n }, 1<<20, math.MaxInt64)},
 		{Name: "evidence-bundles", Help: "keep at most this `number` of bundles of evidence, one for each verdict that differs from the node's; 0 writes none (default: 32)", set: number(func(c *Config, n int64) { c.EvidenceBundles = int(n) }, 0, 10_000)},
 		{Name: "evidence-bytes", Help: "keep at most so many `bytes` of evidence; the oldest bundles make room (default: 268435456)", set: number(func(c *Config, n int64) { c.EvidenceBytes = n }, minEvidence, math.MaxInt64)},

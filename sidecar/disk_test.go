@@ -69,7 +69,7 @@ func TestFailingDiskIsNoVerdict(t *testing.T) {
 					trouble: func(err error) { troubles = append(troubles, err); cancel() },
 				}
 				answer := newRecord(x.told)
-				at := blockval.At{Height: x.Height, Ancestors: disk, TimeTaken: true, Coins: &coins{
+				at := blockval.At{Height: x.Height, Ancestors: disk, TimeTaken: true, Coins: &prevouts{
 					fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
 						if err := disk.read(); err != nil {
 							return err

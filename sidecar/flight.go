@@ -224,7 +224,7 @@ func (f *flight) next(ctx context.Context) error {
 		return f.judgeAgain(ctx)
 	}
 	f.judge.publish(ctx, Report{Verdict: *b.verdict, NodeValid: true, Outcome: Agree}, b.ev.Seen, true)
-	if err := f.judge.store(b.ev.Tip); err != nil {
+	if err := f.judge.settle(ctx, &b.ev); err != nil {
 		return err
 	}
 	f.pop()

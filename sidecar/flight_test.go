@@ -25,6 +25,7 @@ import (
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/sigverify"
 	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coins"
 )
 
 // A pilot is a judge and its flight behind a feed of a fake btcd's, and what they
@@ -75,7 +76,7 @@ func newPilot(t testing.TB, btcd *nodetest.Btcd, start uint32, depth int64) *pil
 	verifier := sigverify.New(sigverify.Options{})
 	t.Cleanup(verifier.Close)
 	p.judge = &judge{
-		node: n, headers: headers, cache: cache, tip: reopenTip(t, filepath.Join(p.dir, "tip.dat")), left: left,
+		node: n, headers: headers, cache: cache, coins: coins.New(coins.Options{Cache: cache}), tip: reopenTip(t, filepath.Join(p.dir, "tip.dat")), left: left,
 		ring: ringBlocks, log: slog.New(slog.DiscardHandler),
 		validator: blockval.New(params, blockval.Options{Verifier: verifier}),
 		evidence: &evidence{
@@ -86,6 +87,7 @@ func newPilot(t testing.TB, btcd *nodetest.Btcd, start uint32, depth int64) *pil
 		report: p.hear, stand: func(tip node.Tip) { p.mu.Lock(); p.stands = tip; p.mu.Unlock() },
 		metrics: newJudgeMetrics(perfcore.Discard), condemned: make(map[chainhash.Hash]struct{}),
 	}
+	p.stored = p.tip.tip
 	rec := new(perfcore.Registry)
 	p.flight = newFlight(p.judge, blockval.New(params, blockval.Options{Verifier: verifier, Workers: 1}), 4, &p.depth, 64<<20, rec)
 	p.feed = node.NewFeed(n, headers, node.FeedOptions{

@@ -15,6 +15,7 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coins"
 )
 
 // A judge handles the feed's events: it validates every block, compares its
@@ -26,6 +27,9 @@ type judge struct {
 	headers   *node.Headers
 	validator *blockval.Validator
 	cache     *utxocache.Cache
+	coins     *coins.Set  // over cache and state
+	state     *chainstate // nil in cache mode
+	stored    *node.Tip   // where the last run ended; nil if there was none
 	tip       *tipFile
 	left      *leftFile
 	flight    *flight
@@ -90,7 +94,7 @@ func (j *judge) handle(ctx context.Context, ev node.Event) error {
 	case node.Connected:
 		return j.connect(ctx, ev)
 	case node.Disconnected:
-		return j.disconnect(ev)
+		return j.disconnect(ctx, ev)
 	case node.Rejected:
 		return j.reject(ctx, ev)
 	case node.Diverged:
@@ -102,7 +106,10 @@ func (j *judge) handle(ctx context.Context, ev node.Event) error {
 // start makes the cache stand at tip, with the blocks below it that it can
 // undo, so that the sidecar's own word covers them after a restart too.
 func (j *judge) start(ctx context.Context, tip node.Tip) error {
-	resumed := j.tip.tip != nil && *j.tip.tip == tip
+	if err := j.state.start(tip); err != nil {
+		return err
+	}
+	resumed := j.stored != nil && *j.stored == tip
 	base := tip.Height
 	if resumed {
 		base -= min(j.ring, base)
@@ -191,16 +198,25 @@ func (j *judge) connect(ctx context.Context, ev node.Connected) error {
 	if err := j.apply(ev); err != nil {
 		return err
 	}
+	return j.settle(ctx, &ev)
+}
+
+// settle makes a block whose verdict is given, and which the cache has, the one up
+// to which everything is done.
+func (j *judge) settle(ctx context.Context, ev *node.Connected) error {
+	if err := j.state.connect(ctx, ev); err != nil {
+		return err
+	}
 	return j.store(ev.Tip)
 }
 
 // place returns the place of a connected block in the chain, and the coins as of
 // there.
-func (j *judge) place(ev *node.Connected) (blockval.At, *coins) {
+func (j *judge) place(ev *node.Connected) (blockval.At, *prevouts) {
 	parent := ev.Header.Prev()
-	known := &coins{
+	known := &prevouts{
 		fetch: func(ops []wire.OutPoint, answers []utxocache.Answer) error {
-			return j.cache.Fetch(parent, ops, answers)
+			return j.coins.Fetch(parent, ops, answers)
 		},
 		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) {
 			j.cache.Remember(parent, ops, coins, false)
@@ -338,7 +354,7 @@ func (j *judge) insist(ctx context.Context, f func() error) error {
 		err := f()
 		switch {
 		case err == nil, ctx.Err() != nil, errors.Is(err, utxocache.ErrTip),
-			errors.Is(err, node.ErrNoPrevouts), errors.Is(err, node.ErrNotFound),
+			errors.Is(err, node.ErrNoPrevouts), errors.Is(err, node.ErrNotFound), lost(err),
 			errors.Is(err, errUnknownCoins) && try >= patience, errors.Is(err, errSpoilt) && try >= bodyTries:
 			if try > 1 {
 				j.trouble(nil)
@@ -356,7 +372,7 @@ func (j *judge) insist(ctx context.Context, f func() error) error {
 }
 
 // disconnect takes a block off the coins.
-func (j *judge) disconnect(ev node.Disconnected) error {
+func (j *judge) disconnect(ctx context.Context, ev node.Disconnected) error {
 	hdr, err := j.headers.At(ev.Height)
 	if err != nil {
 		return err
@@ -365,6 +381,10 @@ func (j *judge) disconnect(ev node.Disconnected) error {
 		return err
 	}
 	parent := node.Tip{Hash: hdr.Prev(), Height: ev.Height - 1}
+	// The database first: the cache must never be behind it.
+	if err := j.state.disconnect(ctx, ev.Tip); err != nil {
+		return err
+	}
 	if err := j.cache.Disconnect(utxocache.Tip(ev.Tip)); err != nil {
 		j.log.Warn("a reorganisation deeper than the coins that are kept; forgetting them", "height", ev.Height, "err", err)
 		j.cache.Reset(utxocache.Tip(parent), parent.Height == 0)

@@ -9,6 +9,7 @@ import (
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coins"
 )
 
 // maxCondemned bounds the rejected blocks that are remembered.
@@ -16,18 +17,19 @@ const maxCondemned = 4096
 
 // reject judges a branch that the node calls invalid, up to the first block
 // that breaks a rule: what follows that one is invalid with it.
-func (j *judge) reject(ctx context.Context, ev node.Rejected) error {
+func (j *judge) reject(ctx context.Context, ev node.Rejected) (err error) {
 	seen := time.Now()
 	last := &ev.Blocks[len(ev.Blocks)-1]
 	if ev.Unfetched != "" {
 		j.unjudged(ctx, last.Tip, ev.Old, ev.Unfetched, seen)
 		return nil
 	}
-	branch, err := j.cache.Branch(utxocache.Tip(ev.Fork))
+	branch, err := j.coins.Branch(utxocache.Tip(ev.Fork))
 	if err != nil {
 		j.unjudged(ctx, last.Tip, ev.Old, fmt.Sprintf("the coins where the branch leaves the chain are not known: %v", err), seen)
 		return nil
 	}
+	defer func() { err = errors.Join(err, branch.Close()) }()
 	chain := ev.Chain(j.headers)
 	source := blockval.Own
 	var r Report
@@ -76,7 +78,7 @@ func (j *judge) unjudged(ctx context.Context, tip node.Tip, old bool, reason str
 
 // judgeRejected judges one block of a rejected branch, on the coins that
 // branch has, and makes it branch's tip if it is valid.
-func (j *judge) judgeRejected(ctx context.Context, rb *node.RejectedBlock, branch *utxocache.Branch, chain *node.Branch) (Report, error) {
+func (j *judge) judgeRejected(ctx context.Context, rb *node.RejectedBlock, branch *coins.Branch, chain *node.Branch) (Report, error) {
 	if rb.Raw == nil {
 		r := Report{
 			Verdict: blockval.Verdict{Hash: rb.Hash, Height: rb.Height},
@@ -87,7 +89,7 @@ func (j *judge) judgeRejected(ctx context.Context, rb *node.RejectedBlock, branc
 		}
 		return r, nil
 	}
-	known := &coins{fetch: branch.Fetch, node: j.node, parent: rb.Height - 1, chain: chain}
+	known := &prevouts{fetch: branch.Fetch, node: j.node, parent: rb.Height - 1, chain: chain}
 	at := blockval.At{Height: rb.Height, Ancestors: chain, TimeTaken: true, Coins: known}
 	for try := 1; ; try++ {
 		b := decode(rb.Raw)

@@ -30,6 +30,7 @@ import (
 	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/sigverify"
 	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coins"
 )
 
 // ringBlocks is how far back everything reaches: by how many blocks the coins can
@@ -161,11 +162,26 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, left.close()) }()
+	genesis, err := headers.Hash(0)
+	if err != nil {
+		return err
+	}
+	state, err := s.openChainstate(network, node.Tip{Hash: genesis})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, state.close()) }()
 	cache, err := utxocache.New(utxocache.Options{Blocks: ringBlocks, Bytes: s.cfg.CacheBytes, Recorder: s.registry})
 	if err != nil {
 		return err
 	}
 	defer cache.Close()
+
+	set := coins.New(coins.Options{Cache: cache, DB: state.follows(), Recorder: s.registry})
+	stored := tip.tip
+	if state != nil {
+		stored, state.set = &state.tip, set
+	}
 
 	verifier := sigverify.New(sigverify.Options{
 		Workers: s.cfg.Workers, Path: s.cfg.SigPath, RecheckEvery: s.cfg.SigRecheck,
@@ -183,7 +199,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	}
 	s.status.keep(evidence)
 	j := &judge{
-		node: s.node, headers: headers, cache: cache, tip: tip, left: left, ring: ringBlocks, log: s.log,
+		node: s.node, headers: headers, cache: cache, coins: set, state: state, stored: stored, tip: tip, left: left, ring: ringBlocks, log: s.log,
 		validator: blockval.New(params, blockval.Options{
 			Verifier: verifier, Workers: s.cfg.Workers, Recorder: s.registry,
 		}),
@@ -198,6 +214,9 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		Depth: ringBlocks, Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
 	})
 	j.trouble = feed.Trouble
+	if state != nil {
+		state.trouble = feed.Trouble
+	}
 	// It is not the one that remembers transactions.
 	aside := blockval.New(params, blockval.Options{Verifier: verifier, Workers: 1, SeenBytes: 1, Recorder: s.registry})
 	workers := cmp.Or(s.cfg.Workers, runtime.GOMAXPROCS(0))
@@ -218,7 +237,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	if b, ok := s.node.(*node.Bitcoind); ok {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}
-	return feed.Run(ctx, tip.tip, func(ctx context.Context, ev node.Event) error {
+	return feed.Run(ctx, stored, func(ctx context.Context, ev node.Event) error {
 		if err := j.handle(ctx, ev); err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coins"
 )
 
 const (
@@ -54,6 +55,7 @@ type warmer struct {
 	node    node.Node
 	headers header.Ancestors
 	cache   *utxocache.Cache
+	coins   *coins.Set
 	// verify is blockval's VerifyTx, which works on at most so many workers.
 	verify  func(ctx context.Context, tx *wire.MsgTx, prevouts []wire.TxOut) (bool, error)
 	workers int
@@ -139,7 +141,7 @@ func newWarmerMetrics(rec perfcore.Recorder) warmerMetrics {
 // average and verifies with so many workers.
 func newWarmer(j *judge, workers int, percent *atomic.Int64, rec perfcore.Recorder) *warmer {
 	return &warmer{
-		node: j.node, headers: j.headers, cache: j.cache, verify: j.validator.VerifyTx, workers: workers,
+		node: j.node, headers: j.headers, cache: j.cache, coins: j.coins, verify: j.validator.VerifyTx, workers: workers,
 		log: j.log, metrics: newWarmerMetrics(rec), percent: percent,
 		wake: make(chan struct{}, 1), queue: newTxQueue(warmQueue),
 		overlay: newOverlay(warmOverlay), orphans: newOrphanage(warmOrphans),
@@ -408,8 +410,8 @@ func (w *warmer) resolve(ctx context.Context, candidates []*candidate) (blocks u
 	w.mu.Unlock()
 	answers := make([]utxocache.Answer, len(ops))
 	tip, ok := w.cache.Tip()
-	if !ok || w.cache.Fetch(tip.Hash, ops, answers) != nil {
-		clear(answers) // the tip has just moved
+	if !ok || w.coins.Prefetch(tip.Hash, ops, answers) != nil {
+		clear(answers) // the tip has just moved, or the disk fails
 	}
 	var ask []wire.OutPoint
 	var asked []spending
@@ -438,7 +440,7 @@ func (w *warmer) askCoins(ctx context.Context, tip utxocache.Tip, ops []wire.Out
 		}
 		return
 	}
-	known := &coins{
+	known := &prevouts{
 		node: w.node, parent: tip.Height, chain: w.headers,
 		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) { w.cache.Remember(tip.Hash, ops, coins, false) },
 	}

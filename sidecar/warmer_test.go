@@ -23,6 +23,7 @@ import (
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coins"
 )
 
 // awaitWarming waits until ok says of the status's mempool that it is the one.
@@ -413,7 +414,7 @@ func TestWarmerBoundsAFlood(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var share atomic.Int64
 				share.Store(percent)
-				j := &judge{cache: cache, validator: new(blockval.Validator)}
+				j := &judge{cache: cache, coins: coins.New(coins.Options{Cache: cache}), validator: new(blockval.Validator)}
 				w := newWarmer(j, 1, &share, new(perfcore.Registry))
 				w.queue.limit, w.orphans.txs.limit = 1<<20, 1<<17
 				var spent time.Duration
@@ -571,7 +572,7 @@ func FuzzWarmerTakesAnyTransaction(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var share atomic.Int64
 		share.Store(100)
-		w := newWarmer(&judge{cache: cache, validator: new(blockval.Validator)}, 1, &share, perfcore.Discard)
+		w := newWarmer(&judge{cache: cache, coins: coins.New(coins.Options{Cache: cache}), validator: new(blockval.Validator)}, 1, &share, perfcore.Discard)
 		w.metrics = newWarmerMetrics(new(perfcore.Registry))
 		w.verify = func(_ context.Context, tx *wire.MsgTx, prevouts []wire.TxOut) (bool, error) {
 			return len(tx.TxIn) == len(prevouts), nil

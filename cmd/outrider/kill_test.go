@@ -78,9 +78,9 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	j := &journal{chain: []string{btcd.Chain()[0].String()}}
 	var following, judged, disconnected int // lives
 	for i := range 100 {
-		stop := make(chan struct{})
+		stop, ahead := make(chan struct{}), make(chan struct{}, maxAhead)
 		var mining sync.WaitGroup
-		mining.Go(func() { keepMining(btcd, rand.New(rand.NewPCG(seed, uint64(i))), stop) })
+		mining.Go(func() { keepMining(btcd, rand.New(rand.NewPCG(seed, uint64(i))), ahead, stop) })
 		p := start(t, program, dir, btcd.Addr())
 		life := time.Duration(rng.ExpFloat64() * float64(100*time.Millisecond))
 		from := []string{"", follows, follows, judges, disconnects}[i%5]
@@ -95,6 +95,12 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 			}
 			saw[r.Msg] = true
 			checkResumed(t, i, j, r)
+			if r.Msg == judges {
+				select {
+				case <-ahead:
+				default:
+				}
+			}
 		})
 		killer.Stop()
 		close(stop)
@@ -155,13 +161,23 @@ func last(chain []string) string {
 	return chain[len(chain)-1]
 }
 
-// keepMining makes blocks come and go until stop is closed.
-func keepMining(btcd *nodetest.Btcd, rng *rand.Rand, stop <-chan struct{}) {
+// maxAhead is how many times the chain changes that the program has not heard of:
+// a slow machine would never catch up with it.
+const maxAhead = 5
+
+// keepMining makes blocks come and go until stop is closed, while there is room in
+// ahead.
+func keepMining(btcd *nodetest.Btcd, rng *rand.Rand, ahead chan<- struct{}, stop <-chan struct{}) {
 	for {
 		select {
 		case <-stop:
 			return
 		case <-time.After(time.Duration(rng.IntN(20)) * time.Millisecond):
+		}
+		select {
+		case <-stop:
+			return
+		case ahead <- struct{}{}:
 		}
 		if rng.IntN(5) == 0 {
 			depth := 1 + rng.IntN(6)

@@ -175,7 +175,7 @@ func (o *LoadOptions) load(ctx context.Context, s *snapshot) (l *Loaded, err err
 	}
 	db, err := coindb.Open(o.dir(), coindb.Options{})
 	if err != nil {
-		return nil, o.advise(err)
+		return nil, o.Advise(err)
 	}
 	l, err = o.fill(ctx, db, s)
 	if err = errors.Join(err, db.Close()); err != nil {
@@ -302,5 +302,5 @@ func (o *LoadOptions) explain(err error, s *snapshot) error {
 	case errors.Is(err, coindb.ErrDiskFull):
 		return fmt.Errorf("%w\nMake room; then %s", err, again(s))
 	}
-	return o.advise(err)
+	return o.Advise(err)
 }

@@ -106,16 +106,32 @@ func (p *Place) absent(err error) error {
 	return fmt.Errorf("there is no coin database%s in %s: `outrider utxo load --snapshot FILE --datadir %s` makes one from a snapshot", of, p.Datadir, p.Datadir)
 }
 
+// Exists reports whether a database lies at p, whose Network is set.
+func (p Place) Exists() (bool, error) {
+	_, err := os.Stat(p.dir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Open opens the database at p, whose Network is set, and makes one if there is
+// none. The caller closes it. An error of it says what to do, by Advise.
+func (p Place) Open(o coindb.Options) (*coindb.DB, error) {
+	db, err := coindb.Open(p.dir(), o)
+	return db, p.Advise(err)
+}
+
 // use opens the database of p, calls f and closes it.
 func (p *Place) use(f func(*coindb.DB) error) error {
 	if err := p.find(); err != nil {
 		return err
 	}
-	db, err := coindb.Open(p.dir(), coindb.Options{})
+	db, err := p.Open(coindb.Options{})
 	if err != nil {
-		return p.advise(err)
+		return err
 	}
-	return p.advise(errors.Join(f(db), db.Close()))
+	return p.Advise(errors.Join(f(db), db.Close()))
 }
 
 // view calls f with the coins as of the tip.
@@ -127,8 +143,8 @@ func view(db *coindb.DB, f func(*coindb.View) error) error {
 	return errors.Join(f(v), v.Close())
 }
 
-// advise returns err, with what to do about it where that is known.
-func (p *Place) advise(err error) error {
+// Advise returns err, with what to do about it where that is known.
+func (p Place) Advise(err error) error {
 	var advice string
 	at := fmt.Sprintf("--network %s --datadir %s", p.Network, p.Datadir)
 	switch {
@@ -165,7 +181,7 @@ func (p *Place) remove() error {
 		db, err := coindb.Open(dir, coindb.Options{})
 		switch {
 		case errors.Is(err, coindb.ErrLocked):
-			return p.advise(err)
+			return p.Advise(err)
 		case err == nil:
 			if err := db.Close(); err != nil {
 				return err

@@ -59,7 +59,7 @@ func TestCoinsFromTheNodeAreOfTheRightChain(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var remembered int
-			c := coins{fetch: unknown, node: n, parent: tt.parent, chain: tt.chain, remember: func(ops []wire.OutPoint, _ []utxocache.Coin) {
+			c := prevouts{fetch: unknown, node: n, parent: tt.parent, chain: tt.chain, remember: func(ops []wire.OutPoint, _ []utxocache.Coin) {
 				remembered += len(ops)
 			}}
 			got := make([]blockval.Coin, 1)
@@ -133,7 +133,7 @@ func TestCoinsOfAConnectedBlock(t *testing.T) {
 		return nil
 	}
 	remembered := 0
-	c := coins{
+	c := prevouts{
 		fetch: fetch, node: n, parent: tip.Height - 1, chain: chain, connected: true, block: block, tip: tip,
 		remember: func(ops []wire.OutPoint, _ []utxocache.Coin) { remembered += len(ops) },
 	}

@@ -19,9 +19,9 @@ import (
 // spends, so that it cannot be judged.
 var errUnknownCoins = errors.New("spent outputs are unknown")
 
-// coins answers for the coins that one block spends: from the sidecar's own
+// prevouts answers for the coins that one block spends: from the sidecar's own
 // view where it can, else from the node. It is a blockval.Coins.
-type coins struct {
+type prevouts struct {
 	// fetch answers from the sidecar's own view as of the block's parent.
 	fetch func(ops []wire.OutPoint, answers []utxocache.Answer) error
 	// remember keeps coins that the node told of; nil keeps none.
@@ -46,7 +46,7 @@ type coins struct {
 }
 
 // Prevouts implements blockval.Coins.
-func (c *coins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []blockval.Coin) (blockval.Source, error) {
+func (c *prevouts) Prevouts(ctx context.Context, ops []wire.OutPoint, into []blockval.Coin) (blockval.Source, error) {
 	answers := make([]utxocache.Answer, len(ops))
 	if err := c.fetch(ops, answers); err != nil {
 		return "", err
@@ -93,7 +93,7 @@ func answerOf(coin *blockval.Coin) utxocache.Answer {
 }
 
 // askNode returns the coins of ops as the node knows them.
-func (c *coins) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Coin, error) {
+func (c *prevouts) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Coin, error) {
 	told, err := c.tell(ctx, ops)
 	if errors.Is(err, node.ErrNoPrevouts) || errors.Is(err, node.ErrNotTold) {
 		return nil, fmt.Errorf("%w: %w", errUnknownCoins, err)
@@ -137,7 +137,7 @@ func (c *coins) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Co
 // tell asks the node for the coins of ops, some of the inputs of the block in
 // their order: by the block if it can, and else one by one. A block that the
 // node did not connect has no undo data.
-func (c *coins) tell(ctx context.Context, ops []wire.OutPoint) ([]node.Prevout, error) {
+func (c *prevouts) tell(ctx context.Context, ops []wire.OutPoint) ([]node.Prevout, error) {
 	if c.ask != nil {
 		return c.ask(ctx, ops)
 	}
@@ -183,7 +183,7 @@ func placesOf(ops []wire.OutPoint, b *blockval.Block) ([]int, error) {
 }
 
 // Unspent implements blockval.Coins.
-func (c *coins) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
+func (c *prevouts) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
 	answers := make([]utxocache.Answer, len(ops))
 	if err := c.fetch(ops, answers); err != nil {
 		return false, false, err

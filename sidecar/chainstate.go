@@ -1,0 +1,162 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/sidecar/utxo"
+	"github.com/outrider-project/outrider/utxocache/coindb"
+	"github.com/outrider-project/outrider/utxocache/coins"
+)
+
+// A chainstate is the coin database as it follows the verdicts, in full mode: a
+// block is in it when its verdict is given. It belongs to who gives them. A nil one
+// is that of the cache mode: it does nothing.
+type chainstate struct {
+	db    *coindb.DB
+	place utxo.Place
+	// must says that the sidecar ends when the database cannot follow the chain;
+	// else it goes on without.
+	must bool
+	tip  node.Tip // where it stood when it was opened
+	set  *coins.Set
+	// trouble hears why nothing moves for now, nil when it does again.
+	trouble func(error)
+	log     *slog.Logger
+	gone    bool // it no longer follows the chain
+}
+
+// errCannotFollow says that the coin database cannot follow the chain.
+var errCannotFollow = errors.New("the coin database cannot follow the node's chain")
+
+// openChainstate opens the database of the mode; nil if it has none. genesis is the
+// network's first block.
+func (s *Sidecar) openChainstate(network string, genesis node.Tip) (*chainstate, error) {
+	c := &chainstate{
+		place: utxo.Place{Datadir: s.cfg.Datadir, Network: network},
+		must:  s.cfg.UTXOMode == UTXOFull, log: s.log,
+	}
+	if there, err := c.place.Exists(); err != nil || !c.must && (!there || s.cfg.UTXOMode == UTXOCache) {
+		return nil, err
+	}
+	var err error
+	c.db, err = c.place.Open(coindb.Options{UndoBlocks: ringBlocks, Memory: s.cfg.DBBytes, Recorder: s.registry, Log: s.log})
+	if err != nil {
+		return nil, err
+	}
+	tip, err := c.db.Tip()
+	if errors.Is(err, coindb.ErrNoTip) && c.must && s.cfg.Start != nil && *s.cfg.Start <= 1 {
+		tip = coindb.Tip(genesis)
+		err = c.db.Reset(tip, true)
+	}
+	if err == nil && tip.Height == utxo.UnknownHeight {
+		err = fmt.Errorf("the coin database stands at block %s, whose height it was not told, so that no block can follow: "+
+			"load the snapshot again with --height", tip.Hash)
+	}
+	if err == nil {
+		c.tip = node.Tip(tip)
+		return c, nil
+	}
+	err = c.place.Advise(err)
+	if closing := c.db.Close(); closing != nil || c.must {
+		return nil, errors.Join(err, closing)
+	}
+	s.log.Warn("there is a coin database, but it cannot be used; answering from memory and by the node", "err", err)
+	return nil, nil
+}
+
+// lost reports whether an error of the database's is none that passes.
+func lost(err error) bool {
+	return errors.Is(err, coindb.ErrBroken) || errors.Is(err, coindb.ErrCorrupt) || errors.Is(err, coindb.ErrClosed)
+}
+
+// follows returns the database while it follows the chain, else nil.
+func (c *chainstate) follows() *coindb.DB {
+	if c == nil || c.gone {
+		return nil
+	}
+	return c.db
+}
+
+// start hears that the events begin after tip.
+func (c *chainstate) start(tip node.Tip) error {
+	if c.follows() == nil || tip == c.tip {
+		return nil
+	}
+	return c.giveUp(fmt.Errorf("it stands at block %d %s, which is not in that chain: load a snapshot with `outrider utxo load --fresh`",
+		c.tip.Height, c.tip.Hash))
+}
+
+// connect gives the database a block that was judged.
+func (c *chainstate) connect(ctx context.Context, ev *node.Connected) error {
+	db := c.follows()
+	if db == nil {
+		return nil
+	}
+	if ev.Block == nil {
+		return c.giveUp(fmt.Errorf("block %d %s came in no form that can be read", ev.Height, ev.Hash))
+	}
+	b := coindb.NewBlock(coindb.Tip(ev.Tip), ev.Header.Prev(), ev.Block.Txids, ev.Block.Msg.Transactions)
+	return c.change(ctx, func() error { return db.Apply(b) })
+}
+
+// disconnect takes a block off the database.
+func (c *chainstate) disconnect(ctx context.Context, tip node.Tip) error {
+	db := c.follows()
+	if db == nil {
+		return nil
+	}
+	return c.change(ctx, func() error { return db.Undo(coindb.Tip(tip)) })
+}
+
+// change calls f, which changes the database, until it succeeds or fails for a
+// reason that room on the disk does not mend. Meanwhile nothing moves, and nothing
+// is lost.
+func (c *chainstate) change(ctx context.Context, f func() error) error {
+	delay := 100 * time.Millisecond
+	for try := 1; ; try++ {
+		err := f()
+		switch {
+		case err == nil:
+			if try > 1 {
+				c.trouble(nil)
+			}
+			return nil
+		case errors.Is(err, coindb.ErrMissing), errors.Is(err, coindb.ErrTip), errors.Is(err, coindb.ErrTooDeep):
+			return c.giveUp(err)
+		case !errors.Is(err, coindb.ErrDiskFull):
+			return c.place.Advise(err)
+		}
+		c.trouble(fmt.Errorf("%w; nothing is lost: it goes on when there is room", err))
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(delay):
+		}
+		delay = min(2*delay, 5*time.Second)
+	}
+}
+
+// giveUp goes on without the database, if it may, and says so. What was asked of
+// it is then asked of the node.
+func (c *chainstate) giveUp(why error) error {
+	if c.must {
+		return fmt.Errorf("%w: %w", errCannotFollow, why)
+	}
+	c.gone = true
+	c.set.DropDB()
+	c.log.Error("the coin database cannot follow the node's chain; answering from memory and by the node", "err", why)
+	return nil
+}
+
+// close closes the database.
+func (c *chainstate) close() error {
+	if c == nil {
+		return nil
+	}
+	return c.db.Close()
+}
