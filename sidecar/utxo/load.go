@@ -50,8 +50,9 @@ type Progress struct {
 }
 
 // UnknownHeight stands in a database for the height of a base of which it is not
-// known, because the snapshot came out of a pipe. No block can follow it.
-const UnknownHeight = corefile.MaxHeight
+// known, because the snapshot came out of a pipe. No block can follow it until
+// coindb.DB.SetHeight.
+const UnknownHeight = coindb.UnknownHeight
 
 // A Loaded is what Load did. Hashes are as Bitcoin Core's gettxoutsetinfo prints
 // them.
@@ -203,7 +204,7 @@ func (o *LoadOptions) findHeight(ctx context.Context, s *snapshot) (uint32, erro
 		})
 	}
 	o.Note(fmt.Sprintf("the height of block %s is not known, and a pipe can be read only once: the coins can be asked for, but no block "+
-		"can be applied to them; --height gives it", base))
+		"can be applied to them until it is; --height gives it", base))
 	return UnknownHeight, nil
 }
 

@@ -61,6 +61,8 @@ func (d *DB) apply(b *Block) error {
 		return err
 	}
 	switch {
+	case s.tip.Height == UnknownHeight:
+		return fmt.Errorf("%w: at block %s, whose height is not known", ErrTip, s.tip.Hash)
 	case b.Prev != s.tip.Hash:
 		return fmt.Errorf("%w: at %s, the block follows %s", ErrTip, s.tip, b.Prev)
 	case b.Height != s.tip.Height+1:

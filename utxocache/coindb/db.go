@@ -10,6 +10,8 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/outrider-project/outrider/utxocache/corefile"
 )
 
 // A Tip is a block of the chain and its place in it.
@@ -20,6 +22,11 @@ type Tip struct {
 
 // String returns height and hash, the hash in display order.
 func (t Tip) String() string { return fmt.Sprintf("%d %s", t.Height, t.Hash) }
+
+// UnknownHeight stands for the height of a tip that a snapshot names by its
+// hash only. No block follows such a tip before SetHeight. No coin is of a
+// greater height.
+const UnknownHeight = corefile.MaxHeight
 
 // A DB is the unspent coins as of one tip, on disk. Its methods are safe for
 // concurrent use. Changes wait for one another; readers wait for none.
@@ -295,6 +302,47 @@ func (d *DB) readState(r pebble.Reader) (s state, err error) {
 	default:
 		return s, err
 	}
+}
+
+// SetHeight says what the height of a tip is that stands at UnknownHeight, so
+// that blocks can follow. When it returns nil, this is on the disk. The caller
+// knows it from the headers of the chain; that no coin is of a greater height is
+// not looked for, but Check finds it.
+//
+// An error changes nothing, unless it wraps ErrBroken. It wraps ErrTip when the
+// database stands at another block, or at another height that is known; when it
+// stands there already there is nothing to do, and no error.
+func (d *DB) SetHeight(tip Tip) error {
+	end, err := d.change()
+	if err == nil {
+		defer end()
+		err = d.setHeight(tip)
+	}
+	if err != nil {
+		return fmt.Errorf("set the height of %s: %w", tip, err)
+	}
+	return nil
+}
+
+func (d *DB) setHeight(tip Tip) error {
+	if tip.Height >= UnknownHeight {
+		return fmt.Errorf("no block has the height %d", tip.Height)
+	}
+	s, err := d.readState(d.pebble)
+	switch {
+	case err != nil:
+		return err
+	case s.tip == tip:
+		return nil
+	case s.tip.Hash != tip.Hash || s.tip.Height != UnknownHeight:
+		return fmt.Errorf("%w: at %s", ErrTip, s.tip)
+	}
+	s.tip = tip
+	b := d.pebble.NewBatch()
+	if err := b.Set(tipKey, s.append(nil), nil); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return d.commit(b, pebble.Sync)
 }
 
 // get calls use with the value of a key, which is good until it returns. Its

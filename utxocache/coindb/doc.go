@@ -26,7 +26,11 @@
 //	new, empty    ErrNoTip      ErrNoTip      begins      at its tip, empty
 //	loading       ErrLoading    ErrLoading    goes on     at its tip, empty
 //	at a tip      the tip       done          refused     at its tip, empty
+//	of no height  the tip       ErrTip        refused     at its tip, empty
 //	broken        ErrBroken     ErrBroken     ErrBroken   ErrBroken
+//
+// A tip of UnknownHeight is of no height: a snapshot does not say it. SetHeight
+// does, and then it is a tip as any other.
 //
 // A database is complete when no coin exists that it does not have: it began
 // at the genesis block, or with a whole snapshot. Then a block that spends a

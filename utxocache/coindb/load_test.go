@@ -206,3 +206,48 @@ func TestLoadFull(t *testing.T) {
 		}
 	}
 }
+
+// A load without a height stands at its block, and can be asked. Blocks follow
+// when the height is known.
+func TestSetHeight(t *testing.T) {
+	m, ops := loaded(seedOf(t), 500)
+	known := m.tip
+	m.tip.Height = UnknownHeight
+	fs := vfs.NewCrashableMem()
+	d := mustOpen(t, fs, Options{})
+	mustFail(t, d.SetHeight(known), ErrNoTip)
+	l, err := d.NewLoader(m.tip, LoadOptions{})
+	must(t, err)
+	mustFail(t, d.SetHeight(known), ErrLoading)
+	must(t, l.Close())
+	must(t, load(d, m, ops, LoadOptions{}))
+
+	next := &Block{Tip: Tip{Hash: [32]byte{1}, Height: known.Height + 1}, Prev: known.Hash}
+	nowhere := &Block{Tip: Tip{Hash: [32]byte{1}, Height: UnknownHeight + 1}, Prev: known.Hash}
+	mustFail(t, d.Apply(next), ErrTip)
+	mustFail(t, d.Apply(nowhere), ErrTip)
+	mustFail(t, d.SetHeight(Tip{Hash: [32]byte{2}, Height: known.Height}), ErrTip)
+	for _, height := range []uint32{UnknownHeight, UnknownHeight + 1} {
+		if err := d.SetHeight(Tip{Hash: known.Hash, Height: height}); err == nil {
+			t.Errorf("the height %d was set", height)
+		}
+	}
+	compareDB(t, d, m)
+
+	must(t, d.SetHeight(known))
+	m.tip = known
+	after := mustOpen(t, fs.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	for _, d := range []*DB{d, after} { // it is on the disk
+		compareDB(t, d, m)
+		must(t, d.SetHeight(known))
+		mustFail(t, d.SetHeight(Tip{known.Hash, known.Height + 1}), ErrTip)
+		must(t, d.Apply(next))
+		mustFail(t, d.SetHeight(known), ErrTip)
+		must(t, d.Undo(next.Tip))
+		report, err := d.Check(t.Context())
+		must(t, err)
+		if len(report.Problems) > 0 {
+			t.Errorf("%q", report.Problems)
+		}
+	}
+}
