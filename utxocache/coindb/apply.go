@@ -95,7 +95,7 @@ func (d *DB) apply(b *Block) error {
 	s.tip = b.Tip
 	s.coins += uint64(len(created)) - uint64(len(c.undo.restored))
 	err = errors.Join(
-		c.batch.Set(undoKey(b.Height), c.undo.append(nil), nil),
+		c.batch.Set(undoKey(b.Height), c.undo.append(make([]byte, 0, c.undo.room())), nil),
 		c.batch.Set(tipKey, s.append(nil), nil))
 	if below := int64(b.Height) - int64(d.opts.UndoBlocks); below >= 0 {
 		err = errors.Join(err, c.batch.Delete(undoKey(uint32(below)), nil))
@@ -193,14 +193,14 @@ type change struct {
 	batch   *pebble.Batch
 	indexed bool
 	undo    undoRecord
-	buf     []byte
+	values  []byte // of what is created
 	coin    Coin
 }
 
 // apply writes what the block creates and spends into the batch, in the order
 // of keys, and fills the undo record.
 func (c *change) apply(b *Block, created, spent []place, values, overwritten [][]byte, complete bool) error {
-	c.undo.created = make([]wire.OutPoint, 0, len(created))
+	c.undo.created = make([]rawCoin, 0, len(created))
 	c.undo.restored = make([]rawCoin, 0, len(spent))
 	for len(created) > 0 || len(spent) > 0 {
 		if len(created) == 0 || len(spent) > 0 &&
@@ -229,9 +229,11 @@ func (c *change) apply(b *Block, created, spent []place, values, overwritten [][
 				return err
 			}
 		}
-		c.undo.created = append(c.undo.created, at.OutPoint)
-		c.buf = appendCoin(c.buf[:0], &at.Coin)
-		if err := c.put(at.OutPoint, c.buf, &at.Coin); err != nil {
+		n := len(c.values)
+		c.values = appendCoin(c.values, &at.Coin)
+		value := c.values[n:len(c.values):len(c.values)]
+		c.undo.created = append(c.undo.created, rawCoin{at.OutPoint, value})
+		if err := c.put(at.OutPoint, value, &at.Coin); err != nil {
 			return err
 		}
 	}
@@ -316,21 +318,9 @@ func (d *DB) revert(u *undoRecord, s *state, height uint32) error {
 	if err != nil {
 		return err
 	}
-	places := make([]place, len(u.created))
-	for i := range places {
-		places[i] = place{index: uint32(i)}
-	}
-	values, err := d.values(u.created, places)
-	if err != nil {
-		return err
-	}
 	c := change{batch: d.pebble.NewBatch(), indexed: indexed}
-	for i, op := range u.created {
-		if values[i] == nil {
-			err = fmt.Errorf("%w: no coin %s, which the tip created", ErrCorrupt, op)
-			break
-		}
-		err = errors.Join(err, c.remove(op, values[i]))
+	for _, r := range u.created {
+		err = errors.Join(err, c.remove(r.op, r.value))
 	}
 	for _, r := range u.restored {
 		if indexed {

@@ -261,7 +261,7 @@ func (c *checker) undo(ctx context.Context, _ bool) error {
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			break // it.Error has it
+			break // it.Close has it
 		}
 		u, err := decodeUndo(value)
 		if err != nil {
@@ -278,10 +278,10 @@ func (c *checker) undo(ctx context.Context, _ bool) error {
 		hash = u.prev
 		c.report.UndoRecords++
 	}
-	if err := it.Error(); err != nil {
+	if err := it.Close(); err != nil { // which is it.Error
 		c.problem(Undo, tip.Height-uint32(c.report.UndoRecords), "cannot be read: %v", err)
 	}
-	return errors.Join(ctx.Err(), it.Close())
+	return ctx.Err()
 }
 
 // record checks the undo record u against the coins.
@@ -290,7 +290,8 @@ func (c *checker) record(u *undoRecord, height uint32, spentLater map[uint64]str
 	if err != nil {
 		return err
 	}
-	for i, op := range u.created {
+	for i, r := range u.created {
+		op := r.op
 		if now[i] == int64(height) {
 			continue
 		}
@@ -300,11 +301,7 @@ func (c *checker) record(u *undoRecord, height uint32, spentLater map[uint64]str
 		}
 		delete(spentLater, key)
 	}
-	ops := make([]wire.OutPoint, len(u.restored))
-	for i, r := range u.restored {
-		ops[i] = r.op
-	}
-	if now, err = c.heights(ops); err != nil {
+	if now, err = c.heights(u.restored); err != nil {
 		return err
 	}
 	var coin Coin
@@ -324,13 +321,14 @@ func (c *checker) record(u *undoRecord, height uint32, spentLater map[uint64]str
 	return nil
 }
 
-// heights returns the height of each coin of ops, which are sorted; -1 where
-// there is none that can be read.
-func (c *checker) heights(ops []wire.OutPoint) ([]int64, error) {
-	heights := make([]int64, len(ops))
-	places := make([]place, len(ops))
+// heights returns the height of each of coins, which are sorted, as it is among
+// the coins; -1 where there is none that can be read.
+func (c *checker) heights(coins []rawCoin) ([]int64, error) {
+	heights := make([]int64, len(coins))
+	places := make([]place, len(coins))
+	ops := make([]wire.OutPoint, len(coins))
 	for i := range places {
-		heights[i], places[i].index = -1, uint32(i)
+		heights[i], places[i].index, ops[i] = -1, uint32(i), coins[i].op
 	}
 	err := c.db.read(c.view.snap, ops, places, func() reader {
 		var coin Coin

@@ -260,7 +260,7 @@ type state struct {
 const stateSize = 1 + chainhash.HashSize + 4 + 8
 
 // stateVersion is the first byte of a state, without its lowest bit.
-const stateVersion = 2
+const stateVersion = 4
 
 func (s *state) append(dst []byte) []byte {
 	version := byte(stateVersion)

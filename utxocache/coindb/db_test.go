@@ -176,49 +176,71 @@ func TestGrowingMemTables(t *testing.T) {
 	}
 }
 
-// flip changes a byte in each table of dir, and returns their names.
-func flip(t *testing.T, dir string) []string {
+// flip changes a byte in each table of dir, which is at the given share of it,
+// and returns their names.
+func flip(t *testing.T, dir string, share float64) []string {
 	t.Helper()
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
 	must(t, err)
 	for _, name := range tables {
 		data, err := os.ReadFile(name)
 		must(t, err)
-		data[len(data)/3] ^= 0x10
+		data[int(float64(len(data))*share)] ^= 0x10
 		must(t, os.WriteFile(name, data, 0o600))
 	}
 	return tables
 }
 
-// Check names a damaged table, and Repair says that the coins are lost.
+// Check names a damaged table. Repair removes undo records that are in it, and
+// says of coins that they are lost.
 func TestDamagedTable(t *testing.T) {
-	dir, c := t.TempDir(), newChain(4)
-	d, err := Open(dir, Options{})
-	must(t, err)
-	must(t, d.Reset(c.top().tip, true))
-	for range 50 {
-		must(t, d.Apply(c.mine()))
-	}
-	must(t, d.Compact(t.Context()))
-	must(t, d.Close())
-	tables := flip(t, dir)
+	for _, tt := range []struct {
+		name  string
+		share float64
+		lost  bool
+	}{{"coins", 0.02, true}, {"undo records", 0.4, false}, {"undo records near the tip", 0.85, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, c := t.TempDir(), newChain(4)
+			d, err := Open(dir, Options{})
+			must(t, err)
+			must(t, d.Reset(c.top().tip, true))
+			for range 50 {
+				must(t, d.Apply(c.mine()))
+			}
+			must(t, d.Compact(t.Context()))
+			must(t, d.Close())
+			tables := flip(t, dir, tt.share)
 
-	d, err = Open(dir, Options{})
-	if errors.Is(err, ErrCorrupt) {
-		return // it shows at once
-	}
-	must(t, err)
-	defer func() { must(t, d.Close()) }()
-	report, err := d.Repair(t.Context())
-	mustFail(t, err, ErrReload)
-	if len(report.Files) != len(tables) || !strings.HasPrefix(report.Files[0], tables[0]) {
-		t.Errorf("damaged are %q, must be %q", report.Files, tables)
-	}
-	must(t, d.Reset(Tip{}, true))
-	report, err = d.Check(t.Context())
-	must(t, err)
-	if len(report.Problems) > 0 {
-		t.Errorf("after Reset: %q", report.Problems)
+			d, err = Open(dir, Options{})
+			must(t, err)
+			defer func() { must(t, d.Close()) }()
+			report, err := d.Repair(t.Context())
+			if tt.lost {
+				mustFail(t, err, ErrReload)
+			} else {
+				must(t, err)
+			}
+			if len(report.Files) != len(tables) || !strings.HasPrefix(report.Files[0], tables[0]) {
+				t.Errorf("damaged are %q, must be %q", report.Files, tables)
+			}
+			if tt.lost {
+				must(t, d.Reset(Tip{}, true))
+			} else {
+				compareDB(t, d, c.top())
+			}
+			after, err := d.Check(t.Context())
+			must(t, err)
+			if len(after.Problems) > 0 {
+				t.Errorf("after the repair: %q", after.Problems)
+			}
+			if !tt.lost {
+				for range after.UndoRecords {
+					must(t, d.Undo(c.undo().tip))
+				}
+				mustFail(t, d.Undo(c.top().tip), ErrTooDeep)
+				compareDB(t, d, c.top())
+			}
+		})
 	}
 }
 

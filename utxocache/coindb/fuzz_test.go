@@ -36,15 +36,21 @@ func FuzzUndo(f *testing.F) {
 	for range 5 {
 		u := undoRecord{hash: c.hash(), prev: c.hash()}
 		for range c.rng.IntN(5) {
-			u.created = append(u.created, wire.OutPoint{Hash: [32]byte{byte(len(u.created))}})
+			u.created = append(u.created, rawCoin{wire.OutPoint{Hash: [32]byte{byte(len(u.created))}}, nil})
 			u.restored = append(u.restored, rawCoin{wire.OutPoint{Index: uint32(len(u.restored))}, []byte{1, 2, 7}})
 		}
 		f.Add(u.append(nil))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		u, err := decodeUndo(b)
-		if err == nil && !bytes.Equal(u.append(nil), b) {
-			t.Fatalf("%x becomes %x", b, u.append(nil))
+		if err != nil {
+			return
+		}
+		if again := u.append(nil); !bytes.Equal(again, b) || len(again) > u.room() {
+			t.Fatalf("%x becomes %x, in room for %d", b, again, u.room())
+		}
+		if hash, err := undoHash(b); err != nil || hash != u.hash {
+			t.Fatalf("%x is of block %s, %v", b, hash, err)
 		}
 	})
 }
