@@ -445,7 +445,10 @@ func (w *warmer) askCoins(ctx context.Context, tip utxocache.Tip, ops []wire.Out
 		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) { w.cache.Remember(tip.Hash, ops, coins, false) },
 	}
 	if n, ok := w.node.(node.Unspender); ok {
-		known.ask = n.Unspent
+		known.ask = func(ctx context.Context, ops []wire.OutPoint) ([]node.Prevout, error) {
+			told, _, err := n.Unspent(ctx, ops)
+			return told, err
+		}
 	}
 	err := w.ask(ctx, func() error {
 		told, err := known.askNode(ctx, ops)

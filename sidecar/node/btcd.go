@@ -151,7 +151,7 @@ type btcdMethods struct {
 	getCurrentNet, getBestBlock, getBlockHash, getHeaders, getBlockHeader, getBlock,
 	getChainTips, getRawMempool, getRawTransaction, getInfo rpcMethod
 	// These two are called in batches.
-	verboseTransactions, verboseHeaders rpcMethod
+	verboseTransactions, verboseHeaders, getTxOut rpcMethod
 }
 
 const (
@@ -175,6 +175,7 @@ func newBtcdMethods(quick, bulk time.Duration) btcdMethods {
 		getRawTransaction: rpcMethod{"getrawtransaction", bulk, maxTxAnswer},
 		// The largest possible transaction takes some 30 MB in words.
 		verboseTransactions: rpcMethod{"getrawtransaction", bulk, 64 << 20},
+		getTxOut:            rpcMethod{"gettxout", bulk, maxBatchAnswer},
 		verboseHeaders:      rpcMethod{"getblockheader", bulk, batchSize * maxSmallAnswer},
 	}
 }
@@ -203,7 +204,7 @@ func NewBtcd(cfg BtcdConfig) (*Btcd, error) {
 			maxCalls:   maxCalls,
 			retryDelay: cfg.RetryDelay,
 			perf: newRPCPerf(cfg.Recorder, "getcurrentnet", "getbestblock", "getblockhash", "getheaders",
-				"getblockheader", "getblock", "getchaintips", "getrawmempool", "getrawtransaction", "getinfo"),
+				"getblockheader", "getblock", "getchaintips", "getrawmempool", "getrawtransaction", "gettxout", "getinfo"),
 		}),
 	}, nil
 }

@@ -98,9 +98,10 @@ type Spender interface {
 // An Unspender is a Node that can tell of unspent coins, whatever it has indexed.
 type Unspender interface {
 	// Unspent returns the coins that ops refer to which are unspent in the node's
-	// best chain at that moment, whatever its mempool spends of them; the others are
-	// Missing. Block is not set.
-	Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, error)
+	// best chain, whatever its mempool spends of them, and the tip of that chain;
+	// the others are Missing. Block is not set. The error wraps ErrMoved when the
+	// tip was another one before than afterwards each time that it was tried.
+	Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip, error)
 }
 
 // A ChainTip is the last block of a branch.
@@ -118,6 +119,8 @@ type ChainTip struct {
 var (
 	// ErrNotFound says that the node does not have what was asked for.
 	ErrNotFound = errors.New("the node does not have it")
+	// ErrMoved says that the node's tip moved while it was asked.
+	ErrMoved = errors.New("the node's tip moved while it was asked")
 	// ErrNoPrevouts says that the node has no index to look outputs up in.
 	ErrNoPrevouts = errors.New("the node cannot look up spent outputs")
 	// ErrNotTold says that the node did not tell what a block spends, though

@@ -47,8 +47,8 @@ func (p *Past) stepBack() error {
 		if u.hash != p.tip.Hash {
 			return fmt.Errorf("%w: the undo record of height %d is of block %s", ErrCorrupt, p.tip.Height, u.hash)
 		}
-		for _, op := range u.created {
-			p.before[op] = nil
+		for _, c := range u.created {
+			p.before[c.op] = nil
 		}
 		for _, c := range u.restored {
 			p.before[c.op] = c.value

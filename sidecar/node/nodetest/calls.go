@@ -60,6 +60,8 @@ func (b *Btcd) call(req *btcjson.Request) (any, *btcjson.RPCError) {
 		return txids, nil
 	case *btcjson.GetRawTransactionCmd:
 		return b.getRawTransaction(c)
+	case *btcjson.GetTxOutCmd:
+		return b.getTxOut(c)
 	}
 	return nil, btcjson.ErrRPCMethodNotFound
 }
@@ -236,6 +238,42 @@ func (b *Btcd) getRawTransaction(c *btcjson.GetRawTransactionCmd) (any, *btcjson
 	}
 	return nil, btcjson.NewRPCError(btcjson.ErrRPCNoTxInfo,
 		fmt.Sprintf("No information available about transaction %v", txid))
+}
+
+// getTxOut answers for a coin of the best chain, which the mempool may spend.
+func (b *Btcd) getTxOut(c *btcjson.GetTxOutCmd) (any, *btcjson.RPCError) {
+	txid, err := chainhash.NewHashFromStr(c.Txid)
+	if err != nil {
+		return nil, notHex(c.Txid)
+	}
+	if c.IncludeMempool == nil || *c.IncludeMempool {
+		return nil, btcjson.NewRPCError(btcjson.ErrRPCMisc, "nodetest: gettxout is answered without the mempool only")
+	}
+	op := wire.OutPoint{Hash: *txid, Index: c.Vout}
+	for blk := b.best; blk.parent != nil; blk = blk.parent {
+		for _, tx := range blk.msg.Transactions {
+			if slices.ContainsFunc(tx.TxIn, func(in *wire.TxIn) bool { return in.PreviousOutPoint == op }) {
+				return nil, nil
+			}
+		}
+		for i, tx := range blk.msg.Transactions {
+			if blk.txid(i) != op.Hash || op.Index >= uint32(len(tx.TxOut)) {
+				continue
+			}
+			out := tx.TxOut[op.Index]
+			if txscript.IsUnspendable(out.PkScript) {
+				return nil, nil
+			}
+			return btcjson.GetTxOutResult{
+				BestBlock:     b.best.hash.String(),
+				Confirmations: int64(1 + b.best.height - blk.height),
+				Value:         btcutil.Amount(out.Value).ToBTC(),
+				ScriptPubKey:  btcjson.ScriptPubKeyResult{Hex: hex.EncodeToString(out.PkScript)},
+				Coinbase:      i == 0,
+			}, nil
+		}
+	}
+	return nil, nil
 }
 
 // rawTx describes a transaction as getrawtransaction and txacceptedverbose do.

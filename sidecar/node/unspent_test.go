@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"regexp"
 	"testing"
 
+	"github.com/btcsuite/btcd/btcutil/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -53,7 +56,7 @@ func TestTxOutAsRecorded(t *testing.T) {
 			t.Fatalf("recorded %s: %v", c.RawRequest, err)
 		}
 		var out txOut
-		if err := out.decode(&answer{Result: c.Response.Result}); err != nil {
+		if err := out.decode(&answer{Result: c.Response.Result}, parseBitcoins); err != nil {
 			t.Errorf("%s: %v", c.Response.Result, err)
 			continue
 		}
@@ -74,19 +77,49 @@ func TestTxOutAsRecorded(t *testing.T) {
 	}
 }
 
-// What is unspent is told with its height, the rest is missing: what is spent, what
-// the mempool makes, and what was never there.
 func TestBitcoindUnspent(t *testing.T) {
 	core := nodetest.NewCore(t, nodetest.CoreOptions{BitcoindOptions: nodetest.BitcoindOptions{NoTxIndex: true}})
-	core.Mine(110)
-	core.AddTxs(70)
-	core.Mine(1)
-	pending := core.AddTxs(1)[0]
 	b, err := NewBitcoind(BitcoindConfig{Address: core.Addr(), CookieFile: core.CookieFile()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	testUnspent(t, b, &core.Tree)
+}
+
+func TestBtcdUnspent(t *testing.T) {
+	fake := nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true, NoTxIndex: true})
+	b, err := NewBtcd(BtcdConfig{Address: fake.Addr(), User: nodetest.User, Password: nodetest.Password, NoTLS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testUnspent(t, b, &fake.Tree)
+	// A tip that moves each time that it is asked for, before all is told.
+	height, hash := 0, regexp.MustCompile("[0-9a-f]{64}")
+	fake.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+		if method == "getbestblock" {
+			height++
+			a.Body = hash.ReplaceAll(a.Body, fmt.Appendf(nil, "%064x", height))
+		}
+		return a
+	})
+	if _, _, err := b.Unspent(t.Context(), []wire.OutPoint{{}}); !errors.Is(err, ErrMoved) || height != unspentTries+1 {
+		t.Errorf("asked for the tip %d times: %v", height, err)
+	}
+}
+
+// testUnspent has n tell of all coins of a chain: what is unspent is told with its
+// height, the rest is missing: what is spent, what the mempool makes, and what was
+// never there.
+func testUnspent(t *testing.T, n interface {
+	Node
+	Unspender
+}, core *nodetest.Tree) {
+	t.Helper()
+	core.Mine(110)
+	core.AddTxs(70)
+	core.Mine(1)
+	pending := core.AddTxs(1)[0]
 	want := make(map[wire.OutPoint]blockval.Coin)
 	missing := blockval.Coin{Missing: true}
 	ops := []wire.OutPoint{{Hash: pending}, {Hash: chainhash.Hash{1}}}
@@ -112,7 +145,10 @@ func TestBitcoindUnspent(t *testing.T) {
 			}
 		}
 	}
-	got, err := b.Unspent(t.Context(), ops)
+	got, tip, err := n.Unspent(t.Context(), ops)
+	if best, _ := n.Tip(t.Context()); tip != best || tip.Height != 111 {
+		t.Errorf("told as of %v, the tip is %v", tip, best)
+	}
 	if err != nil || len(got) != len(ops) || len(ops) < 200 {
 		t.Fatalf("%d of %d: %v", len(got), len(ops), err)
 	}
@@ -121,7 +157,7 @@ func TestBitcoindUnspent(t *testing.T) {
 			t.Errorf("%v: %+v, want %+v", op, got[i], coin)
 		}
 	}
-	if got, err := b.Unspent(t.Context(), nil); err != nil || len(got) != 0 {
+	if got, _, err := n.Unspent(t.Context(), nil); err != nil || len(got) != 0 {
 		t.Errorf("of nothing: %v, %v", got, err)
 	}
 }
@@ -148,7 +184,7 @@ func TestTxOutDecoding(t *testing.T) {
 	} {
 		raw := bytes.Replace([]byte(good), []byte(tt.old), []byte(tt.new), 1)
 		var out txOut
-		err := out.decode(&answer{Result: raw})
+		err := out.decode(&answer{Result: raw}, parseBitcoins)
 		if err == nil {
 			_, err = out.prevout(5)
 		}
@@ -157,8 +193,26 @@ func TestTxOutDecoding(t *testing.T) {
 		}
 	}
 	var out txOut
-	if err := out.decode(&answer{Result: json.RawMessage("null")}); err != nil || out.known {
+	if err := out.decode(&answer{Result: json.RawMessage("null")}, parseBitcoins); err != nil || out.known {
 		t.Errorf("null: %+v, %v", out, err)
+	}
+}
+
+// btcd tells amounts as JSON encodes floating-point numbers: no satoshi is lost.
+func TestFloatBitcoins(t *testing.T) {
+	for _, n := range []int64{0, 1, 9, 546, 12_345_678, 99_999_999, 1e8, 5_000_000_001, 21e14 - 1, 21e14} {
+		text, err := json.Marshal(btcutil.Amount(n).ToBTC())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := parseFloatBitcoins(text); err != nil || got != n {
+			t.Errorf("%s: %d, %v, want %d", text, got, err, n)
+		}
+	}
+	for _, bad := range []string{"", "null", "-1e-08", "NaN", "Inf", "21000000.00000001", "1e300", `"1"`} {
+		if got, err := parseFloatBitcoins([]byte(bad)); err == nil {
+			t.Errorf("%q is %d", bad, got)
+		}
 	}
 }
 
@@ -167,7 +221,11 @@ func FuzzTxOut(f *testing.F) {
 	f.Add([]byte("null"), uint32(0))
 	f.Fuzz(func(t *testing.T, raw []byte, best uint32) {
 		var out txOut
-		if out.decode(&answer{Result: raw}) != nil {
+		parse := parseBitcoins
+		if best%2 == 1 {
+			parse = parseFloatBitcoins
+		}
+		if out.decode(&answer{Result: raw}, parse) != nil {
 			return
 		}
 		p, err := out.prevout(best)
