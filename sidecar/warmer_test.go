@@ -167,7 +167,7 @@ func TestWarmerLeavesTheRestToTheBlock(t *testing.T) {
 	r := newRider(t, nodetest.BtcdOptions{NoTxIndex: true})
 	r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
 		if method == "batch" && bytes.Contains(a.Body, []byte(`"bestblock"`)) { // of gettxout
-			a.Status = http.StatusInternalServerError
+			a = nodetest.Answer{Status: http.StatusInternalServerError}
 		}
 		return a
 	})
