@@ -20,6 +20,7 @@ import (
 type hashes struct {
 	coins          uint64
 	serialized, mu chainhash.Hash
+	set            muhash.Set // of which mu is the hash
 	// highest is the greatest height of a coin.
 	highest uint32
 }
@@ -127,7 +128,7 @@ func (h *hashing) run(ctx context.Context) (hashes, error) {
 	if err := cmp.Or(context.Cause(ctx), readErr); err != nil {
 		return hashes{}, err
 	}
-	sum.mu = set.Finalize()
+	sum.mu, sum.set = set.Finalize(), set
 	return sum, nil
 }
 

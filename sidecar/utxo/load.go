@@ -273,6 +273,7 @@ func (o *LoadOptions) fill(ctx context.Context, db *coindb.DB, s *snapshot) (_ *
 		o.Note(fmt.Sprintf("the greatest height of a coin is %d: if that is the base's, and not %d, no block can be applied; load again with --height and --fresh then",
 			sum.highest, tip.Height))
 	}
+	loader.SetMuHash(&sum.set)
 	if err := loader.Finish(); err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/utxocache/coindb"
+	"github.com/outrider-project/outrider/utxocache/muhash"
 )
 
 // loaded returns a world that is loaded, and where.
@@ -218,6 +219,33 @@ func TestVerifyWrong(t *testing.T) {
 	}
 	if _, err := Verify(t.Context(), VerifyOptions{Place: p}); !errors.Is(err, coindb.ErrCorrupt) || !strings.Contains(err.Error(), "--check") {
 		t.Errorf("%v, want to be told to check", err)
+	}
+}
+
+// A MuHash that was kept, and is not that of the coins, is reported.
+func TestVerifyKept(t *testing.T) {
+	p := Place{Network: "regtest", Datadir: t.TempDir()}
+	if err := os.MkdirAll(filepath.Dir(p.dir()), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := coindb.Open(p.dir(), coindb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := db.NewLoader(coindb.Tip{Height: 5}, coindb.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong muhash.Set
+	wrong.Insert([]byte("no coin"))
+	l.SetMuHash(&wrong)
+	coin := coindb.Coin{Value: 1, Height: 5, Script: []byte{0x51}}
+	if err := errors.Join(l.Add(wire.OutPoint{}, &coin), l.Finish(), l.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Verify(t.Context(), VerifyOptions{Place: p})
+	if err != nil || v.Whole || len(v.Problems) != 1 || !strings.Contains(v.Problems[0], wrong.Finalize().String()) {
+		t.Errorf("%+v (%v), want the MuHash that was kept to be wrong", v, err)
 	}
 }
 

@@ -94,7 +94,19 @@ func (o *VerifyOptions) verify(ctx context.Context, db *coindb.DB, v *Verified) 
 			return err
 		}
 	}
-	return view(db, func(view *coindb.View) error { return o.hash(ctx, view, v) })
+	return view(db, func(view *coindb.View) error {
+		if err := o.hash(ctx, view, v); err != nil {
+			return err
+		}
+		kept, err := db.MuHashAt(view.Tip())
+		if errors.Is(err, coindb.ErrNoMuHash) {
+			return nil
+		}
+		if err == nil && kept.String() != v.MuHash {
+			v.problem("muhash is %s, but %s was kept while blocks were applied", v.MuHash, kept)
+		}
+		return err
+	})
 }
 
 // hash hashes the coins, and compares the hashes with what they must be.

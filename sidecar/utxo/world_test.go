@@ -14,6 +14,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/testvectors"
+	"github.com/outrider-project/outrider/utxocache/coindb"
 	"github.com/outrider-project/outrider/utxocache/corefile"
 	"github.com/outrider-project/outrider/utxocache/muhash"
 )
@@ -128,6 +129,14 @@ func (w *world) check(t testing.TB, l *Loaded, p Place) {
 	if !v.Whole || v.Coins != w.hashes.coins || v.Tip.Hash != w.base.String() ||
 		v.HashSerialized3 != w.hashes.serialized.String() || v.MuHash != w.hashes.mu.String() {
 		t.Errorf("verified %+v, want %+v of block %s", v, w.hashes, w.base)
+	}
+	if err := p.use(func(db *coindb.DB) error {
+		if mu, tip, err := db.MuHash(t.Context()); err != nil || mu != w.hashes.mu || tip.Hash != w.base {
+			t.Errorf("the database keeps the MuHash %s at %s, want %s: %v", mu, tip, w.hashes.mu, err)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
 	}
 	if _, err := os.Stat((&Place{p.Datadir, "regtest"}).journalPath()); !os.IsNotExist(err) {
 		t.Errorf("the journal is left behind: %v", err)

@@ -43,7 +43,7 @@ func repeatsCoinbase(hash chainhash.Hash) bool {
 // spends what it does not have, and ErrDiskFull.
 func (d *DB) Apply(b *Block) error {
 	start := time.Now()
-	end, err := d.change()
+	end, err := d.changeFor(b.Height)
 	if err == nil {
 		defer end()
 		err = d.apply(b)
@@ -52,7 +52,29 @@ func (d *DB) Apply(b *Block) error {
 		return fmt.Errorf("apply block %s: %w", b.Tip, err)
 	}
 	d.perf.apply.Since(start)
+	d.changed.broadcast()
 	return nil
+}
+
+// changeFor begins a change as change does, when the block of that height need
+// not wait for the MuHash.
+func (d *DB) changeFor(height uint32) (end func(), err error) {
+	for {
+		hashed := d.hashed.wait()
+		if end, err = d.change(); err != nil {
+			return nil, err
+		}
+		wait, err := d.mustWait(height)
+		if err == nil && !wait {
+			return end, nil
+		}
+		end()
+		if err != nil {
+			return nil, err
+		}
+		d.perf.waits.Add(1)
+		<-hashed
+	}
 }
 
 func (d *DB) apply(b *Block) error {
@@ -99,6 +121,9 @@ func (d *DB) apply(b *Block) error {
 		c.batch.Set(tipKey, s.append(nil), nil))
 	if below := int64(b.Height) - int64(d.opts.UndoBlocks); below >= 0 {
 		err = errors.Join(err, c.batch.Delete(undoKey(uint32(below)), nil))
+		if below > 0 {
+			err = errors.Join(err, c.batch.Delete(hashKey(uint32(below-1)), nil))
+		}
 	}
 	if err != nil {
 		return errors.Join(err, c.batch.Close())
@@ -280,6 +305,7 @@ func (d *DB) Undo(tip Tip) error {
 		return fmt.Errorf("undo block %s: %w", tip, err)
 	}
 	d.perf.undo.Since(start)
+	d.changed.broadcast()
 	return nil
 }
 
@@ -331,7 +357,7 @@ func (d *DB) revert(u *undoRecord, s *state, height uint32) error {
 		}
 		err = errors.Join(err, c.put(r.op, r.value, &c.coin))
 	}
-	err = errors.Join(err, c.batch.Delete(undoKey(height), nil), c.batch.Set(tipKey, s.append(nil), nil))
+	err = errors.Join(err, c.batch.Delete(undoKey(height), nil), c.batch.Delete(hashKey(height), nil), c.batch.Set(tipKey, s.append(nil), nil))
 	if err != nil {
 		return errors.Join(err, c.batch.Close())
 	}
@@ -339,7 +365,7 @@ func (d *DB) revert(u *undoRecord, s *state, height uint32) error {
 }
 
 // dropOldUndo removes the undo records that Options.UndoBlocks no longer
-// covers.
+// covers, and the MuHashes.
 func (d *DB) dropOldUndo() error {
 	s, err := d.readState(d.pebble)
 	if errors.Is(err, ErrNoTip) || errors.Is(err, ErrLoading) {
@@ -362,5 +388,10 @@ func (d *DB) dropOldUndo() error {
 	if err := errors.Join(it.Error(), it.Close()); err != nil || !old {
 		return d.explain(err)
 	}
-	return d.explain(d.pebble.DeleteRange(lower, upper, pebble.Sync))
+	b := d.pebble.NewBatch()
+	hashes, _ := span(kindHash)
+	if err := errors.Join(b.DeleteRange(lower, upper, nil), b.DeleteRange(hashes, hashKey(uint32(below)), nil)); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return d.explain(errors.Join(b.Commit(pebble.Sync), b.Close()))
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -30,6 +31,8 @@ const (
 	Undo
 	// Index is the index of scripts.
 	Index
+	// MuHash is what is kept of the MuHash.
+	MuHash
 )
 
 // String returns the part's name.
@@ -41,6 +44,8 @@ func (p Part) String() string {
 		return "undo"
 	case Index:
 		return "index"
+	case MuHash:
+		return "MuHash"
 	default:
 		return fmt.Sprintf("part %d", uint8(p))
 	}
@@ -60,10 +65,11 @@ func (p Problem) String() string { return p.Part.String() + ": " + p.Text }
 // A Report is what Check found.
 type Report struct {
 	Tip Tip
-	// Coins, UndoRecords and IndexEntries are how many were read.
+	// Coins, UndoRecords, IndexEntries and MuHashes are how many were read.
 	Coins        uint64
 	UndoRecords  int
 	IndexEntries uint64
+	MuHashes     int
 	// Problems is empty if everything is whole. No more than maxProblems are
 	// listed.
 	Problems []Problem
@@ -75,9 +81,11 @@ const maxProblems = 100
 
 // Check reads everything: whether the checksums of all tables are right, every
 // record decodes, the counts are right, the undo records follow one another
-// down from the tip and agree with the coins, and the index with both. Blocks
-// can be applied meanwhile; what is checked is the state when Check began. An
-// error says that the check itself could not be made.
+// down from the tip and agree with the coins, and the index with both, and the
+// MuHashes are of the blocks of the chain. Whether they are the coins' is not
+// checked, which takes a Rehash. Blocks can be applied meanwhile; what is checked
+// is the state when Check began. An error says that the check itself could not be
+// made.
 //
 // It takes about 25 bytes of memory for each coin that the blocks that can be
 // undone have created and spent.
@@ -104,6 +112,9 @@ type checker struct {
 	// scripts and entries are sums of hashes of what the index must hold, and
 	// of what it holds.
 	scripts, entries uint64
+	// chain holds the hash of the tip, and of the blocks below it that Undo can
+	// lead to.
+	chain []chainhash.Hash
 }
 
 func (c *checker) problem(part Part, height uint32, format string, args ...any) {
@@ -125,7 +136,7 @@ func (c *checker) check(ctx context.Context) error {
 	if err != nil && !errors.Is(err, pebble.ErrNotFound) {
 		c.problem(Index, 0, "its state: %v", err)
 	}
-	for _, step := range []func(ctx context.Context, indexed bool) error{c.coins, c.undo, c.index} {
+	for _, step := range []func(ctx context.Context, indexed bool) error{c.coins, c.undo, c.index, c.hashes} {
 		if err := step(ctx, indexed); err != nil {
 			return err
 		}
@@ -252,10 +263,11 @@ func (c *checker) undo(ctx context.Context, _ bool) error {
 		return err
 	}
 	hash := tip.Hash
+	c.chain = append(c.chain, hash)
 	for ok := it.Last(); ok && ctx.Err() == nil; ok = it.Prev() {
 		height := tip.Height - uint32(c.report.UndoRecords)
 		key := it.Key()
-		if len(key) != undoKeySize || binary.BigEndian.Uint32(key[1:]) != height {
+		if len(key) != heightKeySize || binary.BigEndian.Uint32(key[1:]) != height {
 			c.problem(Undo, max(height, undoHeight(key)), "there is a record %x, where that of height %d should be", key, height)
 			break
 		}
@@ -276,12 +288,34 @@ func (c *checker) undo(ctx context.Context, _ bool) error {
 			return errors.Join(err, it.Close())
 		}
 		hash = u.prev
+		c.chain = append(c.chain, hash)
 		c.report.UndoRecords++
 	}
 	if err := it.Close(); err != nil { // which is it.Error
 		c.problem(Undo, tip.Height-uint32(c.report.UndoRecords), "cannot be read: %v", err)
 	}
 	return ctx.Err()
+}
+
+// hashes checks that the MuHashes are of successive blocks of the chain.
+func (c *checker) hashes(ctx context.Context, _ bool) error {
+	var last Tip
+	return c.scan(ctx, kindHash, MuHash, func(key, value []byte, _ *Coin) {
+		c.report.MuHashes++
+		r, err := decodeHashRecord(key, value)
+		below := int64(c.report.Tip.Height) - int64(r.tip.Height)
+		switch {
+		case err != nil:
+			c.problem(MuHash, 0, "%v", err)
+		case c.report.MuHashes > 1 && r.tip.Height != last.Height+1:
+			c.problem(MuHash, 0, "that of %s comes after that of %s", r.tip, last)
+		case below < 0:
+			c.problem(MuHash, 0, "there is one of %s, above the tip", r.tip)
+		case below < int64(len(c.chain)) && c.chain[below] != r.tip.Hash:
+			c.problem(MuHash, 0, "there is one of %s, the chain has %s", r.tip, c.chain[below])
+		}
+		last = r.tip
+	})
 }
 
 // record checks the undo record u against the coins.
@@ -347,7 +381,8 @@ func (c *checker) heights(coins []rawCoin) ([]int64, error) {
 
 // Repair makes the database whole by removing what is damaged, if that is no
 // coin: the undo records from the highest damaged one down, so that fewer
-// blocks can be undone, and the index, which can be built again. It returns
+// blocks can be undone, the index, which can be built again, and the MuHash, for
+// which there is Rehash. It returns
 // what Check found, and an error that wraps ErrReload if coins are damaged;
 // then it has changed nothing.
 func (d *DB) Repair(ctx context.Context) (*Report, error) {
@@ -355,7 +390,7 @@ func (d *DB) Repair(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("repair: %w", err)
 	}
-	undo, index := int64(-1), false
+	undo, index, hashes := int64(-1), false, false
 	for _, p := range report.Problems {
 		switch p.Part {
 		case Coins:
@@ -364,6 +399,8 @@ func (d *DB) Repair(ctx context.Context) (*Report, error) {
 			undo = max(undo, int64(p.Height))
 		case Index:
 			index = true
+		case MuHash:
+			hashes = true
 		}
 	}
 	end, err := d.change()
@@ -375,6 +412,12 @@ func (d *DB) Repair(ctx context.Context) (*Report, error) {
 		lower, _ := span(kindUndo)
 		if err := d.excise(ctx, lower, undoKey(uint32(undo)+1)); err != nil {
 			return report, fmt.Errorf("repair: undo records: %w", err)
+		}
+	}
+	if hashes {
+		lower, upper := span(kindHash)
+		if err := d.excise(ctx, lower, upper); err != nil {
+			return report, fmt.Errorf("repair: MuHash: %w", err)
 		}
 	}
 	if index {

@@ -65,6 +65,7 @@ func (s *script) agree(t *testing.T, d *DB) {
 	}
 	must(t, err)
 	compareDB(t, d, s.top())
+	compareHash(t, d, s.top())
 	report, err := d.Check(t.Context())
 	must(t, err)
 	if len(report.Problems) > 0 || len(report.Files) > 0 || report.UndoRecords != s.kept {
@@ -89,7 +90,8 @@ func TestMain(m *testing.M) {
 }
 
 // killed makes changes in dir until it is killed, and prints the number of
-// each when it is made. The first of them have been made before.
+// each when it is made. The first of them have been made before. The MuHash
+// follows meanwhile.
 func killed(dir string) error {
 	seed, err := strconv.ParseUint(os.Getenv("COINDB_SEED"), 10, 64)
 	if err != nil {
@@ -107,7 +109,14 @@ func killed(dir string) error {
 	if err != nil {
 		return err
 	}
+	follow := make(chan error, 1)
+	go func() { follow <- d.FollowMuHash(context.Background()) }()
 	for {
+		select {
+		case err := <-follow:
+			return err
+		default:
+		}
 		if err := s.next()(d); err != nil {
 			return err
 		}
@@ -192,6 +201,10 @@ func fault(t *testing.T, seed uint64, n int64, forever bool, reason error) bool 
 					t.Fatalf("operation %d: %v, must be %v", n, err, ErrDiskFull)
 				}
 				break
+			}
+			if s.made%3 == 0 {
+				// It may fail, and the next goes on from the last that did not.
+				_, _, _ = d.MuHash(t.Context())
 			}
 			if s.made%4 == 0 {
 				// It may fail, and must do no harm.

@@ -49,6 +49,14 @@ type DB struct {
 	write   sync.Mutex
 	loading bool
 
+	// hashing has room for one: whoever changes the MuHash. followers are the
+	// calls of FollowMuHash.
+	hashing   chan struct{}
+	followers atomic.Int32
+	// changed tells that there is another tip, or that the database is closed,
+	// hashed that the MuHash is a block further, or that nobody follows it.
+	changed, hashed signal
+
 	// flushErr is why the last flush failed, nil when it did not. flushed gets
 	// something after each.
 	flushErr atomic.Pointer[error]
@@ -75,6 +83,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	d := &DB{
 		opts: opts, dir: dir,
 		flushed: make(chan struct{}, 1),
+		hashing: make(chan struct{}, 1),
 		disk:    newDisk(opts.fs),
 		cache:   pebble.NewCache(memoryCeiling),
 		perf:    newInstruments(opts.Recorder),
@@ -117,6 +126,7 @@ func (d *DB) Close() error {
 		return nil
 	}
 	d.closed = true
+	d.changed.broadcast()
 	for d.users > 0 {
 		d.idle.Wait()
 	}
@@ -339,7 +349,15 @@ func (d *DB) setHeight(tip Tip) error {
 	}
 	s.tip = tip
 	b := d.pebble.NewBatch()
-	if err := b.Set(tipKey, s.append(nil), nil); err != nil {
+	err = b.Set(tipKey, s.append(nil), nil)
+	switch r, e := d.lastHash(d.pebble); {
+	case e == nil:
+		r.tip = tip
+		err = errors.Join(err, b.Delete(hashKey(UnknownHeight), nil), r.put(b))
+	case !errors.Is(e, ErrNoMuHash):
+		err = errors.Join(err, e)
+	}
+	if err != nil {
 		return errors.Join(err, b.Close())
 	}
 	return d.commit(b, pebble.Sync)
@@ -368,17 +386,19 @@ func (d *DB) Reset(tip Tip, complete bool) error {
 		return fmt.Errorf("reset to %s: %w", tip, ErrLoading)
 	}
 	b := d.pebble.NewBatch()
-	for _, kind := range []byte{kindCoin, kindMeta, kindScript, kindUndo} {
+	for _, kind := range []byte{kindCoin, kindHash, kindMeta, kindScript, kindUndo} {
 		lower, upper := span(kind)
 		err = errors.Join(err, b.DeleteRange(lower, upper, nil))
 	}
 	s := state{tip: tip, complete: complete}
-	if err = errors.Join(err, b.Set(tipKey, s.append(nil), nil)); err != nil {
+	none := hashRecord{tip: tip}
+	if err = errors.Join(err, b.Set(tipKey, s.append(nil), nil), none.put(b)); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	if err := d.commit(b, pebble.Sync); err != nil {
 		return fmt.Errorf("reset to %s: %w", tip, err)
 	}
 	d.perf.report(&s)
+	d.changed.broadcast()
 	return nil
 }

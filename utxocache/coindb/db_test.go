@@ -198,7 +198,7 @@ func TestDamagedTable(t *testing.T) {
 		name  string
 		share float64
 		lost  bool
-	}{{"coins", 0.02, true}, {"undo records", 0.4, false}, {"undo records near the tip", 0.85, false}} {
+	}{{"coins", 0.02, true}, {"undo records", 0.6, false}, {"undo records near the tip", 0.9, false}} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, c := t.TempDir(), newChain(4)
 			d, err := Open(dir, Options{})
@@ -295,6 +295,11 @@ func TestRepair(t *testing.T) {
 		}, Index, 20},
 		{"index state", put(indexKey, []byte{7}), Index, 20},
 		{"index entry too long", put([]byte("slong"), nil), Index, 20},
+		{"MuHash missing", remove(hashKey(18)), MuHash, 20},
+		{"MuHash cut", put(hashKey(18), []byte{1, 2, 3}), MuHash, 20},
+		{"MuHash of another block", put(hashKey(18), (&hashRecord{tip: other.Tip}).value()), MuHash, 20},
+		{"MuHash above the tip", put(hashKey(31), (&hashRecord{tip: other.Tip}).value()), MuHash, 20},
+		{"MuHash of no height", put([]byte("hkey"), nil), MuHash, 20},
 		{"coin missing", remove(coin[:]), Coins, 20},
 		{"coin cut", put(coin[:], []byte{1}), Coins, 20},
 		{"coin of the tip missing", remove(created[:]), Coins, 20},
@@ -316,6 +321,8 @@ func TestRepair(t *testing.T) {
 			must(t, d.Reset(c.moments[0].tip, true))
 			for _, m := range c.moments[1:] {
 				must(t, d.Apply(m.block))
+				_, _, err := d.MuHash(t.Context())
+				must(t, err)
 			}
 			must(t, d.BuildIndex(t.Context(), nil))
 			must(t, tt.damage(d))

@@ -13,6 +13,7 @@
 // that they sort; hashes are in internal byte order.
 //
 //	'c' txid vout(4)              a coin, as Bitcoin Core's chainstate has it
+//	'h' height(4)                 the MuHash of the coins as of the block of that height
 //	'm' name                      the tip, a load in progress, the index
 //	's' sha256(script) txid vout  the height of a coin with that script
 //	'u' height(4)                 what undoes the block of that height
@@ -36,6 +37,12 @@
 // at the genesis block, or with a whole snapshot. Then a block that spends a
 // coin that is not there is refused. One that is not complete takes such a
 // block: the coin was created before the database began.
+//
+// # The MuHash
+//
+// What a block does to the MuHash of the coins takes as long as applying it, and
+// nobody who applies it waits for it: FollowMuHash does it afterwards, from the
+// undo records. So it goes on where it was, whenever the process was killed.
 //
 // # What is not checked
 //

@@ -49,8 +49,27 @@ func FuzzUndo(f *testing.F) {
 		if again := u.append(nil); !bytes.Equal(again, b) || len(again) > u.room() {
 			t.Fatalf("%x becomes %x, in room for %d", b, again, u.room())
 		}
-		if hash, err := undoHash(b); err != nil || hash != u.hash {
-			t.Fatalf("%x is of block %s, %v", b, hash, err)
+		if hash, prev, err := undoHashes(b); err != nil || hash != u.hash || prev != u.prev {
+			t.Fatalf("%x is of block %s after %s, %v", b, hash, prev, err)
+		}
+	})
+}
+
+func FuzzHashRecord(f *testing.F) {
+	var r hashRecord
+	r.set.Insert([]byte("a coin"))
+	f.Add(hashKey(7), r.value())
+	f.Add(hashKey(7)[1:], r.value())
+	f.Add(hashKey(7), r.value()[1:])
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		r, err := decodeHashRecord(key, value)
+		if err != nil {
+			mustFail(t, err, ErrCorrupt)
+			return
+		}
+		again, err := decodeHashRecord(key, r.value())
+		if err != nil || again.tip != r.tip || again.set.Finalize() != r.set.Finalize() {
+			t.Fatalf("%x becomes %x: %v", value, r.value(), err)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 // The kinds of keys. A kind is a key's first byte.
 const (
 	kindCoin   = 'c'
+	kindHash   = 'h'
 	kindMeta   = 'm'
 	kindScript = 's'
 	kindUndo   = 'u'
@@ -23,7 +24,7 @@ const (
 	outPointSize  = chainhash.HashSize + 4
 	coinKeySize   = 1 + outPointSize
 	scriptKeySize = 1 + chainhash.HashSize + outPointSize
-	undoKeySize   = 1 + 4
+	heightKeySize = 1 + 4
 )
 
 var (
@@ -84,17 +85,29 @@ func sorted(n int, op func(int) *wire.OutPoint) []place {
 	return places
 }
 
-func undoKey(height uint32) []byte {
-	return binary.BigEndian.AppendUint32([]byte{kindUndo}, height)
+func undoKey(height uint32) []byte { return heightKey(kindUndo, height) }
+
+func hashKey(height uint32) []byte { return heightKey(kindHash, height) }
+
+func heightKey(kind byte, height uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{kind}, height)
+}
+
+// heightIn returns the height in such a key, and whether it is one.
+func heightIn(key []byte) (height uint32, ok bool) {
+	if len(key) != heightKeySize {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(key[1:]), true
 }
 
 // undoHeight returns the height in the key of an undo record; the largest if
 // it is none.
 func undoHeight(key []byte) uint32 {
-	if len(key) != undoKeySize {
-		return math.MaxUint32 - 1
+	if height, ok := heightIn(key); ok {
+		return height
 	}
-	return binary.BigEndian.Uint32(key[1:])
+	return math.MaxUint32 - 1
 }
 
 // appendScriptKey appends the key under which the index has the coin of op,

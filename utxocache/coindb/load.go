@@ -15,6 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"github.com/outrider-project/outrider/utxocache/muhash"
 )
 
 // A Loader fills an empty database with all coins as of a block, in the order
@@ -32,6 +34,7 @@ type Loader struct {
 	// filling takes coins, pending are written by goroutines of their own, in
 	// the order of their keys.
 	filling *loadTable
+	hash    *muhash.Set
 	pending []*loadTable
 	serial  int
 	err     error // ends the load
@@ -282,6 +285,14 @@ func (l *Loader) ingest() error {
 	return nil
 }
 
+// SetMuHash says what the MuHash of all coins is, those of Add and those that
+// were loaded before; it keeps a copy. Without it the database has none until
+// Rehash.
+func (l *Loader) SetMuHash(set *muhash.Set) {
+	copied := *set
+	l.hash = &copied
+}
+
 // Finish writes what is left, and makes the database stand at the loader's
 // tip, complete. When it returns nil, all is on the disk, and the load is over.
 func (l *Loader) Finish() error {
@@ -312,7 +323,12 @@ func (l *Loader) finish() error {
 	defer end()
 	b := l.db.pebble.NewBatch()
 	s := state{tip: l.done.tip, complete: true, coins: l.done.coins}
-	if err := errors.Join(b.Delete(loadKey, nil), b.Set(tipKey, s.append(nil), nil)); err != nil {
+	err = errors.Join(b.Delete(loadKey, nil), b.Set(tipKey, s.append(nil), nil))
+	if l.hash != nil {
+		r := hashRecord{s.tip, *l.hash}
+		err = errors.Join(err, r.put(b))
+	}
+	if err != nil {
 		return errors.Join(err, b.Close())
 	}
 	if err := l.db.commit(b, pebble.Sync); err != nil {
@@ -320,6 +336,7 @@ func (l *Loader) finish() error {
 	}
 	l.db.perf.report(&s)
 	l.close()
+	l.db.changed.broadcast()
 	return nil
 }
 

@@ -13,6 +13,9 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/outrider-project/outrider/utxocache/corefile"
+	"github.com/outrider-project/outrider/utxocache/muhash"
 )
 
 // loaded returns a moment with n coins, and their outpoints sorted.
@@ -46,6 +49,25 @@ func load(d *DB, m *moment, ops []wire.OutPoint, opts LoadOptions) error {
 		err = l.Finish()
 	}
 	return errors.Join(err, l.Close())
+}
+
+// loadWithHash loads m, and says what its MuHash is.
+func loadWithHash(d *DB, m *moment, ops []wire.OutPoint) error {
+	l, err := d.NewLoader(m.tip, LoadOptions{})
+	if err != nil {
+		return err
+	}
+	var set muhash.Set
+	for _, op := range ops {
+		coin := m.coins[op]
+		set.Insert(corefile.AppendTxOutSer(nil, op, &coin))
+		if err := l.Add(op, &coin); err != nil {
+			return errors.Join(err, l.Close())
+		}
+	}
+	l.SetMuHash(&set)
+	set.Insert([]byte("something else")) // the loader has a copy
+	return errors.Join(l.Finish(), l.Close())
 }
 
 func TestLoad(t *testing.T) {
@@ -220,7 +242,8 @@ func TestSetHeight(t *testing.T) {
 	must(t, err)
 	mustFail(t, d.SetHeight(known), ErrLoading)
 	must(t, l.Close())
-	must(t, load(d, m, ops, LoadOptions{}))
+	must(t, loadWithHash(d, m, ops))
+	compareHash(t, d, m)
 
 	next := &Block{Tip: Tip{Hash: [32]byte{1}, Height: known.Height + 1}, Prev: known.Hash}
 	nowhere := &Block{Tip: Tip{Hash: [32]byte{1}, Height: UnknownHeight + 1}, Prev: known.Hash}
@@ -239,11 +262,13 @@ func TestSetHeight(t *testing.T) {
 	after := mustOpen(t, fs.CrashClone(vfs.CrashCloneCfg{}), Options{})
 	for _, d := range []*DB{d, after} { // it is on the disk
 		compareDB(t, d, m)
+		compareHash(t, d, m)
 		must(t, d.SetHeight(known))
 		mustFail(t, d.SetHeight(Tip{known.Hash, known.Height + 1}), ErrTip)
 		must(t, d.Apply(next))
 		mustFail(t, d.SetHeight(known), ErrTip)
 		must(t, d.Undo(next.Tip))
+		compareHash(t, d, m)
 		report, err := d.Check(t.Context())
 		must(t, err)
 		if len(report.Problems) > 0 {

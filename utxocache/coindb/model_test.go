@@ -19,9 +19,13 @@ type world struct {
 	db    *DB
 	opts  Options
 	// kept is how many blocks the database must be able to undo.
-	kept     int
-	complete bool
-	indexed  bool
+	kept int
+	// hashed is the height up to which the MuHash must be known.
+	hashed int64
+	// hashedForGood is what hashed was at the last change that is on the disk.
+	hashedForGood int64
+	complete      bool
+	indexed       bool
 	// views are open, with what they must show.
 	views []viewed
 	steps map[string]int
@@ -60,6 +64,10 @@ func (w *world) apply() {
 	w.t.Helper()
 	must(w.t, w.db.Apply(w.chain.mine()))
 	w.kept = min(w.kept+1, w.opts.UndoBlocks)
+	if w.hashed < int64(w.chain.top().tip.Height)-int64(w.opts.UndoBlocks) {
+		w.hashed = -1
+	}
+	w.hashedForGood = w.hashed
 }
 
 func (w *world) undo() {
@@ -70,6 +78,31 @@ func (w *world) undo() {
 	}
 	must(w.t, w.db.Undo(w.chain.undo().tip))
 	w.kept--
+	w.hashed = min(w.hashed, int64(w.chain.top().tip.Height))
+	w.hashedForGood = w.hashed
+}
+
+// hash compares the MuHash with that of the model's coins, at the tip and where
+// it was before.
+func (w *world) hash() {
+	w.t.Helper()
+	if w.hashed < 0 {
+		_, _, err := w.db.MuHash(w.t.Context())
+		mustFail(w.t, err, ErrNoMuHash)
+		must(w.t, w.db.Rehash(w.t.Context(), nil))
+		w.hashedForGood = int64(w.chain.top().tip.Height)
+	}
+	compareHash(w.t, w.db, w.chain.top())
+	w.hashed = int64(w.chain.top().tip.Height)
+	for i := range min(w.kept, 3) {
+		m := w.chain.moments[len(w.chain.moments)-1-i]
+		got, err := w.db.MuHashAt(m.tip)
+		if want := m.hash(); err == nil && got != want {
+			w.t.Fatalf("at %s: the MuHash is %s, must be %s", m.tip, got, want)
+		}
+	}
+	_, err := w.db.MuHashAt(Tip{w.chain.hash(), w.chain.top().tip.Height})
+	mustFail(w.t, err, ErrNoMuHash)
 }
 
 // refuse makes changes that must change nothing.
@@ -114,6 +147,16 @@ func (w *world) crash() {
 	w.close()
 	w.fs = clone
 	w.open()
+	if w.hashed < 0 {
+		return
+	}
+	// The MuHash of the last blocks may be lost, and is made again.
+	last, err := w.db.lastHash(w.db.pebble)
+	must(w.t, err)
+	if at := int64(last.tip.Height); at > w.hashed || at < w.hashedForGood {
+		w.t.Fatalf("after a crash the MuHash is of %s, must be between %d and %d", last.tip, w.hashedForGood, w.hashed)
+	}
+	w.hashed = int64(last.tip.Height)
 }
 
 // look asks for coins of all times, in batches and one by one.
@@ -231,7 +274,7 @@ func (w *world) step() {
 	w.t.Helper()
 	names := []string{
 		"apply", "apply", "apply", "apply", "apply", "apply", "undo", "reorg", "look", "refuse",
-		"view", "crash", "reopen", "compare", "index", "index", "scripts", "scripts", "check", "compact", "memory", "reset",
+		"view", "crash", "reopen", "compare", "index", "index", "scripts", "scripts", "hash", "hash", "check", "compact", "memory", "reset",
 	}
 	name := names[w.chain.rng.IntN(len(names))]
 	w.steps[name]++
@@ -263,6 +306,8 @@ func (w *world) step() {
 		compareDB(w.t, w.db, w.chain.top())
 	case "index":
 		w.index()
+	case "hash":
+		w.hash()
 	case "scripts":
 		w.scripts()
 	case "check":
@@ -287,7 +332,8 @@ func (w *world) reset() {
 	w.chain.moments = []moment{{tip: Tip{w.chain.hash(), w.chain.rng.Uint32N(1000)}, coins: map[wire.OutPoint]Coin{}}}
 	w.chain.coinbases = nil
 	must(w.t, w.db.Reset(w.chain.top().tip, w.complete))
-	w.kept, w.indexed = 0, false
+	w.kept, w.indexed, w.hashed = 0, false, int64(w.chain.top().tip.Height)
+	w.hashedForGood = w.hashed
 }
 
 func (w *world) check() {

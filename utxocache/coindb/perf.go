@@ -5,9 +5,10 @@ import "github.com/outrider-project/outrider/perfcore"
 // instruments are the package's metrics.
 type instruments struct {
 	found, missing     *perfcore.Counter
-	stalls             *perfcore.Counter
+	stalls, waits      *perfcore.Counter
 	coins              *perfcore.Gauge
 	apply, undo, batch *perfcore.Timer
+	muhash             *perfcore.Timer
 }
 
 func newInstruments(rec perfcore.Recorder) instruments {
@@ -28,13 +29,18 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Name: "outrider_coindb_stalls_total",
 			Help: "Times that a write had to wait for the disk.",
 		}),
+		waits: rec.Counter(perfcore.Metric{
+			Name: "outrider_coindb_muhash_waits_total",
+			Help: "Times that a block had to wait until earlier ones were hashed.",
+		}),
 		coins: rec.Gauge(perfcore.Metric{
 			Name: "outrider_coindb_coins",
 			Help: "Unspent coins on disk.",
 		}),
-		apply: timer("outrider_coindb_apply_seconds", "Time to apply a block to the coins on disk, durably."),
-		undo:  timer("outrider_coindb_undo_seconds", "Time to undo a block in the coins on disk, durably."),
-		batch: timer("outrider_coindb_batch_seconds", "Time to look up one batch of coins on disk."),
+		apply:  timer("outrider_coindb_apply_seconds", "Time to apply a block to the coins on disk, durably."),
+		undo:   timer("outrider_coindb_undo_seconds", "Time to undo a block in the coins on disk, durably."),
+		muhash: timer("outrider_coindb_muhash_seconds", "Time to hash what a block did to the coins, after it was applied."),
+		batch:  timer("outrider_coindb_batch_seconds", "Time to look up one batch of coins on disk."),
 	}
 }
 

@@ -98,10 +98,15 @@ func decodeUndo(b []byte) (*undoRecord, error) {
 	return &u, nil
 }
 
-// undoHash returns the hash of the block of which b is the undo record.
-func undoHash(b []byte) (hash chainhash.Hash, err error) {
-	d := undoDecoder{b}
-	return hash, d.hash(&hash)
+// undoHashes returns the hash of the block of which b is the undo record, and of
+// the one before it.
+func undoHashes(b []byte) (hash, prev chainhash.Hash, err error) {
+	if len(b) < 2*chainhash.HashSize {
+		return hash, prev, fmt.Errorf("%w: an undo record of %d bytes", ErrCorrupt, len(b))
+	}
+	copy(hash[:], b)
+	copy(prev[:], b[chainhash.HashSize:])
+	return hash, prev, nil
 }
 
 // An undoDecoder decodes what is left of a record.

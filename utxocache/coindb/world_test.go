@@ -16,6 +16,9 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/outrider-project/outrider/utxocache/corefile"
+	"github.com/outrider-project/outrider/utxocache/muhash"
 )
 
 // seedOf returns the seed in UTXOCACHE_SEED, or a fresh one, and logs it.
@@ -208,6 +211,30 @@ func compare(t testing.TB, v *View, m *moment) {
 	}
 	if !maps.EqualFunc(got, m.coins, equalCoin) {
 		t.Fatalf("at %s: %d coins that differ from the model's %d", m.tip, len(got), len(m.coins))
+	}
+}
+
+// hash returns the MuHash of the model's coins.
+func (m *moment) hash() chainhash.Hash {
+	var set muhash.Set
+	for op, c := range m.coins {
+		set.Insert(corefile.AppendTxOutSer(nil, op, &c))
+	}
+	return set.Finalize()
+}
+
+// compareHash fails unless d's MuHash is that of the model's coins.
+func compareHash(t testing.TB, d *DB, m *moment) {
+	t.Helper()
+	got, tip, err := d.MuHash(t.Context())
+	must(t, err)
+	if want := m.hash(); tip != m.tip || got != want {
+		t.Fatalf("at %s the MuHash is %s, must be %s at %s", tip, got, want, m.tip)
+	}
+	at, err := d.MuHashAt(tip)
+	must(t, err)
+	if at != got {
+		t.Fatalf("at %s the MuHash is %s and %s", tip, got, at)
 	}
 }
 

@@ -1,0 +1,201 @@
+package coindb
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// follow follows the MuHash of d until the test ends it, or ends.
+func follow(t *testing.T, d *DB) (end func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.FollowMuHash(ctx) }()
+	var once bool
+	end = func() error {
+		cancel()
+		once = true
+		return <-ended
+	}
+	t.Cleanup(func() {
+		if !once {
+			if err := end(); !errors.Is(err, context.Canceled) && !errors.Is(err, ErrClosed) {
+				t.Error(err)
+			}
+		}
+	})
+	return end
+}
+
+// until waits until d knows the MuHash of the chain's tip by itself.
+func until(t *testing.T, d *DB, m *moment) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		hashed := d.hashed.wait()
+		got, err := d.MuHashAt(m.tip)
+		if err == nil {
+			if want := m.hash(); got != want {
+				t.Fatalf("at %s the MuHash is %s, must be %s", m.tip, got, want)
+			}
+			return
+		}
+		mustFail(t, err, ErrNoMuHash)
+		<-hashed
+	}
+}
+
+// The MuHash follows blocks and their undoing, and a database that begins anew.
+func TestFollowMuHash(t *testing.T) {
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{UndoBlocks: 30})
+	end := follow(t, d) // which waits for a tip
+	must(t, d.Reset(c.top().tip, true))
+	for range 40 {
+		for range 1 + c.rng.IntN(4) {
+			must(t, d.Apply(c.mine()))
+		}
+		if c.chance(2) {
+			until(t, d, c.top())
+		}
+		for range c.rng.IntN(3) {
+			must(t, d.Undo(c.undo().tip))
+		}
+	}
+	must(t, d.Apply(c.mine()))
+	until(t, d, c.top())
+	*c = *newChain(9)
+	must(t, d.Reset(c.top().tip, true))
+	must(t, d.Apply(c.mine()))
+	until(t, d, c.top())
+	mustFail(t, end(), context.Canceled)
+	end = follow(t, d)
+	must(t, d.Close())
+	if err := end(); !errors.Is(err, ErrClosed) && !errors.Is(err, context.Canceled) {
+		t.Errorf("after Close the follower ends with %v", err)
+	}
+}
+
+// Close ends who follows the MuHash, though nothing else happens.
+func TestCloseEndsFollower(t *testing.T) {
+	d := mustOpen(t, vfs.NewMem(), Options{})
+	ended := make(chan error, 1)
+	go func() { ended <- d.FollowMuHash(context.Background()) }()
+	for d.followers.Load() == 0 {
+		runtime.Gosched()
+	}
+	must(t, d.Close())
+	mustFail(t, <-ended, ErrClosed)
+}
+
+// A block waits while the MuHash is so far behind that what is missing would be
+// forgotten, if somebody follows it. Else it is lost, until all is hashed afresh.
+func TestMuHashBehind(t *testing.T) {
+	const undo, blocks = 4, 12
+	reg := new(perfcore.Registry)
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{UndoBlocks: undo, Recorder: reg})
+	must(t, d.Reset(c.top().tip, true))
+
+	d.hashing <- struct{}{} // the follower waits
+	end := follow(t, d)
+	for d.followers.Load() == 0 {
+		runtime.Gosched()
+	}
+	applied := make(chan error, blocks)
+	go func() {
+		for range blocks {
+			applied <- d.Apply(c.mine())
+		}
+		close(applied)
+	}()
+	for range undo {
+		must(t, <-applied)
+	}
+	waits := func() (n uint64) {
+		for _, s := range reg.Series() {
+			if s.Metric.Name == "outrider_coindb_muhash_waits_total" {
+				n = s.Counter.Value()
+			}
+		}
+		return n
+	}
+	for waits() == 0 && len(applied) == 0 {
+		runtime.Gosched()
+	}
+	if n := len(applied); n > 0 {
+		t.Errorf("%d blocks did not wait", n)
+	}
+	<-d.hashing
+	for err := range applied {
+		must(t, err)
+	}
+	until(t, d, c.top())
+	mustFail(t, end(), context.Canceled)
+
+	for range undo + 1 {
+		must(t, d.Apply(c.mine()))
+	}
+	_, _, err := d.MuHash(t.Context())
+	mustFail(t, err, ErrNoMuHash)
+	mustFail(t, d.FollowMuHash(t.Context()), ErrNoMuHash)
+
+	var shares []float64
+	must(t, d.Rehash(t.Context(), func(share float64) { shares = append(shares, share) }))
+	if n := len(shares); n == 0 || shares[n-1] != 1 {
+		t.Errorf("progress is %v", shares)
+	}
+	for range undo { // it is known wherever Undo can lead
+		compareHash(t, d, c.top())
+		must(t, d.Undo(c.undo().tip))
+	}
+	compareHash(t, d, c.top())
+	must(t, d.Apply(c.mine()))
+	compareHash(t, d, c.top())
+}
+
+// Whoever waits for the MuHash need not wait for ever.
+func TestMuHashContext(t *testing.T) {
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{})
+	_, _, err := d.MuHash(t.Context())
+	mustFail(t, err, ErrNoTip)
+	mustFail(t, d.Rehash(t.Context(), nil), ErrNoTip)
+	must(t, d.Reset(c.top().tip, true))
+	d.hashing <- struct{}{}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = d.MuHash(ctx)
+	mustFail(t, err, context.Canceled)
+	mustFail(t, d.Rehash(ctx, nil), context.Canceled)
+	<-d.hashing
+	compareHash(t, d, c.top())
+}
+
+// Fewer blocks that can be undone than before are fewer MuHashes, and as good.
+func TestMuHashFewer(t *testing.T) {
+	c := newChain(seedOf(t))
+	fs := vfs.NewMem()
+	d := mustOpen(t, fs, Options{UndoBlocks: 20})
+	must(t, d.Reset(c.top().tip, true))
+	for range 40 {
+		must(t, d.Apply(c.mine()))
+		compareHash(t, d, c.top())
+	}
+	must(t, d.Close())
+	d = mustOpen(t, fs, Options{UndoBlocks: 5})
+	report, err := d.Check(t.Context())
+	must(t, err)
+	if report.MuHashes != 6 || report.UndoRecords != 5 || len(report.Problems) > 0 {
+		t.Errorf("%d MuHashes, %d undo records, %q", report.MuHashes, report.UndoRecords, report.Problems)
+	}
+	for range 5 {
+		must(t, d.Undo(c.undo().tip))
+	}
+	compareHash(t, d, c.top())
+}
