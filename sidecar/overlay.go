@@ -8,19 +8,31 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 )
 
-// An overlay holds what transactions of the mempool create, up to a bound on its
-// memory; the oldest make room. A transaction's id is the hash of its outputs too,
-// so that nothing in it can be wrong, however late it learns what has become of the
-// transaction.
+// An overlay holds what transactions of the mempool create and spend, up to a bound
+// on its memory; the oldest make room. A transaction's id is the hash of its inputs
+// and outputs, so that nothing in it can be wrong, however late it learns what has
+// become of the transaction.
 type overlay struct {
 	limit, bytes int64
 	order        list.List // of *overlayTx, as they came
 	byTxid       map[chainhash.Hash]*list.Element
+	// spends holds what the transactions spend. Two may spend one coin while one
+	// replaces the other.
+	spends map[wire.OutPoint]int
+	// missing holds the transactions of the mempool that are not here. More than
+	// maxMissing are not counted: then many is true for good.
+	missing map[chainhash.Hash]struct{}
+	many    bool
 }
+
+// maxMissing bounds overlay.missing: some 20 MB, and more transactions than a
+// mempool of the default size holds.
+const maxMissing = 400_000
 
 // An overlayTx is a transaction of an overlay.
 type overlayTx struct {
 	txid    chainhash.Hash
+	inputs  []wire.OutPoint
 	outputs []wire.TxOut
 	bytes   int64
 	// verified says that its scripts succeed.
@@ -28,32 +40,58 @@ type overlayTx struct {
 }
 
 const (
-	// overlayTxBytes and overlayOutBytes are what a transaction and an output take
-	// in memory beside the scripts.
+	// overlayTxBytes, overlayInBytes and overlayOutBytes are what a transaction, an
+	// input and an output take in memory beside the scripts.
 	overlayTxBytes  = 250
+	overlayInBytes  = 130
 	overlayOutBytes = 48
 )
 
 func newOverlay(limit int64) *overlay {
-	return &overlay{limit: limit, byTxid: make(map[chainhash.Hash]*list.Element)}
+	return &overlay{
+		limit: limit, byTxid: make(map[chainhash.Hash]*list.Element),
+		spends: make(map[wire.OutPoint]int), missing: make(map[chainhash.Hash]struct{}),
+	}
 }
 
-// put adds what tx creates, of which nothing is kept. One that is larger than the
-// bound is left out.
+// expect notes that a transaction is in the mempool.
+func (o *overlay) expect(txid chainhash.Hash) {
+	if o.byTxid[txid] != nil {
+		return
+	}
+	if len(o.missing) >= maxMissing {
+		o.many = true
+		return
+	}
+	o.missing[txid] = struct{}{}
+}
+
+// whole reports whether all of the mempool is here.
+func (o *overlay) whole() bool { return len(o.missing) == 0 && !o.many }
+
+// put adds what tx creates and spends; nothing of tx is kept. One that is not
+// expected, and one that is larger than the bound, is left out.
 func (o *overlay) put(txid chainhash.Hash, tx *wire.MsgTx) {
-	size := int64(overlayTxBytes)
+	size := overlayTxBytes + overlayInBytes*int64(len(tx.TxIn))
 	for _, out := range tx.TxOut {
 		size += overlayOutBytes + int64(len(out.PkScript))
 	}
-	if o.byTxid[txid] != nil || size > o.limit {
+	if _, ok := o.missing[txid]; !ok && !o.many || o.byTxid[txid] != nil || size > o.limit {
 		return
 	}
 	for o.bytes+size > o.limit {
-		o.remove(o.order.Front().Value.(*overlayTx).txid)
+		oldest := o.order.Front().Value.(*overlayTx).txid
+		o.remove(oldest)
+		o.expect(oldest)
 	}
+	delete(o.missing, txid)
 	t := &overlayTx{txid: txid, bytes: size, outputs: make([]wire.TxOut, len(tx.TxOut))}
 	for i, out := range tx.TxOut {
 		t.outputs[i] = wire.TxOut{Value: out.Value, PkScript: bytes.Clone(out.PkScript)}
+	}
+	for _, in := range tx.TxIn {
+		t.inputs = append(t.inputs, in.PreviousOutPoint)
+		o.spends[in.PreviousOutPoint]++
 	}
 	o.bytes += size
 	o.byTxid[txid] = o.order.PushBack(t)
@@ -76,10 +114,47 @@ func (o *overlay) output(op wire.OutPoint) (wire.TxOut, bool) {
 	return t.outputs[op.Index], true
 }
 
-// remove takes a transaction out, if it is there.
+// remove takes a transaction out, if it is there: it has left the mempool.
 func (o *overlay) remove(txid chainhash.Hash) {
-	if e := o.byTxid[txid]; e != nil {
-		o.bytes -= o.order.Remove(e).(*overlayTx).bytes
-		delete(o.byTxid, txid)
+	delete(o.missing, txid)
+	e := o.byTxid[txid]
+	if e == nil {
+		return
+	}
+	t := o.order.Remove(e).(*overlayTx)
+	o.bytes -= t.bytes
+	delete(o.byTxid, txid)
+	for _, op := range t.inputs {
+		if o.spends[op]--; o.spends[op] == 0 {
+			delete(o.spends, op)
+		}
+	}
+}
+
+// A pending is what the mempool says of an outpoint.
+type pending int
+
+const (
+	pendingNothing pending = iota // it neither makes nor spends it
+	pendingMade                   // it makes it, and does not spend it
+	pendingGone                   // it spends it, or its transaction has no such output
+	pendingUnknown                // it is not known whole, so that nobody can say
+)
+
+// look returns what the mempool says of op, and the output if it makes it.
+func (o *overlay) look(op wire.OutPoint) (pending, wire.TxOut) {
+	switch t := o.get(op.Hash); {
+	case o.many: // some may have left
+		return pendingUnknown, wire.TxOut{}
+	case o.spends[op] > 0:
+		return pendingGone, wire.TxOut{}
+	case !o.whole():
+		return pendingUnknown, wire.TxOut{}
+	case t == nil:
+		return pendingNothing, wire.TxOut{}
+	case uint64(op.Index) >= uint64(len(t.outputs)):
+		return pendingGone, wire.TxOut{}
+	default:
+		return pendingMade, t.outputs[op.Index]
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -50,6 +51,7 @@ type Sidecar struct {
 	registry *perfcore.Registry
 	tuning   tuning
 	web      *web.Server
+	set      atomic.Pointer[coins.Set] // nil until the node's chain is followed
 
 	status status
 }
@@ -72,7 +74,7 @@ func New(cfg Config, log *slog.Logger, onReport func(Report)) (*Sidecar, error) 
 	}
 	s.web, err = web.New(web.Config{
 		Address: cfg.HTTP, AllowRemote: cfg.HTTPAllowRemote, Hosts: cfg.HTTPHosts,
-		Registry: s.registry, Source: &s.status, Log: s.log,
+		Registry: s.registry, Source: &s.status, Coins: s, Log: s.log,
 	})
 	if err != nil {
 		s.node.Close()
@@ -177,7 +179,8 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	}
 	defer cache.Close()
 
-	set := coins.New(coins.Options{Cache: cache, DB: state.follows(), Recorder: s.registry})
+	set := coins.New(coins.Options{Cache: cache, DB: state.follows(), Origin: origin(s.node), Recorder: s.registry})
+	s.set.Store(set)
 	stored := tip.tip
 	if state != nil {
 		stored, state.set = &state.tip, set

@@ -27,6 +27,8 @@ type rider struct {
 	log  *slog.Logger // nil logs nothing
 	s    *Sidecar
 	stop func() error
+	// wait waits for the sidecar to end by itself, and returns what it returned.
+	wait func() error
 
 	mu      sync.Mutex // guards reports
 	reports []Report
@@ -63,6 +65,14 @@ func (r *rider) run(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); err = r.s.Run(ctx) }()
 	r.stop = func() error { cancel(); <-done; return err }
+	r.wait = func() error {
+		select {
+		case <-done:
+		case <-time.After(patience):
+			t.Error("the sidecar goes on")
+		}
+		return r.stop()
+	}
 	t.Cleanup(func() { _ = r.stop() })
 }
 

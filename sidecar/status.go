@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/btcsuite/btcd/wire/v2"
+
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/web"
@@ -36,6 +38,17 @@ func (st *status) follow(network string, feed *node.Feed, w *warmer) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.s.Network, st.feed, st.warmer = network, feed, w
+}
+
+// pending returns what the mempool says of an outpoint.
+func (st *status) pending(op wire.OutPoint) (pending, wire.TxOut) {
+	st.mu.Lock()
+	feed, w := st.feed, st.warmer
+	st.mu.Unlock()
+	if feed == nil || feed.Status().Resyncs == 0 {
+		return pendingUnknown, wire.TxOut{}
+	}
+	return w.coin(op)
 }
 
 // verify notes who verifies signatures.

@@ -156,6 +156,7 @@ func (w *warmer) hear(ev node.Event) {
 	defer w.mu.Unlock()
 	switch ev := ev.(type) {
 	case node.MempoolAdded:
+		w.overlay.expect(ev.Txid)
 		if w.percent.Load() == 0 {
 			w.metrics.dropped[dropOff].Add(1)
 			return
@@ -222,6 +223,13 @@ func (w *warmer) report() {
 	w.metrics.waiting.Set(float64(w.queue.len()))
 	w.metrics.orphans.Set(float64(w.orphans.txs.len()))
 	w.metrics.overlay.Set(float64(w.overlay.bytes))
+}
+
+// coin returns what the mempool says of op, as far as its events were heard.
+func (w *warmer) coin(op wire.OutPoint) (pending, wire.TxOut) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.overlay.look(op)
 }
 
 // counts returns what the status tells.

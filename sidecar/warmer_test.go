@@ -431,6 +431,7 @@ func TestWarmerBoundsAFlood(t *testing.T) {
 				}
 				parent := wire.NewMsgTx(2)
 				parent.AddTxOut(wire.NewTxOut(1e8, []byte{opTrue}))
+				w.overlay.expect(parent.TxHash())
 				w.overlay.put(parent.TxHash(), parent)
 				ctx, cancel := context.WithCancel(t.Context())
 				var wg sync.WaitGroup
@@ -584,6 +585,7 @@ func FuzzWarmerTakesAnyTransaction(f *testing.F) {
 		w.verify = func(_ context.Context, tx *wire.MsgTx, prevouts []wire.TxOut) (bool, error) {
 			return len(tx.TxIn) == len(prevouts), nil
 		}
+		w.overlay.expect(parent.TxHash())
 		w.overlay.put(parent.TxHash(), parent)
 		ev := node.MempoolAdded{Raw: raw}
 		if tx, err := decodeTx(raw); err == nil {

@@ -104,6 +104,14 @@ type Unspender interface {
 	Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip, error)
 }
 
+// A MempoolUnspender is a Node that can tell of unspent coins as its mempool has
+// them.
+type MempoolUnspender interface {
+	// UnspentInMempool is Unspent, but for what the mempool spends, which is Missing,
+	// and what it makes, which is there with a height of 0.
+	UnspentInMempool(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip, error)
+}
+
 // A ChainTip is the last block of a branch.
 type ChainTip struct {
 	Tip

@@ -17,9 +17,21 @@ import (
 
 // Unspent implements Unspender, by gettxout, which needs no index.
 func (b *Bitcoind) Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip, error) {
+	return b.unspent(ctx, ops, confirmed)
+}
+
+// UnspentInMempool implements MempoolUnspender.
+func (b *Bitcoind) UnspentInMempool(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip, error) {
+	return b.unspent(ctx, ops, includeMempool)
+}
+
+func (b *Bitcoind) unspent(ctx context.Context, ops []wire.OutPoint, mempool bool) ([]Prevout, Tip, error) {
 	found, tip, err := unspent(ctx, b, ops, func(ctx context.Context, outs []txOut) error {
-		return b.inBatches(ctx, b.m.getTxOut, len(ops), func(i int) []any { return txOutParams(ops[i]) },
-			func(i int, a *answer) error { return outs[i].decode(a, parseBitcoins) })
+		return b.inBatches(ctx, b.m.getTxOut, len(ops), func(i int) []any { return txOutParams(ops[i], mempool) },
+			func(i int, a *answer) error {
+				outs[i].mempool = mempool
+				return outs[i].decode(a, parseBitcoins)
+			})
 	})
 	if err != nil {
 		return nil, Tip{}, fmt.Errorf("bitcoind: unspent outputs: %w", bitcoindError(err))
@@ -33,7 +45,7 @@ func (b *Btcd) Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip
 		return inChunks(ctx, len(ops), func(ctx context.Context, from, to int) error {
 			params := make([][]any, 0, to-from)
 			for _, op := range ops[from:to] {
-				params = append(params, txOutParams(op))
+				params = append(params, txOutParams(op, confirmed))
 			}
 			answers, err := b.rpc.batch(ctx, b.m.getTxOut, params)
 			if err != nil {
@@ -53,9 +65,14 @@ func (b *Btcd) Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip
 	return found, tip, nil
 }
 
-func txOutParams(op wire.OutPoint) []any {
-	const includeMempool = false // it would hide what the mempool spends
-	return []any{op.Hash.String(), op.Index, includeMempool}
+// What gettxout looks at: with the mempool, what that spends is hidden.
+const (
+	confirmed      = false
+	includeMempool = true
+)
+
+func txOutParams(op wire.OutPoint, mempool bool) []any {
+	return []any{op.Hash.String(), op.Index, mempool}
 }
 
 // unspentTries is how often the node is asked whose tip moves meanwhile.
@@ -94,6 +111,7 @@ func unspent(ctx context.Context, n Node, ops []wire.OutPoint, ask func(context.
 
 // A txOut is an answer of gettxout; not known if that is null.
 type txOut struct {
+	mempool       bool // it may be of the mempool
 	known         bool
 	best          chainhash.Hash
 	confirmations uint32
@@ -134,6 +152,9 @@ func (o *txOut) decode(a *answer, parse func([]byte) (int64, error)) error {
 func (o *txOut) prevout(best uint32) (Prevout, error) {
 	if !o.known {
 		return Prevout{Coin: blockval.Coin{Missing: true}}, nil
+	}
+	if o.mempool && o.confirmations == 0 {
+		return Prevout{Coin: o.coin}, nil
 	}
 	if o.confirmations == 0 || o.confirmations > best {
 		return Prevout{}, malformed("%d confirmations at height %d", o.confirmations, best)

@@ -82,6 +82,9 @@ func newHandler(cfg Config, log *slog.Logger) (http.Handler, error) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(append(body, '\n'))
 	})
+	if cfg.Coins != nil {
+		mux.HandleFunc("GET /api/v1/coins/{outpoint}", coinHandler(cfg.Coins, log))
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, newDocument(cfg.Source.Status(), time.Now())); err != nil {

@@ -36,6 +36,8 @@ type Config struct {
 	Registry *perfcore.Registry
 	// Source tells the status.
 	Source Source
+	// Coins tells of single coins; nil if nobody does.
+	Coins Coins
 	// Log receives the server's complaints; nil discards them.
 	Log *slog.Logger
 }

@@ -1,0 +1,273 @@
+package sidecar
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+	"github.com/outrider-project/outrider/sidecar/web"
+	"github.com/outrider-project/outrider/utxocache/coindb"
+)
+
+// coinsOf returns every output that the node's chain ever made, with its coin
+// where it is unspent, else nil.
+func coinsOf(t *testing.T, tree *nodetest.Tree) map[wire.OutPoint]*coindb.Coin {
+	t.Helper()
+	coins := make(map[wire.OutPoint]*coindb.Coin)
+	for height, hash := range tree.Chain() {
+		b, err := blockval.Parse(tree.Block(hash))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, tx := range b.Msg.Transactions {
+			for _, in := range tx.TxIn {
+				if i > 0 {
+					coins[in.PreviousOutPoint] = nil
+				}
+			}
+			for n, out := range tx.TxOut {
+				op := wire.OutPoint{Hash: b.Txids[i], Index: uint32(n)}
+				coins[op] = nil
+				if height > 0 && out.PkScript[0] != 0x6a {
+					coins[op] = &coindb.Coin{Value: out.Value, Script: out.PkScript, Height: uint32(height), Coinbase: i == 0}
+				}
+			}
+		}
+	}
+	return coins
+}
+
+// checkDatabase fails the test unless the coin database, which nobody has open, is
+// exactly what the node's chain makes.
+func (r *rider) checkDatabase(t *testing.T) {
+	t.Helper()
+	db, err := coindb.Open(filepath.Join(r.cfg.Datadir, "regtest", "coins"), coindb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	v, err := db.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	tip, _ := r.btcd.Tip()
+	if v.Tip().Hash != tip || !v.Complete() {
+		t.Errorf("the database is at %s, complete %t; the node is at %s", v.Tip(), v.Complete(), tip)
+	}
+	want := coinsOf(t, &r.btcd.Tree)
+	found := 0
+	for c, err := range v.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := want[c.OutPoint]
+		if w == nil || w.Value != c.Coin.Value || w.Height != c.Coin.Height || w.Coinbase != c.Coin.Coinbase || !bytes.Equal(w.Script, c.Coin.Script) {
+			t.Errorf("%s is %+v, must be %+v", c.OutPoint, c.Coin, w)
+		}
+		found++
+	}
+	for op, w := range want {
+		if w == nil {
+			delete(want, op)
+		}
+	}
+	if found != len(want) {
+		t.Errorf("%d coins, must be %d", found, len(want))
+	}
+}
+
+// coin asks the web server for a coin.
+func (r *rider) coin(t *testing.T, op wire.OutPoint, query string) (web.Coin, int) {
+	t.Helper()
+	code, body := r.get(t, "/api/v1/coins/"+op.String()+query)
+	var c web.Coin
+	if code == http.StatusOK {
+		if err := json.Unmarshal([]byte(body), &c); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+	}
+	return c, code
+}
+
+// checkAnswers asks for every output that the chain ever made.
+func (r *rider) checkAnswers(t *testing.T) {
+	t.Helper()
+	tip, _ := r.btcd.Tip()
+	for op, want := range coinsOf(t, &r.btcd.Tree) {
+		c, code := r.coin(t, op, "")
+		if code != http.StatusOK || c.Tip.Hash != tip.String() || c.Unspent != (want != nil) || !c.Own {
+			t.Fatalf("%s at %s: %d %+v, must be %+v", op, tip, code, c, want)
+		}
+		if want != nil && (c.Value != want.Value || c.Script != hex.EncodeToString(want.Script) || c.Height != want.Height ||
+			c.Coinbase != want.Coinbase || c.Confirmations != c.Tip.Height-want.Height+1) {
+			t.Errorf("%s: %+v, must be %+v", op, c, want)
+		}
+	}
+}
+
+// In full mode, from the genesis block on, the database is the node's coins after
+// every block and reorganisation, whatever interrupts it, and every answer is the
+// sidecar's own.
+func TestFullMode(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{NoTxIndex: true})
+	r.cfg.UTXOMode = UTXOFull
+	r.btcd.Mine(110)
+	for start := range 3 {
+		r.run(t)
+		r.awaitTip(t)
+		for i := range 8 {
+			r.btcd.AddTxs(6)
+			r.btcd.Mine(1)
+			if i%3 == 2 {
+				r.btcd.Reorg(1+i+start, 2+i+start)
+			}
+			if rep := r.awaitTip(t); rep.Verdict.Prevouts != blockval.Own {
+				t.Errorf("block %d: its coins are the word of %q", rep.Verdict.Height, rep.Verdict.Prevouts)
+			}
+		}
+		r.awaitStanding(t)
+		r.checkAnswers(t)
+		r.checkAgreement(t)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		r.checkDatabase(t)
+		r.reports = nil
+		// It is not there while blocks come and go.
+		r.btcd.AddTxs(6)
+		r.btcd.Mine(2)
+		r.btcd.Reorg(3, 5)
+	}
+}
+
+// awaitStanding waits until everything is done up to the node's tip.
+func (r *rider) awaitStanding(t *testing.T) {
+	t.Helper()
+	tip, _ := r.btcd.Tip()
+	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+		s := r.status(t)
+		if s.Tip != nil && s.Tip.Hash == tip.String() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the sidecar is at %+v, the node at %s", s.Tip, tip)
+		}
+	}
+}
+
+// A database that began without its mode being asked for is followed; one that is
+// of another chain is not believed.
+func TestFullModeOfAnotherChain(t *testing.T) {
+	for _, mode := range []UTXOMode{UTXOAuto, UTXOFull} {
+		t.Run(string(mode), func(t *testing.T) {
+			r := newRider(t, nodetest.BtcdOptions{})
+			var log lockedBuffer
+			r.log = slog.New(slog.NewTextHandler(&log, nil))
+			r.cfg.UTXOMode = mode
+			r.btcd.Mine(5)
+			dir := filepath.Join(r.cfg.Datadir, "regtest", "coins")
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			db, err := coindb.Open(dir, coindb.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(db.Reset(coindb.Tip{Hash: chainhash.Hash{1}, Height: 3}, true), db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			r.run(t)
+			if mode == UTXOFull {
+				if err := r.wait(); !errors.Is(err, errCannotFollow) || !strings.Contains(err.Error(), "utxo load") {
+					t.Errorf("the sidecar ended with %v", err)
+				}
+				return
+			}
+			r.awaitTip(t)
+			r.checkAgreement(t)
+			if !strings.Contains(log.String(), "cannot follow the node's chain") {
+				t.Errorf("nothing is said of the database:\n%s", log.String())
+			}
+		})
+	}
+}
+
+// Full mode without a database says how to come by one.
+func TestFullModeWithoutADatabase(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.UTXOMode, r.cfg.Start = UTXOFull, nil
+	r.run(t)
+	if err := r.wait(); err == nil || !strings.Contains(err.Error(), "outrider utxo load --snapshot FILE") {
+		t.Errorf("the sidecar ended with %v", err)
+	}
+}
+
+// An answer that counts the mempool hides what that spends and has what it makes.
+func TestCoinsOfTheMempool(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(120)
+	r.run(t)
+	r.awaitTip(t)
+	parent := spendFirst(t, r.btcd, 3, opTrue)
+	child := wire.NewMsgTx(2)
+	child.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: parent.TxHash()}, nil, wire.TxWitness{{opTrue}}))
+	child.AddTxOut(wire.NewTxOut(parent.TxOut[0].Value-1000, parent.TxOut[0].PkScript))
+	untouched := spendFirst(t, r.btcd, 4).TxIn[0].PreviousOutPoint
+	for _, tx := range []*wire.MsgTx{parent, child} {
+		r.btcd.AddTx(tx)
+	}
+	made := wire.OutPoint{Hash: child.TxHash()}
+	deadline := time.Now().Add(patience)
+	for c, code := r.coin(t, made, "?mempool=true"); code != http.StatusOK || !c.Unspent; c, code = r.coin(t, made, "?mempool=true") {
+		if time.Now().After(deadline) {
+			t.Fatalf("what the mempool makes: %d %+v", code, c)
+		}
+	}
+	for _, tt := range []struct {
+		name      string
+		op        wire.OutPoint
+		confirmed bool
+		pending   bool
+	}{
+		{"spent by the mempool", parent.TxIn[0].PreviousOutPoint, true, false},
+		{"made and spent by the mempool", wire.OutPoint{Hash: parent.TxHash()}, false, false},
+		{"made by the mempool", made, false, true},
+		{"no output of its transaction", wire.OutPoint{Hash: child.TxHash(), Index: 1}, false, false},
+		{"not touched by it", untouched, true, true},
+	} {
+		if c, code := r.coin(t, tt.op, ""); code != http.StatusOK || c.Unspent != tt.confirmed || c.Mempool {
+			t.Errorf("%s: %d %+v without the mempool", tt.name, code, c)
+		}
+		c, code := r.coin(t, tt.op, "?mempool=true")
+		if code != http.StatusOK || c.Unspent != tt.pending || !c.Mempool || tt.op == made && (c.Height != 0 || c.Confirmations != 0) {
+			t.Errorf("%s: %d %+v with the mempool", tt.name, code, c)
+		}
+	}
+	r.btcd.Mine(1) // which takes both
+	r.awaitTip(t)
+	r.awaitStanding(t)
+	if c, _ := r.coin(t, made, "?mempool=true"); !c.Unspent || c.Confirmations != 1 {
+		t.Errorf("after its block: %+v", c)
+	}
+	for _, bad := range []string{"x", "00:1", fmt.Sprintf("%064d:-1", 0), fmt.Sprintf("%064d", 0), fmt.Sprintf("%064d:1?mempool=perhaps", 0)} {
+		if code, body := r.get(t, "/api/v1/coins/"+bad); code != http.StatusBadRequest || body == "" {
+			t.Errorf("%s: %d %s", bad, code, body)
+		}
+	}
+}
