@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/utxo"
+	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/utxocache/coindb"
 	"github.com/outrider-project/outrider/utxocache/coins"
 )
@@ -27,7 +29,9 @@ type chainstate struct {
 	// trouble hears why nothing moves for now, nil when it does again.
 	trouble func(error)
 	log     *slog.Logger
-	gone    bool // it no longer follows the chain
+
+	mu   sync.Mutex // guards what follows
+	gone error      // why it no longer follows the chain
 }
 
 // errCannotFollow says that the coin database cannot follow the chain.
@@ -76,10 +80,44 @@ func lost(err error) bool {
 
 // follows returns the database while it follows the chain, else nil.
 func (c *chainstate) follows() *coindb.DB {
-	if c == nil || c.gone {
+	if c == nil || c.left() != nil {
 		return nil
 	}
 	return c.db
+}
+
+// left returns why the database no longer follows the chain; nil if it does.
+func (c *chainstate) left() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
+}
+
+// tell says what there is.
+func (c *chainstate) tell(u *web.UTXO) {
+	if why := c.left(); why != nil {
+		u.Problem = "the coin database cannot follow the node's chain: " + why.Error()
+		return
+	}
+	u.Mode = string(UTXOFull)
+	if v, err := c.db.View(); err == nil {
+		u.Coins = v.Coins()
+		_ = v.Close() // nothing was written
+	}
+}
+
+// run keeps the MuHash of the coins until ctx ends.
+func (c *chainstate) run(ctx context.Context) {
+	err := c.db.FollowMuHash(ctx)
+	for tries := 0; errors.Is(err, coindb.ErrNoMuHash) && tries < 3; tries++ {
+		c.log.Info("the MuHash of the coins is not known; hashing all of them")
+		if err = c.db.Rehash(ctx, nil); err == nil {
+			err = c.db.FollowMuHash(ctx)
+		}
+	}
+	if ctx.Err() == nil {
+		c.log.Error("the MuHash of the coins is not kept any more, and they are not compared with the node's", "err", err)
+	}
 }
 
 // start hears that the events begin after tip.
@@ -147,7 +185,9 @@ func (c *chainstate) giveUp(why error) error {
 	if c.must {
 		return fmt.Errorf("%w: %w", errCannotFollow, why)
 	}
-	c.gone = true
+	c.mu.Lock()
+	c.gone = why
+	c.mu.Unlock()
 	c.set.DropDB()
 	c.log.Error("the coin database cannot follow the node's chain; answering from memory and by the node", "err", why)
 	return nil

@@ -54,6 +54,10 @@ type Config struct {
 	HTTPHosts []string
 	// UTXOMode says how much of the coins is held.
 	UTXOMode UTXOMode
+	// Compare says when the coins of full mode are compared with the node's, and
+	// CompareEvery how often.
+	Compare      CompareMode
+	CompareEvery time.Duration
 	// CacheBytes bounds the memory for coins older than the recent blocks, and
 	// DBBytes what the coin database may take beside it.
 	CacheBytes, DBBytes int64
@@ -159,6 +163,8 @@ func DefaultConfig() Config {
 		BtcdDir:         btcutil.AppDataDir("btcd", false),
 		HTTP:            "127.0.0.1:9330",
 		UTXOMode:        UTXOAuto,
+		Compare:         CompareIndex,
+		CompareEvery:    time.Hour,
 		CacheBytes:      256 << 20,
 		DBBytes:         256 << 20,
 		FlightBlocks:    16,
@@ -231,6 +237,13 @@ func Settings() []Setting {
 			}
 			return nil
 		}},
+		{Name: "utxo-compare", Help: "when to compare the MuHash of all coins, in full mode, with a bitcoind's, a `mode`: index (where it has a synced coinstatsindex), scan (without that index too, once after the start: it then scans all its coins for minutes), off (default: index)", set: func(c *Config, v string) error {
+			if c.Compare = CompareMode(v); c.Compare != CompareOff && c.Compare != CompareIndex && c.Compare != CompareScan {
+				return errors.New("must be one of index, scan, off")
+			}
+			return nil
+		}},
+		{Name: "utxo-compare-every", Help: "how often, a `duration` (default: 1h)", set: interval(func(c *Config) *time.Duration { return &c.CompareEvery })},
 		{Name: "db-bytes", Help: "memory for the coin database, in `bytes`: cached blocks of its tables, and what is not in tables yet (default: 268435456)", set: number(func(c *Config, n int64) { c.DBBytes = n }, 1<<20, 64<<30)},
 		{Name: "cache-bytes", Help: "memory for older coins, in `bytes` (default: 268435456)", set: number(func(c *Config, n int64) { c.CacheBytes = n }, 1<<20, math.MaxInt64)},
 		{Name: "evidence-bundles", Help: "keep at most this `number` of bundles of evidence, one for each verdict that differs from the node's; 0 writes none (default: 32)", set: number(func(c *Config, n int64) { c.EvidenceBundles = int(n) }, 0, 10_000)},

@@ -381,6 +381,7 @@ func (j *judge) disconnect(ctx context.Context, ev node.Disconnected) error {
 		return err
 	}
 	parent := node.Tip{Hash: hdr.Prev(), Height: ev.Height - 1}
+	j.log.Info("block disconnected", "height", ev.Height, "hash", ev.Hash.String())
 	// The database first: the cache must never be behind it.
 	if err := j.state.disconnect(ctx, ev.Tip); err != nil {
 		return err
@@ -389,7 +390,6 @@ func (j *judge) disconnect(ctx context.Context, ev node.Disconnected) error {
 		j.log.Warn("a reorganisation deeper than the coins that are kept; forgetting them", "height", ev.Height, "err", err)
 		j.cache.Reset(utxocache.Tip(parent), parent.Height == 0)
 	}
-	j.log.Info("block disconnected", "height", ev.Height, "hash", ev.Hash.String())
 	return j.store(parent)
 }
 

@@ -226,6 +226,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	j.flight = newFlight(j, aside, workers, &s.tuning.flight, s.cfg.FlightBytes, s.registry)
 	w := newWarmer(j, workers, &s.tuning.mempoolShare, s.registry)
 	s.status.follow(network, feed, w)
+	s.status.hold(state)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
@@ -237,6 +238,16 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		}
 	})
 	beside.Go(func() { w.run(ctx) })
+	if state != nil {
+		beside.Go(func() { state.run(ctx) })
+		if n, ok := s.node.(node.CoinHasher); ok && s.cfg.Compare != CompareOff {
+			c := &comparer{
+				node: n, db: state.db, headers: headers, every: s.cfg.CompareEvery, scan: s.cfg.Compare == CompareScan,
+				told: s.status.compare, log: s.log, metrics: newCompareMetrics(s.registry),
+			}
+			beside.Go(func() { c.run(ctx) })
+		}
+	}
 	if b, ok := s.node.(*node.Bitcoind); ok {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}

@@ -25,6 +25,7 @@ type status struct {
 	warmer   *warmer             // nil until attached
 	verifier *sigverify.Verifier // nil until there is one
 	evidence *evidence           // nil until there is one
+	state    *chainstate         // nil in cache mode
 }
 
 func (st *status) begin(cfg Config) {
@@ -56,6 +57,20 @@ func (st *status) verify(v *sigverify.Verifier) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.verifier = v
+}
+
+// hold notes what is held of the coins; nil is the cache mode.
+func (st *status) hold(c *chainstate) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.state, st.s.UTXO.Mode = c, string(UTXOCache)
+}
+
+// compare notes what came of comparing the coins with the node's.
+func (st *status) compare(c web.Comparison) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.s.UTXO.Compared = &c
 }
 
 // keep notes where evidence is kept.
@@ -156,6 +171,9 @@ func (st *status) Status() web.Status {
 	}
 	if st.evidence != nil {
 		s.Evidence = st.evidence.state()
+	}
+	if st.state != nil {
+		st.state.tell(&s.UTXO)
 	}
 	if st.feed == nil {
 		return s

@@ -403,7 +403,7 @@ func TestWarmerForgetsAndCounts(t *testing.T) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.overlay.bytes != 0 || b.orphans.txs.bytes != 0 || b.queue.bytes != 0 || len(b.overlay.byTxid) != 0 || len(b.orphans.children) != 0 {
+	if b.overlay.bytes != 0 || b.orphans.txs.bytes != 0 || b.queue.bytes != 0 || len(b.overlay.byTxid)+len(b.overlay.spends)+len(b.overlay.missing) != 0 || len(b.orphans.children) != 0 {
 		t.Errorf("an empty mempool takes %d, %d and %d bytes", b.overlay.bytes, b.orphans.txs.bytes, b.queue.bytes)
 	}
 }

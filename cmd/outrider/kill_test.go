@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/wire/v2"
+
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+	"github.com/outrider-project/outrider/sidecar/utxo"
 )
 
 // buildOutrider builds the program, once for each test that calls it, and
@@ -68,20 +71,70 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not checked with -short: that a killed sidecar goes on from its stored tip")
 	}
+	testKilled(t, 100, "--utxo-mode", "cache")
+}
+
+// TestKilledInFullMode does that to a sidecar with a coin database, 40 times, and
+// demands that it is the node's coins at the end.
+func TestKilledInFullMode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not checked with -short: that the coin database of a killed sidecar goes on from its tip")
+	}
+	btcd, dir := testKilled(t, 40, "--utxo-mode", "full")
+	unspent := make(map[string]bool)
+	var ops []wire.OutPoint
+	for height, hash := range btcd.Chain() {
+		var b wire.MsgBlock
+		if err := b.Deserialize(bytes.NewReader(btcd.Block(hash))); err != nil {
+			t.Fatal(err)
+		}
+		for i, tx := range b.Transactions {
+			for _, in := range tx.TxIn {
+				if i > 0 {
+					unspent[in.PreviousOutPoint.String()] = false
+				}
+			}
+			for n, out := range tx.TxOut {
+				op := wire.OutPoint{Hash: tx.TxHash(), Index: uint32(n)}
+				ops = append(ops, op)
+				unspent[op.String()] = height > 0 && out.PkScript[0] != 0x6a
+			}
+		}
+	}
+	found, err := utxo.Get(utxo.Place{Datadir: dir, Network: "regtest"}, ops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tip, _ := btcd.Tip()
+	if found.Tip.Hash != tip.String() || !found.Complete || len(found.Coins) != len(ops) {
+		t.Errorf("the database is at %s, complete %t; the node is at %s", found.Tip, found.Complete, tip)
+	}
+	for i, c := range found.Coins {
+		if c.Found != unspent[ops[i].String()] {
+			t.Errorf("%s is found %t, unspent %t", ops[i], c.Found, !c.Found)
+		}
+	}
+}
+
+// testKilled kills the program so many times, whose flags these are, and then lets
+// it reach the tip of the node that it returns. dir is its data directory.
+func testKilled(t *testing.T, lives int, flags ...string) (btcd *nodetest.Btcd, dir string) {
+	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	program, dir := buildOutrider(t), t.TempDir()
-	btcd := nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true})
+	program := buildOutrider(t)
+	dir = t.TempDir()
+	btcd = nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true})
 	btcd.Mine(120)
 
 	j := &journal{chain: []string{btcd.Chain()[0].String()}}
 	var following, judged, disconnected int // lives
-	for i := range 100 {
+	for i := range lives {
 		stop, ahead := make(chan struct{}), make(chan struct{}, maxAhead)
 		var mining sync.WaitGroup
 		mining.Go(func() { keepMining(btcd, rand.New(rand.NewPCG(seed, uint64(i))), ahead, stop) })
-		p := start(t, program, dir, btcd.Addr())
+		p := start(t, program, dir, btcd.Addr(), flags)
 		life := time.Duration(rng.ExpFloat64() * float64(100*time.Millisecond))
 		from := []string{"", follows, follows, judges, disconnects}[i%5]
 		killer := time.AfterFunc(time.Minute, p.kill) // if that line never comes
@@ -109,7 +162,7 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 			t.Fatalf("life %d: no line %q within a minute", i, from)
 		}
 		if t.Failed() {
-			return
+			t.FailNow()
 		}
 		for msg, lives := range map[string]*int{follows: &following, judges: &judged, disconnects: &disconnected} {
 			if saw[msg] {
@@ -117,14 +170,14 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("of 100 lives %d followed the chain, %d judged a block, %d saw one disconnected", following, judged, disconnected)
+	t.Logf("of %d lives %d followed the chain, %d judged a block, %d saw one disconnected", lives, following, judged, disconnected)
 	// Left alone, it reaches the node's tip.
-	p := start(t, program, dir, btcd.Addr())
+	p := start(t, program, dir, btcd.Addr(), flags)
 	tip, _ := btcd.Tip()
 	timer := time.AfterFunc(time.Minute, p.kill)
 	defer timer.Stop()
 	p.read(t, func(r record) {
-		checkResumed(t, 100, j, r)
+		checkResumed(t, lives, j, r)
 		if j.chain[len(j.chain)-1] == tip.String() {
 			p.kill()
 		}
@@ -132,6 +185,7 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	if got := j.chain[len(j.chain)-1]; got != tip.String() {
 		t.Errorf("the tip is %s, want %v", got, tip)
 	}
+	return btcd, dir
 }
 
 // checkResumed takes a line of the log into j. The line that says where the
@@ -196,10 +250,13 @@ type process struct {
 }
 
 // start starts outrider beside the btcd at addr.
-func start(t *testing.T, program, dir, addr string) *process {
+func start(t *testing.T, program, dir, addr string, flags []string) *process {
 	t.Helper()
-	cmd := exec.Command(program, "run", "--datadir", dir, "--node-address", addr, "--node-notls", "--node-user", nodetest.User,
-		"--http", "127.0.0.1:0", "--start", "0", "--log-format", "json", "--log-level", "debug", "--poll", "20ms")
+	args := []string{
+		"run", "--datadir", dir, "--node-address", addr, "--node-notls", "--node-user", nodetest.User,
+		"--http", "127.0.0.1:0", "--start", "0", "--log-format", "json", "--log-level", "debug", "--poll", "20ms",
+	}
+	cmd := exec.Command(program, append(args, flags...)...)
 	cmd.Env = append(bareEnviron(t), "OUTRIDER_NODE_PASSWORD="+nodetest.Password)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {

@@ -207,7 +207,7 @@ func NewBitcoind(cfg BitcoindConfig) (*Bitcoind, error) {
 		maxCalls:   cfg.MaxCalls,
 		retryDelay: cfg.RetryDelay,
 		perf: newRPCPerf(cfg.Recorder, "getblockchaininfo", "getblockhash", "getblockheader", "getblock",
-			"getchaintips", "getrawmempool", "getmempoolinfo", "getrawtransaction", "gettxout", "getzmqnotifications", "rest/chaininfo", "rest/headers", "rest/block"),
+			"getchaintips", "getrawmempool", "getmempoolinfo", "getrawtransaction", "gettxout", "gettxoutsetinfo", "getindexinfo", "getzmqnotifications", "rest/chaininfo", "rest/headers", "rest/block"),
 	}
 	if cfg.CookieFile != "" {
 		opts.credentials = &cookieFile{path: cfg.CookieFile}

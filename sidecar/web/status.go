@@ -44,6 +44,36 @@ type Status struct {
 	Signatures Signatures `json:"signatures"`
 	// Evidence says what is kept of verdicts that differed.
 	Evidence Evidence `json:"evidence"`
+	// UTXO says what is held of the coins.
+	UTXO UTXO `json:"utxo"`
+}
+
+// UTXO says what is held of the unspent transaction outputs.
+type UTXO struct {
+	// Mode is cache or full; empty before there is one.
+	Mode string `json:"mode"`
+	// Problem says in a sentence why there is no full mode though there is a
+	// database; empty when there is nothing to say.
+	Problem string `json:"problem"`
+	// Coins counts them, in full mode.
+	Coins uint64 `json:"coins"`
+	// Compared is the last comparison with the node's; nil before the first.
+	Compared *Comparison `json:"compared"`
+}
+
+// A Comparison is one of the MuHash of all coins with the node's.
+type Comparison struct {
+	At time.Time `json:"at"`
+	// The block as of which they were compared.
+	BlockID
+	Outcome Outcome `json:"outcome"`
+	// MuHash is the sidecar's hash, Node the node's, in display order.
+	MuHash string `json:"muhash"`
+	Node   string `json:"node_muhash"`
+	// First is, if they differ, the first block as of which they do: exactly, or
+	// the first of those that are known.
+	First   *BlockID `json:"first"`
+	Exactly bool     `json:"exactly"`
 }
 
 // Evidence says what is kept on disk of verdicts that differed from the node's.

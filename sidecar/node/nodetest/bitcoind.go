@@ -114,6 +114,8 @@ func (rec *BitcoindRecording) add(raw []byte) chainhash.Hash {
 type BitcoindOptions struct {
 	NoREST    bool
 	NoTxIndex bool
+	// CoinStatsIndex keeps the MuHash of the coins of every block.
+	CoinStatsIndex bool
 }
 
 // A Bitcoind answers JSON-RPC 1.x and REST on a loopback port as Bitcoin Core

@@ -57,6 +57,10 @@ func (b *Bitcoind) call(method string, params []json.RawMessage) (any, *coreErro
 		return b.rawTransaction(params)
 	case "gettxout":
 		return b.txOut(params)
+	case "getindexinfo":
+		return b.indexInfo(), nil
+	case "gettxoutsetinfo":
+		return b.coinStats(params)
 	}
 	return nil, &coreError{-32601, "Method not found"}
 }
