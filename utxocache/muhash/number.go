@@ -77,8 +77,8 @@ func (z *number) fold(high *number) {
 	}
 }
 
-// mulHalves sets z to x·y.
-func mulHalves(z *number, x, y *half) {
+// mulHalvesGo sets z to x·y.
+func mulHalvesGo(z *number, x, y *half) {
 	low, _ := z.halves()
 	*low = half{}
 	for i, word := range y {
