@@ -57,7 +57,7 @@ var homes = map[string][]string{
 	"github.com/ethereum/go-ethereum": {"bob/...", "sidecar/bench"},
 	"github.com/consensys":            {"bitvm/groth16"},
 	"github.com/cockroachdb/pebble":   {"utxocache/...", "sidecar/gateway/..."},
-	"github.com/dgraph-io/ristretto":  {"utxocache/..."},
+	"github.com/dgraph-io/ristretto":  {"utxocache/...", "sidecar/bench"},
 	"github.com/syndtr/goleveldb":     {"sidecar/bench", "utxocache/coindb"},
 }
 
@@ -296,6 +296,7 @@ func TestLayoutRules(t *testing.T) {
 		{"Pebble away from home", "sidecar/audit/a.go", outside("github.com/cockroachdb/pebble/v2"), "its home is utxocache"},
 		{"Pebble in the gateway", "sidecar/gateway/a.go", outside("github.com/cockroachdb/pebble/v2"), ""},
 		{"goleveldb away from home", "utxocache/a.go", outside("github.com/syndtr/goleveldb/leveldb"), "its home is sidecar/bench"},
+		{"ristretto as an anchor", "sidecar/bench/a.go", outside("github.com/dgraph-io/ristretto/v2"), ""},
 		{"ristretto away from home", "sidecar/gateway/a.go", outside("github.com/dgraph-io/ristretto/v2"), "its home is utxocache"},
 		{"btcd's engine", "blockval/a.go", outside("github.com/btcsuite/btcd/blockchain"), "btcd's node is for tests"},
 		{"btcd's root", "sidecar/node/a.go", outside("github.com/btcsuite/btcd"), "btcd's node is for tests"},

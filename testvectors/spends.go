@@ -1,8 +1,10 @@
 package testvectors
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 )
 
 // An age is a share of coins that are spent when they are up to some number of
@@ -24,6 +26,19 @@ var ages = []age{
 	{0.05, 4_320},  // a month
 	{0.02, 12_960}, // a quarter
 	{0.02, 52_560}, // a year
+}
+
+// SpendAges says at which ages Spends spends coins, in words.
+func SpendAges() string {
+	var b strings.Builder
+	for i, a := range ages {
+		fmt.Fprintf(&b, "%.0f %% up to %d", 100*a.share, a.blocks)
+		if i == 0 {
+			b.WriteString(" blocks old")
+		}
+		b.WriteString(", ")
+	}
+	return b.String() + "the rest never"
 }
 
 // Spends is a chain as a cache of coins sees it: block after block, which coins

@@ -1,8 +1,6 @@
 package utxocache
 
 import (
-	"container/heap"
-	"container/list"
 	"testing"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -11,34 +9,6 @@ import (
 
 	"github.com/outrider-project/outrider/testvectors"
 )
-
-// A keeper is a cache of coins that a chain of spends is played to.
-type keeper interface {
-	// spend drops a coin, and reports whether it had it.
-	spend(coin int) bool
-	// made takes coins that a block made: from first up to, and without, end.
-	made(first, end int)
-}
-
-// hitRatio returns which share of the spends k had, after warm blocks.
-func hitRatio(k keeper, seed uint64, rate, warm, blocks int) float64 {
-	s := testvectors.NewSpends(seed, rate)
-	hits, spends := 0, 0
-	for height := range warm + blocks {
-		first, end, spent := s.Next()
-		for _, coin := range spent {
-			hit := k.spend(coin)
-			if height >= warm {
-				spends++
-				if hit {
-					hits++
-				}
-			}
-		}
-		k.made(first, end)
-	}
-	return float64(hits) / float64(spends)
-}
 
 // cacheKeeper is a Cache. Its coins have the most common script.
 type cacheKeeper struct {
@@ -49,7 +19,7 @@ type cacheKeeper struct {
 
 func coinOf(coin int) wire.OutPoint { return wire.OutPoint{Hash: hashOf(uint64(coin))} }
 
-func (k *cacheKeeper) spend(coin int) bool {
+func (k *cacheKeeper) Spend(coin int) bool {
 	op := coinOf(coin)
 	k.next.AddTxIn(&wire.TxIn{PreviousOutPoint: op})
 	var a [1]Answer
@@ -62,7 +32,7 @@ func (k *cacheKeeper) spend(coin int) bool {
 	return a[0].State == Unspent
 }
 
-func (k *cacheKeeper) made(first, end int) {
+func (k *cacheKeeper) Made(first, end int) {
 	prev := tipOf(k.t, k.cache)
 	b := Block{Tip: Tip{Hash: hashOf(1<<40 | uint64(prev.Height)), Height: prev.Height + 1}, Prev: prev.Hash}
 	spends := k.next
@@ -93,13 +63,13 @@ func newRistrettoKeeper(t testing.TB, coins int64) *ristrettoKeeper {
 	return &ristrettoKeeper{cache}
 }
 
-func (k *ristrettoKeeper) spend(coin int) bool {
+func (k *ristrettoKeeper) Spend(coin int) bool {
 	_, ok := k.cache.Get(uint64(coin))
 	k.cache.Del(uint64(coin))
 	return ok
 }
 
-func (k *ristrettoKeeper) made(first, end int) {
+func (k *ristrettoKeeper) Made(first, end int) {
 	for coin := first; coin < end; coin++ {
 		k.cache.Set(uint64(coin), 1, 1)
 	}
@@ -138,7 +108,7 @@ func (k *bucketKeeper) bucketOf(coin int) uint64 {
 	return uint64(coin) * 0x9e3779b97f4a7c15 >> 32 % uint64(len(k.buckets))
 }
 
-func (k *bucketKeeper) spend(coin int) bool {
+func (k *bucketKeeper) Spend(coin int) bool {
 	b := k.bucketOf(coin)
 	_, asked := k.cache.Get(b + 1)
 	hit := k.inRing[coin] || asked && k.buckets[b][coin]
@@ -147,7 +117,7 @@ func (k *bucketKeeper) spend(coin int) bool {
 	return hit
 }
 
-func (k *bucketKeeper) made(first, end int) {
+func (k *bucketKeeper) Made(first, end int) {
 	for _, coin := range k.ring[0] {
 		if !k.inRing[coin] {
 			continue
@@ -172,86 +142,6 @@ func (k *bucketKeeper) made(first, end int) {
 	k.ring = append(k.ring[1:], made)
 }
 
-// lruKeeper drops the coin that was made first. No coin is asked for before it is
-// spent, so this is also the one that was used least recently.
-type lruKeeper struct {
-	coins  int
-	order  list.List
-	places map[int]*list.Element
-}
-
-func (k *lruKeeper) spend(coin int) bool {
-	e, ok := k.places[coin]
-	if ok {
-		k.order.Remove(e)
-		delete(k.places, coin)
-	}
-	return ok
-}
-
-func (k *lruKeeper) made(first, end int) {
-	for coin := first; coin < end; coin++ {
-		k.places[coin] = k.order.PushBack(coin)
-		if len(k.places) > k.coins {
-			delete(k.places, k.order.Remove(k.order.Front()).(int))
-		}
-	}
-}
-
-// beladyKeeper drops the coin that is spent last, or never: no cache of as many
-// coins can do better.
-type beladyKeeper struct {
-	coins int
-	end   map[int]int // when a coin will be spent, if it will
-	held  map[int]bool
-	last  lastFirst
-}
-
-func newBeladyKeeper(coins int, seed uint64, rate, blocks int) *beladyKeeper {
-	k := &beladyKeeper{coins: coins, end: make(map[int]int), held: make(map[int]bool)}
-	s := testvectors.NewSpends(seed, rate)
-	for range blocks {
-		_, _, spent := s.Next()
-		for _, coin := range spent {
-			k.end[coin] = len(k.end)
-		}
-	}
-	return k
-}
-
-func (k *beladyKeeper) spend(coin int) bool {
-	held := k.held[coin]
-	delete(k.held, coin)
-	return held
-}
-
-func (k *beladyKeeper) made(first, end int) {
-	for coin := first; coin < end; coin++ {
-		dies, ok := k.end[coin]
-		if !ok {
-			continue // never asked for
-		}
-		k.held[coin] = true
-		heap.Push(&k.last, [2]int{dies, coin})
-		for len(k.held) > k.coins {
-			delete(k.held, heap.Pop(&k.last).([2]int)[1])
-		}
-	}
-}
-
-type lastFirst [][2]int
-
-func (h lastFirst) Len() int           { return len(h) }
-func (h lastFirst) Less(i, j int) bool { return h[i][0] > h[j][0] }
-func (h lastFirst) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *lastFirst) Push(x any)        { *h = append(*h, x.([2]int)) }
-func (h *lastFirst) Pop() any {
-	last := len(*h) - 1
-	x := (*h)[last]
-	*h = (*h)[:last]
-	return x
-}
-
 // The ring and ristretto together find 95 of 100 coins that blocks spend, where
 // they hold 100,000 coins: the chain is one of 1/25 of the main network's rate,
 // so that these are about as many days of it as 2.5 million there.
@@ -263,13 +153,16 @@ func TestHitRatio(t *testing.T) {
 	}
 	c := newCache(t, Options{Blocks: 288, Bytes: 7_550_000})
 	c.Reset(Tip{Hash: hashOf(0)}, false)
-	ours := hitRatio(&cacheKeeper{t: t, cache: c}, seed, rate, warm, blocks)
+	ratio := func(k testvectors.Keeper) float64 {
+		return testvectors.HitRatio(k, testvectors.NewSpends(seed, rate), warm, blocks)
+	}
+	ours := ratio(&cacheKeeper{t: t, cache: c})
 	held := c.coins + c.older.coins
 	t.Logf("%d coins held at the end, %d of them in the ring; %.1f bytes a coin below it", held, c.coins, float64(c.older.bytes)/float64(c.older.coins))
-	alone := hitRatio(newRistrettoKeeper(t, coins), seed, rate, warm, blocks)
-	buckets := hitRatio(newBucketKeeper(t, 288, coins-c.coins, 100), seed, rate, warm, blocks)
-	lru := hitRatio(&lruKeeper{coins: coins, places: make(map[int]*list.Element)}, seed, rate, warm, blocks)
-	bound := hitRatio(newBeladyKeeper(coins, seed, rate, warm+blocks), seed, rate, warm, blocks)
+	alone := ratio(newRistrettoKeeper(t, coins))
+	buckets := ratio(newBucketKeeper(t, 288, coins-c.coins, 100))
+	lru := ratio(testvectors.NewLRU(coins))
+	bound := ratio(testvectors.NewBelady(coins, testvectors.NewSpends(seed, rate), warm+blocks))
 	t.Logf("hits: ours %.4f, ring with buckets by hash %.4f, ristretto alone %.4f, LRU %.4f, no cache above %.4f", ours, buckets, alone, lru, bound)
 	if held > coins {
 		t.Errorf("%d coins held, the others held %d", held, coins)

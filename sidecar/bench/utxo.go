@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/outrider-project/outrider/sidecar/utxo"
+	"github.com/outrider-project/outrider/testvectors"
 	"github.com/outrider-project/outrider/utxocache/coindb"
 )
 
@@ -22,6 +24,8 @@ type UtxoOptions struct {
 	Coins int
 	// Rounds is how often each figure is measured; its median is told.
 	Rounds int
+
+	hits hitBlocks // of the chain of spends; the zero value means allHitBlocks
 }
 
 // UtxoCoins returns how many coins so many rounds need, at least: no block spends
@@ -50,25 +54,72 @@ type UtxoReport struct {
 	Coins int `json:"coins"`
 	// CacheBytes is the size of each database's cache of blocks.
 	CacheBytes int `json:"cache_bytes"`
+	// AllocationsPerGet is of get/ring and get/ristretto.
+	AllocationsPerGet float64 `json:"allocations_per_get"`
 	// Notes say what the rows are of.
 	Notes []string `json:"notes"`
 	Report
 }
 
-// A utxoFigure is one row in the making: it is measured once a round, in turns
+// A utxoFigure is rows in the making: they are measured once a round, in turns
 // with the others.
 type utxoFigure interface {
 	measure(ctx context.Context, round int) error
-	row() Row
+	rows() []Row
 }
 
-// Utxo measures the coin database beside goleveldb, which btcd keeps its own in,
-// with the same coins.
+// Utxo measures coins in memory beside a Go map and ristretto alone, then what
+// share of the spent coins the cache finds beside other caches, then the coin
+// database beside goleveldb, which btcd keeps its own in; each with the same coins.
 func Utxo(ctx context.Context, o UtxoOptions) (_ *UtxoReport, err error) {
 	if o.Rounds < 1 || o.Coins < UtxoCoins(o.Rounds) || o.Coins > MostCoins {
 		return nil, fmt.Errorf("%d rounds need from %d to %d coins", o.Rounds, UtxoCoins(o.Rounds), MostCoins)
 	}
+	if o.hits == (hitBlocks{}) {
+		o.hits = allHitBlocks
+	}
 	set := coinSet(o.Coins)
+	rep := &UtxoReport{Coins: o.Coins, CacheBytes: utxoCache, Report: Report{Machine: ThisMachine()}}
+	if rep.Rows, rep.AllocationsPerGet, err = measureLooks(ctx, set, o.Rounds); err != nil {
+		return nil, err
+	}
+	hits := &hitBench{blocks: o.hits}
+	rows, err := hits.rows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rep.Rows = append(rep.Rows, rows...)
+	// What was in memory until now would slow down what follows.
+	runtime.GC()
+	if rows, err = measureDatabase(ctx, set, o); err != nil {
+		return nil, err
+	}
+	rep.Rows = append(rep.Rows, rows...)
+	rep.Notes = utxoNotes(rep, hits)
+	return rep, nil
+}
+
+// utxoNotes returns what the rows are of.
+func utxoNotes(rep *UtxoReport, hits *hitBench) []string {
+	notes := []string{
+		fmt.Sprintf("get: single look-ups of %d coins in memory, half of them in the ring of %d blocks, half below it, in random order; on one thread, the time that it had a processor; %.4f allocations a look-up",
+			heldOf(rep.Coins), heldBlocks, rep.AllocationsPerGet),
+		fmt.Sprintf("get/block8000/warm: %d of them, from the ring and from below it, asked for at once", blockSpends),
+		fmt.Sprintf("bytes/coin: of the coins below the ring, all told; what the heap grew by. After the chain of hit/spend-once/100k it is %.1f, as accounted", hits.bytes),
+		fmt.Sprintf("hit/spend-once/100k: of the coins that %d blocks spend, after %d that fill the caches. Each coin is spent once or never, and asked for only then: %s. All held as many coins, ours %d at most, with the ring of %d blocks",
+			hits.blocks.count, hits.blocks.warm, testvectors.SpendAges(), hits.held, hitRing),
+		fmt.Sprintf("get/block8000/pebble and apply: of %d coins; both databases with %d MiB of cache, no compression and the same number of goroutines, goleveldb with filters of 10 bits a key and compacted; the files are in the system's cache", rep.Coins, utxoCache>>20),
+		fmt.Sprintf("apply: a block of %d spends and %d creations, with what undoes it; on the disk when it is done", blockSpends, blockCreations),
+		"load: a snapshot as dumptxoutset writes it, with hash_serialized_3, MuHash and the journal by which a killed load goes on",
+	}
+	if runtime.GOMAXPROCS(0) > 1 {
+		return append(notes, "scaling/get: how many times as many of them two goroutines look up as one; with two processors that nobody else uses, the anchor is 2")
+	}
+	return append(notes, "no scaling/get: there is one processor")
+}
+
+// measureDatabase returns the rows of the coin database.
+func measureDatabase(ctx context.Context, set coinSet, o UtxoOptions) (rows []Row, err error) {
 	load := &loadFigure{set: set, place: utxo.Place{Datadir: o.Dir, Network: "regtest"}, snapshot: filepath.Join(o.Dir, "utxo.dat")}
 	if err := set.writeSnapshot(load.snapshot); err != nil {
 		return nil, err
@@ -99,15 +150,10 @@ func Utxo(ctx context.Context, o UtxoOptions) (_ *UtxoReport, err error) {
 			}
 		}
 	}
-	rep := &UtxoReport{Coins: o.Coins, CacheBytes: utxoCache, Report: Report{Machine: ThisMachine()}, Notes: []string{
-		fmt.Sprintf("get and apply: of %d coins; both databases with %d MiB of cache, no compression and the same number of goroutines, goleveldb with filters of 10 bits a key and compacted; the files are in the system's cache", o.Coins, utxoCache>>20),
-		fmt.Sprintf("apply: a block of %d spends and %d creations, with what undoes it; on the disk when it is done", blockSpends, blockCreations),
-		"load: a snapshot as dumptxoutset writes it, with hash_serialized_3, MuHash and the journal by which a killed load goes on",
-	}}
 	for _, f := range append(figures, load) {
-		rep.Rows = append(rep.Rows, f.row())
+		rows = append(rows, f.rows()...)
 	}
-	return rep, nil
+	return rows, nil
 }
 
 // WriteTable writes the report for people.
@@ -133,6 +179,15 @@ func inTurns(round int, first, second func() error) (took [2]time.Duration, err 
 	return took, nil
 }
 
+// moreIsBetter returns the row of a figure of which more is better.
+func moreIsBetter(name string, value float64, unit, anchor string, anchorValue float64) Row {
+	row := Row{Name: name, Value: value, Unit: unit, Anchor: anchor, AnchorValue: anchorValue}
+	if anchorValue > 0 {
+		row.Ratio = value / anchorValue
+	}
+	return row
+}
+
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // A loadFigure is load/snapshot.
@@ -155,4 +210,4 @@ func (f *loadFigure) measure(ctx context.Context, _ int) error {
 	return nil
 }
 
-func (f *loadFigure) row() Row { return plain("load/snapshot", median(f.rates), "coins/s") }
+func (f *loadFigure) rows() []Row { return []Row{plain("load/snapshot", median(f.rates), "coins/s")} }

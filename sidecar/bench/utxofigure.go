@@ -48,8 +48,8 @@ func (f *getFigure) measure(_ context.Context, round int) error {
 	return nil
 }
 
-func (f *getFigure) row() Row {
-	return lessIsBetter("get/block8000/pebble", median(f.ours), "ms", "goleveldb", median(f.theirs))
+func (f *getFigure) rows() []Row {
+	return []Row{lessIsBetter("get/block8000/pebble", median(f.ours), "ms", "goleveldb", median(f.theirs))}
 }
 
 // An applyFigure is apply/block: a block, until it is on the disk.
@@ -72,6 +72,6 @@ func (f *applyFigure) measure(_ context.Context, round int) error {
 	return nil
 }
 
-func (f *applyFigure) row() Row {
-	return lessIsBetter("apply/block", median(f.ours), "ms", "goleveldb", median(f.theirs))
+func (f *applyFigure) rows() []Row {
+	return []Row{lessIsBetter("apply/block", median(f.ours), "ms", "goleveldb", median(f.theirs))}
 }
