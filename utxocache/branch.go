@@ -63,9 +63,13 @@ func (b *Branch) Fetch(ops []wire.OutPoint, answers []Answer) error {
 			answers[i] = a
 			continue
 		}
-		f := v.look(&k)
+		hash := v.hasher.of(&k)
+		f := v.lookAt(&k, hash)
 		answers[i] = f.Answer
 		n[f.tier]++
+		if p := &b.cache.perf; p.observing && sampled(hash) {
+			p.observe(v, hash, &f)
+		}
 	}
 	b.cache.perf.count(&n)
 	return nil

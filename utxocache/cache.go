@@ -25,6 +25,10 @@ type Options struct {
 	Bytes int64
 	// Recorder receives the metrics; the default is perfcore.Discard.
 	Recorder perfcore.Recorder
+	// Refer, if it is set, is called with each Reference of the sample: during
+	// look-ups by those who make them, several at once, and by Apply for the block
+	// that it applied. It must not wait, nor change the cache.
+	Refer func(Reference)
 }
 
 // MaxBlocks is how many blocks the ring can hold at most: a week of them.
@@ -74,7 +78,7 @@ func New(opts Options) (*Cache, error) {
 	if opts.Blocks < 0 || opts.Blocks > MaxBlocks || opts.Bytes < 0 {
 		return nil, fmt.Errorf("utxocache: %d blocks and %d bytes are not sizes", opts.Blocks, opts.Bytes)
 	}
-	c := &Cache{blocks: opts.Blocks, perf: newInstruments(opts.Recorder), hasher: newHasher()}
+	c := &Cache{blocks: opts.Blocks, perf: newInstruments(opts.Recorder, opts.Refer), hasher: newHasher()}
 	c.view.Store(&view{hasher: &c.hasher})
 	older, err := newOlder(opts.Bytes, &c.hasher)
 	if err != nil {
@@ -137,13 +141,19 @@ func (c *Cache) Get(op wire.OutPoint) (Answer, Tip) {
 		return Answer{}, Tip{}
 	}
 	k := keyOf(&op)
-	if rand.Uint32()%sampleGets == 0 {
-		start := time.Now()
-		f := v.look(&k)
-		c.perf.sample(f.tier, time.Since(start))
-		return f.Answer, tip
+	var start time.Time
+	timed := rand.Uint32()%sampleGets == 0
+	if timed {
+		start = time.Now()
 	}
-	f := v.look(&k)
+	hash := c.hasher.of(&k)
+	f := v.lookAt(&k, hash)
+	if timed {
+		c.perf.sample(f.tier, time.Since(start))
+	}
+	if c.perf.observing && sampled(hash) {
+		c.perf.observe(v, hash, &f)
+	}
 	return f.Answer, tip
 }
 
@@ -155,7 +165,7 @@ func (c *Cache) Fetch(at chainhash.Hash, ops []wire.OutPoint, answers []Answer) 
 	if err := v.standsAt(at); err != nil {
 		return fmt.Errorf("fetch %d coins: %w", len(ops), err)
 	}
-	n := v.lookAll(ops, answers[:len(ops)])
+	n := v.lookAll(ops, answers[:len(ops)], &c.perf)
 	c.perf.count(&n)
 	return nil
 }
@@ -184,6 +194,7 @@ func (c *Cache) Apply(b Block) error {
 	}
 	c.raiseFloor(next)
 	c.publish(next, c.older.names.advance())
+	c.perf.referTo(d, &c.hasher)
 	c.perf.apply.Since(start)
 	return nil
 }

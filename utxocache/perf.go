@@ -1,6 +1,7 @@
 package utxocache
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -14,6 +15,29 @@ type instruments struct {
 	ringCoins, oldCoins *perfcore.Gauge
 	ringBytes, oldBytes *perfcore.Gauge
 	apply, disconnect   *perfcore.Timer
+	// ages counts the coins that were found, by tier and age; of the tiers, two
+	// have some.
+	ages [tiers][ageClasses]*perfcore.Counter
+	// refer is Options.Refer.
+	refer func(Reference)
+	// observing says that look-ups in the sample are for somebody.
+	observing bool
+}
+
+// ages are the ages by which found coins are counted, in blocks: an hour, a day, a
+// week, a month, a quarter and a year. One class more is for those that are older.
+var ages = [...]uint32{6, 144, 1_008, 4_320, 12_960, 52_560}
+
+const ageClasses = len(ages) + 1
+
+// ageOf returns the class of an age.
+func ageOf(blocks uint32) int {
+	for i, most := range ages {
+		if blocks <= most {
+			return i
+		}
+	}
+	return len(ages)
 }
 
 // sampleGets is how many calls of Get one is measured of, and counted for all:
@@ -37,7 +61,7 @@ type tally [tiers + 1]uint64
 
 const warmed = tiers
 
-func newInstruments(rec perfcore.Recorder) instruments {
+func newInstruments(rec perfcore.Recorder, refer func(Reference)) instruments {
 	lookups := func(answer string) *perfcore.Counter {
 		return rec.Counter(perfcore.Metric{
 			Name:   "outrider_utxo_lookups_total",
@@ -59,7 +83,8 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		coins, coinsHelp = "outrider_utxo_coins", "Unspent coins held."
 		bytes, bytesHelp = "outrider_utxo_bytes", "Memory that the coins and what undoes blocks take, as accounted."
 	)
-	return instruments{
+	p := instruments{
+		refer: refer,
 		lookups: [tiers]*perfcore.Counter{
 			tierRing: lookups("ring"), tierRistretto: lookups("ristretto"),
 			tierAbsent: lookups("absent"), tierUnknown: lookups("unknown"),
@@ -85,6 +110,21 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Help: "Time to disconnect a block from the coins.",
 		}),
 	}
+	for t, name := range map[tier]string{tierRing: "ring", tierRistretto: "ristretto"} {
+		for i := range p.ages[t] {
+			blocks := "more"
+			if i < len(ages) {
+				blocks = strconv.FormatUint(uint64(ages[i]), 10)
+			}
+			p.ages[t][i] = rec.Counter(perfcore.Metric{
+				Name:   "outrider_utxo_found_total",
+				Help:   "Coins that look-ups found, by where, and by up to how many blocks old they were; by a sample of the outpoints.",
+				Labels: []string{"tier", name, "blocks", blocks},
+			})
+		}
+	}
+	p.observing = refer != nil || p.ages[tierRing][0] != nil
+	return p
 }
 
 // count adds what one call looked up.

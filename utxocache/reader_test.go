@@ -105,7 +105,7 @@ func testReaders(t *testing.T, budget int64) {
 			tip, _ := v.tip()
 			for range 20 {
 				answers := make([]Answer, heirlooms+1)
-				v.lookAll(questions(tip), answers)
+				v.lookAll(questions(tip), answers, &c.perf)
 				wantAnswers(t, tip, v.complete, answers)
 				if c.view.Load() != v {
 					stale.Add(1)

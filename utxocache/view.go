@@ -118,8 +118,9 @@ const lanes = 16
 
 // lookAll sets answers[i] to what is known of ops[i], and returns how many ended
 // where. It first reads, for a few at a time, what their look-ups will need: a
-// processor waits for all of that at once, and else for one after the other.
-func (v *view) lookAll(ops []wire.OutPoint, answers []Answer) (n tally) {
+// processor waits for all of that at once, and else for one after the other. p
+// observes those in the sample.
+func (v *view) lookAll(ops []wire.OutPoint, answers []Answer, p *instruments) (n tally) {
 	var keys [lanes]key
 	var hashes [lanes]uint64
 	for len(ops) > 0 {
@@ -135,6 +136,9 @@ func (v *view) lookAll(ops []wire.OutPoint, answers []Answer) (n tally) {
 			f := v.lookAt(&keys[i], hashes[i])
 			answers[i] = f.Answer
 			n[f.tier]++
+			if p.observing && sampled(hashes[i]) {
+				p.observe(v, hashes[i], &f)
+			}
 		}
 		ops, answers = ops[few:], answers[few:]
 	}

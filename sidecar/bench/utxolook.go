@@ -22,9 +22,11 @@ const (
 	// heldBlocks is how many blocks of them the cache's ring has.
 	heldBlocks = 144
 	// lookWindows is how often each figure of look-ups is measured in a round.
-	lookWindows = 5
-	// fewLooks is how many look-ups there are between two looks at the clock.
-	fewLooks = 500
+	lookWindows = 3
+	// fewLooks is how many look-ups there are between two looks at the clock: they
+	// take longer than a tick, the unit in which some systems tell how long a
+	// thread ran.
+	fewLooks = 48_000
 )
 
 // A lookBench is coins in memory: in the cache, half of them in its ring and half
@@ -197,14 +199,13 @@ var errNoCoin = errors.New("a coin that is held was not found")
 func looks(ops []wire.OutPoint, find func(*wire.OutPoint) bool) task {
 	at := 0
 	return func(context.Context) (int, error) {
-		if at+fewLooks > len(ops) {
-			at = 0
-		}
 		found := true
-		for i := at; i < at+fewLooks; i++ {
-			found = find(&ops[i]) && found
+		for range fewLooks {
+			found = find(&ops[at]) && found
+			if at++; at == len(ops) {
+				at = 0
+			}
 		}
-		at += fewLooks
 		if !found {
 			return 0, errNoCoin
 		}
@@ -234,23 +235,26 @@ func (b *lookBench) getAlone(ops []wire.OutPoint) task {
 	})
 }
 
-// fetch returns a task that looks up a block's coins at once.
+// fetch returns a task that looks up the coins of one block after the other, each
+// block's at once.
 func (b *lookBench) fetch() task {
 	answers, at := make([]utxocache.Answer, blockSpends), 0
 	return func(context.Context) (int, error) {
-		if at+blockSpends > len(b.all) {
-			at = 0
-		}
-		if err := b.cache.Fetch(b.tip.Hash, b.all[at:at+blockSpends], answers); err != nil {
-			return 0, err
-		}
-		at += blockSpends
-		for i := range answers {
-			if answers[i].State != utxocache.Unspent {
-				return 0, errNoCoin
+		for range fewLooks / blockSpends {
+			if at+blockSpends > len(b.all) {
+				at = 0
+			}
+			if err := b.cache.Fetch(b.tip.Hash, b.all[at:at+blockSpends], answers); err != nil {
+				return 0, err
+			}
+			at += blockSpends
+			for i := range answers {
+				if answers[i].State != utxocache.Unspent {
+					return 0, errNoCoin
+				}
 			}
 		}
-		return blockSpends, nil
+		return fewLooks, nil
 	}
 }
 
@@ -274,14 +278,12 @@ func (b *lookBench) allocations(ctx context.Context) (float64, error) {
 		var before, after runtime.MemStats
 		ring, pages := b.get(b.ring), b.get(b.pages)
 		runtime.ReadMemStats(&before)
-		for range 10 {
-			for _, t := range []task{ring, pages} {
-				few, err := t(ctx)
-				if err != nil {
-					return 0, err
-				}
-				n += few
+		for _, t := range []task{ring, pages} {
+			few, err := t(ctx)
+			if err != nil {
+				return 0, err
 			}
+			n += few
 		}
 		runtime.ReadMemStats(&after)
 		if each := float64(after.Mallocs-before.Mallocs) / float64(n); least < 0 || each < least {
