@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
+
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/utxo"
 	"github.com/outrider-project/outrider/sidecar/web"
@@ -39,7 +41,7 @@ var errCannotFollow = errors.New("the coin database cannot follow the node's cha
 
 // openChainstate opens the database of the mode; nil if it has none. genesis is the
 // network's first block.
-func (s *Sidecar) openChainstate(network string, genesis node.Tip) (*chainstate, error) {
+func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis node.Tip) (*chainstate, error) {
 	c := &chainstate{
 		place: utxo.Place{Datadir: s.cfg.Datadir, Network: network},
 		must:  s.cfg.UTXOMode == UTXOFull, log: s.log,
@@ -58,8 +60,10 @@ func (s *Sidecar) openChainstate(network string, genesis node.Tip) (*chainstate,
 		err = c.db.Reset(tip, true)
 	}
 	if err == nil && tip.Height == utxo.UnknownHeight {
-		err = fmt.Errorf("the coin database stands at block %s, whose height it was not told, so that no block can follow: "+
-			"load the snapshot again with --height", tip.Hash)
+		s.log.Info("the coin database was not told the height of its block; looking for it in the node's chain", "hash", tip.Hash.String())
+		if tip.Height, err = heightOf(ctx, s.node, genesis.Hash, tip.Hash); err == nil {
+			err = c.db.SetHeight(tip)
+		}
 	}
 	if err == nil {
 		c.tip = node.Tip(tip)
@@ -71,6 +75,29 @@ func (s *Sidecar) openChainstate(network string, genesis node.Tip) (*chainstate,
 	}
 	s.log.Warn("there is a coin database, but it cannot be used; answering from memory and by the node", "err", err)
 	return nil, nil
+}
+
+// heightOf returns the height of a block of the node's best chain, for which it has
+// the node tell of all headers up to there.
+func heightOf(ctx context.Context, n node.Node, genesis, hash chainhash.Hash) (uint32, error) {
+	last, height := genesis, uint32(0)
+	for {
+		headers, err := n.Headers(ctx, []chainhash.Hash{last})
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("look for block %s: %w", hash, err)
+		case len(headers) == 0:
+			return 0, fmt.Errorf("the coin database stands at block %s, which is not in the node's chain", hash)
+		case headers[0].Prev() != last:
+			return 0, fmt.Errorf("look for block %s: the node's chain has changed meanwhile; start again", hash)
+		}
+		for i := range headers {
+			last, height = headers[i].Hash(), height+1
+			if last == hash {
+				return height, nil
+			}
+		}
+	}
 }
 
 // lost reports whether an error of the database's is none that passes.

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +22,10 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+	"github.com/outrider-project/outrider/sidecar/utxo"
 	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/utxocache/coindb"
+	"github.com/outrider-project/outrider/utxocache/corefile"
 )
 
 // coinsOf returns every output that the node's chain ever made, with its coin
@@ -153,6 +157,82 @@ func TestFullMode(t *testing.T) {
 		r.btcd.AddTxs(6)
 		r.btcd.Mine(2)
 		r.btcd.Reorg(3, 5)
+	}
+}
+
+// writeSnapshot writes the coins of the node's chain as dumptxoutset does.
+func writeSnapshot(t *testing.T, tree *nodetest.Tree) string {
+	t.Helper()
+	txs := make(map[chainhash.Hash]*corefile.TxCoins)
+	header := corefile.SnapshotHeader{Net: wire.TestNet}
+	for op, c := range coinsOf(t, tree) {
+		if c == nil {
+			continue
+		}
+		if txs[op.Hash] == nil {
+			txs[op.Hash] = &corefile.TxCoins{Txid: op.Hash}
+		}
+		txs[op.Hash].Coins = append(txs[op.Hash].Coins, corefile.TxCoin{Vout: op.Index, Coin: *c})
+		header.Coins++
+	}
+	header.Base, _ = tree.Tip()
+	var b bytes.Buffer
+	w, err := corefile.NewSnapshotWriter(&b, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sorted := slices.SortedFunc(maps.Values(txs), func(a, b *corefile.TxCoins) int { return bytes.Compare(a.Txid[:], b.Txid[:]) })
+	for _, tx := range sorted {
+		if err := w.Write(tx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return write(t, "utxo.dat", b.String())
+}
+
+// A snapshot that was loaded is followed, by itself, from its base on: whether it
+// told its height or not, every answer is the sidecar's own though it never saw the
+// blocks below.
+func TestFullModeFromASnapshot(t *testing.T) {
+	for _, height := range []uint32{0, utxo.UnknownHeight} {
+		t.Run(fmt.Sprint(height), func(t *testing.T) {
+			r := newRider(t, nodetest.BtcdOptions{NoTxIndex: true})
+			r.cfg.Start = nil
+			r.btcd.Mine(110)
+			r.btcd.AddTxs(20)
+			r.btcd.Mine(3)
+			base, _ := r.btcd.Tip()
+			loaded, err := utxo.Load(t.Context(), utxo.LoadOptions{
+				Place: utxo.Place{Datadir: r.cfg.Datadir}, Snapshot: writeSnapshot(t, &r.btcd.Tree), Height: height,
+			})
+			if err != nil || loaded.BaseHash != base.String() {
+				t.Fatalf("%+v, %v", loaded, err)
+			}
+			r.run(t)
+			for i := range 6 {
+				r.btcd.AddTxs(6)
+				r.btcd.Mine(1)
+				if i == 4 {
+					r.btcd.Reorg(3, 4)
+				}
+				if rep := r.awaitTip(t); rep.Verdict.Prevouts != blockval.Own {
+					t.Errorf("block %d: its coins are the word of %q", rep.Verdict.Height, rep.Verdict.Prevouts)
+				}
+			}
+			r.awaitStanding(t)
+			r.checkAnswers(t)
+			r.checkAgreement(t)
+			if s := r.status(t).UTXO; s.Mode != string(UTXOFull) {
+				t.Errorf("the coins: %+v", s)
+			}
+			if err := r.stop(); err != nil {
+				t.Fatal(err)
+			}
+			r.checkDatabase(t)
+		})
 	}
 }
 

@@ -168,7 +168,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	state, err := s.openChainstate(network, node.Tip{Hash: genesis})
+	state, err := s.openChainstate(ctx, network, node.Tip{Hash: genesis})
 	if err != nil {
 		return err
 	}

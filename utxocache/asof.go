@@ -28,7 +28,7 @@ func (v View) Complete() bool { return v.view.complete }
 // Fetch sets answers[i] to what is known of ops[i], for every i; answers must be
 // as long as ops.
 func (v View) Fetch(ops []wire.OutPoint, answers []Answer) {
-	n := v.view.lookAll(ops, answers[:len(ops)])
+	n := v.view.lookAll(ops, answers[:len(ops)], v.perf)
 	v.perf.count(&n)
 }
 

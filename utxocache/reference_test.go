@@ -110,7 +110,7 @@ func TestSample(t *testing.T) {
 	}})
 	c.Reset(Tip{Height: 900_000}, false)
 	ops, coins := toldCoins(n)
-	c.Remember(Tip{}.Hash, ops, coins)
+	c.Remember(Tip{}.Hash, ops, coins, false)
 	if err := c.Fetch(Tip{}.Hash, ops, make([]Answer, n)); err != nil {
 		t.Fatal(err)
 	}
