@@ -68,7 +68,8 @@ func (r *reports) await(t *testing.T, what string, hash chainhash.Hash) sidecar.
 
 // TestBesideRealNodes rides beside a real btcd through 300 blocks of traffic
 // of every kind, reorganisations of 1 to 20 blocks and invalid blocks of every
-// kind that btcd keeps, and demands the same verdict on every one of them.
+// kind that btcd keeps, and demands the same verdict on every one of them, and
+// after each step the same answer about every coin that its blocks made or spent.
 func TestBesideRealNodes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not checked with -short: agreement with a real btcd")
@@ -90,7 +91,8 @@ func TestBesideRealNodes(t *testing.T) {
 		}
 	})
 	got := newReports()
-	stop := rideBeside(t, network.Nodes[0].RPC, got)
+	s, stop := rideBeside(t, network.Nodes[0].RPC, got)
+	coins := newCoinCheck(t, s, network.Nodes[0].RPC)
 	if err := network.Bootstrap(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +102,8 @@ func TestBesideRealNodes(t *testing.T) {
 		if _, err := network.Step(ctx); err != nil {
 			t.Fatal(err)
 		}
+		got.await(t, "a block", network.Tip().Hash)
+		coins.checkBlock(t, network.Tip())
 		if step%25 == 0 {
 			t.Logf("step %d, height %d", step, network.Tip().Height)
 		}
@@ -110,6 +114,7 @@ func TestBesideRealNodes(t *testing.T) {
 				t.Fatal(err)
 			}
 			got.await(t, "the tip after a reorganisation", network.Tip().Hash)
+			coins.checkAll(t)
 		case step%15 == 7 && len(stored) > 0:
 			submitInvalid(t, network, got, stored[0], uint32(step%4))
 			stored = stored[1:]
@@ -120,6 +125,8 @@ func TestBesideRealNodes(t *testing.T) {
 	}
 	got.await(t, "the last tip", network.Tip().Hash)
 	checkAll(t, got, network.Tip().Height)
+	coins.checkAll(t)
+	coins.tell(t)
 	invalidate(t, network, got)
 	_ = stop() // the cleanup tells of its error
 }
@@ -141,19 +148,19 @@ func invalidate(t *testing.T, network *demo.Network, got *reports) {
 
 // rideBeside runs a sidecar from the first block on, beside a btcd. The function
 // that it returns ends it.
-func rideBeside(t *testing.T, at demo.Endpoint, got *reports) (stop func() error) {
+func rideBeside(t *testing.T, at demo.Endpoint, got *reports) (s *sidecar.Sidecar, stop func() error) {
 	t.Helper()
 	return ride(t, sidecar.NodeConfig{Address: at.Address, User: at.User, Password: at.Password, Certificate: at.Certificate}, got)
 }
 
-// ride runs a sidecar from the first block on. The function that it returns ends
-// it, and so does the end of the test.
-func ride(t *testing.T, node sidecar.NodeConfig, got *reports) (stop func() error) {
+// ride runs a sidecar from the first block on, in full mode. The function that it
+// returns ends it, and so does the end of the test.
+func ride(t *testing.T, node sidecar.NodeConfig, got *reports) (s *sidecar.Sidecar, stop func() error) {
 	t.Helper()
 	first := uint32(0)
 	cfg := sidecar.DefaultConfig()
 	cfg.Datadir, cfg.HTTP, cfg.Start, cfg.Nice = t.TempDir(), "127.0.0.1:0", &first, 0
-	cfg.Node, cfg.Branches = node, 100*time.Millisecond
+	cfg.Node, cfg.Branches, cfg.UTXOMode = node, 100*time.Millisecond, sidecar.UTXOFull
 	s, err := sidecar.New(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), got.add)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +173,7 @@ func ride(t *testing.T, node sidecar.NodeConfig, got *reports) (stop func() erro
 			t.Error(err)
 		}
 	})
-	return stop
+	return s, stop
 }
 
 // storedKinds returns the kinds of invalid block that btcd keeps.

@@ -2,12 +2,14 @@ package sidecar
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -148,6 +150,7 @@ func TestFullMode(t *testing.T) {
 		r.awaitStanding(t)
 		r.checkAnswers(t)
 		r.checkAgreement(t)
+		r.checkKnobs(t)
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -157,6 +160,72 @@ func TestFullMode(t *testing.T) {
 		r.btcd.AddTxs(6)
 		r.btcd.Mine(2)
 		r.btcd.Reorg(3, 5)
+	}
+}
+
+// checkKnobs fails the test unless every part's knobs are there, in order.
+func (r *rider) checkKnobs(t *testing.T) {
+	t.Helper()
+	names := make(map[string]bool)
+	for _, k := range r.s.Knobs() {
+		if err := k.Check(); err != nil || names[k.Name] {
+			t.Errorf("knob %s: %v, twice %t", k.Name, err, names[k.Name])
+		}
+		names[k.Name] = true
+	}
+	for _, want := range []string{"sidecar.flight", "utxocache.blocks", "utxocache.bytes", "coindb.memory", "coindb.compactions", "sigverify.workers", "blockval.seen"} {
+		if !names[want] {
+			t.Errorf("there is no knob %s among %v", want, names)
+		}
+	}
+}
+
+// A disk without room makes a block wait, and says why; when it has room the block
+// is taken, and nothing was lost.
+func TestFullDiskWaits(t *testing.T) {
+	dir, first := t.TempDir(), chainhash.Hash{1}
+	open := func(minFree int64) *coindb.DB {
+		t.Helper()
+		db, err := coindb.Open(dir, coindb.Options{MinFree: minFree})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	db := open(1)
+	if err := errors.Join(db.Reset(coindb.Tip{Hash: first}, true), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	tree := nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true})
+	tree.Mine(1)
+	b, err := blockval.Parse(tree.Block(tree.Chain()[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var troubles []error
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &chainstate{db: open(math.MaxInt64 / 2), must: true, log: slog.New(slog.DiscardHandler), trouble: func(err error) {
+		if troubles = append(troubles, err); len(troubles) == 2 {
+			cancel()
+		}
+	}}
+	block := coindb.NewBlock(coindb.Tip{Hash: b.Hash, Height: 1}, first, b.Txids, b.Msg.Transactions)
+	if err := c.change(ctx, func() error { return c.db.Apply(block) }); !errors.Is(err, context.Canceled) {
+		t.Errorf("the change ended with %v", err)
+	}
+	if len(troubles) != 2 || !errors.Is(troubles[0], coindb.ErrDiskFull) || !strings.Contains(troubles[0].Error(), "nothing is lost") {
+		t.Errorf("the troubles are %v", troubles)
+	}
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	c.db, troubles = open(1), nil
+	defer c.close()
+	if err := c.change(t.Context(), func() error { return c.db.Apply(block) }); err != nil || len(troubles) != 0 {
+		t.Errorf("with room: %v, troubles %v", err, troubles)
+	}
+	if tip, err := c.db.Tip(); err != nil || tip.Hash != b.Hash {
+		t.Errorf("the tip is %v, %v", tip, err)
 	}
 }
 

@@ -16,8 +16,10 @@ type tuning struct {
 
 // Knobs returns what may be tried at other values, before Run or while it runs.
 // They change nothing about a verdict.
+//
+// Those of the parts are among them while it follows the node's chain.
 func (s *Sidecar) Knobs() []perfcore.Knob {
-	return []perfcore.Knob{
+	knobs := []perfcore.Knob{
 		live(perfcore.Knob{
 			Name: "sidecar.flight", Help: "How many blocks of a catch-up are judged at once.", Unit: "blocks",
 			Ladder: []int64{1, 2, 4, 8, 16, 32, maxFlight},
@@ -27,7 +29,16 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 			Ladder: []int64{0, 5, 10, 25, 50, 100},
 		}, &s.tuning.mempoolShare),
 	}
+	if parts := s.parts.Load(); parts != nil {
+		for _, p := range *parts {
+			knobs = append(knobs, p.Knobs()...)
+		}
+	}
+	return knobs
 }
+
+// A tuned part has knobs.
+type tuned interface{ Knobs() []perfcore.Knob }
 
 // live returns k as a knob that turns v, with v's present value on its ladder.
 func live(k perfcore.Knob, v *atomic.Int64) perfcore.Knob {

@@ -52,6 +52,7 @@ type Sidecar struct {
 	tuning   tuning
 	web      *web.Server
 	set      atomic.Pointer[coins.Set] // nil until the node's chain is followed
+	parts    atomic.Pointer[[]tuned]   // with knobs, while it is
 
 	status status
 }
@@ -227,6 +228,13 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	w := newWarmer(j, workers, &s.tuning.mempoolShare, s.registry)
 	s.status.follow(network, feed, w)
 	s.status.hold(state)
+
+	parts := []tuned{cache, verifier, j.validator}
+	if state != nil {
+		parts = append(parts, state.db)
+	}
+	s.parts.Store(&parts)
+	defer s.parts.Store(nil)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup

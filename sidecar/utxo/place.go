@@ -151,7 +151,7 @@ func (p Place) Advise(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, coindb.ErrLocked):
-		advice = "another process has the coin database open: stop the sidecar, or the other `outrider utxo`, and try again"
+		advice = "another process has the coin database open: stop the sidecar, or the other `outrider utxo`, and try again; a sidecar that runs answers for single coins at /api/v1/coins/TXID:VOUT"
 	case errors.Is(err, coindb.ErrLoading):
 		advice = "run `outrider utxo load` with the same snapshot again to go on with the load, or with --fresh to begin anew"
 	case errors.Is(err, coindb.ErrNoTip):

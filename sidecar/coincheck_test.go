@@ -1,0 +1,126 @@
+package sidecar_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar"
+	"github.com/outrider-project/outrider/sidecar/demo"
+	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/sidecar/web"
+)
+
+// A coinCheck compares a sidecar's answers about coins with its node's.
+type coinCheck struct {
+	sidecar *sidecar.Sidecar
+	node    interface {
+		node.Node
+		node.Unspender
+	}
+	seen    map[wire.OutPoint]bool
+	unspent int // answers that there is such a coin
+	gone    int // answers that there is none
+}
+
+func newCoinCheck(t *testing.T, s *sidecar.Sidecar, at demo.Endpoint) *coinCheck {
+	t.Helper()
+	certificate, err := os.ReadFile(at.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.NewBtcd(node.BtcdConfig{Address: at.Address, User: at.User, Password: at.Password, Certificate: certificate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.Close)
+	return &coinCheck{sidecar: s, node: n, seen: make(map[wire.OutPoint]bool)}
+}
+
+// checkBlock compares what the two say of every outpoint of a block at the tip.
+func (c *coinCheck) checkBlock(t *testing.T, tip *demo.Block) {
+	t.Helper()
+	raw, err := c.node.Block(t.Context(), tip.Hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := blockval.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ops []wire.OutPoint
+	for i, tx := range b.Msg.Transactions {
+		for _, in := range tx.TxIn {
+			if i > 0 {
+				ops = append(ops, in.PreviousOutPoint)
+			}
+		}
+		for n := range tx.TxOut {
+			ops = append(ops, wire.OutPoint{Hash: b.Txids[i], Index: uint32(n)})
+		}
+	}
+	for _, op := range ops {
+		c.seen[op] = true
+	}
+	c.check(t, ops)
+}
+
+// checkAll compares what the two say of every outpoint that was ever seen.
+func (c *coinCheck) checkAll(t *testing.T) {
+	t.Helper()
+	ops := make([]wire.OutPoint, 0, len(c.seen))
+	for op := range c.seen {
+		ops = append(ops, op)
+	}
+	c.check(t, ops)
+}
+
+func (c *coinCheck) check(t *testing.T, ops []wire.OutPoint) {
+	t.Helper()
+	told, tip, err := c.node.Unspent(t.Context(), ops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, op := range ops {
+		got := c.ask(t, op, tip)
+		want := &told[i]
+		script, err := hex.DecodeString(got.Script)
+		if err != nil || got.Unspent == want.Missing || !got.Own || got.Unspent && (got.Value != want.Value || got.Height != want.Height ||
+			got.Coinbase != want.Coinbase || !bytes.Equal(script, want.Script)) {
+			t.Fatalf("coin %s at %v: the sidecar says %+v, the node %+v", op, tip, got, want)
+		}
+		if got.Unspent {
+			c.unspent++
+		} else {
+			c.gone++
+		}
+	}
+}
+
+// ask asks the sidecar, which may be a moment behind.
+func (c *coinCheck) ask(t *testing.T, op wire.OutPoint, tip node.Tip) web.Coin {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		got, err := c.sidecar.Coin(t.Context(), op, false)
+		if err == nil && got.Tip.Hash == tip.Hash.String() {
+			return got
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("coin %s: the sidecar answers as of %v (%v), the node as of %v", op, got.Tip, err, tip)
+		}
+	}
+}
+
+// tell says how much was compared, which must be something.
+func (c *coinCheck) tell(t *testing.T) {
+	t.Helper()
+	t.Logf("%d outpoints: %d answers of coins, %d of none", len(c.seen), c.unspent, c.gone)
+	if c.unspent < 1000 || c.gone < 1000 {
+		t.Error("too few coins were compared")
+	}
+}
