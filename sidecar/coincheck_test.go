@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type coinCheck struct {
 		node.Unspender
 	}
 	seen    map[wire.OutPoint]bool
+	blocks  [][]wire.OutPoint // the outpoints of each block that was compared
 	unspent int // answers that there is such a coin
 	gone    int // answers that there is none
 }
@@ -67,7 +69,15 @@ func (c *coinCheck) checkBlock(t *testing.T, tip *demo.Block) {
 	for _, op := range ops {
 		c.seen[op] = true
 	}
+	c.blocks = append(c.blocks, ops)
 	c.check(t, ops)
+}
+
+// checkLast compares what the two say of every outpoint of the last blocks, more of
+// them than a reorganisation takes off.
+func (c *coinCheck) checkLast(t *testing.T) {
+	t.Helper()
+	c.check(t, slices.Concat(c.blocks[max(0, len(c.blocks)-demo.MaxReorg-2):]...))
 }
 
 // checkAll compares what the two say of every outpoint that was ever seen.
