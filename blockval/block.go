@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -51,7 +52,7 @@ func (b *Block) Weight() int { return (witnessScaleFactor-1)*b.StrippedSize + b.
 func Parse(raw []byte) (*Block, error) {
 	start := time.Now()
 	b := &Block{Size: len(raw)}
-	d := &decoder{buf: raw}
+	d := skimmer{decoder: decoder{buf: raw}}
 	if uint64(len(raw)) > math.MaxUint32 {
 		d.fail("%d bytes are more than any block has", len(raw))
 	}
@@ -59,38 +60,13 @@ func Parse(raw []byte) (*Block, error) {
 		b.Header = header.Header(h)
 		b.Hash = b.Header.Hash()
 	}
-	msg := &wire.MsgBlock{Header: wireHeader(&b.Header)}
-	n := d.count(minTx)
-	b.StrippedSize = d.pos
-	var txs []wire.MsgTx
-	if n > 0 {
-		txs = make([]wire.MsgTx, n)
-		msg.Transactions = make([]*wire.MsgTx, n)
-		b.layouts = make([]layout, n)
-	}
-	b.Txids, b.Wtxids = make([]chainhash.Hash, n), make([]chainhash.Hash, n)
-	hash := b.startHashing(raw)
-	for i := range msg.Transactions {
-		msg.Transactions[i] = &txs[i]
-		b.layouts[i] = d.tx(&txs[i])
-		if d.err != nil {
-			break
-		}
-		b.StrippedSize += b.layouts[i].strippedSize()
-		if done := i + 1; done%hashChunk == 0 || done == n {
-			hash.chunks <- (done - 1) / hashChunk * hashChunk
-		}
-	}
-	hash.finish()
-	if d.left() > 0 {
-		d.fail("%d bytes after the block", d.left())
-	}
-	if d.err != nil {
+	p := &parsing{b: b, raw: raw}
+	if p.skim(&d); d.err != nil {
 		bad := &Block{Hash: b.Hash, Header: b.Header, Size: b.Size, err: broken(BlockDecode, "%v", d.err)}
 		bad.took = time.Since(start)
 		return bad, bad.err
 	}
-	b.Msg = msg
+	p.fill()
 	b.took = time.Since(start)
 	return b, nil
 }
@@ -107,66 +83,111 @@ func wireHeader(h *header.Header) wire.BlockHeader {
 	}
 }
 
-// hashChunk is how many transactions are hashed together.
-const hashChunk = 256
+// parseChunk is how many transactions are decoded and hashed together.
+const parseChunk = 256
 
-// A hashing computes the ids of a block's transactions while these are decoded.
-type hashing struct {
+// A parsing is what Parse does with the transactions, first over all of them and then
+// by chunks, on all processors.
+type parsing struct {
 	b   *Block
 	raw []byte
-	// chunks takes the first of hashChunk transactions that are decoded.
-	chunks  chan int
-	helpers sync.WaitGroup
+	// all is what the transactions hold, and before[i] what those before chunk i do.
+	all    parts
+	before []parts
+
+	filler filler
+	txs    []wire.MsgTx
+	next   atomic.Int64 // the chunk that nobody has begun
 }
 
-// startHashing starts as many helpers as there are other processors, if the block is
-// worth it.
-func (b *Block) startHashing(raw []byte) *hashing {
-	chunks := (len(b.layouts) + hashChunk - 1) / hashChunk
-	h := &hashing{b: b, raw: raw, chunks: make(chan int, chunks)}
-	for range min(runtime.GOMAXPROCS(0), chunks) - 1 {
-		h.helpers.Go(h.run)
+// skim finds where the transactions lie, or what is wrong with the block.
+func (p *parsing) skim(s *skimmer) {
+	n := s.count(minTx)
+	p.b.StrippedSize = s.pos
+	if n > 0 {
+		p.b.layouts = make([]layout, n)
+		p.before = make([]parts, 0, (n+parseChunk-1)/parseChunk)
 	}
-	return h
-}
-
-// finish hashes what is left, and returns when everything is hashed and the helpers
-// have ended. No more chunks may come.
-func (h *hashing) finish() {
-	close(h.chunks)
-	h.run()
-	h.helpers.Wait()
-}
-
-// run hashes chunks until there will be no more.
-func (h *hashing) run() {
-	var (
-		whole    [hashChunk][]byte
-		stripped [hashChunk]hashlane.Parts
-		ids      [hashChunk]chainhash.Hash
-	)
-	for from := range h.chunks {
-		layouts := h.b.layouts[from:min(from+hashChunk, len(h.b.layouts))]
-		n := 0
-		for i, l := range layouts {
-			whole[i] = h.raw[l.start:l.end]
-			if l.hasWitness() {
-				stripped[n] = hashlane.Parts{
-					Head: h.raw[l.start : l.start+4], Body: h.raw[l.body:l.bodyEnd], Tail: h.raw[l.end-4 : l.end],
-				}
-				n++
-			}
+	for i := range p.b.layouts {
+		if i%parseChunk == 0 {
+			p.before = append(p.before, s.parts)
 		}
-		wtxids, txids := h.b.Wtxids[from:from+len(layouts)], h.b.Txids[from:from+len(layouts)]
-		hashlane.DoubleSum256(wtxids, whole[:len(layouts)])
-		hashlane.DoubleSumParts(ids[:n], stripped[:n])
-		n = 0
-		for i, l := range layouts {
-			txids[i] = wtxids[i]
-			if l.hasWitness() {
-				txids[i] = ids[n]
-				n++
+		p.b.layouts[i] = s.tx()
+		if s.err != nil {
+			return
+		}
+		p.b.StrippedSize += p.b.layouts[i].strippedSize()
+	}
+	p.all = s.parts
+	if s.left() > 0 {
+		s.fail("%d bytes after the block", s.left())
+	}
+}
+
+// fill decodes and hashes the transactions.
+func (p *parsing) fill() {
+	b, n := p.b, len(p.b.layouts)
+	b.Msg = &wire.MsgBlock{Header: wireHeader(&b.Header)}
+	b.Txids, b.Wtxids = make([]chainhash.Hash, n), make([]chainhash.Hash, n)
+	if n == 0 {
+		return
+	}
+	p.txs, b.Msg.Transactions = make([]wire.MsgTx, n), make([]*wire.MsgTx, n)
+	p.filler = newFiller(p.raw, p.all)
+	var helpers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(p.before)) - 1 {
+		helpers.Go(p.run)
+	}
+	p.run()
+	helpers.Wait()
+}
+
+// run decodes and hashes chunks until none is left.
+func (p *parsing) run() {
+	for {
+		chunk := int(p.next.Add(1)) - 1
+		if chunk >= len(p.before) {
+			return
+		}
+		from := chunk * parseChunk
+		to := min(from+parseChunk, len(p.txs))
+		f := p.filler.after(p.before[chunk])
+		for i := from; i < to; i++ {
+			f.tx(&p.txs[i], p.b.layouts[i])
+			p.b.Msg.Transactions[i] = &p.txs[i]
+		}
+		p.b.hash(p.raw, from, to)
+	}
+}
+
+// hash computes the ids of the transactions from up to, but not including, to, which
+// are at most parseChunk.
+func (b *Block) hash(raw []byte, from, to int) {
+	var (
+		whole    [parseChunk][]byte
+		stripped [parseChunk]hashlane.Parts
+		ids      [parseChunk]chainhash.Hash
+	)
+	layouts := b.layouts[from:to]
+	n := 0
+	for i, l := range layouts {
+		whole[i] = raw[l.start:l.end]
+		if l.hasWitness() {
+			stripped[n] = hashlane.Parts{
+				Head: raw[l.start : l.start+4], Body: raw[l.body:l.bodyEnd], Tail: raw[l.end-4 : l.end],
 			}
+			n++
+		}
+	}
+	wtxids, txids := b.Wtxids[from:to], b.Txids[from:to]
+	hashlane.DoubleSum256(wtxids, whole[:len(layouts)])
+	hashlane.DoubleSumParts(ids[:n], stripped[:n])
+	n = 0
+	for i, l := range layouts {
+		txids[i] = wtxids[i]
+		if l.hasWitness() {
+			txids[i] = ids[n]
+			n++
 		}
 	}
 }
