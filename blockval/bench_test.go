@@ -106,35 +106,43 @@ func BenchmarkBtcdEngine(b *testing.B) {
 }
 
 // BenchmarkCheckSeen measures a whole validation when every transaction of the block
-// was verified before.
+// was verified before: all but the signatures.
 func BenchmarkCheckSeen(b *testing.B) {
 	for _, height := range testvectors.MainnetHeights() {
-		b.Run(fmt.Sprint(height), func(b *testing.B) {
-			m := loadMainnet(b, height)
-			v := newValidator(b, "main", Options{Workers: 1})
-			block, err := Parse(m.raw)
-			if err != nil {
-				b.Fatal(err)
-			}
-			coins := testCoins{}
-			maps.Copy(coins, m.coins)
-			coins.create(block, height)
-			for _, tx := range block.Msg.Transactions[1:] {
-				var prevouts []wire.TxOut
-				for _, in := range tx.TxIn {
-					prevouts = append(prevouts, *coins.output(in.PreviousOutPoint))
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%d/%dcore", height, workers), func(b *testing.B) {
+				m := loadMainnet(b, height)
+				v := newValidator(b, "main", Options{Workers: workers})
+				m.remember(b, v)
+				b.ReportAllocs()
+				b.SetBytes(int64(len(m.raw)))
+				for b.Loop() {
+					if got := checkRaw(b, v, m.raw, m.at()); !got.Valid() {
+						b.Fatal(got.Err)
+					}
 				}
-				if _, err := v.VerifyTx(b.Context(), tx, prevouts); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportAllocs()
-			b.SetBytes(int64(len(m.raw)))
-			for b.Loop() {
-				if got := checkRaw(b, v, m.raw, m.at()); !got.Valid() {
-					b.Fatal(got.Err)
-				}
-			}
-		})
+			})
+		}
+	}
+}
+
+// remember has v verify every transaction of the block.
+func (m *mainnetBlock) remember(tb testing.TB, v *Validator) {
+	tb.Helper()
+	block, err := Parse(m.raw)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	coins := testCoins{}
+	maps.Copy(coins, m.coins)
+	coins.create(block, m.height)
+	for _, tx := range block.Msg.Transactions[1:] {
+		var prevouts []wire.TxOut
+		for _, in := range tx.TxIn {
+			prevouts = append(prevouts, *coins.output(in.PreviousOutPoint))
+		}
+		if _, err := v.VerifyTx(tb.Context(), tx, prevouts); err != nil {
+			tb.Fatal(err)
+		}
 	}
 }

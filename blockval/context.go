@@ -34,8 +34,8 @@ func (c *check) context() (*RuleError, error) {
 			return brokenAt(BadCoinbaseHeight, 0, 0, "coinbase script %x does not begin with %x", script, want), nil
 		}
 	}
-	if rule := c.b.checkWitnessCommitment(c.at.Height >= c.p.SegwitHeight, c.leaves); rule != nil {
-		return rule, nil
+	if c.commitment != nil {
+		return c.commitment, nil
 	}
 	if weight := c.b.Weight(); weight > maxBlockWeight {
 		return broken(BadBlockWeight, "weight %d", weight), nil

@@ -3,35 +3,43 @@ package blockval
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
 )
 
-// lookup fetches the coins that the block spends, and checks BIP30.
-func (c *check) lookup(ctx context.Context) (*RuleError, error) {
-	if rule, err := c.checkBIP30(ctx); rule != nil || err != nil {
-		return rule, err
-	}
+// found is what a look-up gave beside the coins.
+type found struct {
+	// source is whose word they are; err says why they could not be learnt.
+	source Source
+	err    error
+	took   time.Duration
+}
+
+// lookup sets the coins that the block spends.
+func (c *check) lookup(ctx context.Context) (f found) {
+	began := time.Now()
+	defer func() { f.took = time.Since(began) }()
 	c.coins = resized(c.coins, len(c.spent))
 	c.ownCoins()
-	c.verdict.Prevouts = Own
+	f.source = Own
 	if len(c.ops) == 0 {
-		return nil, nil
+		return f
 	}
 	c.fetched = resized(c.fetched, len(c.ops))
-	source, err := c.at.Coins.Prevouts(ctx, c.ops, c.fetched)
-	if err != nil {
-		return nil, fmt.Errorf("fetch %d coins that block %s spends: %w", len(c.ops), c.b.Hash, notRule(err))
+	f.source, f.err = c.at.Coins.Prevouts(ctx, c.ops, c.fetched)
+	if f.err != nil {
+		f.err = fmt.Errorf("fetch %d coins that block %s spends: %w", len(c.ops), c.b.Hash, notRule(f.err))
+		return f
 	}
-	c.verdict.Prevouts = source
 	for i, k := range c.places {
 		c.coins[k] = c.fetched[i]
 		// Such an output is never a coin, whoever claims it.
 		c.coins[k].Missing = c.fetched[i].Missing || isUnspendable(c.fetched[i].Script)
 	}
-	return nil, nil
+	return f
 }
 
 // ownCoins sets the coins that earlier transactions of the block create, and ops and

@@ -99,15 +99,9 @@ func checkRaw(tb testing.TB, v *Validator, raw []byte, at At) *Verdict {
 func exactVerdict(tb testing.TB, v *Validator, b *Block, at At) *RuleError {
 	tb.Helper()
 	c := v.newCheck(b, at)
-	rule, err := c.structure(tb.Context())
-	for _, stage := range []func() (*RuleError, error){
-		c.context,
-		func() (*RuleError, error) { return c.lookup(tb.Context()) },
-		c.inputs,
-	} {
-		if rule == nil && err == nil {
-			rule, err = stage()
-		}
+	rule, err := c.rules(tb.Context())
+	if rule == nil && err == nil {
+		rule, err = c.inputs()
 	}
 	if err != nil {
 		tb.Fatal(err)

@@ -69,11 +69,17 @@ func newInstruments(rec perfcore.Recorder) instruments {
 	return in
 }
 
-// spent counts the inputs of a block by kind.
-func (in *instruments) spent(tally *[kinds]uint64) {
-	for k, n := range tally {
+// ran records a run of the scripts.
+func (in *instruments) ran(t *tally) {
+	inputs := uint64(0)
+	for k, n := range t.kinds {
 		in.kinds[k].Add(n)
+		inputs += n
 	}
+	remembered, exact := uint64(t.remembered), uint64(len(t.undecided))
+	in.remembered.Add(remembered)
+	in.collected.Add(inputs - remembered - exact)
+	in.exact.Add(exact)
 }
 
 // record records a verdict that was reached.

@@ -36,6 +36,8 @@ type tally struct {
 	signatures int
 	// kinds counts the inputs by kind.
 	kinds [kinds]uint64
+	// remembered counts the inputs of transactions that were verified before.
+	remembered int
 }
 
 func (t *tally) reset() { *t = tally{undecided: t.undecided[:0]} }
@@ -97,17 +99,10 @@ func (c *check) scriptsOnce(ctx context.Context, falls int) (*RuleError, error) 
 	if err != nil {
 		return nil, err
 	}
-	c.verdict.Signatures = all.signatures
 	slices.Sort(all.undecided)
-	rule, err := c.decide(ctx, txs, all.undecided)
-	if err != nil {
-		return nil, err
-	}
-	c.v.metrics.spent(&all.kinds)
-	c.v.metrics.remembered.Add(uint64(remembered))
-	c.v.metrics.collected.Add(uint64(len(c.coins) - remembered - len(all.undecided)))
-	c.v.metrics.exact.Add(uint64(len(all.undecided)))
-	return rule, nil
+	all.remembered = remembered
+	c.ran = all
+	return c.decide(ctx, txs, all.undecided)
 }
 
 // spends puts each transaction beside what it spends; the coinbase beside nothing.

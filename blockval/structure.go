@@ -13,8 +13,9 @@ import (
 	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
-// structure checks what the block alone decides, as CheckBlock in Bitcoin Core.
-func (c *check) structure(ctx context.Context) (*RuleError, error) {
+// claim checks what must hold before any work is done for the block: that it is one,
+// its proof of work, and the signet's solution.
+func (c *check) claim(ctx context.Context) (*RuleError, error) {
 	b := c.b
 	switch {
 	case b.err != nil:
@@ -22,32 +23,48 @@ func (c *check) structure(ctx context.Context) (*RuleError, error) {
 	case b.Msg == nil:
 		return broken(BlockDecode, "a header without its transactions"), nil
 	}
-	txs := b.Msg.Transactions
-	c.verdict.Transactions = len(txs)
+	c.verdict.Transactions = len(b.Msg.Transactions)
 	c.countInputs()
 	if err := c.p.CheckProofOfWork(&b.Header); err != nil {
 		return headerRule(err), nil
 	}
 	if c.p.SignetChallenge != nil {
-		if rule, err := c.v.checkSignetSolution(ctx, b); rule != nil || err != nil {
-			return rule, err
-		}
+		return c.v.checkSignetSolution(ctx, b)
 	}
-	c.leaves = slices.Grow(c.leaves[:0], len(txs))
+	return nil, nil
+}
+
+// structure checks the rest of what the block alone decides: with claim it is
+// CheckBlock in Bitcoin Core.
+func (c *check) structure() *RuleError {
 	if c.v.workers == 1 {
-		if rule := b.checkMerkleRoot(c.leaves); rule != nil {
-			return rule, nil
+		if root := c.trees(); root != nil {
+			return root
 		}
-		return c.transactions(), nil
+		return c.transactions()
 	}
 	var root *RuleError
 	var wg sync.WaitGroup
-	wg.Go(func() { root = b.checkMerkleRoot(c.leaves) })
+	wg.Go(func() { root = c.trees() })
 	rule := c.transactions()
 	if wg.Wait(); root != nil {
-		return root, nil
+		return root
 	}
-	return rule, nil
+	return rule
+}
+
+// trees checks the merkle root, and sees to the witness commitment, which is a rule
+// of later.
+func (c *check) trees() *RuleError {
+	txs := c.b.Msg.Transactions
+	c.leaves = slices.Grow(c.leaves[:0], len(txs))
+	if root := c.b.checkMerkleRoot(c.leaves); root != nil {
+		return root
+	}
+	if len(txs) > 0 && isCoinbase(txs[0]) {
+		c.commitment = c.b.checkWitnessCommitment(c.at.Height >= c.p.SegwitHeight, c.leaves)
+	}
+	return nil
 }
 
 // transactions checks what the transactions alone decide, without their scripts.
@@ -141,7 +158,7 @@ func (c *check) checkTxs() *RuleError {
 			}
 			continue
 		}
-		if rule := c.checkPrevouts(i, tx); rule != nil {
+		if rule := c.checkPrevouts(i); rule != nil {
 			return rule
 		}
 	}
@@ -177,15 +194,16 @@ func checkShape(i int, tx *wire.MsgTx, strippedSize int) *RuleError {
 
 // checkPrevouts checks that transaction i, which is no coinbase, spends no
 // outpoint twice and never the null one.
-func (c *check) checkPrevouts(i int, tx *wire.MsgTx) *RuleError {
+func (c *check) checkPrevouts(i int) *RuleError {
 	var key [chainhash.HashSize + 4]byte
-	for j, in := range tx.TxIn {
-		k, op := c.first[i]+j, &in.PreviousOutPoint
+	null := -1
+	for k := c.first[i]; k < c.first[i+1]; k++ {
+		op := &c.spent[k]
 		spender := c.spenders.at(outPointKey(op, &key), func(n int) bool { return c.spent[n] == *op })
 		switch other := int(*spender) - 1; {
 		case other < 0:
 		case other >= c.first[i]:
-			return brokenAt(DuplicateInputs, i, j, "spends %s again", op)
+			return brokenAt(DuplicateInputs, i, k-c.first[i], "spends %s again", op)
 		default:
 			// Within this transaction the outpoint is new: a second one of its
 			// inputs that spends it must be told from this one.
@@ -195,11 +213,12 @@ func (c *check) checkPrevouts(i int, tx *wire.MsgTx) *RuleError {
 			c.twice[k] = true
 		}
 		*spender = int32(k + 1)
-	}
-	for j, in := range tx.TxIn {
-		if isNull(&in.PreviousOutPoint) {
-			return brokenAt(NullPrevout, i, j, "spends the null outpoint")
+		if null < 0 && isNull(op) {
+			null = k - c.first[i]
 		}
+	}
+	if null >= 0 {
+		return brokenAt(NullPrevout, i, null, "spends the null outpoint")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/outrider-project/outrider/blockval/header"
@@ -89,7 +90,7 @@ type At struct {
 	// one rule that a block can break later, when the clock is set back.
 	TimeTaken bool
 	// Coins is the view of the coins as of the block's parent. It is not asked
-	// for anything at height 0.
+	// for anything at height 0, nor while Ancestors is.
 	Coins Coins
 }
 
@@ -102,10 +103,11 @@ type At struct {
 // could not be read, or ctx ended. It is never a *RuleError or a Rule. All
 // goroutines of Check have ended when it returns.
 func (v *Validator) Check(ctx context.Context, b *Block, at At) (*Verdict, error) {
-	p, err := v.Begin(ctx, b, at)
+	p, err := v.begin(ctx, b, at)
 	if err != nil {
 		return nil, err
 	}
+	p.together = v.workers > 1
 	return p.Finish(ctx)
 }
 
@@ -116,19 +118,41 @@ type Pending struct {
 	// rule is the broken one, if there is one already; then the scripts are not
 	// looked at.
 	rule *RuleError
+	// together says that what the coins decide is still to be checked, while the
+	// scripts are.
+	together bool
 }
 
 // Begin is the first half of Check: everything that needs at's headers and coins,
 // which are not asked for anything later. A caller with many blocks to check can
 // begin the next one, on top of this, before Finish has returned, or many.
 func (v *Validator) Begin(ctx context.Context, b *Block, at At) (*Pending, error) {
-	p := &Pending{c: v.newCheck(b, at), began: time.Now()}
-	var err error
-	p.rule, err = p.c.rules(ctx)
+	p, err := v.begin(ctx, b, at)
+	if err == nil && p.connects() {
+		err = p.inputs()
+	}
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// begin is Begin without what the coins decide.
+func (v *Validator) begin(ctx context.Context, b *Block, at At) (*Pending, error) {
+	p := &Pending{c: v.newCheck(b, at), began: time.Now()}
+	var err error
+	p.rule, err = p.c.rules(ctx)
+	return p, err
+}
+
+// connects reports whether the block has broken no rule so far, and is not the genesis
+// block, of which nothing is connected: its coinbase cannot be spent.
+func (p *Pending) connects() bool { return p.rule == nil && p.c.at.Height > 0 }
+
+// inputs checks what the coins decide.
+func (p *Pending) inputs() (err error) {
+	p.rule, err = p.c.timed(p.c.inputs)
+	return err
 }
 
 // Valid reports whether the block has broken no rule so far.
@@ -141,17 +165,13 @@ func (p *Pending) Finish(ctx context.Context) (*Verdict, error) {
 	if c == nil {
 		panic("blockval: Finish was called before")
 	}
-	p.c = nil
-	// Nothing of the genesis block is connected: its coinbase cannot be spent.
-	if p.rule == nil && c.at.Height > 0 {
-		began := time.Now()
-		rule, err := c.scripts(ctx)
-		if err != nil {
+	if p.connects() {
+		if err := p.connect(ctx); err != nil {
+			p.c = nil
 			return nil, err
 		}
-		p.rule = rule
-		c.verdict.Stages.Scripts = time.Since(began)
 	}
+	p.c = nil
 	c.verdict.Err = p.rule
 	c.v.metrics.check.Since(p.began)
 	c.v.metrics.record(&c.verdict)
@@ -162,6 +182,37 @@ func (p *Pending) Finish(ctx context.Context) (*Verdict, error) {
 	}
 	verdict := c.verdict // not the whole check, which its reader may keep
 	return &verdict, nil
+}
+
+// connect runs the scripts and, if together says so, checks meanwhile what the coins
+// decide. That comes first: what the scripts gave is worth nothing if it breaks a rule.
+func (p *Pending) connect(ctx context.Context) error {
+	c, began := p.c, time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var inputs error
+	var wg sync.WaitGroup
+	if p.together {
+		wg.Go(func() {
+			if inputs = p.inputs(); inputs != nil || p.rule != nil {
+				cancel()
+			}
+		})
+	}
+	rule, err := c.scripts(ctx)
+	took := time.Since(began)
+	wg.Wait()
+	if inputs != nil || p.rule != nil {
+		return inputs
+	}
+	if err != nil {
+		return err
+	}
+	p.rule = rule
+	c.verdict.Stages.Scripts = took
+	c.verdict.Signatures = c.ran.signatures
+	c.v.metrics.ran(&c.ran)
+	return nil
 }
 
 // A check is the state of one Check.
@@ -184,6 +235,10 @@ type check struct {
 
 	// twice has the inputs that spend what an earlier transaction spends too.
 	twice map[int]bool
+	// commitment is how the witness commitment is broken; nil if it is not.
+	commitment *RuleError
+	// ran is what the scripts' last run counted.
+	ran tally
 }
 
 func (v *Validator) newCheck(b *Block, at At) *check {
@@ -200,35 +255,62 @@ func (v *Validator) newCheck(b *Block, at At) *check {
 	}
 }
 
-// rules applies all rules but the scripts', in order, and returns the first that
-// is broken.
+// rules applies all rules but those that the coins decide, in order, and returns the
+// first that is broken. It also looks the coins up.
 func (c *check) rules(ctx context.Context) (*RuleError, error) {
-	start := time.Now()
-	stage := func(into *time.Duration) {
-		now := time.Now()
-		*into += now.Sub(start)
-		start = now
+	if rule, err := c.timed(func() (*RuleError, error) { return c.claim(ctx) }); rule != nil || err != nil {
+		return rule, err
 	}
-	stages := &c.verdict.Stages
-	rule, err := c.structure(ctx)
-	if rule == nil && err == nil {
-		rule, err = c.context()
+	// With workers to spare the coins are looked up meanwhile.
+	early := c.v.workers > 1 && c.at.Height > 0
+	var coins found
+	if rule := c.structureAnd(ctx, early, &coins); rule != nil {
+		return rule, nil
 	}
-	stage(&stages.Rules)
+	rule, err := c.timed(func() (*RuleError, error) { return c.inPlace(ctx) })
 	if rule != nil || err != nil || c.at.Height == 0 {
+		return rule, err
+	}
+	if !early {
+		coins = c.lookup(ctx)
+	}
+	c.verdict.Prevouts, c.verdict.Stages.Lookup = coins.source, coins.took
+	return nil, coins.err
+}
+
+// structureAnd is structure, and a look-up of the coins at the same time if early says
+// so. No coins are needed of a block whose structure is broken.
+func (c *check) structureAnd(ctx context.Context, early bool, coins *found) *RuleError {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	if early {
+		wg.Go(func() { *coins = c.lookup(ctx) })
+	}
+	rule, _ := c.timed(func() (*RuleError, error) { return c.structure(), nil })
+	if rule != nil {
+		cancel()
+	}
+	wg.Wait()
+	return rule
+}
+
+// inPlace checks what the block's place in the chain decides, and BIP30.
+func (c *check) inPlace(ctx context.Context) (*RuleError, error) {
+	if rule, err := c.context(); rule != nil || err != nil || c.at.Height == 0 {
 		return rule, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	rule, err = c.lookup(ctx)
-	stage(&stages.Lookup)
-	if rule != nil || err != nil {
-		return rule, err
-	}
-	rule, err = c.inputs()
-	stage(&stages.Rules)
-	return rule, err
+	return c.checkBIP30(ctx)
+}
+
+// timed counts what f takes as time for rules.
+func (c *check) timed(f func() (*RuleError, error)) (*RuleError, error) {
+	began := time.Now()
+	defer func() { c.verdict.Stages.Rules += time.Since(began) }()
+	return f()
 }
 
 // notRule returns err, which came from outside, so that it never looks like a

@@ -30,8 +30,8 @@ type Verdict struct {
 	// Err is the broken rule; nil for a valid block.
 	Err *RuleError
 	// Prevouts says whose word the spent coins are: Own if the block spends
-	// none that it does not create, and empty if it was refused before they
-	// were looked up.
+	// none that it does not create, and empty if a rule was broken for which
+	// they do not matter.
 	Prevouts Source
 	// Unchecked lists the rules that what was handed in could not decide.
 	Unchecked []Rule
@@ -54,7 +54,8 @@ type Verdict struct {
 // Valid reports whether the block broke no rule.
 func (v *Verdict) Valid() bool { return v.Err == nil }
 
-// Stages is the time that each stage of a validation took.
+// Stages is the time that each stage of a validation took. With more than one worker
+// they overlap: coins are looked up while rules are checked, and so are scripts.
 type Stages struct {
 	// Parse is decoding and hashing, Lookup fetching the spent coins, Rules
 	// everything but scripts, Scripts the scripts and their signatures.
