@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/btcsuite/btcd/wire/v2"
-
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/sigverify"
@@ -162,54 +160,4 @@ func judge(ctx context.Context, v *blockval.Validator, in *BlockInput) (*blockva
 		err = coins.fit()
 	}
 	return verdict, err
-}
-
-// spent answers for the coins of one block. It is a blockval.Coins and a
-// txscript.PrevOutputFetcher.
-type spent struct {
-	coins map[wire.OutPoint]blockval.Coin
-	// inputs counts the block's inputs, the coinbase's left out, and given the
-	// coins.
-	inputs, given int
-}
-
-// newSpent pairs the block's inputs with the coins, which are in their order.
-func newSpent(block *wire.MsgBlock, coins []blockval.Coin) *spent {
-	s := &spent{coins: make(map[wire.OutPoint]blockval.Coin, len(coins)), given: len(coins)}
-	for _, tx := range block.Transactions[min(1, len(block.Transactions)):] {
-		for _, in := range tx.TxIn {
-			if s.inputs++; s.inputs <= s.given {
-				s.coins[in.PreviousOutPoint] = coins[s.inputs-1]
-			}
-		}
-	}
-	return s
-}
-
-// fit returns an error unless there is one coin for each input.
-func (s *spent) fit() error {
-	if s.given != s.inputs {
-		return fmt.Errorf("the spent file has %d coins, the block spends %d: is it of another block?", s.given, s.inputs)
-	}
-	return nil
-}
-
-// Prevouts implements blockval.Coins. A coin that was not given is worth nothing,
-// and fit tells of it.
-func (s *spent) Prevouts(_ context.Context, ops []wire.OutPoint, into []blockval.Coin) (blockval.Source, error) {
-	for i, op := range ops {
-		into[i] = s.coins[op]
-	}
-	return blockval.Node, nil
-}
-
-// Unspent implements blockval.Coins: a list of spent outputs cannot say.
-func (s *spent) Unspent(context.Context, []wire.OutPoint) (unspent, known bool, err error) {
-	return false, false, nil
-}
-
-// FetchPrevOutput implements txscript.PrevOutputFetcher.
-func (s *spent) FetchPrevOutput(op wire.OutPoint) *wire.TxOut {
-	coin := s.coins[op]
-	return &wire.TxOut{Value: coin.Value, PkScript: coin.Script}
 }

@@ -35,7 +35,7 @@ func (m *blockBench) btcdScripts(ctx context.Context, k int) (time.Duration, err
 			hashes = txscript.NewTxSigHashes(tx, coins)
 		}
 		for i, txin := range tx.TxIn {
-			jobs = append(jobs, job{tx, i, coins.coins[txin.PreviousOutPoint], hashes})
+			jobs = append(jobs, job{tx, i, coins.coin(&txin.PreviousOutPoint), hashes})
 		}
 	}
 	var next atomic.Int64
