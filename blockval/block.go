@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,7 @@ type Block struct {
 	// and without witnesses.
 	Size, StrippedSize int
 
-	layouts []layout
+	largest int        // the size in bytes of the largest transaction without its witnesses
 	err     *RuleError // why it could not be decoded
 	took    time.Duration
 }
@@ -60,7 +61,8 @@ func Parse(raw []byte) (*Block, error) {
 		b.Header = header.Header(h)
 		b.Hash = b.Header.Hash()
 	}
-	p := &parsing{b: b, raw: raw}
+	p := newParsing(b, raw)
+	defer p.release()
 	if p.skim(&d); d.err != nil {
 		bad := &Block{Hash: b.Hash, Header: b.Header, Size: b.Size, err: broken(BlockDecode, "%v", d.err)}
 		bad.took = time.Since(start)
@@ -91,6 +93,8 @@ const parseChunk = 256
 type parsing struct {
 	b   *Block
 	raw []byte
+	// layouts are where the transactions lie. Their memory is used again.
+	layouts []layout
 	// all is what the transactions hold, and before[i] what those before chunk i do.
 	all    parts
 	before []parts
@@ -100,23 +104,54 @@ type parsing struct {
 	next   atomic.Int64 // the chunk that nobody has begun
 }
 
+const (
+	// spareLayouts is of how many blocks the memory for layouts is kept, and
+	// maxLayouts of how many transactions at most: a megabyte.
+	spareLayouts = 2
+	maxLayouts   = 1 << 16
+)
+
+// layoutMemory has memory for layouts. No block refers to it.
+var layoutMemory = make(chan []layout, spareLayouts)
+
+// newParsing returns a parsing of raw into b. It is to be released.
+func newParsing(b *Block, raw []byte) *parsing {
+	p := &parsing{b: b, raw: raw}
+	select {
+	case p.layouts = <-layoutMemory:
+	default:
+	}
+	return p
+}
+
+// release gives the memory for layouts back.
+func (p *parsing) release() {
+	if cap(p.layouts) > maxLayouts {
+		return
+	}
+	select {
+	case layoutMemory <- p.layouts[:0]:
+	default:
+	}
+}
+
 // skim finds where the transactions lie, or what is wrong with the block.
 func (p *parsing) skim(s *skimmer) {
 	n := s.count(minTx)
 	p.b.StrippedSize = s.pos
-	if n > 0 {
-		p.b.layouts = make([]layout, n)
-		p.before = make([]parts, 0, (n+parseChunk-1)/parseChunk)
-	}
-	for i := range p.b.layouts {
+	p.layouts = slices.Grow(p.layouts[:0], n)
+	p.before = make([]parts, 0, (n+parseChunk-1)/parseChunk)
+	for i := range n {
 		if i%parseChunk == 0 {
 			p.before = append(p.before, s.parts)
 		}
-		p.b.layouts[i] = s.tx()
+		l := s.tx()
 		if s.err != nil {
 			return
 		}
-		p.b.StrippedSize += p.b.layouts[i].strippedSize()
+		p.layouts = append(p.layouts, l)
+		p.b.StrippedSize += l.strippedSize()
+		p.b.largest = max(p.b.largest, l.strippedSize())
 	}
 	p.all = s.parts
 	if s.left() > 0 {
@@ -126,7 +161,7 @@ func (p *parsing) skim(s *skimmer) {
 
 // fill decodes and hashes the transactions.
 func (p *parsing) fill() {
-	b, n := p.b, len(p.b.layouts)
+	b, n := p.b, len(p.layouts)
 	b.Msg = &wire.MsgBlock{Header: wireHeader(&b.Header)}
 	b.Txids, b.Wtxids = make([]chainhash.Hash, n), make([]chainhash.Hash, n)
 	if n == 0 {
@@ -153,22 +188,22 @@ func (p *parsing) run() {
 		to := min(from+parseChunk, len(p.txs))
 		f := p.filler.after(p.before[chunk])
 		for i := from; i < to; i++ {
-			f.tx(&p.txs[i], p.b.layouts[i])
+			f.tx(&p.txs[i], p.layouts[i])
 			p.b.Msg.Transactions[i] = &p.txs[i]
 		}
-		p.b.hash(p.raw, from, to)
+		p.hash(from, to)
 	}
 }
 
 // hash computes the ids of the transactions from up to, but not including, to, which
 // are at most parseChunk.
-func (b *Block) hash(raw []byte, from, to int) {
+func (p *parsing) hash(from, to int) {
 	var (
 		whole    [parseChunk][]byte
 		stripped [parseChunk]hashlane.Parts
 		ids      [parseChunk]chainhash.Hash
 	)
-	layouts := b.layouts[from:to]
+	raw, layouts := p.raw, p.layouts[from:to]
 	n := 0
 	for i, l := range layouts {
 		whole[i] = raw[l.start:l.end]
@@ -179,7 +214,7 @@ func (b *Block) hash(raw []byte, from, to int) {
 			n++
 		}
 	}
-	wtxids, txids := b.Wtxids[from:to], b.Txids[from:to]
+	wtxids, txids := p.b.Wtxids[from:to], p.b.Txids[from:to]
 	hashlane.DoubleSum256(wtxids, whole[:len(layouts)])
 	hashlane.DoubleSumParts(ids[:n], stripped[:n])
 	n = 0

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcutil/v2"
@@ -201,6 +202,49 @@ func TestParseHugeScript(t *testing.T) {
 			t.Errorf("script of %d bytes: %v, want ok %v", size, err, ok)
 		}
 	}
+}
+
+// TestParseManyAtOnce parses blocks of different lengths at the same time, over and
+// over, in memory that is used again: each is what it is alone.
+func TestParseManyAtOnce(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	var raws [][]byte
+	for _, n := range []int{0, 1, 100, parseChunk - 1, parseChunk, 3*parseChunk + 5} {
+		d := c.draft()
+		for i := range n {
+			tx := pay([]*wire.TxIn{{Sequence: uint32(n)}}, int64(i))
+			if i%3 > 0 {
+				tx.TxIn[0].Witness = wire.TxWitness{make([]byte, i%7), nil}
+			}
+			d.msg.Transactions = append(d.msg.Transactions, tx)
+		}
+		raw := d.seal()
+		raws = append(raws, raw, raw[:len(raw)-1])
+	}
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for n := range 60 {
+				raw := raws[(n*(g+1)+g)%len(raws)]
+				b, err := Parse(raw)
+				var want wire.MsgBlock
+				if wantErr := want.Deserialize(bytes.NewReader(raw)); (err == nil) != (wantErr == nil) {
+					t.Errorf("%v, wire says %v", err, wantErr)
+				}
+				if err != nil {
+					continue
+				}
+				sameBytes(t, b, raw)
+				for i, tx := range want.Transactions {
+					if b.Txids[i] != tx.TxHash() || b.Wtxids[i] != tx.WitnessHash() {
+						t.Errorf("transaction %d of %d: ids %s and %s", i, len(want.Transactions), b.Txids[i], b.Wtxids[i])
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestHeightPush(t *testing.T) {

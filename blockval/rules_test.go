@@ -201,11 +201,20 @@ func TestHiddenRules(t *testing.T) {
 
 func TestOversizeTx(t *testing.T) {
 	tx := pay([]*wire.TxIn{{}}, 1)
-	if rule := checkShape(3, tx, 1_000_000); rule != nil {
-		t.Errorf("transaction of a million bytes: %v", rule)
+	tx.TxIn[0].Witness = wire.TxWitness{make([]byte, 1000)} // does not count
+	tx.TxIn[0].SignatureScript = make([]byte, 100_000)
+	script := &tx.TxIn[0].SignatureScript
+	*script = make([]byte, 1_000_000-tx.SerializeSizeStripped()+len(*script))
+	size := tx.SerializeSizeStripped()
+	if rule := checkShape(3, tx, size); size != 1_000_000 || rule != nil {
+		t.Errorf("transaction of %d bytes: %v", size, rule)
 	}
-	if rule := checkShape(3, tx, 1_000_001); rule == nil || rule.Rule != OversizeTx || rule.Tx != 3 || rule.Input != -1 {
+	*script = append(*script, 0)
+	if rule := checkShape(3, tx, size+1); rule == nil || rule.Rule != OversizeTx || rule.Tx != 3 || rule.Input != -1 {
 		t.Errorf("transaction of 1,000,001 bytes: %v, want %s of transaction 3", rule, OversizeTx)
+	}
+	if rule := checkShape(4, pay([]*wire.TxIn{{}}, 1), size+1); rule != nil {
+		t.Errorf("transaction beside one of 1,000,001 bytes: %v", rule)
 	}
 }
 

@@ -149,7 +149,7 @@ func (c *check) checkTxs() *RuleError {
 	txs := c.b.Msg.Transactions
 	c.spenders.reset(len(c.spent))
 	for i, tx := range txs {
-		if rule := checkShape(i, tx, c.b.layouts[i].strippedSize()); rule != nil {
+		if rule := checkShape(i, tx, c.b.largest); rule != nil {
 			return rule
 		}
 		if i == 0 {
@@ -166,16 +166,19 @@ func (c *check) checkTxs() *RuleError {
 }
 
 // checkShape checks that transaction i has inputs and outputs, its size without
-// witnesses, and the values of its outputs.
-func checkShape(i int, tx *wire.MsgTx, strippedSize int) *RuleError {
+// witnesses, and the values of its outputs. largest is the size of the block's largest
+// transaction: unless that is too large, none is.
+func checkShape(i int, tx *wire.MsgTx, largest int) *RuleError {
 	if len(tx.TxIn) == 0 {
 		return brokenAt(NoInputs, i, -1, "no inputs")
 	}
 	if len(tx.TxOut) == 0 {
 		return brokenAt(NoOutputs, i, -1, "no outputs")
 	}
-	if strippedSize*witnessScaleFactor > maxBlockWeight {
-		return brokenAt(OversizeTx, i, -1, "%d bytes without witnesses", strippedSize)
+	if largest*witnessScaleFactor > maxBlockWeight {
+		if size := tx.SerializeSizeStripped(); size*witnessScaleFactor > maxBlockWeight {
+			return brokenAt(OversizeTx, i, -1, "%d bytes without witnesses", size)
+		}
 	}
 	var total int64
 	for j, out := range tx.TxOut {

@@ -285,7 +285,7 @@ func judgeShape(tx *wire.MsgTx) *RuleError {
 	}
 	b := &Block{Msg: &wire.MsgBlock{Transactions: txs}}
 	for _, tx := range txs {
-		b.layouts = append(b.layouts, layout{bodyEnd: uint32(tx.SerializeSizeStripped() - 8)})
+		b.largest = max(b.largest, tx.SerializeSizeStripped())
 	}
 	c := &check{b: b, scratch: new(scratch)}
 	c.countInputs()
