@@ -98,11 +98,16 @@ func TestParseAgreesWithBtcd(t *testing.T) {
 		if size := want.MsgBlock().SerializeSizeStripped(); got.StrippedSize != size || got.Size != len(m.raw) {
 			t.Errorf("block %d: sizes %d and %d, want %d and %d", height, got.StrippedSize, got.Size, size, len(m.raw))
 		}
+		largest := 0
 		for i, tx := range want.Transactions() {
+			largest = max(largest, tx.MsgTx().SerializeSizeStripped())
 			if got.Txids[i] != *tx.Hash() || got.Wtxids[i] != *tx.WitnessHash() {
 				t.Fatalf("block %d transaction %d: ids %s and %s, want %s and %s",
 					height, i, got.Txids[i], got.Wtxids[i], tx.Hash(), tx.WitnessHash())
 			}
+		}
+		if got.largest != largest {
+			t.Errorf("block %d: largest transaction of %d bytes, want %d", height, got.largest, largest)
 		}
 		sameBytes(t, got, m.raw)
 	}

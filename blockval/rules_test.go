@@ -28,7 +28,7 @@ func TestRules(t *testing.T) {
 			for _, spoil := range []bool{false, true} {
 				c := newTestChain(t, rc.network, rc.height)
 				raw := rc.build(c, spoil)
-				got := checkRaw(t, c.validator(t, Options{Workers: 2}), raw, c.at())
+				got := everyWay(t, c, raw, c.at())
 				switch {
 				case !spoil && !got.Valid():
 					t.Fatalf("the block that breaks nothing: %v", got.Err)

@@ -107,7 +107,6 @@ func (v *Validator) Check(ctx context.Context, b *Block, at At) (*Verdict, error
 	if err != nil {
 		return nil, err
 	}
-	p.together = v.workers > 1
 	return p.Finish(ctx)
 }
 
@@ -118,9 +117,8 @@ type Pending struct {
 	// rule is the broken one, if there is one already; then the scripts are not
 	// looked at.
 	rule *RuleError
-	// together says that what the coins decide is still to be checked, while the
-	// scripts are.
-	together bool
+	// checked says that what the coins decide is checked.
+	checked bool
 }
 
 // Begin is the first half of Check: everything that needs at's headers and coins,
@@ -152,6 +150,7 @@ func (p *Pending) connects() bool { return p.rule == nil && p.c.at.Height > 0 }
 // inputs checks what the coins decide.
 func (p *Pending) inputs() (err error) {
 	p.rule, err = p.c.timed(p.c.inputs)
+	p.checked = err == nil
 	return err
 }
 
@@ -184,21 +183,29 @@ func (p *Pending) Finish(ctx context.Context) (*Verdict, error) {
 	return &verdict, nil
 }
 
-// connect runs the scripts and, if together says so, checks meanwhile what the coins
-// decide. That comes first: what the scripts gave is worth nothing if it breaks a rule.
+// connect checks what the coins decide, if that is not checked, and runs the scripts;
+// with workers to spare it does both at once. The scripts are the last rule: what they
+// gave is worth nothing if another is broken.
 func (p *Pending) connect(ctx context.Context) error {
-	c, began := p.c, time.Now()
+	c := p.c
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var inputs error
 	var wg sync.WaitGroup
-	if p.together {
+	switch {
+	case p.checked:
+	case c.v.workers == 1:
+		if inputs = p.inputs(); inputs != nil || p.rule != nil {
+			return inputs
+		}
+	default:
 		wg.Go(func() {
 			if inputs = p.inputs(); inputs != nil || p.rule != nil {
 				cancel()
 			}
 		})
 	}
+	began := time.Now()
 	rule, err := c.scripts(ctx)
 	took := time.Since(began)
 	wg.Wait()
