@@ -126,7 +126,7 @@ func newParsing(b *Block, raw []byte) *parsing {
 
 // release gives the memory for layouts back.
 func (p *parsing) release() {
-	if cap(p.layouts) > maxLayouts {
+	if n := cap(p.layouts); n == 0 || n > maxLayouts {
 		return
 	}
 	select {
