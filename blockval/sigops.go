@@ -17,7 +17,14 @@ const maxPubkeysPerMultisig = 20
 func sigOps(script []byte, accurate bool) int {
 	n := 0
 	last := byte(txscript.OP_INVALIDOPCODE)
-	for s := (scriptReader{rest: script}); s.next(); last = s.op {
+	for s := (scriptReader{rest: script}); ; last = s.op {
+		// Most operations are short pushes.
+		for len(s.rest) > 0 && s.rest[0] < txscript.OP_PUSHDATA1 && int(s.rest[0]) < len(s.rest) {
+			last, s.rest = s.rest[0], s.rest[1+int(s.rest[0]):]
+		}
+		if !s.next() {
+			return n
+		}
 		switch s.op {
 		case txscript.OP_CHECKSIG, txscript.OP_CHECKSIGVERIFY:
 			n++
@@ -29,7 +36,6 @@ func sigOps(script []byte, accurate bool) int {
 			}
 		}
 	}
-	return n
 }
 
 // legacySigOps counts the signature operations in a transaction's own scripts.
