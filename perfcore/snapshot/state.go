@@ -1,0 +1,225 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A State is what a snapshot keeps of an optimizer: which values were in force,
+// who owned them, and what was asked for. It holds verified values only, never
+// those of a trial.
+type State struct {
+	Knobs     []Knob     // ascending by name
+	Resources []Resource // ascending by type
+}
+
+// A Mode says who owned a knob.
+type Mode uint8
+
+// These are the modes.
+const (
+	// Free: the engine could move it.
+	Free Mode = iota + 1
+	// Pinned: an operator had set it.
+	Pinned
+	// Fixed: it is set at start only, or not by experiments.
+	Fixed
+	// Isolated: nobody moved it any more.
+	Isolated
+)
+
+// A Knob is the incumbent value of one knob.
+type Knob struct {
+	Name  string
+	Value int64
+	Mode  Mode
+}
+
+// A Resource is what was asked of one resource, and how far that was. Type and
+// Status are perfcore's; a target of 0 is none.
+type Resource struct {
+	Type                    uint64
+	Status                  uint8
+	Utilization, Throughput float64
+	Latency                 int64 // nanoseconds
+	Quantile                float64
+}
+
+// These bound a state, so that bytes from a store cannot ask for much memory.
+const (
+	// MaxName is the longest name of a knob, in bytes.
+	MaxName = 128
+	// MaxKnobs and MaxResources are how many of them a state holds at most.
+	MaxKnobs     = 1024
+	MaxResources = 1024
+)
+
+// check returns what is wrong with the state; nil when nothing is.
+func (s State) check() error {
+	if len(s.Knobs) > MaxKnobs || len(s.Resources) > MaxResources {
+		return errors.New("snapshot: a state of " + strconv.Itoa(len(s.Knobs)) + " knobs and " +
+			strconv.Itoa(len(s.Resources)) + " resources is too large")
+	}
+	for i, k := range s.Knobs {
+		switch {
+		case k.Name == "" || len(k.Name) > MaxName:
+			return errors.New("snapshot: a knob's name has " + strconv.Itoa(len(k.Name)) + " bytes")
+		case k.Mode < Free || k.Mode > Isolated:
+			return errors.New("snapshot: knob " + k.Name + ": there is no mode " + strconv.Itoa(int(k.Mode)))
+		case i > 0 && s.Knobs[i-1].Name >= k.Name:
+			return errors.New("snapshot: knob " + k.Name + ": the names do not ascend")
+		}
+	}
+	for i, r := range s.Resources {
+		if i > 0 && s.Resources[i-1].Type >= r.Type {
+			return errors.New("snapshot: resource " + strconv.FormatUint(r.Type, 10) + ": the types do not ascend")
+		}
+	}
+	return nil
+}
+
+// appendState appends the canonical bytes of s, which is checked: two states
+// have the same bytes if and only if they are equal, not-a-numbers included.
+// Integers are big-endian.
+func appendState(b []byte, s State) []byte {
+	b = binary.BigEndian.AppendUint16(b, uint16(len(s.Knobs)))
+	for _, k := range s.Knobs {
+		b = append(b, byte(len(k.Name)))
+		b = append(b, k.Name...)
+		b = binary.BigEndian.AppendUint64(b, uint64(k.Value))
+		b = append(b, byte(k.Mode))
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(s.Resources)))
+	for _, r := range s.Resources {
+		b = binary.BigEndian.AppendUint64(b, r.Type)
+		b = append(b, r.Status)
+		for _, v := range [...]uint64{
+			math.Float64bits(r.Utilization), math.Float64bits(r.Throughput), uint64(r.Latency), math.Float64bits(r.Quantile),
+		} {
+			b = binary.BigEndian.AppendUint64(b, v)
+		}
+	}
+	return b
+}
+
+// decodeState returns the state whose canonical bytes are b.
+func decodeState(b []byte) (State, error) {
+	var s State
+	in := reader{b: b}
+	for range in.uint16() {
+		k := Knob{Name: string(in.bytes(int(in.uint8()))), Value: int64(in.uint64()), Mode: Mode(in.uint8())}
+		if in.short {
+			break
+		}
+		s.Knobs = append(s.Knobs, k)
+	}
+	for range in.uint16() {
+		r := Resource{
+			Type: in.uint64(), Status: in.uint8(),
+			Utilization: math.Float64frombits(in.uint64()), Throughput: math.Float64frombits(in.uint64()),
+			Latency: int64(in.uint64()), Quantile: math.Float64frombits(in.uint64()),
+		}
+		if in.short {
+			break
+		}
+		s.Resources = append(s.Resources, r)
+	}
+	if in.short || len(in.b) > 0 {
+		return State{}, errors.New("snapshot: the state is cut off, or something follows it")
+	}
+	return s, s.check()
+}
+
+// A reader takes integers and bytes off the front of b. Once b was too short
+// everything that it returns is zero.
+type reader struct {
+	b     []byte
+	short bool
+}
+
+func (r *reader) bytes(n int) []byte {
+	if n > len(r.b) {
+		r.b, r.short = nil, true
+		return nil
+	}
+	taken := r.b[:n]
+	r.b = r.b[n:]
+	return taken
+}
+
+func (r *reader) uint8() uint8 {
+	if b := r.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) uint16() uint16 {
+	if b := r.bytes(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if b := r.bytes(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+// A Ladder is what a knob may be set to today. Values ascend.
+type Ladder struct {
+	Name   string
+	Values []int64
+	// Refuse, unless "", is why the knob may not be set whatever the value.
+	Refuse string
+}
+
+// A Refusal says why a knob of a snapshot is not restored.
+type Refusal struct {
+	Knob  string
+	Value int64
+	Why   string
+}
+
+// String says it in one sentence.
+func (r Refusal) String() string {
+	return "knob " + r.Knob + ": " + strconv.FormatInt(r.Value, 10) + " is not restored: " + r.Why
+}
+
+// Validate returns the knobs of s that may be set today, in its order, and why
+// the others may not. Fixed and isolated ones are in neither: their values were
+// not the optimizer's.
+func (s State) Validate(today []Ladder) (legal []Knob, refused []Refusal) {
+	for _, k := range s.Knobs {
+		if k.Mode != Free && k.Mode != Pinned {
+			continue
+		}
+		i := slices.IndexFunc(today, func(l Ladder) bool { return l.Name == k.Name })
+		switch {
+		case i < 0:
+			refused = append(refused, Refusal{k.Name, k.Value, "there is no such knob any more"})
+		case today[i].Refuse != "":
+			refused = append(refused, Refusal{k.Name, k.Value, today[i].Refuse})
+		case !slices.Contains(today[i].Values, k.Value):
+			refused = append(refused, Refusal{k.Name, k.Value, "it is not one of " + list(today[i].Values)})
+		default:
+			legal = append(legal, k)
+		}
+	}
+	return legal, refused
+}
+
+// list returns values as fmt would print them.
+func list(values []int64) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = strconv.FormatInt(v, 10)
+	}
+	return "[" + strings.Join(words, " ") + "]"
+}
