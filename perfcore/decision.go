@@ -33,11 +33,14 @@ const (
 	// Shifted: the cost of the incumbent has changed by itself, so what was
 	// known is out of date.
 	Shifted
+	// Restored: the state of a snapshot is in force again.
+	Restored
 )
 
 var verdictNames = [...]string{
 	Promoted: "promoted", Rejected: "rejected", Aborted: "aborted", Inconclusive: "inconclusive",
 	Isolated: "isolated", Calibrated: "calibrated", Miscalibrated: "miscalibrated", Shifted: "shifted",
+	Restored: "restored",
 }
 
 // String returns the verdict in lower case.

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
 // A MetricsCollector measures slices. One goroutine calls Begin and Collect, in
@@ -61,9 +62,16 @@ type Config struct {
 	Budget float64
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
-	// Decided, if set, receives every decision, on the goroutine of Run. It
-	// must not block.
+	// Decided, if set, receives every decision, one at a time, on the goroutine
+	// of Run or Restore. It must not block.
 	Decided func(perfcore.Decision)
+	// Snapshots counts the accepted changes: promotions, pins and releases,
+	// isolations, targets, statuses, restorations. A ring that takes one after
+	// every 20th by default.
+	Snapshots *snapshot.Ring
+	// Store, if set, receives the snapshots while Run runs, and one more when
+	// it ends. Without it they are lost with the program.
+	Store snapshot.Store
 	// Log receives what an operator acts on (discarded).
 	Log *slog.Logger
 	// Recorder receives the optimizer's own metrics (perfcore.Discard).
@@ -97,6 +105,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Engine == nil {
 		c.Engine = NewHybrid(rand.New(rand.NewPCG(c.Seed, 1)))
 	}
+	if c.Snapshots == nil {
+		c.Snapshots = snapshot.NewRing(snapshot.DefaultEvery)
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -123,7 +134,9 @@ type PerformanceOptimizer struct {
 	perf   metrics
 	beaten chan struct{} // a beat of the loop for its watchdog
 
-	mu        sync.Mutex // guards what follows
+	deciding sync.Mutex // makes calls of cfg.Decided one after the other
+
+	mu        sync.Mutex // guards what follows; taken behind that of Resources
 	running   bool
 	targets   map[perfcore.ResourceType]perfcore.Targets
 	statuses  map[perfcore.ResourceType]perfcore.OptimizationStatus
@@ -145,7 +158,7 @@ func New(cfg Config) (*PerformanceOptimizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PerformanceOptimizer{
+	o := &PerformanceOptimizer{
 		Resources: resources,
 		cfg:       cfg,
 		rand:      rand.New(rand.NewPCG(cfg.Seed, 2)),
@@ -154,7 +167,9 @@ func New(cfg Config) (*PerformanceOptimizer, error) {
 		targets:   make(map[perfcore.ResourceType]perfcore.Targets),
 		statuses:  make(map[perfcore.ResourceType]perfcore.OptimizationStatus),
 		usage:     make(map[perfcore.ResourceType]perfcore.Usage),
-	}, nil
+	}
+	resources.changed = o.count
+	return o, nil
 }
 
 // Run runs the loop until ctx ends, and returns nil then. However it ends, by a
@@ -176,16 +191,18 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	}()
 
 	ctx, cancel := context.WithCancel(ctx)
-	var watchdog sync.WaitGroup
-	watchdog.Go(func() { o.watch(ctx) })
+	var others sync.WaitGroup
+	others.Go(func() { o.watch(ctx) })
+	others.Go(func() { o.keep(ctx) })
 	// In the order of a stack: the watchdog ends before the last restoration.
 	defer func() {
 		if undo := o.Resources.restore(ctx); undo != nil {
 			err = errors.Join(err, fmt.Errorf("restore the incumbents: %w", undo))
 		}
 		o.settle(perfcore.NotOptimized)
+		err = errors.Join(err, o.keepLast(ctx))
 	}()
-	defer watchdog.Wait()
+	defer others.Wait()
 	defer cancel()
 
 	if err := newTuner(o).run(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
@@ -373,7 +390,8 @@ func (o *PerformanceOptimizer) Freeze(why string) (thaw func()) {
 }
 
 // SetTargets sets what a resource has to do. While every target that is set is
-// met, and the search has come to rest, nothing is tried.
+// met, and the search has come to rest, nothing is tried. It waits while a knob
+// is being set.
 func (o *PerformanceOptimizer) SetTargets(r perfcore.ResourceType, t perfcore.Targets) error {
 	if !r.IsValid() {
 		return fmt.Errorf("there is no %v", r)
@@ -381,14 +399,25 @@ func (o *PerformanceOptimizer) SetTargets(r perfcore.ResourceType, t perfcore.Ta
 	if err := t.Check(); err != nil {
 		return fmt.Errorf("targets of %v: %w", r, err)
 	}
+	o.Resources.mu.Lock()
+	defer o.Resources.mu.Unlock()
+	if o.setTargets(r, t) {
+		o.Resources.count()
+	}
+	return nil
+}
+
+// setTargets reports whether it changes anything.
+func (o *PerformanceOptimizer) setTargets(r perfcore.ResourceType, t perfcore.Targets) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	before := o.targets[r]
 	if t == (perfcore.Targets{}) {
 		delete(o.targets, r)
 	} else {
 		o.targets[r] = t
 	}
-	return nil
+	return t != before
 }
 
 // Targets returns what was set for a resource.
@@ -438,6 +467,8 @@ func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
 	o.mu.Unlock()
 	o.perf.decided(d, o.Resources.Knobs())
 	if o.cfg.Decided != nil {
+		o.deciding.Lock()
+		defer o.deciding.Unlock()
 		o.cfg.Decided(d)
 	}
 }
@@ -446,11 +477,20 @@ func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
 // far as its transitions allow; Optimized becomes Failed where a target is
 // missed.
 func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
-	knobs := o.Resources.Knobs()
+	o.Resources.mu.Lock()
+	defer o.Resources.mu.Unlock()
+	for range o.setStatuses(s) {
+		o.Resources.count()
+	}
+}
+
+// setStatuses returns how many statuses it changed. o.Resources.mu is held.
+func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (changed int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, k := range knobs {
-		if k.Resource == 0 || k.Owner == Operator {
+	for i := range o.Resources.knobs {
+		k := &o.Resources.knobs[i]
+		if k.Resource == 0 || k.owner == Operator {
 			continue
 		}
 		next := s
@@ -461,8 +501,10 @@ func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
 		}
 		if o.statuses[k.Resource].CanBecome(next) {
 			o.statuses[k.Resource] = next
+			changed++
 		}
 	}
+	return changed
 }
 
 // usageRate is the share of the newest slice in what resources are said to do.

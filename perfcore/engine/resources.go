@@ -82,6 +82,8 @@ type ResourceManager struct {
 	epoch  int  // counts changes of owners
 	away   bool // some knob may not be at its incumbent
 	seized bool // the loop has stopped: it may apply nothing until it is back
+	// changed, if set, is called behind each accepted change, with mu held.
+	changed func()
 }
 
 type knob struct {
@@ -120,6 +122,16 @@ func NewResourceManager(knobs []perfcore.Knob) (*ResourceManager, error) {
 	}
 	return m, nil
 }
+
+// count counts an accepted change. m.mu is held.
+func (m *ResourceManager) count() {
+	if m.changed != nil {
+		m.changed()
+	}
+}
+
+// whyPinned is why the operator owns a knob that was pinned.
+const whyPinned = "it is pinned"
 
 func firstOwner(k *perfcore.Knob) (o Owner, why string) {
 	switch {
@@ -171,8 +183,9 @@ func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) err
 		m.away = true
 		return err
 	}
-	k.owner, k.why, k.incumbent, k.failures = Operator, "it is pinned", level, 0
+	k.owner, k.why, k.incumbent, k.failures = Operator, whyPinned, level, 0
 	m.epoch++
+	m.count()
 	return nil
 }
 
@@ -197,6 +210,7 @@ func (m *ResourceManager) Release(name string) error {
 	}
 	k.owner, k.why, k.incumbent, k.level, k.failures = Engine, "", level, level, 0
 	m.epoch++
+	m.count()
 	return nil
 }
 
@@ -290,6 +304,7 @@ const undoTimeout = 5 * time.Second
 func (m *ResourceManager) isolate(k *knob, why string) {
 	k.owner, k.why = Nobody, why
 	m.epoch++
+	m.count()
 }
 
 // foreign isolates the knobs of the engine that read otherwise than they were
@@ -370,6 +385,7 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 		}
 	}
 	m.away = slices.ContainsFunc(m.knobs, func(k knob) bool { return k.owner == Engine && k.level != k.incumbent })
+	m.count()
 	return true
 }
 

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
+)
+
+// modes are the owners as snapshots call them.
+var modes = map[Owner]snapshot.Mode{Engine: snapshot.Free, Operator: snapshot.Fixed, Nobody: snapshot.Isolated}
+
+// state returns what a snapshot keeps. o.Resources.mu is held.
+func (o *PerformanceOptimizer) state() snapshot.State {
+	var s snapshot.State
+	for _, k := range o.Resources.knobs {
+		mode := modes[k.owner]
+		if k.owner == Operator && k.why == whyPinned {
+			mode = snapshot.Pinned
+		}
+		s.Knobs = append(s.Knobs, snapshot.Knob{Name: k.Name, Value: k.Ladder[k.incumbent], Mode: mode})
+	}
+	slices.SortFunc(s.Knobs, func(a, b snapshot.Knob) int { return cmp.Compare(a.Name, b.Name) })
+
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for r, t := range o.targets {
+		s.Resources = append(s.Resources, snapshot.Resource{
+			Type: uint64(r), Utilization: t.Utilization, Throughput: t.Throughput, Latency: int64(t.Latency), Quantile: t.Quantile,
+		})
+	}
+	for r := range o.statuses {
+		if _, ok := o.targets[r]; !ok {
+			s.Resources = append(s.Resources, snapshot.Resource{Type: uint64(r)})
+		}
+	}
+	for i := range s.Resources {
+		s.Resources[i].Status = uint8(o.statuses[perfcore.ResourceType(s.Resources[i].Type)])
+	}
+	slices.SortFunc(s.Resources, func(a, b snapshot.Resource) int { return cmp.Compare(a.Type, b.Type) })
+	return s
+}
+
+// count counts an accepted change. o.Resources.mu is held.
+func (o *PerformanceOptimizer) count() {
+	if err := o.cfg.Snapshots.Changed(o.state); err != nil {
+		o.cfg.Log.Error("no snapshot was taken", "error", err)
+	}
+}
+
+// keep puts snapshots into the store until ctx ends.
+func (o *PerformanceOptimizer) keep(ctx context.Context) {
+	if o.cfg.Store == nil {
+		return
+	}
+	for {
+		if err := o.cfg.Snapshots.Save(ctx, o.cfg.Store); err != nil && ctx.Err() == nil {
+			o.cfg.Log.Error("a snapshot was not kept; it is tried again at the next one", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.cfg.Snapshots.Taken():
+		}
+	}
+}
+
+// keepTimeout is the time that the store has at the program's end.
+const keepTimeout = 5 * time.Second
+
+// keepLast takes a snapshot of what has changed since the last one, and puts
+// all into the store, in time of its own.
+func (o *PerformanceOptimizer) keepLast(ctx context.Context) error {
+	if o.cfg.Store == nil {
+		return nil
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
+	defer stop()
+	if _, err := o.Snapshot(); err != nil {
+		return err
+	}
+	return o.cfg.Snapshots.Save(ctx, o.cfg.Store)
+}
+
+// Snapshot takes a snapshot now, whatever the count.
+func (o *PerformanceOptimizer) Snapshot() (snapshot.Snapshot, error) {
+	o.Resources.mu.Lock()
+	defer o.Resources.mu.Unlock()
+	return o.cfg.Snapshots.Take(snapshot.Asked, o.state())
+}
+
+// Resume takes over the snapshots that the store kept, and restores the newest
+// that is valid, as Restore does. With an empty store, or none, it does
+// nothing. It is called before the first Run; snapshots that had to be left are
+// in the error, and the newest valid one is restored all the same.
+func (o *PerformanceOptimizer) Resume(ctx context.Context) (refused []snapshot.Refusal, err error) {
+	if o.cfg.Store == nil {
+		return nil, nil
+	}
+	err = o.cfg.Snapshots.Load(ctx, o.cfg.Store)
+	all := o.cfg.Snapshots.Snapshots()
+	if err != nil && !errors.Is(err, snapshot.ErrInvalid) || len(all) == 0 {
+		return nil, err
+	}
+	refused, failed := o.Restore(ctx, all[len(all)-1].Seq)
+	return refused, errors.Join(err, failed)
+}
+
+// Restore puts the state of a snapshot in force: values and pins, and targets;
+// statuses follow from what is then measured. The snapshot is verified first,
+// its values are held against today's ladders, and one of today's state is
+// taken. Values that are not legal any more, and knobs that are gone or
+// isolated, are refused by name. The others are applied and read back, all or
+// none: when one fails, an error says so and everything is as it was.
+// A trial that runs is undone.
+func (o *PerformanceOptimizer) Restore(ctx context.Context, seq uint64) (refused []snapshot.Refusal, err error) {
+	s, err := o.cfg.Snapshots.Open(seq)
+	if err != nil {
+		return nil, err
+	}
+	d := perfcore.Decision{Trigger: "restore", Verdict: perfcore.Restored, Reason: fmt.Sprintf("snapshot %d", seq)}
+	d.Moves, refused, err = o.restoreState(ctx, s)
+	for _, r := range refused {
+		d.Reason += "; " + r.String()
+	}
+	if err != nil {
+		d.Verdict, d.Reason = perfcore.Aborted, fmt.Sprintf("snapshot %d was not restored: %v", seq, err)
+	}
+	o.decide(d)
+	return refused, err
+}
+
+func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.State) ([]perfcore.Move, []snapshot.Refusal, error) {
+	targets := make(map[perfcore.ResourceType]perfcore.Targets)
+	for _, r := range s.Resources {
+		t := perfcore.Targets{
+			Utilization: r.Utilization, Throughput: r.Throughput, Latency: time.Duration(r.Latency), Quantile: r.Quantile,
+		}
+		if err := t.Check(); err != nil || !perfcore.ResourceType(r.Type).IsValid() {
+			return nil, nil, fmt.Errorf("targets of %v: %w", perfcore.ResourceType(r.Type), cmp.Or(err, errNoResource))
+		}
+		if t != (perfcore.Targets{}) {
+			targets[perfcore.ResourceType(r.Type)] = t
+		}
+	}
+	m := o.Resources
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := o.cfg.Snapshots.Take(snapshot.PreRestore, o.state()); err != nil {
+		return nil, nil, err
+	}
+	legal, refused := s.Validate(m.ladders())
+	moves, err := m.install(ctx, legal)
+	if err != nil {
+		return nil, refused, err
+	}
+	o.mu.Lock()
+	o.targets = targets
+	o.mu.Unlock()
+	m.count()
+	return moves, refused, nil
+}
+
+var errNoResource = errors.New("there is no such resource")
+
+// ladders returns what may be restored today. m.mu is held.
+func (m *ResourceManager) ladders() []snapshot.Ladder {
+	all := make([]snapshot.Ladder, len(m.knobs))
+	for i, k := range m.knobs {
+		all[i] = snapshot.Ladder{Name: k.Name, Values: k.Ladder}
+		if k.owner == Nobody {
+			all[i].Refuse = "it is isolated: " + k.why
+		}
+	}
+	return all
+}
+
+// install sets knobs to values of their ladders and makes these the incumbents,
+// all or none, and returns what has moved. m.mu is held.
+func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob) ([]perfcore.Move, error) {
+	m.epoch++ // a trial that runs is over
+	if err := m.restoreLocked(ctx); err != nil {
+		return nil, fmt.Errorf("end the trial: %w", err)
+	}
+	var moves []perfcore.Move
+	levels := make(map[*knob]int)
+	var set []*knob
+	for _, w := range want {
+		k, err := m.find(w.Name)
+		if err != nil {
+			return nil, err
+		}
+		level, ok := slices.BinarySearch(k.Ladder, w.Value)
+		if !ok {
+			return nil, fmt.Errorf("knob %s: %d is not one of %v", k.Name, w.Value, k.Ladder)
+		}
+		levels[k] = level
+		if k.level == level && k.Read() == w.Value {
+			continue
+		}
+		set = append(set, k)
+		if err := k.set(ctx, level); err != nil {
+			var undo error
+			for _, b := range slices.Backward(set) {
+				undo = errors.Join(undo, m.setBack(ctx, b, b.incumbent))
+			}
+			return nil, errors.Join(err, undo)
+		}
+		moves = append(moves, perfcore.Move{Knob: k.Name, From: k.Ladder[k.incumbent], To: w.Value})
+	}
+	for _, w := range want {
+		k, err := m.find(w.Name)
+		if err != nil {
+			return nil, err
+		}
+		k.incumbent, k.failures = levels[k], 0
+		k.owner, k.why = firstOwner(&k.Knob)
+		if w.Mode == snapshot.Pinned {
+			k.owner, k.why = Operator, whyPinned
+		}
+	}
+	m.away = false
+	return moves, nil
+}
