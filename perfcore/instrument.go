@@ -142,3 +142,20 @@ func (d Distribution) Quantile(q float64) time.Duration {
 	}
 	return 0
 }
+
+// Since returns what was observed between before, an earlier Snapshot of the
+// same Timer, and d.
+func (d Distribution) Since(before Distribution) Distribution {
+	diff := Distribution{Count: d.Count - before.Count, Sum: d.Sum - before.Sum}
+	old := before.Buckets
+	for _, b := range d.Buckets {
+		if len(old) > 0 && old[0].Max == b.Max {
+			b.Count -= old[0].Count
+			old = old[1:]
+		}
+		if b.Count > 0 {
+			diff.Buckets = append(diff.Buckets, b)
+		}
+	}
+	return diff
+}

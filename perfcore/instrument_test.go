@@ -157,6 +157,28 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
+// What was observed between two snapshots is what a timer that began with the
+// first would hold.
+func TestDistributionSince(t *testing.T) {
+	r := newRand(t)
+	for range 200 {
+		var whole, later Timer
+		for range r.IntN(50) {
+			whole.Observe(edgeDuration(r))
+		}
+		before := whole.Snapshot()
+		for range r.IntN(50) {
+			d := edgeDuration(r)
+			whole.Observe(d)
+			later.Observe(d)
+		}
+		got, want := whole.Snapshot().Since(before), later.Snapshot()
+		if got.Count != want.Count || got.Sum != want.Sum || !slices.Equal(got.Buckets, want.Buckets) {
+			t.Fatalf("since %+v: %+v, want %+v", before, got, want)
+		}
+	}
+}
+
 func TestObserveOutOfRange(t *testing.T) {
 	var tm Timer
 	tm.Observe(-time.Second)

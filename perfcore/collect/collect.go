@@ -1,0 +1,246 @@
+// Package collect measures slices of time: what the Go runtime, the process,
+// its control group and the machine did in them, and what the program says of
+// itself. An [Objective] makes of that the one number that an optimizer lowers.
+//
+// It starts no goroutine. What cannot be measured on a system is said in a
+// sentence, once, and is then absent: no value is ever made up for it.
+package collect
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// A Source measures one part of the program over slices. Pebble's, ristretto's
+// and the node's live beside what they measure. One goroutine calls its
+// methods.
+type Source interface {
+	// Begin begins a slice, and forgets one that has not ended.
+	Begin()
+	// End sets what the slice that Begin began has seen. Rates are per second
+	// of s.Length.
+	End(s *Slice)
+	// Missing returns, in a sentence each, what can not be measured here.
+	Missing() []string
+}
+
+// An Alarmer is a Source that knows of trouble between the ends of a slice.
+type Alarmer interface {
+	// Alarm returns why the program is in trouble at this moment; "" when it
+	// is not.
+	Alarm() string
+}
+
+// A Slice is what was measured in one slice of time, by the names of quantities
+// (Prometheus names without the prefix: go_gc_cpu_ratio).
+type Slice struct {
+	Length time.Duration
+	values map[string]float64
+}
+
+// Set sets a quantity. What is no finite number is left out.
+func (s *Slice) Set(name string, v float64) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return
+	}
+	if s.values == nil {
+		s.values = make(map[string]float64)
+	}
+	s.values[name] = v
+}
+
+// SetRate sets a quantity to the rate of a total that grew from one reading to
+// another. A total that went backwards, as after a restart, has no rate.
+func (s *Slice) SetRate(name string, from, to float64) {
+	if to >= from && s.Length > 0 {
+		s.Set(name, (to-from)/s.Length.Seconds())
+	}
+}
+
+// Value returns a quantity, and whether it was measured.
+func (s *Slice) Value(name string) (v float64, measured bool) {
+	v, measured = s.values[name]
+	return v, measured
+}
+
+// Each calls f for every quantity, in no order.
+func (s *Slice) Each(f func(name string, v float64)) {
+	for name, v := range s.values {
+		f(name, v)
+	}
+}
+
+// A Term is one quantity in the cost.
+type Term struct {
+	// Quantity is its name, Weight its share in the cost: a rise of the
+	// quantity by 1 % raises the cost by Weight per cent.
+	Quantity string
+	Weight   float64
+	// PerWork divides it by the work's rate: for what grows with the load, as
+	// processor time and bytes read do and latencies do not.
+	PerWork bool
+	// Floor, larger than 0, is what smaller values count as: without one a
+	// quantity near 0 decides alone.
+	Floor float64
+}
+
+// A Limit is a quantity above which a slice says nothing.
+type Limit struct {
+	Quantity string
+	Above    float64
+	Why      string
+}
+
+// A Use names the quantities that say what a resource did; "" for those that
+// are not measured. A latency is in seconds.
+type Use struct{ Utilization, Throughput, Latency string }
+
+// An Objective says what a slice cost.
+type Objective struct {
+	Terms []Term
+	// Work is the rate of the units of work that were done, refused and failed
+	// ones not counted, and MinWork the least of them in a slice that says
+	// something.
+	Work    string
+	MinWork float64
+	Void    []Limit
+	Uses    map[perfcore.ResourceType]Use
+}
+
+// Check returns what is wrong with the objective; nil when nothing is.
+func (o Objective) Check() error {
+	if len(o.Terms) == 0 || o.Work == "" {
+		return errors.New("an objective needs terms, and the work that they are held against")
+	}
+	for _, t := range o.Terms {
+		if t.Quantity == "" || !(t.Weight > 0) || !(t.Floor > 0) {
+			return fmt.Errorf("term %q: a weight of %v and a floor of %v must be larger than 0", t.Quantity, t.Weight, t.Floor)
+		}
+	}
+	return nil
+}
+
+// Sample returns what the slice says under the objective.
+func (o Objective) Sample(s *Slice) perfcore.Sample {
+	var sample perfcore.Sample
+	for r, use := range o.Uses {
+		if u, ok := use.usage(s); ok {
+			if sample.Usage == nil {
+				sample.Usage = make(map[perfcore.ResourceType]perfcore.Usage)
+			}
+			sample.Usage[r] = u
+		}
+	}
+	work, measured := s.Value(o.Work)
+	if !measured {
+		sample.Void = o.Work + " was not measured"
+		return sample
+	}
+	sample.Work = work
+	if work*s.Length.Seconds() < o.MinWork {
+		sample.Void = fmt.Sprintf("only %.3g units of work were done", work*s.Length.Seconds())
+	}
+	for _, t := range o.Terms {
+		v, measured := s.Value(t.Quantity)
+		if !measured {
+			sample.Void = t.Quantity + " was not measured"
+			return sample
+		}
+		if t.PerWork {
+			v /= work
+		}
+		sample.Cost += t.Weight * math.Log(max(v, t.Floor))
+	}
+	for _, l := range o.Void {
+		if v, measured := s.Value(l.Quantity); measured && v > l.Above {
+			sample.Void = l.Why
+		}
+	}
+	return sample
+}
+
+// usage returns what the slice says of one resource, and whether it says
+// anything.
+func (use Use) usage(s *Slice) (u perfcore.Usage, ok bool) {
+	get := func(name string) float64 {
+		v, measured := s.Value(name)
+		ok = ok || measured
+		return v
+	}
+	u.Utilization, u.Throughput = get(use.Utilization), get(use.Throughput)
+	u.Latency = time.Duration(get(use.Latency) * float64(time.Second))
+	return u, ok
+}
+
+// Config is what a Collector measures. All but Log are needed.
+type Config struct {
+	Sources   []Source
+	Objective Objective
+	// Log is told, once, what cannot be measured here (discarded).
+	Log *slog.Logger
+}
+
+// A Collector is a perfcore/engine MetricsCollector over sources. One goroutine
+// calls Begin, Collect and Alarm.
+type Collector struct {
+	cfg   Config
+	begun time.Time
+	slice Slice
+}
+
+// New returns a collector, and tells the log what its sources miss.
+func New(cfg Config) (*Collector, error) {
+	if len(cfg.Sources) == 0 {
+		return nil, errors.New("a collector needs sources")
+	}
+	if err := cfg.Objective.Check(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, s := range cfg.Sources {
+		for _, what := range s.Missing() {
+			cfg.Log.Warn("something is not measured here", "what", what)
+		}
+	}
+	return &Collector{cfg: cfg}, nil
+}
+
+// Begin begins a slice, and forgets one that was not collected.
+func (c *Collector) Begin() {
+	c.begun = time.Now()
+	for _, s := range c.cfg.Sources {
+		s.Begin()
+	}
+}
+
+// Collect ends the slice and returns what it says under the objective.
+func (c *Collector) Collect() perfcore.Sample {
+	c.slice = Slice{Length: time.Since(c.begun)}
+	for _, s := range c.cfg.Sources {
+		s.End(&c.slice)
+	}
+	return c.cfg.Objective.Sample(&c.slice)
+}
+
+// Slice returns what the last slice measured. The caller may keep it.
+func (c *Collector) Slice() Slice { return c.slice }
+
+// Alarm returns why the program is in trouble at this moment; "" when it is
+// not.
+func (c *Collector) Alarm() string {
+	for _, s := range c.cfg.Sources {
+		if a, ok := s.(Alarmer); ok {
+			if why := a.Alarm(); why != "" {
+				return why
+			}
+		}
+	}
+	return ""
+}
