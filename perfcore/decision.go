@@ -35,12 +35,15 @@ const (
 	Shifted
 	// Restored: the state of a snapshot is in force again.
 	Restored
+	// Recalled: the program is back in a regime, and the values that were
+	// promoted in it are in force again.
+	Recalled
 )
 
 var verdictNames = [...]string{
 	Promoted: "promoted", Rejected: "rejected", Aborted: "aborted", Inconclusive: "inconclusive",
 	Isolated: "isolated", Calibrated: "calibrated", Miscalibrated: "miscalibrated", Shifted: "shifted",
-	Restored: "restored",
+	Restored: "restored", Recalled: "recalled",
 }
 
 // String returns the verdict in lower case.

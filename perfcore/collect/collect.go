@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/regime"
 )
 
 // A Source measures one part of the program over slices. Pebble's, ristretto's
@@ -177,12 +178,21 @@ func (use Use) usage(s *Slice) (u perfcore.Usage, ok bool) {
 	return u, ok
 }
 
-// Config is what a Collector measures. All but Log are needed.
+// Config is what a Collector measures. Sources and Objective are needed.
 type Config struct {
 	Sources   []Source
 	Objective Objective
+	// Classifier, if set, is shown every slice, and says which regime the
+	// program is in.
+	Classifier Classifier
 	// Log is told, once, what cannot be measured here (discarded).
 	Log *slog.Logger
+}
+
+// A Classifier says which regime a program is in, as perfcore/regime's does.
+type Classifier interface {
+	Observe(m regime.Measurement)
+	Regime() string
 }
 
 // A Collector is a perfcore/engine MetricsCollector over sources. One goroutine
@@ -226,11 +236,23 @@ func (c *Collector) Collect() perfcore.Sample {
 	for _, s := range c.cfg.Sources {
 		s.End(&c.slice)
 	}
+	if c.cfg.Classifier != nil {
+		c.cfg.Classifier.Observe(&c.slice)
+	}
 	return c.cfg.Objective.Sample(&c.slice)
 }
 
 // Slice returns what the last slice measured. The caller may keep it.
 func (c *Collector) Slice() Slice { return c.slice }
+
+// Regime returns the regime that the program is in at this moment; "" when
+// nobody classifies it.
+func (c *Collector) Regime() string {
+	if c.cfg.Classifier == nil {
+		return ""
+	}
+	return c.cfg.Classifier.Regime()
+}
 
 // Alarm returns why the program is in trouble at this moment; "" when it is
 // not.

@@ -14,6 +14,7 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/perfcore/engine"
+	"github.com/outrider-project/outrider/perfcore/regime"
 )
 
 // A Collector is what the optimizer asks for.
@@ -143,6 +144,25 @@ func TestCollector(t *testing.T) {
 		if _, err := collect.New(cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}
+	}
+}
+
+// Every slice is shown to the classifier.
+func TestCollectorRegime(t *testing.T) {
+	classifier, err := regime.New(regime.Config{Dwell: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &dial{values: map[string]float64{"chain_blocks_behind": 10}}
+	c, err := collect.New(collect.Config{Sources: []collect.Source{d}, Objective: objective(), Classifier: classifier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := c.Regime()
+	c.Begin()
+	c.Collect()
+	if got := c.Regime(); before != regime.TipIdle || got != regime.CatchUp {
+		t.Errorf("regimes %q, then %q", before, got)
 	}
 }
 

@@ -42,6 +42,14 @@ type MetricsCollector interface {
 	Alarm() string
 }
 
+// A RegimeTeller is a MetricsCollector that knows which kind of work the
+// program does, each of which has incumbents of its own. It is asked once a
+// second, like Alarm and by the same goroutine. A slice in which the regime
+// changes says nothing.
+type RegimeTeller interface {
+	Regime() string
+}
+
 // Config says what to optimize and how. Knobs and Collector are needed; zero
 // fields have the defaults that their comments name.
 type Config struct {
@@ -285,11 +293,15 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 		}
 		return perfcore.Sample{}, &interruption{perfcore.Aborted, err.Error()}
 	}
+	regime := o.regime()
 	o.cfg.Collector.Begin()
-	if err := o.wait(ctx); err != nil {
+	if err := o.wait(ctx, regime); err != nil {
 		return perfcore.Sample{}, err
 	}
 	s := o.cfg.Collector.Collect()
+	if err := o.sameRegime(regime); err != nil {
+		return perfcore.Sample{}, err
+	}
 	if o.Resources.takenBack() {
 		return perfcore.Sample{}, &interruption{perfcore.Aborted, errSeized.Error()}
 	}
@@ -327,8 +339,25 @@ func (o *PerformanceOptimizer) awaitThaw(ctx context.Context) error {
 	}
 }
 
-// wait waits for the end of a slice, or for an alarm or a freeze within it.
-func (o *PerformanceOptimizer) wait(ctx context.Context) error {
+// regime returns the regime that the collector tells; "" when it tells none.
+func (o *PerformanceOptimizer) regime() string {
+	if t, ok := o.cfg.Collector.(RegimeTeller); ok {
+		return t.Regime()
+	}
+	return ""
+}
+
+// sameRegime returns an interruption when the regime is another one.
+func (o *PerformanceOptimizer) sameRegime(before string) error {
+	if now := o.regime(); now != before {
+		return &interruption{perfcore.Inconclusive, "the regime is " + now + " now"}
+	}
+	return nil
+}
+
+// wait waits for the end of a slice, or for an alarm, a freeze or another regime
+// within it.
+func (o *PerformanceOptimizer) wait(ctx context.Context, regime string) error {
 	left := time.Duration(float64(o.cfg.Slice) * (0.75 + 0.5*o.rand.Float64()))
 	timer := time.NewTimer(min(left, reflexTime))
 	defer timer.Stop()
@@ -346,6 +375,9 @@ func (o *PerformanceOptimizer) wait(ctx context.Context) error {
 		o.mu.Unlock()
 		if frozen {
 			return &interruption{perfcore.Inconclusive, "the optimizer was frozen"}
+		}
+		if err := o.sameRegime(regime); err != nil {
+			return err
 		}
 		if left -= min(left, reflexTime); left == 0 {
 			return nil

@@ -17,7 +17,7 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 			Name: "outrider_perfcore_regret_ratio", Help: "The share of the cost so far that experiments have added.",
 		}),
 	}
-	for v := perfcore.Promoted; v <= perfcore.Restored; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Recalled; v++ {
 		m.decisions[v] = r.Counter(perfcore.Metric{
 			Name: "outrider_perfcore_decisions_total", Help: "Decisions of the optimizer, by verdict.",
 			Labels: []string{"verdict", v.String()},

@@ -38,6 +38,11 @@ type tuner struct {
 	misses int
 	rest   int // slices until the next audit
 	trials []probation
+	regime string
+	memory memory
+	// recalled: the incumbents are those that a regime had left, and have not
+	// been verified since.
+	recalled bool
 }
 
 // A probation is a promotion that will be tested again.
@@ -55,6 +60,8 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 		},
 		engine: o.cfg.Engine,
 		rest:   firstRest,
+		regime: o.regime(),
+		memory: make(memory),
 	}
 	t.refresh()
 	t.caps = newCaps(t.at)
@@ -87,6 +94,11 @@ func (t *tuner) run(ctx context.Context) error {
 			t.startOver()
 		}
 		switch {
+		case t.switched():
+			t.enter(ctx)
+		case t.recalled && t.budget.allows():
+			t.recalled = false
+			err = t.retest(ctx)
 		case t.misses >= t.patience(), t.o.content(), !t.canMove():
 			err = t.park(ctx)
 		case !t.budget.allows():
@@ -268,10 +280,10 @@ func (t *tuner) watched(ctx context.Context) error {
 	_, err := t.incumbent(ctx, false)
 	var stopped *interruption
 	switch {
+	case errors.As(err, &stopped) && t.switched(), errors.Is(err, errVoid):
+		return nil
 	case errors.As(err, &stopped):
 		return t.pause(ctx)
-	case errors.Is(err, errVoid):
-		return nil
 	}
 	return err
 }
@@ -306,6 +318,9 @@ func (t *tuner) park(ctx context.Context) error {
 	for n := 0; t.o.content() || n < t.rest && !content; n++ {
 		if err := t.watched(ctx); err != nil {
 			return err
+		}
+		if t.switched() {
+			return nil
 		}
 		if err := t.retest(ctx); err != nil {
 			return err

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// A memory keeps what was known in each regime when the program left it.
+type memory map[string]recollection
+
+// A recollection is what was known in one regime.
+type recollection struct {
+	at         []int // incumbents
+	cost, work average
+	misses     int
+	rest       int
+	trials     []probation
+	gain       float64
+}
+
+// switched reports whether the program is in another regime than the tuner.
+func (t *tuner) switched() bool { return t.o.regime() != t.regime }
+
+// enter takes over what was verified in the regime that the program is in now,
+// at once, and lets one block say soon whether it still holds. In a regime that
+// is new the incumbents stay, and the search begins.
+func (t *tuner) enter(ctx context.Context) {
+	t.refresh()
+	t.memory[t.regime] = recollection{
+		at: slices.Clone(t.at), cost: t.cost, work: t.work, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
+	}
+	t.regime = t.o.regime()
+	was, known := t.memory[t.regime]
+	if !known {
+		was = recollection{at: t.at, rest: firstRest}
+		t.o.settle(perfcore.NotOptimized)
+	}
+	t.shift, t.changed, t.recalled = shift{}, false, false
+	t.cost, t.work = was.cost, was.work
+	t.misses, t.rest, t.trials, t.budget.gain = was.misses, was.rest, was.trials, was.gain
+	t.engine.Forget()
+	t.caps.doubt(t.budget.slices)
+	t.recall(ctx, was.at)
+}
+
+// recall makes levels the incumbents where the engine owns the knob. They were
+// promoted before; the block that tests them again is due at once.
+func (t *tuner) recall(ctx context.Context, levels []int) {
+	before, to := t.at, slices.Clone(t.at)
+	for i := range to {
+		if t.free[i] {
+			to[i] = levels[i]
+		}
+	}
+	if slices.Equal(to, before) || !t.o.Resources.promote(to, t.epoch) {
+		return
+	}
+	t.o.restore(ctx)
+	t.o.decide(perfcore.Decision{
+		Trigger: "regime", Moves: t.o.Resources.moves(before, to), Verdict: perfcore.Recalled,
+		Reason: "the regime is " + t.regime + " again, and these values were verified in it",
+	})
+	cost, work := t.cost, t.work
+	t.refresh()
+	t.cost, t.work = cost, work // refresh takes the incumbents for other ones
+	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, since: t.budget.slices - probations[0]})
+	t.recalled = true
+}

@@ -1,0 +1,130 @@
+package engine_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/engine"
+	"github.com/outrider-project/outrider/perfcore/plant"
+)
+
+// A commuter is a plant whose optimum moves between two regimes, and whose
+// collector may tell which.
+type commuter struct {
+	*trace
+	stay  int // slices in each regime
+	tells bool
+}
+
+func (c *commuter) Regime() string {
+	if c.tells && c.Plant.Slice()/c.stay%2 == 1 {
+		return "tip"
+	}
+	return "sync"
+}
+
+func (c *commuter) Collect() perfcore.Sample {
+	if t := c.Plant.Slice(); t%c.stay == 0 {
+		_, c.best = plant.Oracle(c.surface, len(c.Plant.Levels()), t)
+	}
+	return c.trace.Collect()
+}
+
+// commute runs an optimizer on a plant that goes to and fro six times, and
+// returns the mean excess over the oracle in the slices that follow the third
+// and later switches.
+func commute(t *testing.T, seed uint64, tells bool, surface plant.Surface) (*trace, float64) {
+	t.Helper()
+	const stay, visits = 300, 6
+	cfg := plant.Config{Start: []int{5}, Surface: surface, World: plant.Noisy(), Seed: seed}
+	var tr *trace
+	tr = run(t, visits*stay, 0, cfg, func(c *engine.Config) {
+		c.Collector = &commuter{trace: c.Collector.(*trace), stay: stay, tells: tells}
+	})
+	var late []float64
+	for v := 2; v < visits; v++ {
+		late = append(late, tr.spent[v*stay:v*stay+60]...)
+	}
+	return tr, mean(late)
+}
+
+// twoRegimes is best at 2 in the first regime and at 8 in the second.
+func twoRegimes(levels []int, t int) float64 {
+	bottom := 2.0
+	if t/300%2 == 1 {
+		bottom = 8
+	}
+	d := (float64(levels[0]) - bottom) / (plant.Levels - 1)
+	return 1.2 * d * d
+}
+
+// On its way back into a regime the optimizer has at once what it had found in
+// it, and need not search.
+func TestRegimeMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the memory of regimes was not tried: it takes a second")
+	}
+	var with, without []float64
+	for seed := range uint64(20) {
+		tr, w := commute(t, seed, true, twoRegimes)
+		with = append(with, w)
+		_, wo := commute(t, seed, false, twoRegimes)
+		without = append(without, wo)
+		recalled := 0
+		for _, d := range tr.decisions {
+			if d.Verdict == perfcore.Recalled {
+				recalled++
+				if len(d.Moves) != 1 || d.Reason == "" || d.Trigger != "regime" {
+					t.Errorf("seed %d: decision %v", seed, d)
+				}
+			}
+		}
+		if recalled < 3 {
+			t.Errorf("seed %d: values were recalled %d times, want at the third to sixth visit", seed, recalled)
+		}
+	}
+	t.Logf("excess in the first 60 slices of a visit: %.4f with a memory, %.4f without", mean(with), mean(without))
+	if mean(with) > 0.25*mean(without) || quantile(with, 0.9) > 0.06 {
+		t.Errorf("excess %.4f (p90 %.4f) with a memory, %.4f without; want a quarter at most", mean(with), quantile(with, 0.9), mean(without))
+	}
+}
+
+// What a regime had left is verified again: when the regime itself has changed
+// meanwhile, it is given up with evidence.
+func TestRecallIsVerified(t *testing.T) {
+	if testing.Short() {
+		t.Skip("that recalled values are verified was not tried: it takes a second")
+	}
+	// The first regime's best is 2 until slice 600, and where the second's is
+	// from then on.
+	surface := func(levels []int, t int) float64 {
+		if t >= 600 {
+			return 1.2 * math.Pow(float64(levels[0]-7)/(plant.Levels-1), 2)
+		}
+		return twoRegimes(levels, t)
+	}
+	turned := 0
+	const times = 10
+	for seed := range uint64(times) {
+		tr, _ := commute(t, seed, true, surface)
+		i := slices.IndexFunc(tr.decisions, func(d perfcore.Decision) bool { return d.Verdict == perfcore.Recalled })
+		if i < 0 {
+			t.Errorf("seed %d: nothing was recalled", seed)
+			continue
+		}
+		for _, d := range tr.decisions[i:] {
+			if d.Verdict == perfcore.Promoted && d.Evidence.Ratio >= 10 {
+				turned++
+				break
+			}
+		}
+		if end := tr.incumbent[len(tr.incumbent)-1]; end > 0.1 {
+			t.Errorf("seed %d ends %.3f from the oracle", seed, end)
+		}
+	}
+	if turned < times-1 {
+		t.Errorf("%d of %d recalled values were given up", turned, times)
+	}
+}
