@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/anomaly"
 	"github.com/outrider-project/outrider/perfcore/regime"
 )
 
@@ -185,8 +186,23 @@ type Config struct {
 	// Classifier, if set, is shown every slice, and says which regime the
 	// program is in.
 	Classifier Classifier
+	// Watches are quantities that usually stay where they are. While one of
+	// them does not, slices say nothing.
+	Watches map[string]*anomaly.Detector
+	// Alerted, if set, is told when a watch is raised or cleared, on the
+	// goroutine of Collect. It must not block.
+	Alerted func(Alert)
 	// Log is told, once, what cannot be measured here (discarded).
 	Log *slog.Logger
+}
+
+// An Alert is a watch that was raised or cleared by a value.
+type Alert struct {
+	Quantity string
+	Event    anomaly.Event
+	Value    float64
+	// Median and Deviation are of the values that are usual now.
+	Median, Deviation float64
 }
 
 // A Classifier says which regime a program is in, as perfcore/regime's does.
@@ -239,7 +255,30 @@ func (c *Collector) Collect() perfcore.Sample {
 	if c.cfg.Classifier != nil {
 		c.cfg.Classifier.Observe(&c.slice)
 	}
-	return c.cfg.Objective.Sample(&c.slice)
+	sample := c.cfg.Objective.Sample(&c.slice)
+	if why := c.watch(); why != "" && sample.Void == "" {
+		sample.Void = why
+	}
+	return sample
+}
+
+// watch shows the slice to the watches, and returns why it says nothing.
+func (c *Collector) watch() (why string) {
+	for quantity, d := range c.cfg.Watches {
+		v, measured := c.slice.Value(quantity)
+		if !measured {
+			continue
+		}
+		if e := d.Observe(v); e != anomaly.None && c.cfg.Alerted != nil {
+			a := Alert{Quantity: quantity, Event: e, Value: v}
+			a.Median, a.Deviation = d.Usual()
+			c.cfg.Alerted(a)
+		}
+		if d.Firing() {
+			why = quantity + " is out of the ordinary"
+		}
+	}
+	return why
 }
 
 // Slice returns what the last slice measured. The caller may keep it.

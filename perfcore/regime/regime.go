@@ -39,6 +39,7 @@ func Rules() []Rule {
 		{InitialSync, "chain_blocks_behind", 2016, 144},
 		{CatchUp, "chain_blocks_behind", 3, 1},
 		{RPCBurst, "rpc_requests_per_second", 100, 50},
+		{RPCBurst, "rpc_requests_per_second_predicted", 100, 50},
 		{L2Heavy, "l2_cpu_cores", 0.5, 0.25},
 	}
 }
