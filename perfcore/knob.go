@@ -52,6 +52,9 @@ type Knob struct {
 	Settle time.Duration
 	// Ladder holds the legal values, ascending. Its ends are hard bounds.
 	Ladder []int64
+	// Unordered says that values are names: that one lies between two others
+	// means nothing.
+	Unordered bool
 	// Apply sets the quantity to a value of the ladder; when it fails, the
 	// quantity is as it was. Read returns the value that is in force. Both are
 	// safe for concurrent use.

@@ -11,6 +11,9 @@ type caps struct {
 	// suspected counts how often a knob had been moved down, and up, when a
 	// guard fired.
 	suspected [][2]int
+	// arms are, for each knob whose values have no order, the levels at which a
+	// guard fired; nil for the others.
+	arms []map[int]*limit
 }
 
 // A limit bounds one knob in one direction.
@@ -24,12 +27,21 @@ type limit struct {
 // capSlices is how long the first limit lasts.
 const capSlices = 500
 
-func newCaps(at []int) *caps {
+// newCaps returns caps that know nothing. arms says, for each knob, whether its
+// values have no order.
+func newCaps(at []int, arms []bool) *caps {
 	n := len(at)
-	return &caps{
+	c := &caps{
 		low: make([]limit, n), high: make([]limit, n),
 		safeLow: slices.Clone(at), safeHigh: slices.Clone(at), suspected: make([][2]int, n),
+		arms: make([]map[int]*limit, n),
 	}
+	for i, unordered := range arms {
+		if unordered {
+			c.arms[i] = make(map[int]*limit)
+		}
+	}
+	return c
 }
 
 // visited notes that the guard did not fire at x.
@@ -71,6 +83,13 @@ func (c *caps) blame(x, y []int, now float64, choose func(n int) int) int {
 		return -1
 	}
 	i := suspects[choose(len(suspects))]
+	if c.arms[i] != nil {
+		if c.arms[i][y[i]] == nil {
+			c.arms[i][y[i]] = new(limit)
+		}
+		c.arms[i][y[i]].strike(y[i], now)
+		return i
+	}
 	if y[i] > x[i] {
 		c.high[i].strike(max(x[i], y[i]-1), now)
 		c.safeHigh[i] = min(c.safeHigh[i], c.high[i].level)
@@ -110,12 +129,34 @@ func (c *caps) bounds(i, n int, now float64) (low, high int) {
 	return low, high
 }
 
+// allowed returns the levels of knob i, of n without an order, that may be tried
+// at the time now; nil for a knob with one.
+func (c *caps) allowed(i, n int, now float64) []int {
+	if c.arms[i] == nil {
+		return nil
+	}
+	levels := make([]int, 0, n)
+	for l := range n {
+		if struck := c.arms[i][l]; struck == nil || now >= struck.until {
+			levels = append(levels, l)
+		}
+	}
+	return levels
+}
+
 // doubt lets limits that were struck once open at their next look, for the
 // world has changed. One that was struck again has proved to be no accident.
 func (c *caps) doubt(now float64) {
 	for _, limits := range [][]limit{c.low, c.high} {
 		for i := range limits {
 			if l := &limits[i]; l.strikes == 1 {
+				l.until = min(l.until, now)
+			}
+		}
+	}
+	for _, arms := range c.arms {
+		for _, l := range arms {
+			if l.strikes == 1 {
 				l.until = min(l.until, now)
 			}
 		}

@@ -231,7 +231,7 @@ func TestShift(t *testing.T) {
 }
 
 func TestCaps(t *testing.T) {
-	c := newCaps([]int{5, 5})
+	c := newCaps([]int{5, 5}, nil)
 	first := func(int) int { return 0 }
 	if low, high := c.bounds(0, 11, 0); low != 0 || high != 10 {
 		t.Errorf("at first from %d to %d, want all", low, high)

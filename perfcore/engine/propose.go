@@ -13,6 +13,9 @@ import (
 // their ladders. A knob that may not be moved has Low and High at its level.
 type Space struct {
 	At, Low, High []int
+	// Arms holds, for each knob whose values have no order, the levels that may
+	// be tried; nil for the others.
+	Arms [][]int
 }
 
 // clamp returns level within the bounds of knob i.
@@ -59,8 +62,52 @@ const (
 )
 
 // NewHybrid returns the engine that is used when Config names none, drawing
-// from r.
-func NewHybrid(r *rand.Rand) OptimizationEngine { return &hybrid{rand: r, radius: firstRadius} }
+// from r: perturbations for knobs with an order, and Thompson sampling for
+// those without. They take turns.
+func NewHybrid(r *rand.Rand) OptimizationEngine {
+	return &turns{ordered: &hybrid{rand: r, radius: firstRadius}, unordered: &thompson{rand: r}}
+}
+
+// turns lets two engines take turns, each with the knobs of its kind.
+type turns struct {
+	ordered, unordered OptimizationEngine
+	last               OptimizationEngine // who made the last proposal
+}
+
+func (e *turns) Propose(ctx context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error) {
+	ranks, names := Space{At: s.At, Low: slices.Clone(s.Low), High: slices.Clone(s.High)}, false
+	for i, arms := range s.Arms {
+		if arms != nil {
+			ranks.Low[i], ranks.High[i] = s.At[i], s.At[i]
+			names = names || len(arms) > 1
+		}
+	}
+	e.last = e.next(names, !slices.Equal(ranks.Low, ranks.High))
+	if e.last == e.unordered {
+		return e.unordered.Propose(ctx, s, probe)
+	}
+	return e.ordered.Propose(ctx, ranks, probe)
+}
+
+// next returns whose turn it is, when there are unordered and ordered knobs to
+// move.
+func (e *turns) next(unordered, ordered bool) OptimizationEngine {
+	if unordered && (!ordered || e.last != e.unordered) {
+		return e.unordered
+	}
+	return e.ordered
+}
+
+func (e *turns) Learn(v perfcore.Verdict) {
+	if e.last != nil {
+		e.last.Learn(v)
+	}
+}
+
+func (e *turns) Forget() {
+	e.ordered.Forget()
+	e.unordered.Forget()
+}
 
 func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error) {
 	n := len(s.At)

@@ -13,8 +13,9 @@ import (
 
 const (
 	// minPatience is after how many proposals in a row that came to nothing
-	// the search rests at the earliest; each knob adds one to morePatience. An
-	// audit makes auditProposals.
+	// the search rests at the earliest; each knob adds one to morePatience, and
+	// each value of a knob without an order another. An audit makes
+	// auditProposals.
 	minPatience    = 4
 	morePatience   = 2
 	auditProposals = 4
@@ -36,6 +37,7 @@ type tuner struct {
 	*bench
 	engine OptimizationEngine
 	misses int
+	most   int // misses in a row, after which the search rests
 	rest   int // slices until the next audit
 	trials []probation
 	regime string
@@ -64,11 +66,16 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 		memory: make(memory),
 	}
 	t.refresh()
-	t.caps = newCaps(t.at)
 	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
+	unordered := make([]bool, len(t.at))
+	t.most = max(minPatience, morePatience+len(t.at))
 	for i, k := range o.Resources.Knobs() {
+		if unordered[i] = k.Unordered; k.Unordered {
+			t.most += len(k.Ladder)
+		}
 		t.wash[i] = max(1, int(math.Ceil(float64(k.Settle)/float64(o.cfg.Slice))))
 	}
+	t.caps = newCaps(t.at, unordered)
 	return t
 }
 
@@ -99,7 +106,7 @@ func (t *tuner) run(ctx context.Context) error {
 		case t.recalled && t.budget.allows():
 			t.recalled = false
 			err = t.retest(ctx)
-		case t.misses >= t.patience(), t.o.content(), !t.canMove():
+		case t.misses >= t.most, t.o.content(), !t.canMove():
 			err = t.park(ctx)
 		case !t.budget.allows():
 			err = t.idle(ctx, 1)
@@ -111,10 +118,6 @@ func (t *tuner) run(ctx context.Context) error {
 		}
 	}
 }
-
-// patience is after how many proposals in a row that came to nothing the search
-// rests.
-func (t *tuner) patience() int { return max(minPatience, morePatience+len(t.at)) }
 
 // canMove reports whether the engine owns a knob with more than one level.
 func (t *tuner) canMove() bool {
@@ -177,12 +180,14 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 
 // space returns where the knobs stand and how far they may move.
 func (t *tuner) space() Space {
-	s := Space{At: slices.Clone(t.at), Low: slices.Clone(t.at), High: slices.Clone(t.at)}
+	s := Space{At: slices.Clone(t.at), Low: slices.Clone(t.at), High: slices.Clone(t.at), Arms: make([][]int, len(t.at))}
 	for i, k := range t.o.Resources.Knobs() {
-		if t.free[i] {
-			low, high := t.caps.bounds(i, len(k.Ladder), t.budget.slices)
-			s.Low[i], s.High[i] = min(low, t.at[i]), max(high, t.at[i])
+		if !t.free[i] {
+			continue
 		}
+		low, high := t.caps.bounds(i, len(k.Ladder), t.budget.slices)
+		s.Low[i], s.High[i] = min(low, t.at[i]), max(high, t.at[i])
+		s.Arms[i] = t.caps.allowed(i, len(k.Ladder), t.budget.slices)
 	}
 	return s
 }
@@ -328,12 +333,12 @@ func (t *tuner) park(ctx context.Context) error {
 		if t.changed {
 			return nil
 		}
-		if t.misses < t.patience() && t.canMove() && !t.o.content() {
+		if t.misses < t.most && t.canMove() && !t.o.content() {
 			return nil
 		}
 	}
 	t.rest = min(2*t.rest, maxRest)
-	t.misses = t.patience() - auditProposals
+	t.misses = t.most - auditProposals
 	return nil
 }
 

@@ -42,6 +42,8 @@ type Config struct {
 	Carry float64
 	// Settle is what the knobs say about that.
 	Settle time.Duration
+	// Unordered are knobs, by index, that say that their values have no order.
+	Unordered []int
 	// Liars are knobs, by index, that accept a value and keep their own.
 	Liars []int
 	// Broken are knobs, by index, whose Apply fails.
@@ -106,9 +108,9 @@ func (p *Plant) Knobs() []perfcore.Knob {
 		knobs[i] = perfcore.Knob{
 			Name: fmt.Sprintf("plant.knob%d", i), Help: "A simulated quantity.", Unit: "units",
 			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Settle: p.cfg.Settle,
-			Ladder: slices.Clone(ladder),
-			Apply:  func(_ context.Context, v int64) error { return p.apply(i, v) },
-			Read:   func() int64 { return p.read(i) },
+			Ladder: slices.Clone(ladder), Unordered: slices.Contains(p.cfg.Unordered, i),
+			Apply: func(_ context.Context, v int64) error { return p.apply(i, v) },
+			Read:  func() int64 { return p.read(i) },
 		}
 	}
 	return knobs

@@ -108,6 +108,12 @@ func Basins(shallow float64) Surface {
 	}
 }
 
+// Arms returns a surface of one knob whose levels cost what is listed, which
+// need not follow any order.
+func Arms(costs [Levels]float64) Surface {
+	return func(levels []int, _ int) float64 { return costs[levels[0]] }
+}
+
 // Moved returns before until slice at, and after from then on.
 func Moved(before, after Surface, at int) Surface {
 	return func(levels []int, t int) float64 {
