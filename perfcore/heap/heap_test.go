@@ -1,0 +1,268 @@
+package heap
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore/engine"
+)
+
+const mib = 1 << 20
+
+// A script of readings, a second apart, and the limit behind each.
+func TestLaw(t *testing.T) {
+	calm := reading{live: 100 * mib, other: 10 * mib, share: 1}
+	with := func(change func(*reading)) reading {
+		r := calm
+		change(&r)
+		return r
+	}
+	type step struct {
+		r       reading
+		after   time.Duration // since the step before
+		limit   float64       // MiB
+		trouble string
+	}
+	for _, tt := range []struct {
+		name    string
+		ceiling int64
+		steps   []step
+	}{
+		{"nothing else", math.MaxInt64, []step{{calm, 0, 920, ""}}},
+		{"caches outside", math.MaxInt64, []step{
+			{with(func(r *reading) { r.declared = 300 * mib }), 0, 620, ""},
+			// They were there a moment ago, and may come again.
+			{with(func(r *reading) { r.declared = 0 }), time.Second, 920 - 300*(1-1.0/256), ""},
+		}},
+		{"nobody declared them", math.MaxInt64, []step{
+			{with(func(r *reading) { r.declared, r.seen = 100*mib, 250*mib }), 0, 670, ""},
+		}},
+		{"a part of the room", math.MaxInt64, []step{{with(func(r *reading) { r.share = 0.5 }), 0, 460, ""}}},
+		{"the operator's limit", 400 * mib, []step{{calm, 0, 400, ""}}},
+		{"no room", math.MaxInt64, []step{
+			{with(func(r *reading) { r.live, r.declared = 600*mib, 300*mib }), 0, 600*1.25 + 16 + 10, "may use more than its 1000 MiB"},
+		}},
+		{"a storm", math.MaxInt64, []step{
+			{with(func(r *reading) { r.declared, r.gc, r.held = 700*mib, 0.3, true }), 0, 220 * 1.1, "30 % of the processor"},
+			{with(func(r *reading) { r.declared = 700 * mib }), 59 * time.Second, 220 * 1.1, "30 % of the processor"},
+			{with(func(r *reading) { r.declared = 700 * mib }), time.Second, 220, ""},
+		}},
+		{"a storm takes half of the reserve at most", math.MaxInt64, []step{
+			{with(func(r *reading) { r.gc, r.held = 0.3, true }), 0, 960, "30 %"},
+		}},
+		{"a busy collector, and not for the limit", math.MaxInt64, []step{{with(func(r *reading) { r.gc = 0.5 }), 0, 920, ""}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := law{limit: 1000 * mib, ceiling: tt.ceiling, reserve: 0.08}
+			at := time.Unix(1, 0)
+			for i, s := range tt.steps {
+				at = at.Add(s.after)
+				s.r.at = at
+				limit, trouble := l.next(s.r)
+				if math.Abs(float64(limit)/mib-s.limit) > 0.001 {
+					t.Errorf("step %d: %.3f MiB, want %.3f", i, float64(limit)/mib, s.limit)
+				}
+				if (trouble == "") != (s.trouble == "") || !strings.Contains(trouble, s.trouble) {
+					t.Errorf("step %d: trouble %q, want %q", i, trouble, s.trouble)
+				}
+			}
+		})
+	}
+}
+
+// Whatever the law is shown: without trouble Go's part and the others' together
+// leave the reserve free, and with it half; what is live always fits.
+func TestLawIsSafe(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 2000 {
+		l := law{limit: 64*mib + r.Int64N(8<<30), ceiling: math.MaxInt64, reserve: 0.01 + 0.4*r.Float64()}
+		at := time.Unix(1, 0)
+		for range 50 {
+			at = at.Add(time.Duration(r.Int64N(int64(time.Minute))))
+			in := reading{
+				at: at, declared: r.Int64N(l.limit), seen: r.Int64N(l.limit), live: r.Int64N(l.limit), other: r.Int64N(50 * mib),
+				gc: r.Float64(), held: r.IntN(2) == 0, share: float64(shares[r.IntN(len(shares))]) / 100,
+			}
+			limit, trouble := l.next(in)
+			off := max(in.declared, in.seen)
+			switch {
+			case limit < in.live+leastBytes:
+				t.Fatalf("%+v: %d bytes are fewer than live", in, limit)
+			case trouble == "" && float64(limit+off) > float64(l.limit)*(1-l.reserve)+1:
+				t.Fatalf("%+v: %d bytes of %d, and nobody is told", in, limit+off, l.limit)
+			case strings.Contains(trouble, "lifted") && float64(limit+off) > float64(l.limit)*(1-l.reserve/2)+1:
+				t.Fatalf("%+v: lifted to %d bytes of %d", in, limit+off, l.limit)
+			}
+		}
+	}
+}
+
+// newGovernor returns a governor of this process, which is released in the end.
+func newGovernor(t *testing.T, cfg Config) *Governor {
+	t.Helper()
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
+	g, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.Release()
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
+	return g
+}
+
+// The runtime's own limit follows what others take, and goes back in the end.
+func TestGovernor(t *testing.T) {
+	offHeap := int64(0)
+	g := newGovernor(t, Config{Limit: 4 << 30, OffHeap: func() int64 { return offHeap }})
+	for _, off := range []int64{0, 1 << 30, 2 << 30} {
+		offHeap = off
+		if err := g.Step(); err != nil {
+			t.Fatal(err)
+		}
+		want := int64(4<<30)*92/100 - off
+		if got := debug.SetMemoryLimit(-1); got < want-2 || got > want+2 {
+			t.Errorf("with %d bytes outside the limit is %d, want %d", off, got, want)
+		}
+		if limit, seen := g.Limit(); limit != debug.SetMemoryLimit(-1) || seen != off {
+			t.Errorf("Limit = %d, %d", limit, seen)
+		}
+	}
+	if g.Alarm() != "" {
+		t.Errorf("alarm %q", g.Alarm())
+	}
+	g.Release()
+	if got := debug.SetMemoryLimit(-1); got != math.MaxInt64 {
+		t.Errorf("released, the limit is %d", got)
+	}
+}
+
+// What the process has in no file, and is not Go's, counts undeclared.
+func TestAnonymous(t *testing.T) {
+	g := newGovernor(t, Config{Limit: 4 << 30, Anonymous: func() (int64, bool) { return read().used + 1<<30, true }})
+	if err := g.Step(); err != nil {
+		t.Fatal(err)
+	}
+	if _, off := g.Limit(); off < 1<<30-64*mib || off > 1<<30+64*mib {
+		t.Errorf("%d bytes outside, want a GiB", off)
+	}
+}
+
+// A limit that somebody else sets is theirs.
+func TestForeign(t *testing.T) {
+	g := newGovernor(t, Config{Limit: 4 << 30})
+	if err := g.Step(); err != nil {
+		t.Fatal(err)
+	}
+	debug.SetMemoryLimit(3 << 30)
+	for range 2 {
+		if err := g.Step(); !errors.Is(err, ErrForeign) {
+			t.Errorf("Step: %v", err)
+		}
+	}
+	g.Release()
+	if got := debug.SetMemoryLimit(-1); got != 3<<30 {
+		t.Errorf("the limit is %d, and was somebody else's", got)
+	}
+}
+
+// The optimizer takes the knobs; GOGC is its own, wherever it stood.
+func TestKnobs(t *testing.T) {
+	debug.SetGCPercent(100)
+	for _, before := range []int{100, 137} {
+		g := newGovernor(t, Config{Limit: 4 << 30})
+		debug.SetGCPercent(before)
+		g.percent = int64(before)
+		m, err := engine.NewResourceManager(g.Knobs())
+		if err != nil {
+			t.Fatal(err)
+		}
+		states := m.Knobs()
+		if states[0].Owner != engine.Engine || states[0].Incumbent != int64(before) || states[1].Owner != engine.Operator {
+			t.Errorf("owners %v, %v; GOGC %d", states[0].Owner, states[1].Owner, states[0].Incumbent)
+		}
+		if err := errors.Join(m.Pin(t.Context(), "go.gogc", 300), m.Pin(t.Context(), "go.memlimit", 50)); err != nil {
+			t.Fatal(err)
+		}
+		if got := debug.SetGCPercent(300); got != 300 {
+			t.Errorf("GOGC is %d", got)
+		}
+		if got, want := debug.SetMemoryLimit(-1), int64(4<<30)*46/100; got < want-2 || got > want+2 {
+			t.Errorf("half of the room is %d bytes, want %d", got, want)
+		}
+		if slices.Contains(percents, 137) {
+			t.Error("the ladder of all was changed")
+		}
+	}
+}
+
+var sink []byte
+
+// A program that allocates stays within the limit for what it keeps live,
+// though GOGC would let it grow far beyond.
+func TestLimitHolds(t *testing.T) {
+	keep := make([]byte, 48*mib)
+	g := newGovernor(t, Config{Limit: 256 * mib, OffHeap: func() int64 { return 100 * mib }})
+	runtime.GC()
+	if err := g.Knobs()[0].Set(t.Context(), 600); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Step(); err != nil {
+		t.Fatal(err)
+	}
+	mark := g.Now()
+	var most int64
+	for range 400 {
+		sink = make([]byte, mib)
+		most = max(most, read().used)
+	}
+	limit, _ := g.Limit()
+	// The collector runs beside the program, which may be ahead of it a little.
+	if most > limit+32*mib {
+		t.Errorf("%d MiB were used, of a limit of %d MiB", most/mib, limit/mib)
+	}
+	h, ok := g.Headroom(mark)
+	if !ok || h.Live < 48*mib || h.Allocated < 400*mib/60 || !(h.Cost > 0 && h.Cost < 1000) {
+		t.Errorf("headroom %+v, %v", h, ok)
+	}
+	if saved := h.Savings(8*mib, 10); !(saved[10] > saved[2] && saved[1] == 0) {
+		t.Errorf("savings %v", saved)
+	}
+	if _, ok := g.Headroom(g.Now()); ok {
+		t.Error("a bid of no time")
+	}
+	runtime.KeepAlive(keep)
+	sink = nil
+}
+
+func TestConfig(t *testing.T) {
+	for _, cfg := range []Config{{}, {Limit: -1}, {Limit: mib}, {Limit: 1 << 30, Reserve: 0.5}, {Limit: 1 << 30, Reserve: -1}, {Limit: 1 << 30, Reserve: math.NaN()}} {
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%+v was taken", cfg)
+		}
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	g, err := New(Config{Limit: 4 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer g.Release()
+	for b.Loop() {
+		if err := g.Step(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
