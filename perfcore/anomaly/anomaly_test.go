@@ -152,6 +152,23 @@ func TestFalseAlarms(t *testing.T) {
 	}
 }
 
+// Two wild values in five are no anomaly, and never become usual either.
+func TestWildValuesAreNotLearnt(t *testing.T) {
+	d := settled(t)
+	for i := range 3 * window {
+		v := []float64{-1, 0, 1}[i%3]
+		if i%5 < 2 {
+			v = 40
+		}
+		if e := d.Observe(v); e != None {
+			t.Fatalf("value %d: %v", i, e)
+		}
+	}
+	if m, s := d.Usual(); math.Abs(m) > 1 || s > 1.5 {
+		t.Errorf("median %v, deviation %v", m, s)
+	}
+}
+
 // Below the floor nothing is out of the ordinary, and a quantity that never
 // moved has a usual range too.
 func TestFloor(t *testing.T) {

@@ -32,12 +32,12 @@ func (c *commuter) Collect() perfcore.Sample {
 	return c.trace.Collect()
 }
 
-// commute runs an optimizer on a plant that goes to and fro six times, and
-// returns the mean excess over the oracle in the slices that follow the third
-// and later switches.
-func commute(t *testing.T, seed uint64, tells bool, surface plant.Surface) (*trace, float64) {
+// commute runs an optimizer on a plant that goes to and fro six times, after so
+// many slices each, and returns the mean excess over the oracle in the slices
+// that follow the third and later switches.
+func commute(t *testing.T, seed uint64, stay int, tells bool, surface plant.Surface) (*trace, float64) {
 	t.Helper()
-	const stay, visits = 300, 6
+	const visits = 6
 	cfg := plant.Config{Start: []int{5}, Surface: surface, World: plant.Noisy(), Seed: seed}
 	var tr *trace
 	tr = run(t, visits*stay, 0, cfg, func(c *engine.Config) {
@@ -45,7 +45,7 @@ func commute(t *testing.T, seed uint64, tells bool, surface plant.Surface) (*tra
 	})
 	var late []float64
 	for v := 2; v < visits; v++ {
-		late = append(late, tr.spent[v*stay:v*stay+60]...)
+		late = append(late, tr.spent[v*stay:v*stay+min(60, stay)]...)
 	}
 	return tr, mean(late)
 }
@@ -68,9 +68,9 @@ func TestRegimeMemory(t *testing.T) {
 	}
 	var with, without []float64
 	for seed := range uint64(20) {
-		tr, w := commute(t, seed, true, twoRegimes)
+		tr, w := commute(t, seed, 300, true, twoRegimes)
 		with = append(with, w)
-		_, wo := commute(t, seed, false, twoRegimes)
+		_, wo := commute(t, seed, 300, false, twoRegimes)
 		without = append(without, wo)
 		recalled := 0
 		for _, d := range tr.decisions {
@@ -108,7 +108,7 @@ func TestRecallIsVerified(t *testing.T) {
 	turned := 0
 	const times = 10
 	for seed := range uint64(times) {
-		tr, _ := commute(t, seed, true, surface)
+		tr, _ := commute(t, seed, 300, true, surface)
 		i := slices.IndexFunc(tr.decisions, func(d perfcore.Decision) bool { return d.Verdict == perfcore.Recalled })
 		if i < 0 {
 			t.Errorf("seed %d: nothing was recalled", seed)
@@ -126,5 +126,45 @@ func TestRecallIsVerified(t *testing.T) {
 	}
 	if turned < times-1 {
 		t.Errorf("%d of %d recalled values were given up", turned, times)
+	}
+}
+
+// The block that tests a recalled value comes before the search goes on: the
+// value that it replaced is in force within a few slices.
+func TestRecallIsTestedFirst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("when recalled values are tested was not tried: it takes a second")
+	}
+	const stay = 90 // too short for the search to come to rest
+	surface := func(levels []int, t int) float64 { return twoRegimes(levels, t/stay*300) }
+	recalls := 0
+	for seed := range uint64(20) {
+		var at []int // slices in which values were recalled
+		var from []int64
+		cfg := plant.Config{Start: []int{5}, Surface: surface, World: plant.Noisy(), Seed: seed}
+		tr := run(t, 8*stay, 0, cfg, func(c *engine.Config) {
+			tr := c.Collector.(*trace)
+			c.Collector = &commuter{trace: tr, stay: stay, tells: true}
+			decided := c.Decided
+			c.Decided = func(d perfcore.Decision) {
+				decided(d)
+				if d.Verdict == perfcore.Recalled {
+					at, from = append(at, tr.Plant.Slice()), append(from, d.Moves[0].From)
+				}
+			}
+		})
+		for i, slice := range at {
+			if slice+5 > len(tr.levels) {
+				continue // the run ends
+			}
+			recalls++
+			soon := tr.levels[slice : slice+5]
+			if !slices.ContainsFunc(soon, func(l []int) bool { return plant.Value(l[0]) == from[i] }) {
+				t.Errorf("seed %d: recalled in slice %d from %d, and then at %v", seed, slice, from[i], soon)
+			}
+		}
+	}
+	if recalls < 50 {
+		t.Errorf("%d recalls, want many", recalls)
 	}
 }

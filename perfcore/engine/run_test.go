@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
 	"github.com/outrider-project/outrider/perfcore/plant"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
 // A fixed engine always proposes the same levels.
@@ -519,11 +521,13 @@ func TestRunTwice(t *testing.T) {
 	})
 }
 
-// Random hands pin, release, freeze, interfere and end the run, while Apply
-// fails now and then and the collector says nothing now and then. At every
-// instant the values are on their ladders (the plant panics otherwise) and
-// pinned knobs stay; nothing is promoted without evidence; and in the end the
-// incumbents are in force.
+// Random hands pin, release, freeze, interfere, restore snapshots, change the
+// regime and end the run, while Apply fails now and then and the collector says
+// nothing now and then. At every instant the values are on their ladders (the
+// plant panics otherwise) and pinned knobs stay; nothing is promoted without
+// evidence, nor recalled without a change of the regime; every seventh change
+// makes a snapshot, and all of them verify; and in the end the incumbents are in
+// force.
 //
 // OUTRIDER_PERFCORE_HANDS sets how often the hands act in each of 20 runs (300);
 // with 8000 of them values are applied a million times.
@@ -543,8 +547,11 @@ func TestRandomHands(t *testing.T) {
 			w.Neighbour, w.SeenNeighbour = 0.5, true
 			cfg := plant.Config{
 				Start: []int{5, 5, 5}, Surface: plant.Cliff(plant.RandomBowl(hand, 3).Surface(), 9, 0.8), World: w,
-				Seed: seed, FailingApply: 0.02,
+				Seed: seed, FailingApply: 0.02, Unordered: []int{2},
 			}
+			ring := snapshot.NewRing(7)
+			traveller := new(traveller)
+			regimes, recalled := 0, 0
 			var mu sync.Mutex
 			pinned := make(map[int]int64)
 			cfg.Applied = func(levels []int) {
@@ -558,8 +565,13 @@ func TestRandomHands(t *testing.T) {
 				}
 			}
 			r := newRig(t, cfg, func(c *engine.Config) {
-				c.Slice = time.Second
+				c.Slice, c.Snapshots = time.Second, ring
+				traveller.Plant = c.Collector.(*plant.Plant)
+				c.Collector = traveller
 				c.Decided = func(d perfcore.Decision) {
+					if d.Verdict == perfcore.Recalled {
+						recalled++
+					}
 					if e := d.Evidence; d.Verdict == perfcore.Promoted && !(e.Ratio >= 10 && e.Effect >= 0.015 && len(e.Diffs) >= 2) {
 						t.Errorf("seed %d: promoted on %+v", seed, e)
 					}
@@ -570,7 +582,7 @@ func TestRandomHands(t *testing.T) {
 				time.Sleep(time.Duration(hand.IntN(30)) * time.Second / 2)
 				i := hand.IntN(3)
 				name, value := r.knobs[i].Name, plant.Value(hand.IntN(9))
-				switch hand.IntN(8) {
+				switch hand.IntN(9) {
 				case 0:
 					mu.Lock()
 					delete(pinned, i)
@@ -605,6 +617,27 @@ func TestRandomHands(t *testing.T) {
 						t.Errorf("seed %d: %v are not at their incumbents", seed, a)
 					}
 					stop = r.start(t)
+				case 6:
+					traveller.inL2.Store(!traveller.inL2.Load())
+					regimes++
+				case 7:
+					all := ring.Snapshots()
+					if len(all) == 0 {
+						break
+					}
+					mu.Lock()
+					clear(pinned)
+					mu.Unlock()
+					if _, err := r.Restore(t.Context(), all[hand.IntN(len(all))].Seq); err != nil && !strings.Contains(err.Error(), "stuck") {
+						t.Errorf("seed %d: %v", seed, err)
+					}
+					mu.Lock()
+					for i, k := range r.Resources.Knobs() {
+						if k.Owner == engine.Operator {
+							pinned[i] = k.Incumbent
+						}
+					}
+					mu.Unlock()
 				}
 			}
 			if err := stop(); err != nil && !strings.Contains(err.Error(), "stuck") {
@@ -613,8 +646,36 @@ func TestRandomHands(t *testing.T) {
 			if a := r.astray(); a != nil {
 				t.Errorf("seed %d: %v are not at their incumbents", seed, a)
 			}
+			if err := ring.Verify(); err != nil {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+			if recalled > regimes {
+				t.Errorf("seed %d: values were recalled %d times, and the regime changed %d times", seed, recalled, regimes)
+			}
+			for _, s := range slices.Backward(ring.Snapshots()) {
+				if s.Cause != snapshot.Counted {
+					continue
+				}
+				if want := ring.Changes() / 7 * 7; s.Changes != want {
+					t.Errorf("seed %d: the newest counted snapshot is behind %d changes, want %d", seed, s.Changes, want)
+				}
+				break
+			}
 		})
 	}
+}
+
+// A traveller is a plant that goes from one regime to another.
+type traveller struct {
+	*plant.Plant
+	inL2 atomic.Bool
+}
+
+func (t *traveller) Regime() string {
+	if t.inL2.Load() {
+		return "L2 heavy"
+	}
+	return "tip idle"
 }
 
 func TestConfig(t *testing.T) {

@@ -61,7 +61,6 @@ func everyChange(c *engine.Config) {
 func TestSnapshotsFollowChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ring := snapshot.NewRing(1)
-		r := newRig(t, better(1), func(c *engine.Config) { c.Engine, c.Snapshots = fixed{6}, ring })
 		value := func() int64 {
 			all := ring.Snapshots()
 			if len(all) == 0 {
@@ -73,8 +72,19 @@ func TestSnapshotsFollowChanges(t *testing.T) {
 			}
 			return s.Knobs[0].Value
 		}
+		r := newRig(t, better(1), func(c *engine.Config) {
+			c.Engine, c.Snapshots = fixed{6}, ring
+			c.Decided = func(d perfcore.Decision) {
+				if d.Verdict == perfcore.Promoted && value() != d.Moves[0].To {
+					t.Errorf("the promotion to %d is decided, and the newest snapshot holds %d", d.Moves[0].To, value())
+				}
+			}
+		})
 		stop := r.start(t)
 		until(t, "a trial", time.Hour, r.trying)
+		if err := r.SetTargets(perfcore.Network, perfcore.Targets{Utilization: 0.5}); err != nil {
+			t.Fatal(err)
+		}
 		if got := value(); got != plant.Value(5) {
 			t.Errorf("in a trial the newest snapshot holds %d, want the incumbent %d", got, plant.Value(5))
 		}
