@@ -235,6 +235,20 @@ func TestRegistrable(t *testing.T) {
 			t.Errorf("%s is registrable", name)
 		}
 	}
+	// Nor by whoever hands one over, whatever else it is.
+	for what, names := range map[string][]string{
+		"verification":   {"blockval.verify", "blockval.skip", "blockval.assumevalid", "sigverify.lanes.off", "bitvm.verify"},
+		"script rules":   {"blockval.flags", "blockval.script", "script.flags", "blockval.activation", "blockval.weight"},
+		"sampling rates": {"sigverify.recheck", "sigverify.sample", "audit.sample", "bob.sample", "blockval.sample"},
+		"peer selection": {"p2p.peers", "p2p.outbound", "p2p.netgroups", "p2p.anchors", "node.peers", "node.addnode"},
+	} {
+		for _, name := range names {
+			k := (&lever{value: 20}).knob(name, new([]string))
+			if _, err := NewResourceManager([]perfcore.Knob{k}); err == nil || !strings.Contains(err.Error(), "may be optimized") {
+				t.Errorf("%s: knob %s: %v", what, name, err)
+			}
+		}
+	}
 	for _, r := range registrable {
 		for _, never := range []string{"verify.", "script", "flag", "peer", "p2p", "recheck", "sample", "policy", "trust"} {
 			if strings.Contains(strings.TrimPrefix(r, "sigverify."), never) {

@@ -1,0 +1,5 @@
+//go:build race
+
+package perfcore
+
+const raceEnabled = true
