@@ -7,12 +7,12 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 )
 
-// A memory keeps what was known in each regime when the program left it.
+// A memory keeps what was known in each regime when the program left it, beside
+// the incumbents, which its ResourceManager keeps.
 type memory map[string]recollection
 
 // A recollection is what was known in one regime.
 type recollection struct {
-	at         []int // incumbents
 	cost, work average
 	misses     int
 	rest       int
@@ -20,8 +20,11 @@ type recollection struct {
 	gain       float64
 }
 
-// switched reports whether the program is in another regime than the tuner.
-func (t *tuner) switched() bool { return t.o.regime() != t.regime }
+// switched reports whether the program is in another regime than the tuner, or
+// than the one whose incumbents were restored.
+func (t *tuner) switched() bool {
+	return t.o.regime() != t.regime || !t.o.Resources.isIn(t.regime)
+}
 
 // enter takes over what was verified in the regime that the program is in now,
 // at once, and lets one block say soon whether it still holds. In a regime that
@@ -29,12 +32,15 @@ func (t *tuner) switched() bool { return t.o.regime() != t.regime }
 func (t *tuner) enter(ctx context.Context) {
 	t.refresh()
 	t.memory[t.regime] = recollection{
-		at: slices.Clone(t.at), cost: t.cost, work: t.work, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
+		cost: t.cost, work: t.work, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
 	}
 	t.regime = t.o.regime()
-	was, known := t.memory[t.regime]
+	levels, known := t.o.Resources.travel(t.regime)
+	was, visited := t.memory[t.regime]
+	if !visited {
+		was.rest = firstRest
+	}
 	if !known {
-		was = recollection{at: t.at, rest: firstRest}
 		t.o.settle(perfcore.NotOptimized)
 	}
 	t.shift, t.changed, t.recalled = shift{}, false, false
@@ -42,7 +48,7 @@ func (t *tuner) enter(ctx context.Context) {
 	t.misses, t.rest, t.trials, t.budget.gain = was.misses, was.rest, was.trials, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)
-	t.recall(ctx, was.at)
+	t.recall(ctx, levels)
 }
 
 // recall makes levels the incumbents where the engine owns the knob. They were

@@ -284,13 +284,12 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 	if err := o.awaitThaw(ctx); err != nil {
 		return perfcore.Sample{}, err
 	}
-	if _, _, now := o.Resources.incumbents(); now != epoch {
-		return perfcore.Sample{}, &interruption{perfcore.Inconclusive, "a knob has another owner"}
-	}
-	if err := o.Resources.apply(ctx, levels, again); err != nil {
-		if ctx.Err() != nil {
-			return perfcore.Sample{}, ctx.Err()
-		}
+	switch err := o.Resources.apply(ctx, levels, epoch, again); {
+	case errors.Is(err, errOwner):
+		return perfcore.Sample{}, &interruption{perfcore.Inconclusive, err.Error()}
+	case err != nil && ctx.Err() != nil:
+		return perfcore.Sample{}, ctx.Err()
+	case err != nil:
 		return perfcore.Sample{}, &interruption{perfcore.Aborted, err.Error()}
 	}
 	regime := o.regime()
@@ -311,7 +310,7 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 		return perfcore.Sample{}, &interruption{perfcore.Isolated, why}
 	}
 	if _, _, now := o.Resources.incumbents(); now != epoch {
-		return perfcore.Sample{}, &interruption{perfcore.Inconclusive, "a knob has another owner"}
+		return perfcore.Sample{}, &interruption{perfcore.Inconclusive, errOwner.Error()}
 	}
 	return s, nil
 }

@@ -84,6 +84,10 @@ type ResourceManager struct {
 	seized bool // the loop has stopped: it may apply nothing until it is back
 	// changed, if set, is called behind each accepted change, with mu held.
 	changed func()
+	// regime is what the incumbents are for, and others what was left behind in
+	// the regimes before it, by regime and knob.
+	regime string
+	others map[string]map[string]int64
 }
 
 type knob struct {
@@ -214,6 +218,52 @@ func (m *ResourceManager) Release(name string) error {
 	return nil
 }
 
+// settleIn names the regime that the first incumbents are for.
+func (m *ResourceManager) settleIn(regime string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.others == nil {
+		m.regime, m.others = regime, make(map[string]map[string]int64)
+	}
+}
+
+// isIn reports whether the incumbents are for the regime.
+func (m *ResourceManager) isIn(regime string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.regime == regime
+}
+
+// travel leaves the incumbents behind for the regime that they are for, and
+// returns the levels that were left behind in the next one, the incumbents where
+// nothing was, and whether there was anything.
+func (m *ResourceManager) travel(next string) (levels []int, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if next != m.regime {
+		left := make(map[string]int64)
+		for _, k := range m.knobs {
+			if k.owner == Engine {
+				left[k.Name] = k.Ladder[k.incumbent]
+			}
+		}
+		m.others[m.regime] = left
+	}
+	was, known := m.others[next]
+	delete(m.others, next)
+	m.regime = next
+	levels = make([]int, len(m.knobs))
+	for i, k := range m.knobs {
+		levels[i] = k.incumbent
+		if v, ok := was[k.Name]; ok {
+			if level, legal := slices.BinarySearch(k.Ladder, v); legal {
+				levels[i] = level
+			}
+		}
+	}
+	return levels, known
+}
+
 // incumbents returns the level of each knob that was promoted last, and which
 // of them the engine owns, at the epoch.
 func (m *ResourceManager) incumbents() (levels []int, ours []bool, epoch int) {
@@ -243,12 +293,18 @@ func (k *knob) set(ctx context.Context, level int) (err error) {
 
 var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
 
+var errOwner = errors.New("a knob has another owner")
+
 // apply puts the knobs that the engine owns to levels, all or none: when one
 // fails, those before it are set back, in reverse order. again sets knobs that
-// are at their level already.
-func (m *ResourceManager) apply(ctx context.Context, levels []int, again bool) error {
+// are at their level already. It fails, and changes nothing, when an owner has
+// changed since epoch.
+func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, again bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.epoch != epoch {
+		return errOwner
+	}
 	if m.seized {
 		m.seized = false
 		return errSeized

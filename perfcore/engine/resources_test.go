@@ -68,7 +68,7 @@ var errStuck = errors.New("it is stuck")
 // Several knobs move together or not at all, and go back in reverse order.
 func TestApplyIsAllOrNothing(t *testing.T) {
 	m, levers, log := newLevers(t)
-	if err := m.apply(t.Context(), []int{0, 2, 1}, false); err != nil {
+	if err := m.apply(t.Context(), []int{0, 2, 1}, m.epoch, false); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := *log, []string{"a=10", "b=30"}; !slices.Equal(got, want) {
@@ -76,7 +76,7 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 	}
 	*log = nil
 	levers[2].refuse[30] = errStuck
-	err := m.apply(t.Context(), []int{2, 0, 2}, false)
+	err := m.apply(t.Context(), []int{2, 0, 2}, m.epoch, false)
 	if !errors.Is(err, errStuck) {
 		t.Errorf("apply: %v", err)
 	}
@@ -88,14 +88,14 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 	}
 	// Two more failures isolate it; the others go on.
 	for range maxFailures - 1 {
-		if err := m.apply(t.Context(), []int{1, 1, 2}, false); err == nil {
+		if err := m.apply(t.Context(), []int{1, 1, 2}, m.epoch, false); err == nil {
 			t.Error("a stuck lever moves")
 		}
 	}
 	if k := m.Knobs()[2]; k.Owner != Nobody || !strings.Contains(k.Why, "stuck") {
 		t.Errorf("a lever that always fails has owner %v: %s", k.Owner, k.Why)
 	}
-	if err := m.apply(t.Context(), []int{0, 0, 2}, false); err != nil {
+	if err := m.apply(t.Context(), []int{0, 0, 2}, m.epoch, false); err != nil {
 		t.Error(err)
 	}
 	if got, want := values(levers), []int64{10, 10, 20}; !slices.Equal(got, want) {
@@ -115,7 +115,7 @@ func TestRestore(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, levers, _ := newLevers(t)
-			if err := m.apply(t.Context(), []int{0, 0, 0}, false); err != nil {
+			if err := m.apply(t.Context(), []int{0, 0, 0}, m.epoch, false); err != nil {
 				t.Fatal(err)
 			}
 			tt.spoil(levers[1])
@@ -264,7 +264,7 @@ func TestSeize(t *testing.T) {
 	if seized, err := m.seize(t.Context()); seized || err != nil {
 		t.Errorf("at the incumbents: %v, %v", seized, err)
 	}
-	if err := m.apply(t.Context(), []int{0, 0, 0}, false); err != nil {
+	if err := m.apply(t.Context(), []int{0, 0, 0}, m.epoch, false); err != nil {
 		t.Fatal(err)
 	}
 	if seized, err := m.seize(t.Context()); !seized || err != nil {
@@ -273,10 +273,10 @@ func TestSeize(t *testing.T) {
 	if got, want := values(levers), []int64{20, 20, 20}; !slices.Equal(got, want) {
 		t.Errorf("the levers are at %v, want %v", got, want)
 	}
-	if err := m.apply(t.Context(), []int{0, 0, 0}, false); !errors.Is(err, errSeized) {
+	if err := m.apply(t.Context(), []int{0, 0, 0}, m.epoch, false); !errors.Is(err, errSeized) {
 		t.Errorf("the loop is not told: %v", err)
 	}
-	if err := m.apply(t.Context(), []int{0, 0, 0}, false); err != nil {
+	if err := m.apply(t.Context(), []int{0, 0, 0}, m.epoch, false); err != nil {
 		t.Error(err)
 	}
 	// While a knob is being set, nobody waits for it.

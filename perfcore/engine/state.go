@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +27,14 @@ func (o *PerformanceOptimizer) state() snapshot.State {
 		s.Knobs = append(s.Knobs, snapshot.Knob{Name: k.Name, Value: k.Ladder[k.incumbent], Mode: mode})
 	}
 	slices.SortFunc(s.Knobs, func(a, b snapshot.Knob) int { return cmp.Compare(a.Name, b.Name) })
+	s.Regime = o.Resources.regime
+	for _, name := range slices.Sorted(maps.Keys(o.Resources.others)) {
+		r := snapshot.Regime{Name: name}
+		for _, knob := range slices.Sorted(maps.Keys(o.Resources.others[name])) {
+			r.Values = append(r.Values, snapshot.Value{Knob: knob, Value: o.Resources.others[name][knob]})
+		}
+		s.Regimes = append(s.Regimes, r)
+	}
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -111,8 +120,10 @@ func (o *PerformanceOptimizer) Resume(ctx context.Context) (refused []snapshot.R
 	return refused, errors.Join(err, failed)
 }
 
-// Restore puts the state of a snapshot in force: values and pins, and targets;
-// statuses follow from what is then measured. The snapshot is verified first,
+// Restore puts the state of a snapshot in force: values and pins, what was
+// verified in other regimes, and targets; statuses follow from what is then
+// measured. In another regime than the snapshot's, what it knows of that regime
+// comes into force with the next slice. The snapshot is verified first,
 // its values are held against today's ladders, and one of today's state is
 // taken. Values that are not legal any more, and knobs that are gone or
 // isolated, are refused by name. The others are applied and read back, all or
@@ -155,9 +166,18 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 		return nil, nil, err
 	}
 	legal, refused := s.Validate(m.ladders())
+	regimes, others := s.ValidateRegimes(m.ladders())
+	refused = append(refused, others...)
 	moves, err := m.install(ctx, legal)
 	if err != nil {
 		return nil, refused, err
+	}
+	m.regime, m.others = s.Regime, make(map[string]map[string]int64)
+	for _, r := range regimes {
+		m.others[r.Name] = make(map[string]int64)
+		for _, v := range r.Values {
+			m.others[r.Name][v.Knob] = v.Value
+		}
 	}
 	o.mu.Lock()
 	o.targets = targets

@@ -342,3 +342,62 @@ func TestRestoreIsAllOrNothing(t *testing.T) {
 		}
 	})
 }
+
+// What was verified in other regimes outlasts a restart too, in whichever regime
+// the program ends and begins.
+func TestResumeRegimes(t *testing.T) {
+	const stay = 300
+	for _, tt := range []struct {
+		name string
+		stop int // slice in which the first run ends
+	}{
+		{"ends in the first", 2*stay + 100},
+		{"ends in the second", 3*stay + 100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := new(shelf)
+			cfg := plant.Config{Start: []int{5}, Surface: twoRegimes, World: plant.Noisy(), Seed: 3}
+			run(t, tt.stop, 0, cfg, func(c *engine.Config) {
+				c.Store = s
+				c.Collector = &commuter{trace: c.Collector.(*trace), stay: stay, tells: true}
+			})
+			last, err := snapshot.Decode(s.newest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			state, err := last.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := map[string]int64{state.Regime: state.Knobs[0].Value}
+			for _, r := range state.Regimes {
+				found[r.Name] = r.Values[0].Value
+			}
+			if len(found) != 2 || found["sync"] > plant.Value(3) || found["tip"] < plant.Value(7) {
+				t.Fatalf("the first run left %v", found)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(24 * time.Hour) // a bubble's time begins anew
+				c := &commuter{stay: stay, tells: true}
+				r := newRig(t, cfg, func(cfg *engine.Config) {
+					c.trace = &trace{Plant: cfg.Collector.(*plant.Plant), surface: twoRegimes}
+					cfg.Collector, cfg.Store = c, s
+				})
+				c.trace.optimizer, c.trace.stop = r.PerformanceOptimizer, func() {}
+				if refused, err := r.Resume(t.Context()); refused != nil || err != nil {
+					t.Fatalf("Resume: %v, %v", refused, err)
+				}
+				stop := r.start(t)
+				until(t, "calibration", 24*time.Hour, r.decided(perfcore.Calibrated))
+				until(t, "a slice or two", time.Minute, func() bool { return r.Resources.Knobs()[0].Incumbent == found["sync"] })
+				until(t, "the second regime", 24*time.Hour, func() bool { return r.Slice() >= stay+2 })
+				if got := r.Resources.Knobs()[0].Incumbent; got != found["tip"] {
+					t.Errorf("in the second regime the incumbent is %d, and %d was verified in it", got, found["tip"])
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

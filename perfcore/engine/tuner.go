@@ -65,6 +65,7 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 		regime: o.regime(),
 		memory: make(memory),
 	}
+	o.Resources.settleIn(t.regime)
 	t.refresh()
 	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
 	unordered := make([]bool, len(t.at))
@@ -248,7 +249,7 @@ func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) e
 // decision. It returns the verdict in the end.
 func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result) perfcore.Verdict {
 	if r.verdict == perfcore.Promoted && !t.o.Resources.promote(y, t.epoch) {
-		r.verdict, r.reason = perfcore.Inconclusive, "a knob has another owner"
+		r.verdict, r.reason = perfcore.Inconclusive, errOwner.Error()
 	}
 	if r.verdict != perfcore.Promoted {
 		t.o.restore(ctx)

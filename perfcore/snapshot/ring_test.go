@@ -29,6 +29,14 @@ func randomState(r *rand.Rand) State {
 			Utilization: r.Float64(), Throughput: 1e18 * r.Float64(), Latency: values[r.IntN(len(values))], Quantile: r.Float64(),
 		})
 	}
+	s.Regime = strings.Repeat("r", r.IntN(3)*MaxName/2)
+	for i := range r.IntN(3) {
+		regime := Regime{Name: strings.Repeat("x", i*MaxName/2)}
+		for _, k := range s.Knobs {
+			regime.Values = append(regime.Values, Value{k.Name, values[r.IntN(len(values))]})
+		}
+		s.Regimes = append(s.Regimes, regime)
+	}
 	return s
 }
 
@@ -324,6 +332,11 @@ func TestStateRefused(t *testing.T) {
 		{State{Knobs: []Knob{{"a", 1, Free}, {"a", 1, Free}}}, "do not ascend"},
 		{State{Resources: []Resource{{Type: 2}, {Type: 2}}}, "do not ascend"},
 		{State{Knobs: many}, "too large"},
+		{State{Regimes: make([]Regime, MaxRegimes+1)}, "too large"},
+		{State{Regime: strings.Repeat("a", MaxName+1)}, "129 bytes"},
+		{State{Regimes: []Regime{{Name: "a"}, {Name: "a"}}}, "do not ascend"},
+		{State{Regimes: []Regime{{Name: "a", Values: []Value{{"b", 1}, {"a", 1}}}}}, "do not ascend"},
+		{State{Regimes: []Regime{{Name: "a", Values: []Value{{"", 1}}}}}, "no name"},
 	} {
 		r := NewRing(1)
 		if err := r.Changed(func() State { return tt.state }); err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -358,6 +371,43 @@ func TestValidate(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("refused %q, want %q", got, want)
+	}
+
+	s = State{Regimes: []Regime{{"x", []Value{{"a", 10}, {"e", 11}}}, {"y", []Value{{"b", 20}}}}}
+	regimes, refused := s.ValidateRegimes(today)
+	if want := []Regime{{"x", []Value{{"a", 10}}}, {"y", []Value{{"b", 20}}}}; !reflect.DeepEqual(regimes, want) {
+		t.Errorf("legal %v, want %v", regimes, want)
+	}
+	if len(refused) != 1 || refused[0].String() != "knob e: 11 is not restored: in regime x: it is not one of [10 20]" {
+		t.Errorf("refused %q", refused)
+	}
+}
+
+// The largest state of all is kept, and decodes.
+func TestLargestState(t *testing.T) {
+	name := func(i int) string {
+		return strings.Repeat("k", MaxName-3) + string([]byte{byte('0' + i/100), byte('0' + i/10%10), byte('0' + i%10)})
+	}
+	var s State
+	for i := range MaxKnobs {
+		s.Knobs = append(s.Knobs, Knob{name(i), 1, Free})
+		s.Resources = append(s.Resources, Resource{Type: uint64(i)})
+	}
+	s.Regime = name(0)
+	for i := range MaxRegimes {
+		r := Regime{Name: name(i)}
+		for j := range MaxKnobs {
+			r.Values = append(r.Values, Value{name(j), 1})
+		}
+		s.Regimes = append(s.Regimes, r)
+	}
+	snap, err := NewRing(0).Take(Asked, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := snap.Encode()
+	if _, err := Decode(b); err != nil || len(b) != MaxEncoded {
+		t.Errorf("%d bytes, of %d that are allowed: %v", len(b), MaxEncoded, err)
 	}
 }
 

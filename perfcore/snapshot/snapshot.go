@@ -73,7 +73,7 @@ var magic = [4]byte{'O', 'P', 'S', 1}
 const (
 	headerSize = len(magic) + 8 + 8 + 4 + 1 + 8 + 8 + 8
 	// MaxEncoded is the largest size of an encoded snapshot, in bytes.
-	MaxEncoded = headerSize + 2*sha256.Size + 4 + MaxKnobs*(1+MaxName+8+1) + MaxResources*(8+1+4*8)
+	MaxEncoded = headerSize + 2*sha256.Size + maxState
 )
 
 // appendHashed appends what Sum covers.

@@ -15,6 +15,22 @@ import (
 type State struct {
 	Knobs     []Knob     // ascending by name
 	Resources []Resource // ascending by type
+	// Regime is the kind of work that the knobs were optimal for, and Regimes
+	// what was verified in others, ascending by name.
+	Regime  string
+	Regimes []Regime
+}
+
+// A Regime is what was verified in one kind of work.
+type Regime struct {
+	Name   string
+	Values []Value // ascending by knob
+}
+
+// A Value is one knob's.
+type Value struct {
+	Knob  string
+	Value int64
 }
 
 // A Mode says who owned a knob.
@@ -51,18 +67,27 @@ type Resource struct {
 
 // These bound a state, so that bytes from a store cannot ask for much memory.
 const (
-	// MaxName is the longest name of a knob, in bytes.
+	// MaxName is the longest name of a knob or a regime, in bytes.
 	MaxName = 128
-	// MaxKnobs and MaxResources are how many of them a state holds at most.
-	MaxKnobs     = 1024
-	MaxResources = 1024
+	// MaxKnobs, MaxResources and MaxRegimes are how many of them a state holds
+	// at most.
+	MaxKnobs     = 256
+	MaxResources = 256
+	MaxRegimes   = 32
 )
+
+// maxState is the largest size of a state's canonical bytes.
+const maxState = 2 + MaxKnobs*(1+MaxName+8+1) + 2 + MaxResources*(8+1+4*8) + 1 + MaxName +
+	2 + MaxRegimes*(1+MaxName+2+MaxKnobs*(1+MaxName+8))
 
 // check returns what is wrong with the state; nil when nothing is.
 func (s State) check() error {
-	if len(s.Knobs) > MaxKnobs || len(s.Resources) > MaxResources {
-		return errors.New("snapshot: a state of " + strconv.Itoa(len(s.Knobs)) + " knobs and " +
-			strconv.Itoa(len(s.Resources)) + " resources is too large")
+	if len(s.Knobs) > MaxKnobs || len(s.Resources) > MaxResources || len(s.Regimes) > MaxRegimes {
+		return errors.New("snapshot: a state of " + strconv.Itoa(len(s.Knobs)) + " knobs, " +
+			strconv.Itoa(len(s.Resources)) + " resources and " + strconv.Itoa(len(s.Regimes)) + " regimes is too large")
+	}
+	if len(s.Regime) > MaxName {
+		return errors.New("snapshot: a regime's name has " + strconv.Itoa(len(s.Regime)) + " bytes")
 	}
 	for i, k := range s.Knobs {
 		switch {
@@ -77,6 +102,16 @@ func (s State) check() error {
 	for i, r := range s.Resources {
 		if i > 0 && s.Resources[i-1].Type >= r.Type {
 			return errors.New("snapshot: resource " + strconv.FormatUint(r.Type, 10) + ": the types do not ascend")
+		}
+	}
+	for i, r := range s.Regimes {
+		if len(r.Name) > MaxName || len(r.Values) > MaxKnobs || i > 0 && s.Regimes[i-1].Name >= r.Name {
+			return errors.New("snapshot: regime " + strconv.Itoa(i) + " is too large, or the names do not ascend")
+		}
+		for j, v := range r.Values {
+			if v.Knob == "" || len(v.Knob) > MaxName || j > 0 && r.Values[j-1].Knob >= v.Knob {
+				return errors.New("snapshot: regime " + r.Name + ": value " + strconv.Itoa(j) + " has no name, or the names do not ascend")
+			}
 		}
 	}
 	return nil
@@ -103,6 +138,19 @@ func appendState(b []byte, s State) []byte {
 			b = binary.BigEndian.AppendUint64(b, v)
 		}
 	}
+	b = append(b, byte(len(s.Regime)))
+	b = append(b, s.Regime...)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(s.Regimes)))
+	for _, r := range s.Regimes {
+		b = append(b, byte(len(r.Name)))
+		b = append(b, r.Name...)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(r.Values)))
+		for _, v := range r.Values {
+			b = append(b, byte(len(v.Knob)))
+			b = append(b, v.Knob...)
+			b = binary.BigEndian.AppendUint64(b, uint64(v.Value))
+		}
+	}
 	return b
 }
 
@@ -127,6 +175,21 @@ func decodeState(b []byte) (State, error) {
 			break
 		}
 		s.Resources = append(s.Resources, r)
+	}
+	s.Regime = string(in.bytes(int(in.uint8())))
+	for range in.uint16() {
+		r := Regime{Name: string(in.bytes(int(in.uint8())))}
+		for range in.uint16() {
+			v := Value{Knob: string(in.bytes(int(in.uint8()))), Value: int64(in.uint64())}
+			if in.short {
+				break
+			}
+			r.Values = append(r.Values, v)
+		}
+		if in.short {
+			break
+		}
+		s.Regimes = append(s.Regimes, r)
 	}
 	if in.short || len(in.b) > 0 {
 		return State{}, errors.New("snapshot: the state is cut off, or something follows it")
@@ -200,19 +263,44 @@ func (s State) Validate(today []Ladder) (legal []Knob, refused []Refusal) {
 		if k.Mode != Free && k.Mode != Pinned {
 			continue
 		}
-		i := slices.IndexFunc(today, func(l Ladder) bool { return l.Name == k.Name })
-		switch {
-		case i < 0:
-			refused = append(refused, Refusal{k.Name, k.Value, "there is no such knob any more"})
-		case today[i].Refuse != "":
-			refused = append(refused, Refusal{k.Name, k.Value, today[i].Refuse})
-		case !slices.Contains(today[i].Values, k.Value):
-			refused = append(refused, Refusal{k.Name, k.Value, "it is not one of " + list(today[i].Values)})
-		default:
-			legal = append(legal, k)
+		if why := refuse(k.Name, k.Value, today); why != "" {
+			refused = append(refused, Refusal{k.Name, k.Value, why})
+			continue
 		}
+		legal = append(legal, k)
 	}
 	return legal, refused
+}
+
+// ValidateRegimes returns the values of s.Regimes that may be set today, and why
+// the others may not.
+func (s State) ValidateRegimes(today []Ladder) (legal []Regime, refused []Refusal) {
+	for _, r := range s.Regimes {
+		kept := Regime{Name: r.Name}
+		for _, v := range r.Values {
+			if why := refuse(v.Knob, v.Value, today); why != "" {
+				refused = append(refused, Refusal{v.Knob, v.Value, "in regime " + r.Name + ": " + why})
+				continue
+			}
+			kept.Values = append(kept.Values, v)
+		}
+		legal = append(legal, kept)
+	}
+	return legal, refused
+}
+
+// refuse says why a knob may not be set to a value today; "" when it may.
+func refuse(knob string, value int64, today []Ladder) string {
+	i := slices.IndexFunc(today, func(l Ladder) bool { return l.Name == knob })
+	switch {
+	case i < 0:
+		return "there is no such knob any more"
+	case today[i].Refuse != "":
+		return today[i].Refuse
+	case !slices.Contains(today[i].Values, value):
+		return "it is not one of " + list(today[i].Values)
+	}
+	return ""
 }
 
 // list returns values as fmt would print them.
