@@ -106,8 +106,8 @@ type Use struct{ Utilization, Throughput, Latency string }
 type Objective struct {
 	Terms []Term
 	// Work is the rate of the units of work that were done, refused and failed
-	// ones not counted, and MinWork the least of them in a slice that says
-	// something.
+	// ones not counted. A slice with fewer than MinWork of them says nothing,
+	// but one with none at all: that may be the doing of what is tried.
 	Work    string
 	MinWork float64
 	Void    []Limit
@@ -144,8 +144,8 @@ func (o Objective) Sample(s *Slice) perfcore.Sample {
 		return sample
 	}
 	sample.Work = work
-	if work*s.Length.Seconds() < o.MinWork {
-		sample.Void = fmt.Sprintf("only %.3g units of work were done", work*s.Length.Seconds())
+	if units := work * s.Length.Seconds(); units > 0 && units < o.MinWork {
+		sample.Void = fmt.Sprintf("only %.3g units of work were done", units)
 	}
 	for _, t := range o.Terms {
 		v, measured := s.Value(t.Quantity)

@@ -68,6 +68,7 @@ func TestObjective(t *testing.T) {
 		{"a tenth more of the processor", map[string]float64{"process_cpu_cores": 2.2}, cost + 0.75*math.Log(1.1), ""},
 		{"below the floor", map[string]float64{"block_p90": 0}, 0.75*math.Log(0.02) + 0.25*math.Log(0.001), ""},
 		{"little work", map[string]float64{n: 4}, 0.75*math.Log(0.5) + 0.25*math.Log(0.5), "only 40 units"},
+		{"no work at all is the engine's to judge", map[string]float64{n: 0}, math.Inf(1), ""},
 		{"steal", map[string]float64{"machine_steal_ratio": 0.06}, cost, "neighbour"},
 		{"no steal known", map[string]float64{"machine_steal_ratio": math.NaN()}, cost, ""},
 		{"no work known", map[string]float64{n: math.NaN()}, 0, "signatures_per_second was not measured"},

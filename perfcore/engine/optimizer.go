@@ -74,8 +74,8 @@ type Config struct {
 	// of Run or Restore. It must not block.
 	Decided func(perfcore.Decision)
 	// Snapshots counts the accepted changes: promotions, pins and releases,
-	// isolations, targets, statuses, restorations. A ring that takes one after
-	// every 20th by default.
+	// isolations, targets, statuses, restorations. By default it is a ring that
+	// takes one after every 20th.
 	Snapshots *snapshot.Ring
 	// Store, if set, receives the snapshots while Run runs, and one more when
 	// it ends. Without it they are lost with the program.

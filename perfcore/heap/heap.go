@@ -38,6 +38,9 @@ type Config struct {
 	// file, as Linux's RssAnon. What of them is not Go's counts as off-heap
 	// bytes that nobody declared.
 	Anonymous func() (bytes int64, measured bool)
+	// Settle is the time in which two cycles have passed, when little is
+	// allocated too (10 s).
+	Settle time.Duration
 }
 
 // percents are the values of GOGC that are tried, beside the one that was in
@@ -69,8 +72,11 @@ func New(cfg Config) (*Governor, error) {
 	if cfg.Reserve == 0 {
 		cfg.Reserve = 0.08
 	}
-	if cfg.Limit < 2*leastBytes || !(cfg.Reserve > 0 && cfg.Reserve < 0.5) {
-		return nil, fmt.Errorf("a limit of %d bytes with a reserve of %v is none", cfg.Limit, cfg.Reserve)
+	if cfg.Settle == 0 {
+		cfg.Settle = 10 * time.Second
+	}
+	if cfg.Limit < 2*leastBytes || !(cfg.Reserve > 0 && cfg.Reserve < 0.5) || cfg.Settle < 0 {
+		return nil, fmt.Errorf("a limit of %d bytes with a reserve of %v, or settling in %v, is none", cfg.Limit, cfg.Reserve, cfg.Settle)
 	}
 	now := read()
 	return &Governor{
@@ -89,7 +95,7 @@ func (g *Governor) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{
 		{
 			Name: "go.gogc", Help: "How much the heap grows before it is collected, as Go's GOGC.", Unit: "percent",
-			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Warm, Settle: settle, Ladder: ladder,
+			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Warm, Settle: g.cfg.Settle, Ladder: ladder,
 			Apply: func(_ context.Context, v int64) error {
 				debug.SetGCPercent(int(v))
 				return nil
@@ -98,7 +104,7 @@ func (g *Governor) Knobs() []perfcore.Knob {
 		},
 		{
 			Name: "go.memlimit", Help: "The part of the memory that other parts leave, which Go may use.", Unit: "percent",
-			Scope: perfcore.Live, Resource: perfcore.Memory, Carry: perfcore.Stateful, Settle: settle, Ladder: shares,
+			Scope: perfcore.Live, Resource: perfcore.Memory, Carry: perfcore.Stateful, Settle: g.cfg.Settle, Ladder: shares,
 			Apply: func(_ context.Context, v int64) error {
 				g.mu.Lock()
 				defer g.mu.Unlock()
@@ -113,9 +119,6 @@ func (g *Governor) Knobs() []perfcore.Knob {
 		},
 	}
 }
-
-// settle is the time in which two cycles have passed in a busy program.
-const settle = 10 * time.Second
 
 // ErrForeign says that somebody else has set GOMEMLIMIT. The governor leaves it
 // alone from then on.

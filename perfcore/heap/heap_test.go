@@ -247,7 +247,7 @@ func TestLimitHolds(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, cfg := range []Config{{}, {Limit: -1}, {Limit: mib}, {Limit: 1 << 30, Reserve: 0.5}, {Limit: 1 << 30, Reserve: -1}, {Limit: 1 << 30, Reserve: math.NaN()}} {
+	for _, cfg := range []Config{{}, {Limit: -1}, {Limit: mib}, {Limit: 1 << 30, Reserve: 0.5}, {Limit: 1 << 30, Reserve: -1}, {Limit: 1 << 30, Settle: -1}, {Limit: 1 << 30, Reserve: math.NaN()}} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}
