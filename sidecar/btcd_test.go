@@ -92,7 +92,7 @@ func TestBesideRealNodes(t *testing.T) {
 	})
 	got := newReports()
 	s, stop := rideBeside(t, network.Nodes[0].RPC, got)
-	coins := newCoinCheck(t, s, network.Nodes[0].RPC)
+	coins := newCoinCheck(s, dialBtcd(t, network.Nodes[0].RPC))
 	if err := network.Bootstrap(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestBesideRealNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		got.await(t, "a block", network.Tip().Hash)
-		coins.checkBlock(t, network.Tip())
+		coins.checkBlock(t, network.Tip().Hash)
 		if step%25 == 0 {
 			t.Logf("step %d, height %d", step, network.Tip().Height)
 		}
@@ -161,6 +161,12 @@ func ride(t *testing.T, node sidecar.NodeConfig, got *reports) (s *sidecar.Sidec
 	cfg := sidecar.DefaultConfig()
 	cfg.Datadir, cfg.HTTP, cfg.Start, cfg.Nice = t.TempDir(), "127.0.0.1:0", &first, 0
 	cfg.Node, cfg.Branches, cfg.UTXOMode = node, 100*time.Millisecond, sidecar.UTXOFull
+	return rideWith(t, cfg, got)
+}
+
+// rideWith is ride with a configuration.
+func rideWith(t *testing.T, cfg sidecar.Config, got *reports) (s *sidecar.Sidecar, stop func() error) {
+	t.Helper()
 	s, err := sidecar.New(cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})), got.add)
 	if err != nil {
 		t.Fatal(err)

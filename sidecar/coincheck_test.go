@@ -3,11 +3,13 @@ package sidecar_test
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
@@ -20,17 +22,26 @@ import (
 // A coinCheck compares a sidecar's answers about coins with its node's.
 type coinCheck struct {
 	sidecar *sidecar.Sidecar
-	node    interface {
-		node.Node
-		node.Unspender
-	}
+	node    unspender
 	seen    map[wire.OutPoint]bool
 	blocks  [][]wire.OutPoint // the outpoints of each block that was compared
-	unspent int // answers that there is such a coin
-	gone    int // answers that there is none
+	unspent int               // answers that there is such a coin
+	gone    int               // answers that there is none
+	pending int               // answers on top of the mempool
 }
 
-func newCoinCheck(t *testing.T, s *sidecar.Sidecar, at demo.Endpoint) *coinCheck {
+// An unspender is a node that tells of unspent coins.
+type unspender interface {
+	node.Node
+	node.Unspender
+}
+
+func newCoinCheck(s *sidecar.Sidecar, n unspender) *coinCheck {
+	return &coinCheck{sidecar: s, node: n, seen: make(map[wire.OutPoint]bool)}
+}
+
+// dialBtcd returns the btcd at an endpoint.
+func dialBtcd(t *testing.T, at demo.Endpoint) *node.Btcd {
 	t.Helper()
 	certificate, err := os.ReadFile(at.Certificate)
 	if err != nil {
@@ -41,13 +52,19 @@ func newCoinCheck(t *testing.T, s *sidecar.Sidecar, at demo.Endpoint) *coinCheck
 		t.Fatal(err)
 	}
 	t.Cleanup(n.Close)
-	return &coinCheck{sidecar: s, node: n, seen: make(map[wire.OutPoint]bool)}
+	return n
 }
 
-// checkBlock compares what the two say of every outpoint of a block at the tip.
-func (c *coinCheck) checkBlock(t *testing.T, tip *demo.Block) {
+// checkBlock compares what the two say of every outpoint of a block.
+func (c *coinCheck) checkBlock(t *testing.T, hash chainhash.Hash) {
 	t.Helper()
-	raw, err := c.node.Block(t.Context(), tip.Hash)
+	c.check(t, c.addBlock(t, hash))
+}
+
+// addBlock returns the outpoints of a block, which count as seen from now on.
+func (c *coinCheck) addBlock(t *testing.T, hash chainhash.Hash) []wire.OutPoint {
+	t.Helper()
+	raw, err := c.node.Block(t.Context(), hash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +87,51 @@ func (c *coinCheck) checkBlock(t *testing.T, tip *demo.Block) {
 		c.seen[op] = true
 	}
 	c.blocks = append(c.blocks, ops)
-	c.check(t, ops)
+	return ops
+}
+
+// checkMempool compares what the two say, on top of the mempool, of every outpoint of
+// its transactions, once the sidecar has heard of them.
+func (c *coinCheck) checkMempool(t *testing.T, txs map[chainhash.Hash][]byte) {
+	t.Helper()
+	n, ok := c.node.(node.MempoolUnspender)
+	if !ok {
+		t.Fatalf("a %T cannot tell of its mempool", c.node)
+	}
+	var ops []wire.OutPoint
+	for txid, raw := range txs {
+		var tx wire.MsgTx
+		if err := tx.Deserialize(bytes.NewReader(raw)); err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range tx.TxIn {
+			ops = append(ops, in.PreviousOutPoint)
+		}
+		for i := range tx.TxOut {
+			ops = append(ops, wire.OutPoint{Hash: txid, Index: uint32(i)})
+		}
+	}
+	told, tip, err := n.UnspentInMempool(t.Context(), ops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		wrong := ""
+		for i, op := range ops {
+			got, err := c.sidecar.Coin(t.Context(), op, true)
+			if want := &told[i]; err != nil || got.Tip.Hash != tip.Hash.String() || got.Unspent == want.Missing ||
+				got.Unspent && (got.Value != want.Value || got.Height != want.Height) {
+				wrong = fmt.Sprintf("coin %s: the sidecar says %+v (%v), the node %+v", op, got, err, want)
+			}
+		}
+		if wrong == "" {
+			c.pending += len(ops)
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(wrong)
+		}
+	}
 }
 
 // checkLast compares what the two say of every outpoint of the last blocks, more of
@@ -129,7 +190,7 @@ func (c *coinCheck) ask(t *testing.T, op wire.OutPoint, tip node.Tip) web.Coin {
 // tell says how much was compared, which must be something.
 func (c *coinCheck) tell(t *testing.T) {
 	t.Helper()
-	t.Logf("%d outpoints: %d answers of coins, %d of none", len(c.seen), c.unspent, c.gone)
+	t.Logf("%d outpoints: %d answers of coins, %d of none, %d on top of the mempool", len(c.seen), c.unspent, c.gone, c.pending)
 	if c.unspent < 1000 || c.gone < 1000 {
 		t.Error("too few coins were compared")
 	}

@@ -87,6 +87,9 @@ func New(cfg Config, log *slog.Logger, onReport func(Report)) (*Sidecar, error) 
 // Addr returns the address that the web server listens on.
 func (s *Sidecar) Addr() string { return s.web.Addr() }
 
+// Status returns what the web server tells.
+func (s *Sidecar) Status() web.Status { return s.status.Status() }
+
 // Close frees what New took, when the sidecar will not be run.
 func (s *Sidecar) Close() error {
 	s.node.Close()
