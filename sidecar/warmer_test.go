@@ -401,6 +401,15 @@ func TestWarmerForgetsAndCounts(t *testing.T) {
 	for _, tx := range append(txs, heavy, failing, none, orphan, spendFirst(t, b.btcd, 1, opTrue)) {
 		b.hear(node.MempoolRemoved{Txid: tx.TxHash()})
 	}
+	if pending, _ := b.coin(wire.OutPoint{}); pending != pendingUnknown {
+		t.Errorf("three transactions were never seen, and the mempool is known: %d", pending)
+	}
+	for i := range byte(3) {
+		b.hear(node.MempoolRemoved{Txid: chainhash.Hash{1 + i}})
+	}
+	if pending, _ := b.coin(wire.OutPoint{}); pending != pendingNothing {
+		t.Errorf("an empty mempool says %d of an outpoint", pending)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.overlay.bytes != 0 || b.orphans.txs.bytes != 0 || b.queue.bytes != 0 || len(b.overlay.byTxid)+len(b.overlay.spends)+len(b.overlay.missing) != 0 || len(b.orphans.children) != 0 {
