@@ -79,9 +79,18 @@ func FuzzState(f *testing.F) {
 		s := state{tip: Tip{Height: 7}, complete: complete, coins: 9}
 		f.Add(s.append(nil))
 	}
+	load := loadState{tip: Tip{Height: 7}, coins: 9}
+	f.Add(load.append(nil))
+	load.last = make([]byte, coinKeySize)
+	f.Add(load.append(nil))
+	f.Add([]byte{indexWhole})
+	f.Add(append([]byte{indexBuilding}, load.last...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := decodeState(b)
 		if err == nil && !bytes.Equal(s.append(nil), b) {
+			t.Fatalf("%x becomes %x", b, s.append(nil))
+		}
+		if s, err := decodeLoadState(b); err == nil && !bytes.Equal(s.append(nil), b) {
 			t.Fatalf("%x becomes %x", b, s.append(nil))
 		}
 		if next, err := decodeIndexState(b); err == nil && next != nil && len(next) != coinKeySize {
