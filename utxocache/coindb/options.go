@@ -145,7 +145,8 @@ func checkCompactions(n int) error {
 // Apply takes 40 ms of processor time for 8,000 spends and 12,000 creations, of
 // which 18 are the look-ups and 10 the commit, and flushes and compactions as
 // much again in the background; goleveldb takes 2.1 times as much in all, and
-// writes nothing to undo it.
+// writes nothing to undo it. Where the caller knows what is spent, there are hardly
+// any look-ups, and it takes 0.46 of that.
 func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
