@@ -46,6 +46,9 @@ func until(t *testing.T, d *DB, m *moment) {
 			return
 		}
 		mustFail(t, err, ErrNoMuHash)
+		if d.followers.Load() == 0 {
+			t.Fatal("nobody follows the MuHash any more")
+		}
 		<-hashed
 	}
 }
@@ -79,6 +82,60 @@ func TestFollowMuHash(t *testing.T) {
 	if err := end(); !errors.Is(err, ErrClosed) && !errors.Is(err, context.Canceled) {
 		t.Errorf("after Close the follower ends with %v", err)
 	}
+}
+
+// What was hashed is thrown away when its block was undone meanwhile, or the one
+// before it, even if that was applied again.
+func TestMuHashOvertaken(t *testing.T) {
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{})
+	must(t, d.Reset(c.top().tip, true))
+	for range 3 {
+		must(t, d.Apply(c.mine()))
+	}
+	compareHash(t, d, c.top())
+	below := c.top().tip
+	one, two := c.mine(), c.mine()
+	hash := func() (last, next *hashRecord) {
+		t.Helper()
+		v, err := d.View()
+		must(t, err)
+		last, next, err = v.hashNext()
+		must(t, errors.Join(err, v.Close()))
+		return last, next
+	}
+	at := func(want Tip) {
+		t.Helper()
+		r, err := d.lastHash(d.pebble)
+		must(t, err)
+		if r.tip != want {
+			t.Fatalf("the MuHash is of %s, must be of %s", r.tip, want)
+		}
+	}
+	must(t, d.Apply(one))
+	last, next := hash()
+	must(t, d.Undo(one.Tip))
+	must(t, d.putHash(last, next))
+	at(below)
+	rival := *one
+	rival.Hash = [32]byte{1}
+	must(t, d.Apply(&rival))
+	must(t, d.putHash(last, next))
+	at(below)
+	must(t, d.Undo(rival.Tip))
+
+	must(t, d.Apply(one))
+	must(t, d.putHash(last, next))
+	at(one.Tip)
+	must(t, d.Apply(two))
+	last, next = hash()
+	must(t, d.Undo(two.Tip))
+	must(t, d.Undo(one.Tip))
+	must(t, d.Apply(one))
+	must(t, d.Apply(two))
+	must(t, d.putHash(last, next)) // there is none of the block before
+	at(below)
+	compareHash(t, d, c.top())
 }
 
 // Close ends who follows the MuHash, though nothing else happens.
