@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +23,7 @@ import (
 
 func TestOptions(t *testing.T) {
 	for _, opts := range []Options{
-		{UndoBlocks: -1}, {Memory: -1}, {Memory: memoryCeiling + 1}, {MemTable: 1}, {MemTable: 2 << 30},
+		{UndoBlocks: -1}, {Memory: -1}, {Memory: memoryCeiling + 1}, {MemTable: 1}, {MemTable: 2 << 30}, {Compactions: -1}, {Compactions: maxCompactions + 1},
 		{MinFree: -1}, {Readers: -1},
 	} {
 		opts.fs = vfs.NewMem()
@@ -432,7 +433,7 @@ func TestMemory(t *testing.T) {
 func TestKnown(t *testing.T) {
 	c := newChain(seedOf(t))
 	d := mustOpen(t, vfs.NewMem(), Options{knownSample: 1})
-	trusting := mustOpen(t, vfs.NewMem(), Options{knownSample: 1 << 62})
+	trusting := mustOpen(t, vfs.NewMem(), Options{knownSample: math.MaxInt})
 	must(t, d.Reset(c.top().tip, true))
 	must(t, trusting.Reset(c.top().tip, true))
 	var before moment
