@@ -495,3 +495,26 @@ func BenchmarkLoad(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/time.Since(start).Seconds(), "coins/s")
 }
+
+// BenchmarkMuHash hashes what blocks of 8,000 spends and 12,000 creations did, after
+// they were applied, on one goroutine.
+func BenchmarkMuHash(b *testing.B) {
+	x := newBench(benchCoins(b))
+	d := x.fill(b, Options{UndoBlocks: 20})
+	must(b, d.Rehash(b.Context(), nil))
+	tip := benchTip
+	var times []time.Duration
+	for b.Loop() {
+		block := x.block(tip)
+		must(b, d.Apply(block))
+		tip = block.Tip
+		start := cpuTime(b)
+		_, at, err := d.MuHash(b.Context())
+		must(b, err)
+		times = append(times, cpuTime(b)-start)
+		if at != tip {
+			b.Fatalf("the MuHash is of %s, must be of %s", at, tip)
+		}
+	}
+	b.ReportMetric(median(times), "muhash-cpu-ms")
+}
