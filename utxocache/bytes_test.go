@@ -6,8 +6,6 @@ import (
 
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/dgraph-io/ristretto/v2"
-
-	"github.com/outrider-project/outrider/perfcore"
 )
 
 // liveHeap returns the live heap.
@@ -94,9 +92,8 @@ func TestRistrettoBytes(t *testing.T) {
 func TestRingBytes(t *testing.T) {
 	var measured, accounted int64
 	for _, n := range octave {
-		reg := new(perfcore.Registry)
 		before := liveHeap()
-		c := newCache(t, Options{Blocks: 1000, Bytes: 1, Recorder: reg})
+		c := newCache(t, Options{Blocks: 1000, Bytes: 1})
 		c.Reset(Tip{}, true)
 		var w workload
 		outpoints := 0
@@ -107,7 +104,7 @@ func TestRingBytes(t *testing.T) {
 		w.drop()
 		after := liveHeap()
 		measured += after - before
-		accounted += int64(metric(t, reg, "outrider_utxo_bytes", "ring").Gauge.Value())
+		accounted += c.Memory().Total()
 		t.Logf("%d outpoints, %d coins in the ring: %d bytes an outpoint", outpoints, c.coins, (after-before)/int64(outpoints))
 		c.Close()
 	}

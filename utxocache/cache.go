@@ -23,6 +23,12 @@ type Options struct {
 	// Bytes is what the coins from below the ring may take, as accounted; the
 	// default is 256 MiB.
 	Bytes int64
+	// Budget is, unless it is 0, what all may take, as Memory accounts for it. Then
+	// Blocks is how many blocks the ring has at most, LeastBlocks how many it has
+	// whatever they take (as many as a reorganisation may undo; the default is 1),
+	// and Bytes is not used.
+	Budget      int64
+	LeastBlocks int
 	// Recorder receives the metrics; the default is perfcore.Discard.
 	Recorder perfcore.Recorder
 	// Refer, if it is set, is called with each Reference of the sample: during
@@ -52,6 +58,7 @@ type Cache struct {
 	mu sync.Mutex
 	// blocks is how many blocks the ring may hold.
 	blocks int
+	budget budget
 	// names are the numbers of the view's layers, and coins counts the
 	// outpoints of the ring that are Unspent.
 	names names
@@ -72,13 +79,25 @@ func New(opts Options) (*Cache, error) {
 	if opts.Bytes == 0 {
 		opts.Bytes = defaultBytes
 	}
+	if opts.LeastBlocks == 0 {
+		opts.LeastBlocks = 1
+	}
 	if opts.Recorder == nil {
 		opts.Recorder = perfcore.Discard
 	}
 	if opts.Blocks < 0 || opts.Blocks > MaxBlocks || opts.Bytes < 0 {
 		return nil, fmt.Errorf("utxocache: %d blocks and %d bytes are not sizes", opts.Blocks, opts.Bytes)
 	}
-	c := &Cache{blocks: opts.Blocks, perf: newInstruments(opts.Recorder, opts.Refer), hasher: newHasher()}
+	if opts.Budget < 0 || opts.LeastBlocks < 1 || opts.LeastBlocks > opts.Blocks {
+		return nil, fmt.Errorf("utxocache: from %d to %d blocks in %d bytes are not a budget", opts.LeastBlocks, opts.Blocks, opts.Budget)
+	}
+	if opts.Budget > 0 {
+		opts.Bytes = opts.Budget
+	}
+	c := &Cache{
+		blocks: opts.Blocks, budget: budget{opts.Budget, opts.LeastBlocks},
+		perf: newInstruments(opts.Recorder, opts.Refer), hasher: newHasher(),
+	}
 	c.view.Store(&view{hasher: &c.hasher})
 	older, err := newOlder(opts.Bytes, &c.hasher)
 	if err != nil {
@@ -119,10 +138,12 @@ func (c *Cache) Reset(tip Tip, genesis bool) {
 func (c *Cache) stand(ring []*delta) {
 	c.older.clear()
 	c.names, c.coins, c.reported = names{}, 0, 0
-	c.view.Store(&view{
+	next := &view{
 		ring: ring, layers: make(layers, 1), complete: c.genesis && len(ring) > 0,
 		epoch: c.view.Load().epoch + 1, hasher: &c.hasher,
-	})
+	}
+	next.memory = next.measure(c.older)
+	c.view.Store(next)
 }
 
 // Tip returns the tip as of which the cache answers; false when it stands at
@@ -238,7 +259,11 @@ func (c *Cache) unlist(next *view, id uint64) {
 // raiseFloor makes blocks of the ring its floor until it holds no more than it
 // may. Coins that no later block touched go to older.
 func (c *Cache) raiseFloor(next *view) {
-	for len(next.ring)-1 > c.blocks {
+	bytes := int64(0)
+	for _, d := range next.ring {
+		bytes += d.bytesInRing()
+	}
+	for n := len(next.ring) - 1; n > c.blocks || c.budget.fullRing(n, bytes); n-- {
 		floor, d := next.ring[0], next.ring[1]
 		c.settle(next, floor.carriedID)
 		c.settle(next, d.id)
@@ -246,6 +271,7 @@ func (c *Cache) raiseFloor(next *view) {
 		c.unlist(next, floor.carriedID)
 		c.unlist(next, d.id)
 		c.unlist(next, d.carriedID)
+		bytes -= floor.bytesInRing() + d.bytesInRing()
 		next.ring = slices.Delete(next.ring, 0, 1)
 		next.ring[0] = newDelta(d.tip)
 	}
@@ -272,11 +298,18 @@ func (c *Cache) settle(next *view, id uint64) {
 // settle is the shard of its index that settles.
 func (c *Cache) publish(next *view, settle int) {
 	o := c.older
+	if c.budget.bytes > 0 {
+		o.resize(c.budget.room(next, o))
+	}
 	o.settle(next.epoch)
+	if c.budget.bytes > 0 {
+		o.shrink()
+	}
 	next.pages = slices.Clone(o.pages)
 	next.old = next.old.with(&o.added, settle, pageKeys{next.pages, next.epoch})
 	o.added = addition{}
 	next.complete = c.genesis && o.lost == 0
+	next.memory = next.measure(o)
 	c.view.Store(next)
 	c.report()
 }
@@ -414,15 +447,12 @@ func (v *view) standsAt(hash chainhash.Hash) error {
 
 // report brings the gauges up to date.
 func (c *Cache) report() {
-	v, o := c.view.Load(), c.older
-	ring := v.recent.bytes() + int64(cap(v.layers)+cap(v.ring))*8
-	for _, d := range v.ring {
-		ring += d.bytes()
-	}
+	m, o := c.view.Load().memory, c.older
 	c.perf.ringCoins.Set(float64(c.coins))
-	c.perf.ringBytes.Set(float64(ring))
+	c.perf.ringBytes.Set(float64(m.Ring))
 	c.perf.oldCoins.Set(float64(o.coins))
-	c.perf.oldBytes.Set(float64(o.bytes))
+	c.perf.oldBytes.Set(float64(m.Pages))
+	c.perf.indexBytes.Set(float64(m.Index))
 	c.perf.forgotten.Add(o.lost - c.reported)
 	c.reported = o.lost
 }

@@ -367,8 +367,9 @@ func TestMetrics(t *testing.T) {
 	counter("outrider_utxo_lookups_total", "unknown", 0)
 	gauge("outrider_utxo_coins", "ring", coinsPerPage/2)
 	gauge("outrider_utxo_coins", "ristretto", coinsPerPage)
-	gauge("outrider_utxo_bytes", "ristretto", onePage)
-	const few, many = coinsPerPage / 2 * 65, coinsPerPage/2*65 + 2048 // entries and scripts, and tables
+	gauge("outrider_utxo_bytes", "ristretto", onePage-coinsPerPage*indexBytes)
+	gauge("outrider_utxo_bytes", "index", float64(c.Memory().Index))
+	const few, many = coinsPerPage / 2 * 65, coinsPerPage/2*65 + 100 // entries and scripts
 	if v := metric(t, reg, "outrider_utxo_bytes", "ring").Gauge.Value(); v < few || v > many {
 		t.Errorf("%d coins in the ring take %v bytes", coinsPerPage/2, v)
 	}

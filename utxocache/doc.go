@@ -23,6 +23,9 @@
 // that is not here does not exist. Applying and disconnecting blocks keep it
 // complete; the first coin that is forgotten ends it, until Reset.
 //
+// What all of it takes is bounded by a number of blocks and a number of bytes for the
+// pages, or by one budget (Options.Budget), which Memory accounts for.
+//
 // # What readers see
 //
 // A reader takes a view, which one atomic pointer names, and asks nobody again:

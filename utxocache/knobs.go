@@ -2,37 +2,71 @@ package utxocache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
 )
 
+// refill is how long the values before show in what the cache holds: about as long
+// as it takes for the blocks of a day to go through the ring, and for what was
+// forgotten to be asked for.
+const refill = 24 * time.Hour
+
 // Knobs returns what may be tried at other values. No answer becomes wrong by
 // them: a smaller ring makes reorganisations deeper than it ErrTooDeep, and less
-// memory makes answers Unknown.
+// memory makes answers Unknown. A cache with a budget has that as its knob, one
+// without a knob for each part.
 func (c *Cache) Knobs() []perfcore.Knob {
 	c.mu.Lock()
-	blocks, first := int64(c.blocks), c.older.first
+	blocks, first, budgeted := int64(c.blocks), c.older.first, c.budget.bytes > 0
 	c.mu.Unlock()
-	bytes := make([]int64, 0, 8)
+	ladder := make([]int64, 0, 8)
 	for n := max(first/16, 1); n < growth*first; n *= 2 {
-		bytes = append(bytes, n)
+		ladder = append(ladder, n)
+	}
+	ladder = with(with(ladder, first), growth*first)
+	if budgeted {
+		return []perfcore.Knob{{
+			Name: "utxocache.budget", Help: "Memory for all coins: what recent blocks changed, and older coins.", Unit: "bytes",
+			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Ladder: ladder,
+			Apply: func(_ context.Context, n int64) error { return c.tryBudget(n) },
+			Read:  c.budgetNow,
+		}}
 	}
 	return []perfcore.Knob{
 		{
 			Name: "utxocache.blocks", Help: "How many blocks the ring of exact answers holds.", Unit: "blocks",
-			Scope: perfcore.Live, Ladder: with([]int64{36, 72, 144, 288, 576, MaxBlocks}, blocks),
-			Apply: func(_ context.Context, n int64) error { return c.setBlocks(int(n)) },
-			Read:  func() int64 { n, _ := c.sizes(); return n },
+			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill,
+			Ladder: with([]int64{36, 72, 144, 288, 576, MaxBlocks}, blocks),
+			Apply:  func(_ context.Context, n int64) error { return c.setBlocks(int(n)) },
+			Read:   func() int64 { n, _ := c.sizes(); return n },
 		},
 		{
 			Name: "utxocache.bytes", Help: "Memory for coins that are older than the ring.", Unit: "bytes",
-			Scope: perfcore.Live, Ladder: with(with(bytes, first), growth*first),
+			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Ladder: ladder,
 			Apply: func(_ context.Context, n int64) error { return c.setBytes(n) },
 			Read:  func() int64 { _, n := c.sizes(); return n },
 		},
 	}
+}
+
+func (c *Cache) budgetNow() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.budget.bytes
+}
+
+// tryBudget sets the budget; when that fails, it is as it was.
+func (c *Cache) tryBudget(n int64) error {
+	was := c.budgetNow()
+	err := c.SetBudget(n)
+	if err != nil {
+		err = errors.Join(err, c.SetBudget(was))
+	}
+	return err
 }
 
 // with returns steps, which ascend, with n among them.

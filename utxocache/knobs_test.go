@@ -2,6 +2,7 @@ package utxocache
 
 import (
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -47,6 +48,9 @@ func TestKnobs(t *testing.T) {
 		if err := k.Check(); err != nil {
 			t.Error(err)
 		}
+		if k.Carry != perfcore.Stateful || k.Settle < time.Hour {
+			t.Errorf("%s carries %d over %v: what it sizes fills for days", k.Name, k.Carry, k.Settle)
+		}
 		if k.Read() != map[string]int64{"utxocache.blocks": 100, "utxocache.bytes": 4 << 20}[k.Name] {
 			t.Errorf("%s is at %d", k.Name, k.Read())
 		}
@@ -91,7 +95,7 @@ func TestKnobs(t *testing.T) {
 			t.Fatalf("%s is %s, though there is room again", op, a.State)
 		}
 	}
-	if now := gauge("ristretto"); now > 16<<20 || now < 1<<19 {
+	if now := gauge("ristretto"); now > 16<<20 || now < 1<<18 {
 		t.Errorf("16 MiB below the ring take %v bytes", now)
 	}
 
@@ -100,5 +104,36 @@ func TestKnobs(t *testing.T) {
 	set(blocks, 36)
 	if a, _ := c.Get(wire.OutPoint{}); a.State != Unknown {
 		t.Errorf("a closed cache answers %s", a.State)
+	}
+}
+
+// A budget is one knob, in place of those of its parts; when it cannot be held, it is
+// as it was.
+func TestBudgetKnob(t *testing.T) {
+	c := newCache(t, Options{Blocks: 10, LeastBlocks: 3, Budget: 1 << 20})
+	knobs := c.Knobs()
+	if len(knobs) != 1 || knobs[0].Name != "utxocache.budget" || knobs[0].Carry != perfcore.Stateful || knobs[0].Read() != 1<<20 {
+		t.Fatalf("knobs %+v", knobs)
+	}
+	k := knobs[0]
+	if err := k.Check(); err != nil {
+		t.Error(err)
+	}
+	c.Reset(Tip{Hash: hashOf(0)}, true)
+	var w workload
+	for range 8 {
+		apply(t, c, w.block(tipOf(t, c), 200, 1, 3))
+	}
+	if err := k.Set(t.Context(), 2<<20); err != nil {
+		t.Error(err)
+	}
+	if err := k.Set(t.Context(), 1<<16); err == nil || k.Read() != 2<<20 {
+		t.Errorf("three blocks in 64 KiB: %v, and reads %d", err, k.Read())
+	}
+	within(t, c)
+	for _, n := range k.Ladder {
+		if err := k.Set(t.Context(), n); (err == nil) != (n >= 1<<18) {
+			t.Errorf("a budget of %d: %v", n, err)
+		}
 	}
 }

@@ -39,9 +39,10 @@ type older struct {
 	record  []byte // scratch memory
 
 	// coins and bytes are what is held, lost counts the coins lost since clear.
-	coins int
-	bytes int64
-	lost  uint64
+	// indexed is how many of the bytes are for the index.
+	coins          int
+	bytes, indexed int64
+	lost           uint64
 }
 
 const (
@@ -133,6 +134,7 @@ func (o *older) newPage(size int) uint64 {
 	o.pages[id] = p
 	o.fresh = append(o.fresh, id)
 	o.bytes += p.cost
+	o.indexed += p.indexed()
 	return id
 }
 
@@ -183,6 +185,7 @@ func (o *older) move(id uint64, epoch uint32) {
 func (o *older) drop(id uint64) {
 	p := o.pages[id]
 	o.bytes -= p.cost
+	o.indexed -= p.indexed()
 	o.coins -= p.live
 	o.lost += uint64(p.live)
 	o.pages[id] = nil
@@ -277,7 +280,7 @@ func (o *older) clear() {
 	o.cache.Clear()
 	o.pages, o.names, o.open = make(pages, 1), names{}, 0
 	o.added, o.fresh, o.holey, o.evicted = addition{}, nil, nil, nil
-	o.coins, o.bytes, o.lost = 0, 0, 0
+	o.coins, o.bytes, o.indexed, o.lost = 0, 0, 0, 0
 }
 
 // close ends ristretto's goroutines.

@@ -86,6 +86,9 @@ func newPage(number uint64, size int) *page {
 	}
 }
 
+// indexed returns what of the page's cost is for the index.
+func (p *page) indexed() int64 { return int64(len(p.died)) * indexBytes }
+
 // fits reports whether a record of size bytes fits the page.
 func (p *page) fits(size int) bool {
 	return p.used/place < len(p.died) && p.used+size <= len(p.buf)

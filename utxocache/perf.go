@@ -14,6 +14,7 @@ type instruments struct {
 	forgotten           *perfcore.Counter
 	ringCoins, oldCoins *perfcore.Gauge
 	ringBytes, oldBytes *perfcore.Gauge
+	indexBytes          *perfcore.Gauge
 	apply, disconnect   *perfcore.Timer
 	// ages counts the coins that were found, by tier and age; of the tiers, two
 	// have some.
@@ -101,6 +102,8 @@ func newInstruments(rec perfcore.Recorder, refer func(Reference)) instruments {
 		oldCoins:  gauge(coins, coinsHelp, "ristretto"),
 		ringBytes: gauge(bytes, bytesHelp, "ring"),
 		oldBytes:  gauge(bytes, bytesHelp, "ristretto"),
+		// of both
+		indexBytes: gauge(bytes, bytesHelp, "index"),
 		apply: rec.Timer(perfcore.Metric{
 			Name: "outrider_utxo_apply_seconds",
 			Help: "Time to apply a block to the coins.",

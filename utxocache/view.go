@@ -21,6 +21,8 @@ type view struct {
 	complete bool
 	// epoch counts the changes of the tip. A Branch is good for one.
 	epoch uint32
+	// memory is what the view takes.
+	memory Memory
 
 	hasher *hasher
 }

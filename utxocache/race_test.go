@@ -1,0 +1,5 @@
+//go:build race
+
+package utxocache
+
+const raceEnabled = true
