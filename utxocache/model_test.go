@@ -65,7 +65,9 @@ func (w *world) step() {
 	case 0, 1, 2, 3, 4:
 		w.fetch(w.picks(1 + w.src.IntN(20)))
 	case 5, 6, 7, 8, 9:
-		w.get(w.pick())
+		for range 1 + w.src.IntN(120) {
+			w.get(w.pick())
+		}
 	case 10, 11, 12:
 		w.apply()
 	case 13:
@@ -112,8 +114,10 @@ func (w *world) apply() {
 	if err := w.cache.Apply(next.block); err != nil {
 		w.t.Fatal(err)
 	}
+	w.applied++
 	w.chain = append(w.chain, next)
 	w.ring = min(w.ring+1, w.cache.blocks)
+	w.budgeted()
 	if keep := w.cache.blocks + 25; len(w.chain) > 2*keep {
 		w.chain = slices.Delete(w.chain, 0, len(w.chain)-keep)
 	}
@@ -133,6 +137,7 @@ func (w *world) disconnect() {
 	if err := w.cache.Disconnect(old.tip); err != nil {
 		w.t.Fatal(err)
 	}
+	w.disconnected++
 	w.ring--
 	w.chain = w.chain[:len(w.chain)-1]
 	for i, a := range w.fetch(old.touched) {
@@ -212,8 +217,10 @@ func (w *world) rememberWrong() {
 	}
 	var ops []wire.OutPoint
 	var coins []Coin
-	for op, coin := range old.coins {
-		ops, coins = append(ops, op), append(coins, coin)
+	for _, op := range w.picks(50) {
+		if coin, ok := old.coins[op]; ok {
+			ops, coins = append(ops, op), append(coins, coin)
+		}
 	}
 	w.cache.Remember(old.tip.Hash, ops, coins, false)
 	w.fetch(ops)
@@ -314,9 +321,42 @@ func (w *world) wrongTip() {
 	}
 }
 
+// budgeted lets the budget, if there is one, decide how many of the blocks that the
+// ring may have it does have.
+func (w *world) budgeted() {
+	w.t.Helper()
+	if w.size.Budget == 0 {
+		return
+	}
+	n := len(w.cache.view.Load().ring) - 1
+	if n > w.ring || n < min(w.ring, w.size.LeastBlocks) {
+		w.t.Fatalf("%d blocks in the ring, where %d may be", n, w.ring)
+	}
+	w.ring = n
+}
+
+// rebudget changes the budget. It cannot be held where the least number of blocks
+// takes more.
+func (w *world) rebudget() {
+	w.t.Helper()
+	w.calls++
+	bytes := w.size.Budget * 4 >> w.src.IntN(5)
+	err := w.cache.SetBudget(bytes)
+	w.budgeted()
+	m := w.cache.Memory()
+	if (err != nil) != (m.Total() > bytes) || err != nil && (w.ring > w.size.LeastBlocks || m.Pages > 0) {
+		w.t.Fatalf("a budget of %d: %d blocks in %+v: %v", bytes, w.ring, m, err)
+	}
+	w.audit()
+}
+
 // resize changes how much the cache may hold.
 func (w *world) resize() {
 	w.t.Helper()
+	if w.size.Budget > 0 {
+		w.rebudget()
+		return
+	}
 	w.calls += 2
 	blocks := max(w.size.Blocks>>w.src.IntN(3), 1)
 	if err := w.cache.setBlocks(blocks); err != nil {
@@ -451,6 +491,9 @@ func (w *world) auditOlder() {
 	if room := o.cache.RemainingCost(); room < 0 || room != o.cache.MaxCost()-bytes {
 		w.t.Fatalf("ristretto has room for %d bytes of %d with %d held", room, o.cache.MaxCost(), bytes)
 	}
+	if m := v.measure(o); m != v.memory || m.Pages != bytes-o.indexed {
+		w.t.Fatalf("%+v in memory, accounted %+v", m, v.memory)
+	}
 	if coins != o.coins || bytes != o.bytes {
 		w.t.Fatalf("%d coins, %d bytes in pages; accounted %d, %d", coins, bytes, o.coins, o.bytes)
 	}
@@ -470,6 +513,8 @@ func seedOf(t testing.TB) uint64 {
 	return seed
 }
 
+// A million operations, of which some ten thousand apply or undo blocks, give what a
+// plain map does: in caches that hold all, or some, or nothing below the ring.
 func TestModel(t *testing.T) {
 	worlds := map[string]struct {
 		worldOptions
@@ -479,12 +524,13 @@ func TestModel(t *testing.T) {
 		"from genesis, room for 12":  {worldOptions{Options{Blocks: 20, Bytes: 3 * onePage}, true, false, 0}, true, true},
 		"ring of one, room for 50":   {worldOptions{Options{Blocks: 1, Bytes: 12 * onePage}, true, false, 0}, true, true},
 		"room for none":              {worldOptions{Options{Blocks: 3, Bytes: 1}, false, false, 0}, true, true},
+		"one budget":                 {worldOptions{Options{Blocks: 20, LeastBlocks: 2, Budget: 1 << 16}, true, false, 0}, true, true},
 		"room for all":               {worldOptions{Options{Blocks: 25}, false, false, 0}, true, false},
 		"keys collide":               {worldOptions{Options{Blocks: 5}, true, true, 7 << 40}, false, false},
 	}
-	steps := 9_000
+	operations := 1_000_000
 	if testing.Short() {
-		steps = 1_000
+		operations = 80_000
 	}
 	for name, opts := range worlds {
 		t.Run(name, func(t *testing.T) {
@@ -492,11 +538,12 @@ func TestModel(t *testing.T) {
 			t.Logf("UTXOCACHE_SEED=%d", seed)
 			w := newWorld(t, rand.New(rand.NewPCG(seed, 0)), opts.worldOptions)
 			forgot := false
-			for range steps {
+			for w.calls < operations/len(worlds)+1 {
 				w.step()
 				forgot = forgot || w.cache.older.lost > 0
 			}
-			t.Logf("%d calls; answers: %d unknown, %d unspent, %d absent", w.calls, w.answers[Unknown], w.answers[Unspent], w.answers[Absent])
+			t.Logf("%d operations, %d blocks applied, %d disconnected; answers: %d unknown, %d unspent, %d absent",
+				w.calls, w.applied, w.disconnected, w.answers[Unknown], w.answers[Unspent], w.answers[Absent])
 			if forgot != opts.forgets || (w.answers[Unknown] > 0) != opts.unknown {
 				t.Errorf("coins forgotten %t, must be %t; answers unknown %d", forgot, opts.forgets, w.answers[Unknown])
 			}

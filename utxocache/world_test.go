@@ -50,8 +50,10 @@ type world struct {
 	serial    uint64
 	asked     []wire.OutPoint // what may be asked for, the newest last
 	coinbases []chainhash.Hash
-	calls     int
-	answers   [3]int
+	// calls are those of the cache's methods, of which some applied and disconnected
+	// blocks.
+	calls, applied, disconnected int
+	answers                      [3]int
 }
 
 // A telling is the node's word for a coin. The outpoint alone does not name it:
