@@ -96,6 +96,13 @@ func TestKnobs(t *testing.T) {
 		names := make(map[string]bool)
 		for _, k := range v.Knobs() {
 			names[k.Name] = true
+			carry := perfcore.Memoryless
+			if k.Name == "sigverify.cache" {
+				carry = perfcore.Stateful
+			}
+			if k.Carry != carry || (k.Settle > 0) != (carry == perfcore.Stateful) {
+				t.Errorf("%s carries %d over %v", k.Name, k.Carry, k.Settle)
+			}
 			if err := k.Check(); err != nil {
 				t.Error(err)
 			}
