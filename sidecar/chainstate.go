@@ -113,6 +113,14 @@ func (c *chainstate) follows() *coindb.DB {
 	return c.db
 }
 
+// offHeap returns how many bytes the database may take outside of Go's memory.
+func (c *chainstate) offHeap() int64 {
+	if c == nil {
+		return 0
+	}
+	return c.db.OffHeap()
+}
+
 // left returns why the database no longer follows the chain; nil if it does.
 func (c *chainstate) left() error {
 	c.mu.Lock()
@@ -135,12 +143,22 @@ func (c *chainstate) tell(u *web.UTXO) {
 
 // run keeps the MuHash of the coins until ctx ends.
 func (c *chainstate) run(ctx context.Context) {
+	const pause = 10 * time.Second
 	err := c.db.FollowMuHash(ctx)
-	for tries := 0; errors.Is(err, coindb.ErrNoMuHash) && tries < 3; tries++ {
-		c.log.Info("the MuHash of the coins is not known; hashing all of them")
-		if err = c.db.Rehash(ctx, nil); err == nil {
-			err = c.db.FollowMuHash(ctx)
+	for tries := 0; ctx.Err() == nil && !lost(err); {
+		switch {
+		case errors.Is(err, coindb.ErrNoMuHash) && tries < 3:
+			c.log.Info("the MuHash of the coins is not known; hashing all of them")
+			tries++
+			err = c.db.Rehash(ctx, nil)
+		case errors.Is(err, coindb.ErrDiskFull):
+			_ = sleep(ctx, pause) // the blocks wait for room, too
+			err = nil
 		}
+		if err != nil {
+			break
+		}
+		err = c.db.FollowMuHash(ctx)
 	}
 	if ctx.Err() == nil {
 		c.log.Error("the MuHash of the coins is not kept any more, and they are not compared with the node's", "err", err)

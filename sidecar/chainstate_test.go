@@ -173,7 +173,7 @@ func (r *rider) checkKnobs(t *testing.T) {
 		}
 		names[k.Name] = true
 	}
-	for _, want := range []string{"sidecar.flight", "utxocache.blocks", "utxocache.bytes", "coindb.memory", "coindb.compactions", "sigverify.workers", "blockval.seen"} {
+	for _, want := range []string{"sidecar.flight", "utxocache.budget", "coindb.memory", "coindb.compactions", "sigverify.workers", "blockval.seen"} {
 		if !names[want] {
 			t.Errorf("there is no knob %s among %v", want, names)
 		}

@@ -58,9 +58,12 @@ type Config struct {
 	// CompareEvery how often.
 	Compare      CompareMode
 	CompareEvery time.Duration
-	// CacheBytes bounds the memory for coins older than the recent blocks, and
-	// DBBytes what the coin database may take beside it.
-	CacheBytes, DBBytes int64
+	// UTXOBytes bounds the memory for coins: what recent blocks changed, older coins
+	// and, in full mode, DBBytes for the coin database.
+	UTXOBytes, DBBytes int64
+	// MemoryLimit is what the whole process may take; 0 is UTXOBytes and 768 MiB for
+	// all else.
+	MemoryLimit int64
 	// EvidenceBundles and EvidenceBytes bound the evidence that is kept of
 	// differences, in number and in bytes together; 0 bundles write none.
 	EvidenceBundles int
@@ -165,7 +168,7 @@ func DefaultConfig() Config {
 		UTXOMode:        UTXOAuto,
 		Compare:         CompareIndex,
 		CompareEvery:    time.Hour,
-		CacheBytes:      256 << 20,
+		UTXOBytes:       1 << 30,
 		DBBytes:         256 << 20,
 		FlightBlocks:    16,
 		FlightBytes:     64 << 20,
@@ -244,8 +247,9 @@ func Settings() []Setting {
 			return nil
 		}},
 		{Name: "utxo-compare-every", Help: "how often, a `duration` (default: 1h)", set: interval(func(c *Config) *time.Duration { return &c.CompareEvery })},
-		{Name: "db-bytes", Help: "memory for the coin database, in `bytes`: cached blocks of its tables, and what is not in tables yet (default: 268435456)", set: number(func(c *Config, n int64) { c.DBBytes = n }, 1<<20, 64<<30)},
-		{Name: "cache-bytes", Help: "memory for older coins, in `bytes` (default: 268435456)", set: number(func(c *Config, n int64) { c.CacheBytes = n }, 1<<20, math.MaxInt64)},
+		{Name: "utxo-bytes", Help: "memory for coins, in `bytes`: what the last blocks changed, older coins, and in full mode the database's (default: 1073741824)", set: number(func(c *Config, n int64) { c.UTXOBytes = n }, 64<<20, 1<<40)},
+		{Name: "db-bytes", Help: "how much of it is the coin database's, in full mode, in `bytes`: cached blocks of its tables, and what is not in tables yet (default: 268435456)", set: number(func(c *Config, n int64) { c.DBBytes = n }, 1<<20, 64<<30)},
+		{Name: "memory-limit", Help: "memory for the whole program, in `bytes`, to which the garbage collector keeps; 0 is utxo-bytes and 805306368 for all else (default: 0)", set: number(func(c *Config, n int64) { c.MemoryLimit = n }, 0, math.MaxInt64)},
 		{Name: "evidence-bundles", Help: "keep at most this `number` of bundles of evidence, one for each verdict that differs from the node's; 0 writes none (default: 32)", set: number(func(c *Config, n int64) { c.EvidenceBundles = int(n) }, 0, 10_000)},
 		{Name: "evidence-bytes", Help: "keep at most so many `bytes` of evidence; the oldest bundles make room (default: 268435456)", set: number(func(c *Config, n int64) { c.EvidenceBytes = n }, minEvidence, math.MaxInt64)},
 		{Name: "flight-blocks", Help: "judge at most this `number` of blocks at once while catching up; 1 judges one after the other (default: 16)", set: number(func(c *Config, n int64) { c.FlightBlocks = int(n) }, 1, maxFlight)},
@@ -363,6 +367,12 @@ func (s *Sources) readFile(datadir string) (map[string]string, []error) {
 // an address was set.
 func (c *Config) check(addressed bool) error {
 	errs := []error{c.checkLogin(addressed), c.checkDatadir()}
+	if c.DBBytes > c.UTXOBytes/2 {
+		errs = append(errs, fmt.Errorf("db-bytes: %d is more than half of utxo-bytes, which is %d: recent blocks and older coins need the other half", c.DBBytes, c.UTXOBytes))
+	}
+	if c.MemoryLimit != 0 && c.MemoryLimit < c.UTXOBytes+leastOther {
+		errs = append(errs, fmt.Errorf("memory-limit: %d is too little for utxo-bytes, which is %d, and %d for all else", c.MemoryLimit, c.UTXOBytes, int64(leastOther)))
+	}
 	if c.Node.Kind == KindBtcd && !c.Node.NoTLS {
 		if c.Node.Certificate == "" {
 			c.Node.Certificate = filepath.Join(c.BtcdDir, "rpc.cert")

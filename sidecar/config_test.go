@@ -71,7 +71,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 		Flags: map[string]string{
 			"network": "mainnett", "http": "0.0.0.0:9330", "node-address": "nonsense", "node-user": "u",
 			"node-notls": "yes please", "start": "soon", "log-level": "loud", "log-format": "xml", "nice": "-5",
-			"cache-bytes": "1", "sigverify": "fast", "sigverify-recheck": "0",
+			"utxo-bytes": "1", "memory-limit": "1000", "db-bytes": "800000000", "utxo-mode": "half", "utxo-compare": "now", "sigverify": "fast", "sigverify-recheck": "0",
 		},
 	})
 	if err == nil {
@@ -79,7 +79,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 	}
 	for _, want := range []string{
 		"poll", "node-address:", "no-such-thing", "branches", "workers", "node-password-file", "network", "http:", "node-user, node-password",
-		"node-notls", "start", "log-level", "log-format", "nice", "cache-bytes",
+		"node-notls", "start", "log-level", "log-format", "nice", "utxo-bytes", "memory-limit: 1000 is too little", "db-bytes: 800000000 is more than half", "utxo-mode", "utxo-compare",
 		"sigverify: \"fast\"", "sigverify-recheck",
 	} {
 		if !strings.Contains(err.Error(), want) {

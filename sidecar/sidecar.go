@@ -42,6 +42,10 @@ import (
 // the garbage collector's share.
 const ringBlocks = 288
 
+// leastBlocks is how many of them the coins are kept of where memory is short: a day,
+// and more blocks than are ever in flight.
+const leastBlocks = 144
+
 // A Sidecar is a configured sidecar.
 type Sidecar struct {
 	cfg      Config
@@ -177,7 +181,11 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, state.close()) }()
-	cache, err := utxocache.New(utxocache.Options{Blocks: ringBlocks, Bytes: s.cfg.CacheBytes, Recorder: s.registry})
+	budget := s.cfg.UTXOBytes
+	if state != nil {
+		budget -= s.cfg.DBBytes
+	}
+	cache, err := utxocache.New(utxocache.Options{Blocks: ringBlocks, LeastBlocks: leastBlocks, Budget: budget, Recorder: s.registry})
 	if err != nil {
 		return err
 	}
@@ -232,7 +240,11 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	s.status.follow(network, feed, w)
 	s.status.hold(state)
 
-	parts := []tuned{cache, verifier, j.validator}
+	memory, err := newMemory(s.cfg.MemoryLimit, s.cfg.UTXOBytes, state, s.log)
+	if err != nil {
+		return err
+	}
+	parts := []tuned{cache, verifier, j.validator, memory.governor}
 	if state != nil {
 		parts = append(parts, state.db)
 	}
@@ -249,6 +261,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		}
 	})
 	beside.Go(func() { w.run(ctx) })
+	beside.Go(func() { memory.run(ctx) })
 	if state != nil {
 		beside.Go(func() { state.run(ctx) })
 		if n, ok := s.node.(node.CoinHasher); ok && s.cfg.Compare != CompareOff {

@@ -1,0 +1,5 @@
+//go:build cgo
+
+package coindb
+
+const offHeap = true
