@@ -207,36 +207,48 @@ func TestKnobs(t *testing.T) {
 	}
 }
 
-var sink []byte
-
-// A program that allocates stays within the limit for what it keeps live,
-// though GOGC would let it grow far beyond.
+// The heap's goal stays within what the others leave, though GOGC would let it
+// grow far beyond. How far a program gets ahead of the collector meanwhile is
+// the runtime's matter, and the reserve is for that.
 func TestLimitHolds(t *testing.T) {
 	keep := make([]byte, 48*mib)
 	g := newGovernor(t, Config{Limit: 256 * mib, OffHeap: func() int64 { return 100 * mib }})
-	runtime.GC()
 	if err := g.Knobs()[0].Set(t.Context(), 600); err != nil {
 		t.Fatal(err)
+	}
+	debug.FreeOSMemory() // what other tests have left
+	if goal := read().goal; goal < 300*mib {
+		t.Fatalf("without a limit the goal is %d MiB: the test proves nothing", goal/mib)
 	}
 	if err := g.Step(); err != nil {
 		t.Fatal(err)
 	}
-	mark := g.Now()
-	var most int64
-	for range 400 {
-		sink = make([]byte, mib)
-		most = max(most, read().used)
+	runtime.GC()
+	if limit, _ := g.Limit(); read().goal > limit || limit > 136*mib {
+		t.Errorf("the goal is %d MiB, of a limit of %d MiB", read().goal/mib, limit/mib)
 	}
-	limit, _ := g.Limit()
-	// The collector runs beside the program, which may be ahead of it a little.
-	if most > limit+32*mib {
-		t.Errorf("%d MiB were used, of a limit of %d MiB", most/mib, limit/mib)
+	runtime.KeepAlive(keep)
+}
+
+var sink []byte
+
+// The collector's bid follows from what it did.
+func TestHeadroom(t *testing.T) {
+	keep := make([]byte, 48*mib)
+	g := newGovernor(t, Config{Limit: 4 << 30})
+	runtime.GC()
+	mark := g.Now()
+	for range 3 {
+		for range 10_000 {
+			sink = make([]byte, 4096)
+		}
+		runtime.GC()
 	}
 	h, ok := g.Headroom(mark)
-	if !ok || h.Live < 48*mib || h.Allocated < 400*mib/60 || !(h.Cost > 0 && h.Cost < 1000) {
+	if !ok || h.Live < 48*mib || h.Live > 400*mib || h.Allocated < 100*mib/60 || !(h.Cost > 0 && h.Cost < 1000) {
 		t.Errorf("headroom %+v, %v", h, ok)
 	}
-	if saved := h.Savings(8*mib, 10); !(saved[10] > saved[2] && saved[1] == 0) {
+	if saved := h.Savings(8*mib, 10); !(saved[10] > saved[2] && saved[2] > 0 && saved[1] == 0) {
 		t.Errorf("savings %v", saved)
 	}
 	if _, ok := g.Headroom(g.Now()); ok {
