@@ -21,9 +21,10 @@ type recollection struct {
 }
 
 // switched reports whether the program is in another regime than the tuner, or
-// than the one whose incumbents were restored.
+// than the one whose incumbents were restored. A quiet regime is part of the one
+// that it interrupts.
 func (t *tuner) switched() bool {
-	return t.o.regime() != t.regime || !t.o.Resources.isIn(t.regime)
+	return !t.o.quiet() && (t.o.regime() != t.regime || !t.o.Resources.isIn(t.regime))
 }
 
 // enter takes over what was verified in the regime that the program is in now,

@@ -3,11 +3,15 @@ package engine_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
 	"github.com/outrider-project/outrider/perfcore/plant"
+	"github.com/outrider-project/outrider/perfcore/regime"
 )
 
 // A commuter is a plant whose optimum moves between two regimes, and whose
@@ -167,4 +171,63 @@ func TestRecallIsTestedFirst(t *testing.T) {
 	if recalls < 50 {
 		t.Errorf("%d recalls, want many", recalls)
 	}
+}
+
+// An announced plant is one whose regime a classifier tells.
+type announced struct {
+	*plant.Plant
+	*regime.Classifier
+}
+
+// An announcement ends a trial within a second, and nothing is tried until the
+// block is there, or half a minute has passed.
+func TestAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		classifier, err := regime.New(regime.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, worse(2), func(c *engine.Config) {
+			c.Engine, c.Quiet = fixed{6}, []string{regime.TipBlock}
+			c.Collector = announced{c.Collector.(*plant.Plant), classifier}
+		})
+		stop := r.start(t)
+		for range 20 {
+			until(t, "a trial", 6*time.Hour, r.trying)
+			classifier.Announce()
+			time.Sleep(1001 * time.Millisecond)
+			synctest.Wait()
+			before := r.Slice()
+			for range 28 {
+				if r.trying() {
+					t.Fatal("something is tried while a block is at hand")
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+			}
+			if got := r.Slice(); got != before {
+				t.Fatalf("%d slices were measured while a block was at hand", got-before)
+			}
+		}
+		if d, ok := r.last(perfcore.Inconclusive); !ok || !strings.Contains(d.Reason, regime.TipBlock) {
+			t.Errorf("decision %v", d)
+		}
+		if _, ok := r.last(perfcore.Recalled); ok {
+			t.Error("something was recalled for the sake of a block")
+		}
+		// What arrives ends the wait.
+		until(t, "a trial", 6*time.Hour, r.trying)
+		classifier.Announce()
+		time.Sleep(1001 * time.Millisecond)
+		synctest.Wait()
+		classifier.Arrived()
+		before := r.Slice()
+		time.Sleep(25 * time.Second)
+		if r.Slice() == before {
+			t.Error("the block is there, and nothing is measured")
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -68,6 +68,10 @@ type Config struct {
 	Guard float64
 	// Budget is the share of the cost that experiments may add (0.02).
 	Budget float64
+	// Quiet are regimes in which nothing is tried, nor measured: the incumbents
+	// of the regime before hold until it is over, as for the seconds in which a
+	// block is at hand.
+	Quiet []string
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
 	// Decided, if set, receives every decision, one at a time, on the goroutine
@@ -284,6 +288,9 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 	if err := o.awaitThaw(ctx); err != nil {
 		return perfcore.Sample{}, err
 	}
+	if err := o.awaitCalm(ctx); err != nil {
+		return perfcore.Sample{}, err
+	}
 	switch err := o.Resources.apply(ctx, levels, epoch, again); {
 	case errors.Is(err, errOwner):
 		return perfcore.Sample{}, &interruption{perfcore.Inconclusive, err.Error()}
@@ -344,6 +351,31 @@ func (o *PerformanceOptimizer) regime() string {
 		return t.Regime()
 	}
 	return ""
+}
+
+// quiet reports whether nothing is tried in the regime of this moment.
+func (o *PerformanceOptimizer) quiet() bool { return slices.Contains(o.cfg.Quiet, o.regime()) }
+
+// awaitCalm returns at once unless the regime is a quiet one. It then waits until
+// it is over, with the incumbents in force, and reports an interruption.
+func (o *PerformanceOptimizer) awaitCalm(ctx context.Context) error {
+	if !o.quiet() {
+		return nil
+	}
+	why := &interruption{perfcore.Inconclusive, "the regime is " + o.regime() + ", in which nothing is tried"}
+	o.restore(ctx)
+	timer := time.NewTimer(reflexTime)
+	defer timer.Stop()
+	for o.quiet() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			o.beat()
+			timer.Reset(reflexTime)
+		}
+	}
+	return why
 }
 
 // sameRegime returns an interruption when the regime is another one.
