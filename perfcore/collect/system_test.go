@@ -160,6 +160,27 @@ func TestSystemMissing(t *testing.T) {
 	}
 }
 
+// Of all limits around the process the tightest counts, wherever it stands.
+func TestTightestLimit(t *testing.T) {
+	for _, tt := range []struct {
+		own, slice string // memory.max
+		want       uint64
+	}{
+		{"max", "max", 512 << 20}, // the slice's memory.high
+		{"268435456", "max", 256 << 20},
+		{"max", "268435456", 256 << 20},
+		{"1099511627776", "1099511627776", 512 << 20},
+		{"0", "max", 512 << 20}, // none that a process could live in
+	} {
+		groups := tree(t, "linux/cgroup")
+		groups[service+"memory.max"].Data = []byte(tt.own)
+		groups["outrider.slice/memory.max"].Data = []byte(tt.slice)
+		if got := NewSystem(tree(t, "linux/proc"), groups).Limit(); got != tt.want {
+			t.Errorf("with %s in %s the limit is %d, want %d", tt.own, tt.slice, got, tt.want)
+		}
+	}
+}
+
 func TestSystemAlarm(t *testing.T) {
 	for _, tt := range []struct {
 		name           string

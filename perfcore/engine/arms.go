@@ -18,7 +18,7 @@ import (
 type thompson struct {
 	rand    *rand.Rand
 	beliefs [][]belief // of each knob's levels
-	turn    int        // the knob that is next
+	turn    int        // the knob that was last
 }
 
 // A belief is what is thought of an arm's cost: the mean of pairs differences,

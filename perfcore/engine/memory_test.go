@@ -215,6 +215,14 @@ func TestAnnouncement(t *testing.T) {
 		if _, ok := r.last(perfcore.Recalled); ok {
 			t.Error("something was recalled for the sake of a block")
 		}
+		// A block is no regime to come back from.
+		snap, err := r.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state, err := snap.State(); err != nil || state.Regime != regime.TipIdle || state.Regimes != nil {
+			t.Errorf("the regime is %q beside %v, %v", state.Regime, state.Regimes, err)
+		}
 		// What arrives ends the wait.
 		until(t, "a trial", 6*time.Hour, r.trying)
 		classifier.Announce()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,48 @@ func TestPromote(t *testing.T) {
 	}
 	if at, _, _ = m.incumbents(); !slices.Equal(at, []int{0, 2, 2}) {
 		t.Errorf("incumbents %v, want the pinned one where it was", at)
+	}
+}
+
+// A trial that does not know that a knob changed hands sets nothing.
+func TestApplyKnowsOwners(t *testing.T) {
+	m, levers, log := newLevers(t)
+	_, _, epoch := m.incumbents()
+	if err := m.Pin(t.Context(), "plant.a", 10); err != nil {
+		t.Fatal(err)
+	}
+	*log = nil
+	if err := m.apply(t.Context(), []int{2, 2, 2}, epoch, false); !errors.Is(err, errOwner) {
+		t.Errorf("apply: %v", err)
+	}
+	if got, want := values(levers), []int64{10, 20, 20}; !slices.Equal(got, want) || *log != nil {
+		t.Errorf("the levers are at %v, want %v", got, want)
+	}
+}
+
+// What was measured long ago counts less, so that an arm that was bad once is
+// tried again.
+func TestArmsAreForgotten(t *testing.T) {
+	e := &thompson{rand: rand.New(rand.NewPCG(1, 1))}
+	e.beliefs = [][]belief{{{}, {}, {cost: 5, pairs: 8}}}
+	s := Space{At: []int{0}, Low: []int{0}, High: []int{2}, Arms: [][]int{{0, 1, 2}}}
+	mean, before := e.beliefs[0][2].posterior(0)
+	if mean < 4 {
+		t.Errorf("an arm that cost 5 is believed to cost %.2f", mean)
+	}
+	for range 100 {
+		y, err := e.Propose(t.Context(), s, func(plus, _ []int) (float64, error) {
+			if plus[0] == 2 {
+				t.Fatal("the bad arm was drawn")
+			}
+			return 0.02, nil
+		})
+		if err != nil || y[0] == 1 {
+			t.Fatalf("proposed %v, %v", y, err)
+		}
+	}
+	if _, after := e.beliefs[0][2].posterior(0); after < 1.5*before {
+		t.Errorf("its cost is believed within %.3f after a hundred proposals, %.3f before", after, before)
 	}
 }
 
