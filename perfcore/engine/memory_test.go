@@ -43,8 +43,7 @@ func commute(t *testing.T, seed uint64, stay int, tells bool, surface plant.Surf
 	t.Helper()
 	const visits = 6
 	cfg := plant.Config{Start: []int{5}, Surface: surface, World: plant.Noisy(), Seed: seed}
-	var tr *trace
-	tr = run(t, visits*stay, 0, cfg, func(c *engine.Config) {
+	tr := run(t, visits*stay, 0, cfg, func(c *engine.Config) {
 		c.Collector = &commuter{trace: c.Collector.(*trace), stay: stay, tells: tells}
 	})
 	var late []float64
