@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
 // A memory keeps what was known in each regime when the program left it, beside
@@ -32,8 +33,10 @@ func (t *tuner) switched() bool {
 // is new the incumbents stay, and the search begins.
 func (t *tuner) enter(ctx context.Context) {
 	t.refresh()
-	t.memory[t.regime] = recollection{
-		cost: t.cost, work: t.work, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
+	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
+		t.memory[t.regime] = recollection{
+			cost: t.cost, work: t.work, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
+		}
 	}
 	t.regime = t.o.regime()
 	levels, known := t.o.Resources.travel(t.regime)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
 // registrable are the components whose knobs an optimizer may own, each by the
@@ -110,6 +111,8 @@ func NewResourceManager(knobs []perfcore.Knob) (*ResourceManager, error) {
 			return nil, err
 		}
 		switch {
+		case len(knobs) > snapshot.MaxKnobs || len(k.Name) > snapshot.MaxName:
+			return nil, fmt.Errorf("knob %.60s: there are %d, or its name is longer than a snapshot holds", k.Name, len(knobs))
 		case !Registrable(k.Name):
 			return nil, fmt.Errorf("knob %s: it is not one that may be optimized", k.Name)
 		case names[k.Name]:
@@ -234,13 +237,13 @@ func (m *ResourceManager) isIn(regime string) bool {
 	return m.regime == regime
 }
 
-// travel leaves the incumbents behind for the regime that they are for, and
-// returns the levels that were left behind in the next one, the incumbents where
+// travel leaves the incumbents behind for the regime that they are for, unless
+// there are too many regimes for a snapshot, and returns the levels that were left behind in the next one, the incumbents where
 // nothing was, and whether there was anything.
 func (m *ResourceManager) travel(next string) (levels []int, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if next != m.regime {
+	if next != m.regime && len(m.others) < snapshot.MaxRegimes {
 		left := make(map[string]int64)
 		for _, k := range m.knobs {
 			if k.owner == Engine {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
 // A lever is a knob for tests: it logs what is applied, and fails or panics
@@ -157,6 +158,33 @@ func TestPromote(t *testing.T) {
 	}
 	if at, _, _ = m.incumbents(); !slices.Equal(at, []int{0, 2, 2}) {
 		t.Errorf("incumbents %v, want the pinned one where it was", at)
+	}
+}
+
+// However many regimes somebody tells, only so many are remembered; and what a
+// snapshot could not hold is refused at once.
+func TestBoundsOfSnapshots(t *testing.T) {
+	m, _, _ := newLevers(t)
+	m.settleIn("0")
+	for i := range 3 * snapshot.MaxRegimes {
+		m.travel(fmt.Sprint(i))
+	}
+	if len(m.others) != snapshot.MaxRegimes {
+		t.Errorf("%d regimes are remembered, want %d", len(m.others), snapshot.MaxRegimes)
+	}
+	var many []perfcore.Knob
+	for i := range snapshot.MaxKnobs + 1 {
+		many = append(many, (&lever{value: 20}).knob(fmt.Sprintf("plant.%d", i), new([]string)))
+	}
+	if _, err := NewResourceManager(many); err == nil {
+		t.Errorf("%d knobs were taken", len(many))
+	}
+	if _, err := NewResourceManager(many[:snapshot.MaxKnobs]); err != nil {
+		t.Error(err)
+	}
+	long := (&lever{value: 20}).knob("plant."+strings.Repeat("x", snapshot.MaxName), new([]string))
+	if _, err := NewResourceManager([]perfcore.Knob{long}); err == nil {
+		t.Error("a name too long for a snapshot was taken")
 	}
 }
 

@@ -193,19 +193,26 @@ func TestNew(t *testing.T) {
 }
 
 // No value makes it predict what is no load.
-func FuzzObserve(f *testing.F) {
-	f.Add(1.0, 2.0, math.NaN(), uint8(200))
-	f.Add(math.MaxFloat64, -math.MaxFloat64, math.Inf(1), uint8(255))
-	f.Fuzz(func(t *testing.T, a, b, c float64, n uint8) {
-		fc, err := New(3)
+func TestWildValues(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	edges := []float64{0, 1, -1, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64, 5e-324}
+	for range 2000 {
+		f, err := New(2 + r.IntN(4))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range int(n) {
-			fc.Observe([]float64{a, b, c}[i%3])
-			if p, ok := fc.Predict(); ok && !(p >= 0) {
+		few := edges[r.IntN(len(edges)):]
+		for i := range 60 {
+			v := few[i%len(few)]
+			if r.IntN(4) == 0 {
+				v = r.NormFloat64()
+			}
+			f.Observe(v)
+			if p, ok := f.Predict(); ok && !(p >= 0) {
 				t.Fatalf("predicted %v", p)
 			}
 		}
-	})
+	}
 }
