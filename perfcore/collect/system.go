@@ -8,6 +8,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strings"
 )
 
 // A System is the source for the process, its control group of version 2 and
@@ -192,9 +193,14 @@ func (s *System) Begin() { s.before = s.totals() }
 // End implements Source.
 func (s *System) End(slice *Slice) {
 	for name, now := range s.totals() {
-		if before, ok := s.before[name]; ok {
-			slice.SetRate(name, before, now)
+		before, ok := s.before[name]
+		if !ok {
+			continue
 		}
+		if strings.HasSuffix(name, "_ratio") { // the kernel's clock was read a little later than ours
+			now = min(now, before+slice.Length.Seconds())
+		}
+		slice.SetRate(name, before, now)
 	}
 	s.shares(slice)
 	s.levels(slice)

@@ -60,7 +60,7 @@ func TestSystem(t *testing.T) {
 	edit(t, proc, "stat", "cpu  1464477 42297 209010 726411 5955 0 12378 8334 ", "cpu  1465477 42297 209010 726811 6055 0 12378 8834 ")
 	edit(t, groups, service+"cpu.pressure", "total=2500000", "total=4500000")
 	edit(t, groups, service+"memory.pressure", "total=500000", "total=1500000")
-	edit(t, groups, service+"io.pressure", "total=2500000", "total=7500000")
+	edit(t, groups, service+"io.pressure", "total=2500000", "total=12600000")
 	edit(t, groups, service+"cpu.stat", "throttled_usec 812345", "throttled_usec 3312345")
 	edit(t, groups, service+"memory.events", "oom_kill 0", "oom_kill 1")
 	edit(t, groups, service+"io.stat", "rbytes=4096 wbytes=0", "rbytes=8192 wbytes=40960")
@@ -76,7 +76,7 @@ func TestSystem(t *testing.T) {
 		"group_memory_bytes": 402653184 - 67108864, "group_throttled_ratio": 0.25, "group_oom_kills_per_second": 0.1,
 		"group_read_bytes_per_second": 409.6, "group_written_bytes_per_second": 4096,
 		"pressure_cpu_some_ratio": 0.2, "pressure_memory_some_ratio": 0, "pressure_memory_full_ratio": 0.1,
-		"pressure_io_some_ratio": 0.5, "pressure_io_full_ratio": 0,
+		"pressure_io_some_ratio": 1, "pressure_io_full_ratio": 0,
 		"machine_idle_ratio": 0.25, "machine_steal_ratio": 0.25,
 	}
 	compare(t, slice, want)
