@@ -132,7 +132,7 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		kills = 8
 	}
-	for range kills {
+	for i := range kills {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "COINDB_KILLED="+dir,
 			fmt.Sprintf("COINDB_SEED=%d", seed), fmt.Sprintf("COINDB_MADE=%d", s.made))
@@ -141,16 +141,25 @@ func TestKill(t *testing.T) {
 		out, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())
-		// Some are killed while they open, the others in their changes.
-		timer := time.AfterFunc(time.Duration(when.IntN(120))*time.Millisecond, func() {
+		kill := func() {
 			if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				t.Error(err)
 			}
-		})
+		}
+		// Some are killed after a time, maybe while they open, the others after so
+		// many changes.
+		changes, after := 1+when.IntN(20), time.Hour
+		if i%2 == 0 {
+			changes, after = 0, time.Duration(when.IntN(120))*time.Millisecond
+		}
+		timer := time.AfterFunc(after, kill)
 		acknowledged := s.made
-		for lines := bufio.NewScanner(out); lines.Scan(); {
+		for lines := bufio.NewScanner(out); lines.Scan(); changes-- {
 			acknowledged, err = strconv.Atoi(lines.Text())
 			must(t, err)
+			if changes == 1 {
+				kill()
+			}
 		}
 		err = cmd.Wait()
 		timer.Stop()
