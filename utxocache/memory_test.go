@@ -8,11 +8,26 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 )
 
-// within checks that a cache with a budget keeps to it.
+// within checks that a cache with a budget keeps to what that has for it, but for what
+// the last block added to the index.
 func within(t testing.TB, c *Cache) {
 	t.Helper()
-	if got := c.Memory().Total(); got > c.budget.bytes {
-		t.Fatalf("%d bytes are accounted for, the budget is %d", got, c.budget.bytes)
+	if got, most := c.Memory().Total(), c.budget.total(); got > most+most/50 {
+		t.Fatalf("%d bytes are accounted for, the budget has %d", got, most)
+	}
+}
+
+// wantIndex checks that the index has little that names nothing.
+func wantIndex(t testing.TB, c *Cache) {
+	t.Helper()
+	n := c.older.coins
+	for _, l := range c.view.Load().layers {
+		if l != nil {
+			n += len(l.entries)
+		}
+	}
+	if m := c.Memory(); m.Index > int64(n)*indexBytes+32<<10 {
+		t.Errorf("the index takes %d bytes for %d outpoints", m.Index, n)
 	}
 }
 
@@ -53,6 +68,12 @@ func TestBudget(t *testing.T) {
 	if m := c.Memory(); c.Complete() || m.Total() < budget/2 || m.Ring > budget/4 || m.Ring < budget/8 || m.Pages < budget/4 || m.Index == 0 {
 		t.Errorf("a full budget of %d is %+v", budget, m)
 	}
+	for range 40 {
+		blocks(1, 60)
+		if m := c.Memory(); m.Ring > budget/4 || m.Ring < budget/8 {
+			t.Errorf("the ring of a full budget of %d takes %d", budget, m.Ring)
+		}
+	}
 	m := c.Memory()
 	for tier, want := range map[string]int64{"ring": m.Ring, "ristretto": m.Pages, "index": m.Index} {
 		if got := metric(t, reg, "outrider_utxo_bytes", tier).Gauge.Value(); got != float64(want) {
@@ -65,6 +86,7 @@ func TestBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, c)
+	wantIndex(t, c)
 	if ring() >= was || ring() < 3 {
 		t.Errorf("%d blocks in the ring, there were %d", ring(), was)
 	}
