@@ -39,9 +39,10 @@ type Block struct {
 // Weight returns the block's weight (BIP141).
 func (b *Block) Weight() int { return (witnessScaleFactor-1)*b.StrippedSize + b.Size }
 
-// Parse decodes raw and computes its hashes. The block's scripts are parts of
-// raw, which must not be changed, and stays in memory as long as one of them is
-// referred to.
+// Parse decodes raw and computes its hashes, on as many processors as are worth it. The
+// block's scripts are parts of raw, which must not be changed, and stays in memory as
+// long as one of them is referred to; so do all inputs as long as one is, and all
+// outputs.
 //
 // The bytes must be exactly one block in Bitcoin Core's serialisation: nothing
 // after it, every CompactSize in its shortest form, no witness record without a

@@ -40,7 +40,8 @@ type Coins interface {
 	// whose word they are: Own only if every one of them is.
 	// A coin that is known not to exist or to be spent has Missing set. An
 	// error means that some coin could not be learnt; it says nothing about
-	// the block. Neither slice may be kept.
+	// the block. Neither slice may be kept. The coins may be asked for before it is
+	// known that the block is worth it; ctx ends when it is not.
 	Prevouts(ctx context.Context, ops []wire.OutPoint, coins []Coin) (Source, error)
 
 	// Unspent reports whether any of the outpoints is an unspent coin (BIP30).

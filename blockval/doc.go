@@ -16,6 +16,12 @@
 //     exist, maturity, values and fees, relative locks, the cost of signature
 //     operations, the subsidy, and last the scripts.
 //
+// That is the order of the reasons, and not of the work. Parse passes over the bytes,
+// which finds all that can be wrong with them, and then decodes and hashes on all
+// cores. With more than one worker the coins are looked up, in one batch, while the
+// block's structure is checked, and scripts run while what the coins decide is. What
+// was done for a block that breaks an earlier rule is thrown away.
+//
 // Every script runs in package script, which collects the signature checks in it as
 // data. Workers collect them and verify them in batches by sigverify, which takes them
 // many at a time. What that leaves undecided runs again, exactly, and no block is

@@ -21,7 +21,7 @@ func everyWay(tb testing.TB, c *testChain, raw []byte, at At) *Verdict {
 	b, _ := Parse(raw)
 	var first *Verdict
 	for _, workers := range []int{1, 2, 8} {
-		v := c.validator(tb, Options{Workers: workers})
+		v := c.validator(tb, Options{Workers: workers, SeenBytes: 1})
 		whole, err := v.Check(tb.Context(), b, at)
 		if err != nil {
 			tb.Fatalf("check on %d workers: %v", workers, err)

@@ -19,7 +19,9 @@ type Options struct {
 	// Verifier verifies the collected signatures. It stays the caller's, and must
 	// not be closed before the last Check has returned.
 	Verifier *sigverify.Verifier
-	// Workers bounds the goroutines of one Finish; 0 means GOMAXPROCS.
+	// Workers bounds the goroutines of one Check that run scripts; 0 means
+	// GOMAXPROCS. With more than one, up to two others check rules and look coins
+	// up meanwhile. With one, everything is done by the caller's, one after the other.
 	Workers int
 	// SeenBytes is the memory for transactions that VerifyTx remembers; 0 means 16
 	// MiB, some 300,000 transactions.
