@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
@@ -215,6 +216,26 @@ func TestOversizeTx(t *testing.T) {
 	}
 	if rule := checkShape(4, pay([]*wire.TxIn{{}}, 1), size+1); rule != nil {
 		t.Errorf("transaction beside one of 1,000,001 bytes: %v", rule)
+	}
+}
+
+// TestSixtyFourBytes validates transactions of 64 bytes without witnesses, which look
+// like two hashes of the merkle tree. They are valid today; BIP54 would forbid them.
+func TestSixtyFourBytes(t *testing.T) {
+	for _, witness := range []bool{false, true} {
+		c := newTestChain(t, "regtest", 120)
+		tx := pay([]*wire.TxIn{c.addCoin(1, p2wsh(anyone))}, 1)
+		tx.TxIn[0].Witness = wire.TxWitness{anyone}
+		if !witness {
+			tx.TxIn[0] = c.addCoin(1, anyone)
+		}
+		tx.TxOut[0].PkScript = []byte{txscript.OP_TRUE, txscript.OP_NOP, txscript.OP_NOP, txscript.OP_NOP}
+		if size := tx.SerializeSizeStripped(); size != 64 || tx.HasWitness() != witness {
+			t.Fatalf("transaction of %d bytes without witnesses", size)
+		}
+		if got := everyWay(t, c, c.draft(tx).seal(), c.at()); !got.Valid() {
+			t.Errorf("with witness %v: %v", witness, got.Err)
+		}
 	}
 }
 
