@@ -97,3 +97,16 @@ func TestBlockTimeBeforeBIP113(t *testing.T) {
 		}
 	}
 }
+
+// TestHeightOrTime has the two numbers between which lock times change from heights to
+// times: one lies in a future as far as ten thousand years, the other in 1985.
+func TestHeightOrTime(t *testing.T) {
+	for lockTime, want := range map[uint32]Rule{499_999_999: NonFinal, 500_000_000: ""} {
+		c := newTestChain(t, "regtest", 120)
+		tx := pay([]*wire.TxIn{c.addCoin(1, anyone)}, 1)
+		tx.LockTime, tx.TxIn[0].Sequence = lockTime, 0
+		if got := checkRaw(t, c.validator(t, Options{}), c.draft(tx).seal(), c.at()); ruleOf(got) != want {
+			t.Errorf("lock time %d: %v, want %q", lockTime, got.Err, want)
+		}
+	}
+}

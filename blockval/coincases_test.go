@@ -44,6 +44,17 @@ var inputCases = []ruleCase{
 		build: chained([]byte{txscript.OP_RETURN}, 0)},
 	{name: "output with a script of 10,001 bytes", rule: MissingInputs, tx: 2, input: 0,
 		build: chained(bytes.Repeat([]byte{txscript.OP_NOP}, 10_001), 0)},
+	{name: "coin with a script of 10,001 bytes", rule: MissingInputs, tx: 1, input: 0,
+		build: sealed(func(c *testChain, spoil bool) []*wire.MsgTx {
+			push := append([]byte{txscript.OP_PUSHDATA2, 8, 2}, make([]byte, 520)...)
+			script := bytes.Repeat(append(push, txscript.OP_DROP), 19)
+			script = append(script, bytes.Repeat([]byte{txscript.OP_NOP}, 43)...)
+			script = append(script, txscript.OP_TRUE) // the 10,000th
+			if spoil {
+				script = append(script, txscript.OP_NOP)
+			}
+			return []*wire.MsgTx{pay([]*wire.TxIn{c.addCoin(1, script)}, 1)}
+		})},
 	{name: "coin that nobody can spend", rule: MissingInputs, tx: 1, input: 0,
 		build: oneCoin(func(coin *Coin) { coin.Script = []byte{txscript.OP_RETURN} })},
 	{name: "coinbase of 99 blocks ago", rule: ImmatureCoinbase, tx: 1, input: 0,
