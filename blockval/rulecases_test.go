@@ -177,9 +177,12 @@ var structureCases = []ruleCase{
 	{name: "output above all money", rule: OutputTooLarge, tx: 1, input: -1,
 		build: oneTx(func(tx *wire.MsgTx) { tx.TxOut[0].Value = maxMoneyTest + 1 })},
 	{name: "outputs together above all money", rule: OutputTotalTooLarge, tx: 1, input: -1,
-		build: oneTx(func(tx *wire.MsgTx) {
-			tx.TxOut[0].Value = maxMoneyTest
-			tx.AddTxOut(&wire.TxOut{Value: 1})
+		build: sealed(func(c *testChain, spoil bool) []*wire.MsgTx {
+			tx := pay([]*wire.TxIn{c.addCoin(maxMoneyTest, anyone)}, maxMoneyTest-1, 1)
+			if spoil {
+				tx.TxOut[1].Value = 2
+			}
+			return []*wire.MsgTx{tx}
 		})},
 	{name: "coin spent twice in a transaction", rule: DuplicateInputs, tx: 1, input: 1,
 		build: sealed(func(c *testChain, spoil bool) []*wire.MsgTx {
