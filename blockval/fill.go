@@ -20,7 +20,7 @@ type filler struct {
 	items   [][]byte
 }
 
-// newFiller returns one that decodes transactions which hold p from raw.
+// newFiller returns one with memory for transactions in raw that hold p.
 func newFiller(raw []byte, p parts) filler {
 	return filler{
 		raw: raw,
