@@ -3,6 +3,7 @@ package blockval
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -23,30 +24,40 @@ func (c *check) lookup(ctx context.Context) (f found) {
 	began := time.Now()
 	defer func() { f.took = time.Since(began) }()
 	c.coins = resized(c.coins, len(c.spent))
-	c.ownCoins()
+	c.sortOps()
 	f.source = Own
-	if len(c.ops) == 0 {
-		return f
+	if n := len(c.ops); n > 0 {
+		f.source, f.err = c.at.Coins.Prevouts(ctx, c.ops, c.coins[:n])
 	}
-	c.fetched = resized(c.fetched, len(c.ops))
-	f.source, f.err = c.at.Coins.Prevouts(ctx, c.ops, c.fetched)
 	if f.err != nil {
 		f.err = fmt.Errorf("fetch %d coins that block %s spends: %w", len(c.ops), c.b.Hash, notRule(f.err))
 		return f
 	}
-	for i, k := range c.places {
-		c.coins[k] = c.fetched[i]
+	// From the last on, because no input comes before its coin in the answer.
+	for i, k := range slices.Backward(c.places) {
+		coin := &c.coins[k]
+		*coin = c.coins[i]
 		// Such an output is never a coin, whoever claims it.
-		c.coins[k].Missing = c.fetched[i].Missing || isUnspendable(c.fetched[i].Script)
+		coin.Missing = coin.Missing || isUnspendable(coin.Script)
+	}
+	for _, o := range c.own {
+		out := c.b.Msg.Transactions[o.creator].TxOut[c.spent[o.input].Index]
+		c.coins[o.input] = Coin{
+			Value: out.Value, Script: out.PkScript, Height: c.at.Height, Coinbase: o.creator == 0,
+			Missing: isUnspendable(out.PkScript),
+		}
 	}
 	return f
 }
 
-// ownCoins sets the coins that earlier transactions of the block create, and ops and
-// places to the outpoints of the others and the inputs that spend them.
-func (c *check) ownCoins() {
+// An ownCoin is that an input spends what an earlier transaction of the block creates.
+type ownCoin struct{ input, creator int }
+
+// sortOps sets own to the inputs that spend the block's own coins, and ops and places to
+// the outpoints of the others and the inputs that spend them.
+func (c *check) sortOps() {
 	txs, txids := c.b.Msg.Transactions, c.b.Txids
-	c.ops, c.places = c.ops[:0], c.places[:0]
+	c.ops, c.places, c.own = c.ops[:0], c.places[:0], c.own[:0]
 	c.creators.reset(len(txs))
 	for i := range txs {
 		for k := c.first[i]; k < c.first[i+1]; k++ {
@@ -57,11 +68,7 @@ func (c *check) ownCoins() {
 				c.places = append(c.places, k)
 				continue
 			}
-			out := txs[from].TxOut[op.Index]
-			c.coins[k] = Coin{
-				Value: out.Value, Script: out.PkScript, Height: c.at.Height, Coinbase: from == 0,
-				Missing: isUnspendable(out.PkScript),
-			}
+			c.own = append(c.own, ownCoin{k, from})
 		}
 		*c.creators.at(txids[i][:], func(n int) bool { return txids[n] == txids[i] }) = int32(i + 1)
 	}

@@ -19,10 +19,10 @@ type scratch struct {
 	coins    []Coin
 	sigOps   []int // of the transactions' own scripts
 
-	// What is asked of Coins, the inputs that it is for, and the answers.
-	ops     []wire.OutPoint
-	places  []int
-	fetched []Coin
+	// What is asked of Coins, the inputs that it is for, and the other inputs.
+	ops    []wire.OutPoint
+	places []int
+	own    []ownCoin
 
 	leaves   []chainhash.Hash
 	prevouts []wire.TxOut
@@ -33,7 +33,6 @@ type scratch struct {
 // release lets go of everything that the memory refers to.
 func (s *scratch) release() {
 	clear(s.coins[:cap(s.coins)])
-	clear(s.fetched[:cap(s.fetched)])
 	clear(s.prevouts[:cap(s.prevouts)])
 	for i := range s.txs {
 		s.txs[i].Reset(nil, nil)
