@@ -62,11 +62,15 @@ type DB struct {
 	flushErr atomic.Pointer[error]
 	flushed  chan struct{}
 
-	// mu guards what follows. idle is signalled when users becomes 0.
+	// users are the calls and views that use pebble. Whoever is the last of them
+	// after the database was closed puts something into idle. Readers wait for no
+	// lock here.
+	users  atomic.Int64
+	closed atomic.Bool
+	idle   chan struct{}
+
+	// mu guards what follows.
 	mu      sync.Mutex
-	idle    *sync.Cond
-	users   int // calls and views that use pebble
-	closed  bool
 	memory  int64
 	release func() // ends the reservation that keeps the cache to memory
 }
@@ -88,7 +92,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		cache:   pebble.NewCache(memoryCeiling),
 		perf:    newInstruments(opts.Recorder),
 	}
-	d.idle = sync.NewCond(&d.mu)
+	d.idle = make(chan struct{}, 1)
 	d.setMemory(opts.Memory)
 	d.compactions.Store(int64(opts.Compactions))
 	if err := d.open(); err != nil {
@@ -120,17 +124,16 @@ func (d *DB) open() error {
 // closes the database. It returns an error if that failed; what was applied is
 // on the disk even so.
 func (d *DB) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
+	if d.closed.Swap(true) {
 		return nil
 	}
-	d.closed = true
 	d.changed.broadcast()
-	for d.users > 0 {
-		d.idle.Wait()
+	for d.users.Load() > 0 {
+		<-d.idle
 	}
 	err := errors.Join(d.pebble.Close(), d.disk.check())
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.release()
 	d.cache.Unref()
 	return d.explain(err)
@@ -138,20 +141,21 @@ func (d *DB) Close() error {
 
 // enter says that the caller uses pebble until it calls leave.
 func (d *DB) enter() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
+	d.users.Add(1)
+	if d.closed.Load() {
+		d.leave()
 		return ErrClosed
 	}
-	d.users++
 	return nil
 }
 
 func (d *DB) leave() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.users--; d.users == 0 {
-		d.idle.Broadcast()
+	if d.users.Add(-1) > 0 || !d.closed.Load() {
+		return
+	}
+	select {
+	case d.idle <- struct{}{}:
+	default:
 	}
 }
 
@@ -236,7 +240,7 @@ func (d *DB) SetMemory(bytes int64) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	if d.closed.Load() {
 		return ErrClosed
 	}
 	d.setMemory(bytes)
