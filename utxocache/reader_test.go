@@ -59,16 +59,17 @@ func wantAnswers(t *testing.T, tip Tip, mustKnow bool, answers []Answer) {
 }
 
 func TestReadersSeeOneTip(t *testing.T) {
-	t.Run("room for all", func(t *testing.T) { testReaders(t, 0) })
-	t.Run("room for ten", func(t *testing.T) { testReaders(t, 3*onePage) })
+	t.Run("room for all", func(t *testing.T) { testReaders(t, Options{Blocks: 4}) })
+	t.Run("room for ten", func(t *testing.T) { testReaders(t, Options{Blocks: 4, Bytes: 3 * onePage}) })
+	t.Run("one budget", func(t *testing.T) { testReaders(t, Options{Blocks: 4, Budget: 20_000}) })
 }
 
-func testReaders(t *testing.T, budget int64) {
-	mustKnow := budget == 0
+func testReaders(t *testing.T, opts Options) {
+	mustKnow := opts.Bytes == 0 && opts.Budget == 0
 	seed := seedOf(t)
 	t.Logf("UTXOCACHE_SEED=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 2))
-	c := newCache(t, Options{Blocks: 4, Bytes: budget})
+	c := newCache(t, opts)
 	c.Reset(Tip{Hash: hashOf(0)}, true)
 	serial := uint64(1)
 	apply(t, c, readerBlock(tipOf(t, c), serial))
@@ -124,7 +125,7 @@ func testReaders(t *testing.T, budget int64) {
 		serial++
 		apply(t, c, readerBlock(tipOf(t, c), serial))
 		if rnd.IntN(10) == 0 {
-			resizeAndTell(t, c, rnd, budget)
+			resizeAndTell(t, c, rnd, opts)
 		}
 		runtime.Gosched()
 	}
@@ -135,15 +136,21 @@ func testReaders(t *testing.T, budget int64) {
 
 // resizeAndTell changes how much c holds, and tells it of coins again that it
 // lost: so that coins move, and new pages take the places of others.
-func resizeAndTell(t *testing.T, c *Cache, rnd *rand.Rand, budget int64) {
+func resizeAndTell(t *testing.T, c *Cache, rnd *rand.Rand, opts Options) {
 	t.Helper()
 	if err := c.setBlocks(1 + rnd.IntN(8)); err != nil {
 		t.Error(err)
 	}
-	if budget == 0 {
+	var err error
+	switch {
+	case opts.Budget > 0:
+		err = c.SetBudget(opts.Budget << rnd.IntN(3))
+	case opts.Bytes > 0:
+		err = c.setBytes(opts.Bytes << rnd.IntN(3))
+	default:
 		return
 	}
-	if err := c.setBytes(budget << rnd.IntN(3)); err != nil {
+	if err != nil {
 		t.Error(err)
 	}
 	tip := tipOf(t, c)
