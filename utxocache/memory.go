@@ -1,8 +1,6 @@
 package utxocache
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Memory is what a cache takes, in bytes, as accounted: what its own view refers
 // to, and not what readers of older views still do, nor what the garbage collector
