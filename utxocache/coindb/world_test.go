@@ -245,10 +245,12 @@ func compareDB(t testing.TB, d *DB, m *moment) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { // the database cannot be closed before
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	compare(t, v, m)
-	if err := v.Close(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // mustOpen opens a database that the test closes, if it does not itself.
