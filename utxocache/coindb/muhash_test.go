@@ -17,6 +17,9 @@ func follow(t *testing.T, d *DB) (end func() error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.FollowMuHash(ctx) }()
+	for d.followers.Load() == 0 && len(ended) == 0 {
+		runtime.Gosched()
+	}
 	var once bool
 	end = func() error {
 		cancel()
