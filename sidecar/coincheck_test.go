@@ -92,14 +92,22 @@ func (c *coinCheck) addBlock(t *testing.T, hash chainhash.Hash) []wire.OutPoint 
 
 // checkMempool compares what the two say, on top of the mempool, of every outpoint of
 // its transactions, once the sidecar has heard of them.
-func (c *coinCheck) checkMempool(t *testing.T, txs map[chainhash.Hash][]byte) {
+func (c *coinCheck) checkMempool(t *testing.T) {
 	t.Helper()
+	txids, err := c.node.Mempool(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raws, err := c.node.Transactions(t.Context(), txids)
+	if err != nil {
+		t.Fatal(err)
+	}
 	n, ok := c.node.(node.MempoolUnspender)
 	if !ok {
 		t.Fatalf("a %T cannot tell of its mempool", c.node)
 	}
 	var ops []wire.OutPoint
-	for txid, raw := range txs {
+	for i, raw := range raws {
 		var tx wire.MsgTx
 		if err := tx.Deserialize(bytes.NewReader(raw)); err != nil {
 			t.Fatal(err)
@@ -107,8 +115,8 @@ func (c *coinCheck) checkMempool(t *testing.T, txs map[chainhash.Hash][]byte) {
 		for _, in := range tx.TxIn {
 			ops = append(ops, in.PreviousOutPoint)
 		}
-		for i := range tx.TxOut {
-			ops = append(ops, wire.OutPoint{Hash: txid, Index: uint32(i)})
+		for n := range tx.TxOut {
+			ops = append(ops, wire.OutPoint{Hash: txids[i], Index: uint32(n)})
 		}
 	}
 	told, tip, err := n.UnspentInMempool(t.Context(), ops)
