@@ -1,10 +1,8 @@
 package coindb
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -23,12 +21,6 @@ type Block struct {
 	// Spent holds what its inputs spend, in any order. An outpoint that is in
 	// Created too never reaches the disk.
 	Spent []wire.OutPoint
-	// Known, if it is not nil, is as long as Spent, and holds what the caller
-	// knows of it as of the tip: the coin, or a zero Coin. What is known is not
-	// read, which saves half the time of an Apply, but for one coin in 64, which
-	// must be as the caller says. A database that is not complete reads all, for it
-	// need not have what the caller knows.
-	Known []Coin
 }
 
 // repeatsCoinbase reports whether the block is one of the two that BIP30
@@ -48,8 +40,7 @@ func repeatsCoinbase(hash chainhash.Hash) bool {
 //
 // An error changes nothing, unless it wraps ErrBroken. It wraps ErrTip when b
 // does not follow the tip, ErrMissing when the database is complete and b
-// spends what it does not have, ErrKnown when the caller knows a coin otherwise,
-// and ErrDiskFull.
+// spends what it does not have, and ErrDiskFull.
 func (d *DB) Apply(b *Block) error {
 	start := time.Now()
 	end, err := d.changeFor(b.Height)
@@ -107,7 +98,7 @@ func (d *DB) apply(b *Block) error {
 	if err != nil {
 		return err
 	}
-	values, err := d.spentValues(b, spent, s.complete)
+	values, err := d.values(b.Spent, spent)
 	if err != nil {
 		return err
 	}
@@ -185,56 +176,6 @@ func (b *Block) net() (created, spent []place, err error) {
 		}
 	}
 	return created, spent, nil
-}
-
-// spentValues returns the value of each coin that places name, at its index in
-// b.Spent; nil where there is none.
-func (d *DB) spentValues(b *Block, places []place, complete bool) ([][]byte, error) {
-	if b.Known == nil || !complete {
-		return d.values(b.Spent, places)
-	}
-	if len(b.Known) != len(b.Spent) {
-		return nil, fmt.Errorf("of %d coins that it spends %d are known or not", len(b.Spent), len(b.Known))
-	}
-	type claim struct {
-		place
-		end     int // of its value in claimed
-		sampled bool
-	}
-	claims, read := make([]claim, 0, len(places)), make([]place, 0, len(places))
-	claimed := make([]byte, 0, 64*len(places))
-	for _, p := range places {
-		c := &b.Known[p.index]
-		if c.Height == 0 { // the genesis block has no coins
-			read = append(read, p)
-			continue
-		}
-		if err := checkCoin(c); err != nil {
-			return nil, fmt.Errorf("it spends %s, %w", b.Spent[p.index], err)
-		}
-		claimed = appendCoin(claimed, c)
-		sampled := rand.IntN(d.opts.knownSample) == 0
-		if claims = append(claims, claim{p, len(claimed), sampled}); sampled {
-			read = append(read, p)
-		}
-	}
-	values, err := d.values(b.Spent, read)
-	if err != nil {
-		return nil, err
-	}
-	start := 0
-	for _, c := range claims {
-		value := claimed[start:c.end:c.end]
-		start = c.end
-		found := values[c.index]
-		switch {
-		case !c.sampled:
-			values[c.index] = value
-		case found != nil && !bytes.Equal(found, value):
-			return nil, fmt.Errorf("%w: %s is %x, not %x", ErrKnown, b.Spent[c.index], found, value)
-		}
-	}
-	return values, nil
 }
 
 // values returns the value of each outpoint that places name, at its index in
