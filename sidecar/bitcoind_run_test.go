@@ -142,8 +142,7 @@ func TestSidecarBesideBitcoind(t *testing.T) {
 				t.Errorf("status: %+v", s)
 			}
 			r.awaitStatus(t, "the advice", func(s *web.Status) bool {
-				// The fake has no index to tell of.
-				if len(s.Advice) != len(tt.advice)+1 || s.Advice[len(tt.advice)].Setting != "txindex=1" {
+				if len(s.Advice) != len(tt.advice) {
 					return false
 				}
 				for i, want := range tt.advice {

@@ -23,8 +23,8 @@ import (
 type chainstate struct {
 	db    *coindb.DB
 	place utxo.Place
-	// must says that the sidecar ends when the database cannot follow the chain;
-	// else it goes on without.
+	// must says that the sidecar does not begin with a database that cannot follow
+	// the chain; else it begins without.
 	must bool
 	tip  node.Tip // where it stood when it was opened
 	set  *coins.Set
@@ -144,24 +144,21 @@ func (c *chainstate) tell(u *web.UTXO) {
 // run keeps the MuHash of the coins until ctx ends.
 func (c *chainstate) run(ctx context.Context) {
 	const pause = 10 * time.Second
-	err := c.db.FollowMuHash(ctx)
-	for tries := 0; ctx.Err() == nil && !lost(err); {
-		switch {
-		case errors.Is(err, coindb.ErrNoMuHash) && tries < 3:
+	for {
+		err := c.db.FollowMuHash(ctx)
+		if errors.Is(err, coindb.ErrNoMuHash) {
 			c.log.Info("the MuHash of the coins is not known; hashing all of them")
-			tries++
-			err = c.db.Rehash(ctx, nil)
-		case errors.Is(err, coindb.ErrDiskFull):
-			_ = sleep(ctx, pause) // the blocks wait for room, too
-			err = nil
+			if err = c.db.Rehash(ctx, nil); err == nil {
+				continue
+			}
 		}
-		if err != nil {
-			break
+		if ctx.Err() != nil {
+			return
 		}
-		err = c.db.FollowMuHash(ctx)
-	}
-	if ctx.Err() == nil {
-		c.log.Error("the MuHash of the coins is not kept any more, and they are not compared with the node's", "err", err)
+		c.log.Warn("the MuHash of the coins is not kept for now", "err", err)
+		if lost(err) || sleep(ctx, pause) != nil {
+			return
+		}
 	}
 }
 
@@ -170,8 +167,34 @@ func (c *chainstate) start(tip node.Tip) error {
 	if c.follows() == nil || tip == c.tip {
 		return nil
 	}
-	return c.giveUp(fmt.Errorf("it stands at block %d %s, which is not in that chain: load a snapshot with `outrider utxo load --fresh`",
-		c.tip.Height, c.tip.Hash))
+	return c.refuse()
+}
+
+// begin returns the tip at which the events are to begin, by what is known before the
+// node is asked for its chain: the database's, or fallback where it is certain that
+// the database cannot follow. headers has the sidecar's chain, which is not behind
+// the database's, unless its file was lost.
+func (c *chainstate) begin(headers *node.Headers, fallback *node.Tip) (*node.Tip, error) {
+	if c.follows() == nil {
+		return fallback, nil
+	}
+	has, err := headers.Has(c.tip)
+	if err != nil || has || headers.Tip().Height < c.tip.Height {
+		return &c.tip, err
+	}
+	return fallback, c.refuse()
+}
+
+// refuse gives up a database that stands in another chain, or returns an error if the
+// sidecar must not do without.
+func (c *chainstate) refuse() error {
+	why := fmt.Errorf("it stands at block %d %s, which is not in that chain: load a snapshot with `outrider utxo load --fresh`",
+		c.tip.Height, c.tip.Hash)
+	if c.must {
+		return fmt.Errorf("%w: %w", errCannotFollow, why)
+	}
+	c.giveUp(why)
+	return nil
 }
 
 // connect gives the database a block that was judged.
@@ -181,7 +204,8 @@ func (c *chainstate) connect(ctx context.Context, ev *node.Connected) error {
 		return nil
 	}
 	if ev.Block == nil {
-		return c.giveUp(fmt.Errorf("block %d %s came in no form that can be read", ev.Height, ev.Hash))
+		c.giveUp(fmt.Errorf("block %d %s came in no form that can be read", ev.Height, ev.Hash))
+		return nil
 	}
 	b := coindb.NewBlock(coindb.Tip(ev.Tip), ev.Header.Prev(), ev.Block.Txids, ev.Block.Msg.Transactions)
 	return c.change(ctx, func() error { return db.Apply(b) })
@@ -198,7 +222,8 @@ func (c *chainstate) disconnect(ctx context.Context, tip node.Tip) error {
 
 // change calls f, which changes the database, until it succeeds or fails for a
 // reason that room on the disk does not mend. Meanwhile nothing moves, and nothing
-// is lost.
+// is lost. A database that is damaged, or whose disk fails, ends the sidecar; one that
+// cannot take the block, which says something about the block, is given up.
 func (c *chainstate) change(ctx context.Context, f func() error) error {
 	delay := 100 * time.Millisecond
 	for try := 1; ; try++ {
@@ -209,10 +234,11 @@ func (c *chainstate) change(ctx context.Context, f func() error) error {
 				c.trouble(nil)
 			}
 			return nil
-		case errors.Is(err, coindb.ErrMissing), errors.Is(err, coindb.ErrTip), errors.Is(err, coindb.ErrTooDeep):
-			return c.giveUp(err)
-		case !errors.Is(err, coindb.ErrDiskFull):
+		case lost(err):
 			return c.place.Advise(err)
+		case !errors.Is(err, coindb.ErrDiskFull):
+			c.giveUp(err)
+			return nil
 		}
 		c.trouble(fmt.Errorf("%w; nothing is lost: it goes on when there is room", err))
 		select {
@@ -224,18 +250,15 @@ func (c *chainstate) change(ctx context.Context, f func() error) error {
 	}
 }
 
-// giveUp goes on without the database, if it may, and says so. What was asked of
-// it is then asked of the node.
-func (c *chainstate) giveUp(why error) error {
-	if c.must {
-		return fmt.Errorf("%w: %w", errCannotFollow, why)
-	}
+// giveUp goes on without the database, until the next start, and says so. What was
+// asked of it is then asked of the node. What it cannot follow has been told of, or
+// will be told of again: it is what the sidecar is there for.
+func (c *chainstate) giveUp(why error) {
 	c.mu.Lock()
 	c.gone = why
 	c.mu.Unlock()
 	c.set.DropDB()
 	c.log.Error("the coin database cannot follow the node's chain; answering from memory and by the node", "err", why)
-	return nil
 }
 
 // close closes the database.

@@ -52,13 +52,15 @@ func (s *Sidecar) coin(ctx context.Context, op wire.OutPoint, mempool bool) (web
 		case pendingUnknown:
 			return s.askCoin(ctx, op)
 		case pendingMade, pendingGone:
-			// As of which tip it does not matter: the next block changes nothing of it.
-			tip, err := s.standing()
-			c := web.Coin{Tip: tip, Mempool: true, Own: true}
+			tip, ok := s.set.Load().Tip()
+			if !ok {
+				return web.Coin{}, fmt.Errorf("%w: no block was followed yet", web.ErrNoAnswer)
+			}
+			c := web.Coin{Tip: *blockID(node.Tip(tip)), Mempool: true}
 			if pending == pendingMade {
 				c.Set(out.Value, out.PkScript, 0, false)
 			}
-			return c, err
+			return c, nil
 		}
 	}
 	a, tip, err := s.set.Load().Get(ctx, op)
@@ -70,14 +72,6 @@ func (s *Sidecar) coin(ctx context.Context, op wire.OutPoint, mempool bool) (web
 		c.Set(a.Coin.Value, a.Coin.Script, a.Coin.Height, a.Coin.Coinbase)
 	}
 	return c, nil
-}
-
-// standing returns the block up to which everything is done.
-func (s *Sidecar) standing() (web.BlockID, error) {
-	if tip := s.status.Status().Tip; tip != nil {
-		return *tip, nil
-	}
-	return web.BlockID{}, fmt.Errorf("%w: no block was followed yet", web.ErrNoAnswer)
 }
 
 // askCoin asks the node, whose mempool is not known whole here.

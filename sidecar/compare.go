@@ -35,6 +35,7 @@ const (
 type comparer struct {
 	node    node.CoinHasher
 	db      *coindb.DB
+	follows func() bool // whether the database follows the chain
 	headers interface {
 		Hash(height uint32) (chainhash.Hash, error)
 	}
@@ -59,15 +60,18 @@ func newCompareMetrics(rec perfcore.Recorder) map[Outcome]*perfcore.Counter {
 // run compares until ctx ends.
 func (c *comparer) run(ctx context.Context) {
 	for sleep(ctx, c.every) == nil {
+		if !c.follows() {
+			return
+		}
 		index, err := c.node.HasCoinStats(ctx)
 		switch {
 		case err != nil:
 		case index:
 			err = c.compare(ctx)
 		case c.scan:
-			c.scan = false
 			c.log.Warn("the node has no synced coinstatsindex: it now scans all its coins once, to compare them, which takes it minutes")
 			err = c.compareScanned(ctx)
+			c.scan = err != nil
 		}
 		if err != nil && ctx.Err() == nil {
 			c.metrics[Undecided].Add(1)
@@ -91,10 +95,10 @@ func (c *comparer) compare(ctx context.Context) error {
 		return nil
 	}
 	first, exactly, err := c.firstDifference(ctx, at)
+	c.differ(at, ours, theirs, first, exactly && err == nil) // whatever else cannot be found out
 	if err != nil {
-		return err
+		return fmt.Errorf("find the first block as of which the coins differ: %w", err)
 	}
-	c.differ(at, ours, theirs, first, exactly)
 	return nil
 }
 
@@ -104,7 +108,7 @@ func (c *comparer) compareScanned(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for { // the database may have to catch up, and its hash with it
+	for c.follows() { // the database may have to catch up, and its hash with it
 		_, tip, err := c.db.MuHash(ctx)
 		if err != nil {
 			return err

@@ -50,12 +50,11 @@ func TestCoinsBesideCore(t *testing.T) {
 		last := core.Mine(1)[0]
 		coins.checkBlock(t, last)
 		if round%5 == 4 {
-			awaitTip(t, rival, last)
+			awaitTip(t, rival, last, func() {})
 			core.Disconnect(other)
 			core.Mine(1)
 			tip := other.Mine(3)[2]
-			core.Connect(other)
-			awaitTip(t, n, tip)
+			awaitTip(t, n, tip, func() { core.Connect(other) })
 			for _, hash := range core.Chain()[110:] {
 				coins.addBlock(t, hash)
 			}
@@ -67,10 +66,14 @@ func TestCoinsBesideCore(t *testing.T) {
 	coins.tell(t)
 }
 
-// awaitTip waits until the node is at a block.
-func awaitTip(t *testing.T, n node.Node, hash chainhash.Hash) {
+// awaitTip waits until the node is at a block, for which it does help now and then:
+// a connection may not be made while the last one is being closed.
+func awaitTip(t *testing.T, n node.Node, hash chainhash.Hash, help func()) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
+		help()
 		tip, err := n.Tip(t.Context())
 		if err == nil && tip.Hash == hash {
 			return

@@ -3,6 +3,8 @@ package sidecar
 import (
 	"bytes"
 	"container/list"
+	"slices"
+	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -23,7 +25,29 @@ type overlay struct {
 	// maxMissing are not counted: then many is true for good.
 	missing map[chainhash.Hash]struct{}
 	many    bool
+
+	// A transaction may leave because a block that is still on its way takes its
+	// place, or comes back when one leaves the chain. For a while it is not sure what
+	// becomes of what it touched: left holds such transactions, the oldest first, and
+	// unsure what they touched. Until blind nothing is sure.
+	left   []leaving
+	unsure map[wire.OutPoint]int
+	gone   map[chainhash.Hash]int
+	blind  time.Time
 }
+
+// A leaving is a transaction that left the mempool, and when.
+type leaving struct {
+	at time.Time
+	tx *overlayTx
+}
+
+const (
+	// settling is for how long what a transaction touched is not sure.
+	settling = 5 * time.Second
+	// maxLeft bounds overlay.left.
+	maxLeft = 4096
+)
 
 // maxMissing bounds overlay.missing: some 20 MB, and more transactions than a
 // mempool of the default size holds.
@@ -51,6 +75,7 @@ func newOverlay(limit int64) *overlay {
 	return &overlay{
 		limit: limit, byTxid: make(map[chainhash.Hash]*list.Element),
 		spends: make(map[wire.OutPoint]int), missing: make(map[chainhash.Hash]struct{}),
+		unsure: make(map[wire.OutPoint]int), gone: make(map[chainhash.Hash]int),
 	}
 }
 
@@ -125,9 +150,47 @@ func (o *overlay) remove(txid chainhash.Hash) {
 	o.bytes -= t.bytes
 	delete(o.byTxid, txid)
 	for _, op := range t.inputs {
-		if o.spends[op]--; o.spends[op] == 0 {
-			delete(o.spends, op)
+		release(o.spends, op)
+	}
+}
+
+// leave takes a transaction out of which nobody has said what becomes of it.
+func (o *overlay) leave(txid chainhash.Hash, now time.Time) {
+	t := o.get(txid)
+	o.remove(txid)
+	o.settle(now)
+	if t == nil || len(o.left) == maxLeft {
+		o.doubt(now)
+		return
+	}
+	o.left = append(o.left, leaving{now, t})
+	o.gone[txid]++
+	for _, op := range t.inputs {
+		o.unsure[op]++
+	}
+}
+
+// doubt makes nothing sure for a while.
+func (o *overlay) doubt(now time.Time) { o.blind = now.Add(settling) }
+
+// settle forgets what has had its time.
+func (o *overlay) settle(now time.Time) {
+	n := 0
+	for n < len(o.left) && now.Sub(o.left[n].at) > settling {
+		t := o.left[n].tx
+		release(o.gone, t.txid)
+		for _, op := range t.inputs {
+			release(o.unsure, op)
 		}
+		n++
+	}
+	o.left = slices.Delete(o.left, 0, n)
+}
+
+// release takes one from the count of k.
+func release[K comparable](counts map[K]int, k K) {
+	if counts[k]--; counts[k] <= 0 {
+		delete(counts, k)
 	}
 }
 
@@ -142,9 +205,10 @@ const (
 )
 
 // look returns what the mempool says of op, and the output if it makes it.
-func (o *overlay) look(op wire.OutPoint) (pending, wire.TxOut) {
+func (o *overlay) look(op wire.OutPoint, now time.Time) (pending, wire.TxOut) {
+	o.settle(now)
 	switch t := o.get(op.Hash); {
-	case o.many: // some may have left
+	case o.many, now.Before(o.blind), o.unsure[op] > 0, o.gone[op.Hash] > 0: // some may have left
 		return pendingUnknown, wire.TxOut{}
 	case o.spends[op] > 0:
 		return pendingGone, wire.TxOut{}

@@ -195,7 +195,10 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	s.set.Store(set)
 	stored := tip.tip
 	if state != nil {
-		stored, state.set = &state.tip, set
+		state.set = set
+		if stored, err = state.begin(headers, stored); err != nil {
+			return err
+		}
 	}
 
 	verifier := sigverify.New(sigverify.Options{
@@ -266,7 +269,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		beside.Go(func() { state.run(ctx) })
 		if n, ok := s.node.(node.CoinHasher); ok && s.cfg.Compare != CompareOff {
 			c := &comparer{
-				node: n, db: state.db, headers: headers, every: s.cfg.CompareEvery, scan: s.cfg.Compare == CompareScan,
+				node: n, db: state.db, follows: func() bool { return state.follows() != nil }, headers: headers, every: s.cfg.CompareEvery, scan: s.cfg.Compare == CompareScan,
 				told: s.status.compare, log: s.log, metrics: newCompareMetrics(s.registry),
 			}
 			beside.Go(func() { c.run(ctx) })

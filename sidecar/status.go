@@ -46,7 +46,11 @@ func (st *status) pending(op wire.OutPoint) (pending, wire.TxOut) {
 	st.mu.Lock()
 	feed, w := st.feed, st.warmer
 	st.mu.Unlock()
-	if feed == nil || feed.Status().Resyncs == 0 {
+	if feed == nil {
+		return pendingUnknown, wire.TxOut{}
+	}
+	// A feed that lags behind the node, or cannot reach it, knows an older mempool.
+	if f := feed.Status(); f.Resyncs == 0 || !f.Attached || f.Err != nil || f.Tip != f.Best {
 		return pendingUnknown, wire.TxOut{}
 	}
 	return w.coin(op)
@@ -162,6 +166,14 @@ func prepend[T any](list []T, v T) []T {
 
 // Status implements web.Source.
 func (st *status) Status() web.Status {
+	s, state := st.status()
+	if state != nil {
+		state.tell(&s.UTXO) // reads the database
+	}
+	return s
+}
+
+func (st *status) status() (web.Status, *chainstate) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.s
@@ -172,11 +184,8 @@ func (st *status) Status() web.Status {
 	if st.evidence != nil {
 		s.Evidence = st.evidence.state()
 	}
-	if st.state != nil {
-		st.state.tell(&s.UTXO)
-	}
 	if st.feed == nil {
-		return s
+		return s, st.state
 	}
 	f := st.feed.Status()
 	s.Node.Attached = f.Attached && f.Err == nil
@@ -192,7 +201,7 @@ func (st *status) Status() web.Status {
 	s.AtTip = s.Tip != nil && f.Best.Height <= st.tip.Height+1
 	s.Mempool = web.Mempool{Transactions: f.Mempool, Resyncs: f.Resyncs, Warming: st.warmer.counts()}
 	s.Disconnected = f.Disconnected
-	return s
+	return s, st.state
 }
 
 func blockID(t node.Tip) *web.BlockID {

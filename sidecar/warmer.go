@@ -165,11 +165,13 @@ func (w *warmer) hear(ev node.Event) {
 	case node.MempoolRemoved:
 		w.queue.remove(ev.Txid)
 		w.orphans.remove(ev.Txid)
-		w.overlay.remove(ev.Txid)
+		w.overlay.leave(ev.Txid, time.Now())
 	case node.Connected:
 		w.mined(&ev)
+	case node.Disconnected:
+		// What it holds enters the mempool again, or does not.
+		w.overlay.doubt(time.Now())
 	}
-	// What a disconnected block holds enters the mempool again, or does not.
 	w.report()
 }
 
@@ -229,7 +231,7 @@ func (w *warmer) report() {
 func (w *warmer) coin(op wire.OutPoint) (pending, wire.TxOut) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.overlay.look(op)
+	return w.overlay.look(op, time.Now())
 }
 
 // counts returns what the status tells.
@@ -454,7 +456,10 @@ func (w *warmer) askCoins(ctx context.Context, tip utxocache.Tip, ops []wire.Out
 	}
 	if n, ok := w.node.(node.Unspender); ok {
 		known.ask = func(ctx context.Context, ops []wire.OutPoint) ([]node.Prevout, error) {
-			told, _, err := n.Unspent(ctx, ops)
+			told, at, err := n.Unspent(ctx, ops)
+			if at != node.Tip(tip) {
+				known.remember = nil // good enough for scripts, not for a tip
+			}
 			return told, err
 		}
 	}

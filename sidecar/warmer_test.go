@@ -401,18 +401,27 @@ func TestWarmerForgetsAndCounts(t *testing.T) {
 	for _, tx := range append(txs, heavy, failing, none, orphan, spendFirst(t, b.btcd, 1, opTrue)) {
 		b.hear(node.MempoolRemoved{Txid: tx.TxHash()})
 	}
-	if pending, _ := b.coin(wire.OutPoint{}); pending != pendingUnknown {
-		t.Errorf("three transactions were never seen, and the mempool is known: %d", pending)
+	look := func(after time.Duration) pending {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		p, _ := b.overlay.look(wire.OutPoint{}, time.Now().Add(after))
+		return p
+	}
+	if p := look(2 * settling); p != pendingUnknown {
+		t.Errorf("three transactions were never seen, and the mempool is known: %d", p)
 	}
 	for i := range byte(3) {
 		b.hear(node.MempoolRemoved{Txid: chainhash.Hash{1 + i}})
 	}
-	if pending, _ := b.coin(wire.OutPoint{}); pending != pendingNothing {
-		t.Errorf("an empty mempool says %d of an outpoint", pending)
+	if p := look(0); p != pendingUnknown {
+		t.Errorf("nobody knows what three transactions touched that have just left, and the mempool says %d", p)
+	}
+	if p := look(2 * settling); p != pendingNothing {
+		t.Errorf("an empty mempool says %d of an outpoint", p)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.overlay.bytes != 0 || b.orphans.txs.bytes != 0 || b.queue.bytes != 0 || len(b.overlay.byTxid)+len(b.overlay.spends)+len(b.overlay.missing) != 0 || len(b.orphans.children) != 0 {
+	if b.overlay.bytes != 0 || b.orphans.txs.bytes != 0 || b.queue.bytes != 0 || len(b.overlay.byTxid)+len(b.overlay.spends)+len(b.overlay.missing)+len(b.overlay.unsure)+len(b.overlay.gone)+len(b.overlay.left) != 0 || len(b.orphans.children) != 0 {
 		t.Errorf("an empty mempool takes %d, %d and %d bytes", b.overlay.bytes, b.orphans.txs.bytes, b.queue.bytes)
 	}
 }

@@ -45,7 +45,7 @@ type Coin struct {
 	Confirmations uint32 `json:"confirmations"`
 	Coinbase      bool   `json:"coinbase"`
 	// Own says that the answer rests on the blocks or the database of the sidecar's
-	// own; else it is the node's word.
+	// own; else it is the node's word, as what the mempool makes and spends always is.
 	Own bool `json:"own"`
 }
 

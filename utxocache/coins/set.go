@@ -171,12 +171,20 @@ func (s *Set) read(
 	return nil
 }
 
+// maxAsked is how often the origin is asked for one coin: it may be many blocks
+// ahead.
+const maxAsked = 4
+
+// Tip returns the tip as of which is answered; false when there is none.
+func (s *Set) Tip() (utxocache.Tip, bool) { return s.cache.Tip() }
+
 // Get says what is known of op as of the tip that it returns with the answer. It
 // asks the origin last. The error wraps ErrUnknown, ErrApart, utxocache.ErrTip
 // when there is no tip yet, or is the origin's.
 func (s *Set) Get(ctx context.Context, op wire.OutPoint) (utxocache.Answer, utxocache.Tip, error) {
 	var answers [1]utxocache.Answer
 	ops := []wire.OutPoint{op}
+	asked := 0
 	for try := 1; ; try++ {
 		v, ok := s.cache.View()
 		if !ok {
@@ -186,11 +194,12 @@ func (s *Set) Get(ctx context.Context, op wire.OutPoint) (utxocache.Answer, utxo
 		_, err := s.below(v, ops, answers[:])
 		if err == nil && answers[0].State == utxocache.Unknown {
 			err = s.ask(ctx, v.Tip(), ops, answers[:])
+			asked++
 		}
 		switch {
 		case err == nil:
 			return answers[0], v.Tip(), nil
-		case !errors.Is(err, ErrApart) || try == s.meetings:
+		case !errors.Is(err, ErrApart), try == s.meetings, asked == maxAsked:
 			return utxocache.Answer{}, v.Tip(), fmt.Errorf("coin %s: %w", op, err)
 		}
 		select {
