@@ -112,6 +112,7 @@ func TestSidecarBesideBitcoind(t *testing.T) {
 		{"ZMQ off", nodetest.CoreOptions{Publish: apart}, "off", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			tt.opts.NoTxIndex = true
 			r := newCoreRider(t, tt.opts)
 			r.cfg.Node.NoZMQ = tt.zmq == "off"
 			r.core.Mine(110)
@@ -142,7 +143,8 @@ func TestSidecarBesideBitcoind(t *testing.T) {
 				t.Errorf("status: %+v", s)
 			}
 			r.awaitStatus(t, "the advice", func(s *web.Status) bool {
-				if len(s.Advice) != len(tt.advice) {
+				// The fake has no index.
+				if len(s.Advice) != len(tt.advice)+1 || s.Advice[len(tt.advice)].Setting != "txindex=1" {
 					return false
 				}
 				for i, want := range tt.advice {
