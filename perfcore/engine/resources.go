@@ -20,9 +20,10 @@ import (
 var registrable = []string{
 	"bitvm.slice", "blockval.seen", "blockval.depth", "blockval.prefetch",
 	"go.gogc", "go.memlimit", "gateway.cache", "gateway.concurrency", "cpu.elastic",
-	"node.poll", "bob.poll", "pebble.cache", "pebble.compactions",
+	"node.poll", "bob.poll", "coindb.memory", "coindb.compactions",
+	"sidecar.flight", "sidecar.mempool_share",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",
-	"utxocache.ring", "utxocache.hot", "utxocache.flush",
+	"utxocache.budget", "utxocache.blocks", "utxocache.bytes",
 	"plant.", // simulations
 }
 

@@ -292,7 +292,10 @@ func TestFirstOwner(t *testing.T) {
 
 // What decides about consensus or security cannot be registered.
 func TestRegistrable(t *testing.T) {
-	for _, name := range []string{"sigverify.workers", "sigverify.chunk", "sigverify.cache", "blockval.seen", "go.gogc", "plant.knob0"} {
+	for _, name := range []string{
+		"sigverify.workers", "sigverify.chunk", "sigverify.cache", "blockval.seen", "go.gogc", "plant.knob0",
+		"sidecar.flight", "sidecar.mempool_share", "coindb.memory", "coindb.compactions", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
+	} {
 		if !Registrable(name) {
 			t.Errorf("%s is not registrable", name)
 		}
