@@ -20,8 +20,10 @@ import (
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/outrider-project/outrider/perfcore/snapshot"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/node/zmq"
+	"github.com/outrider-project/outrider/sidecar/perf"
 	"github.com/outrider-project/outrider/sigverify"
 )
 
@@ -89,6 +91,12 @@ type Config struct {
 	// Poll, Resync and Branches are how often to look, without a
 	// notification, at the node's tip, mempool and rejected branches.
 	Poll, Resync, Branches time.Duration
+	// Perf says what is done about performance, PerfSnapshots after how many accepted
+	// changes a snapshot is taken (0 is never), and PerfWebhook where alerts are sent;
+	// empty is nowhere.
+	Perf          perf.Mode
+	PerfSnapshots uint32
+	PerfWebhook   string
 	// LogLevel is the least severe level that is logged; LogFormat is text or
 	// json.
 	LogLevel  slog.Level
@@ -180,6 +188,8 @@ func DefaultConfig() Config {
 		Poll:            5 * time.Second,
 		Resync:          30 * time.Second,
 		Branches:        10 * time.Second,
+		Perf:            perf.Observe,
+		PerfSnapshots:   snapshot.DefaultEvery,
 		LogFormat:       "text",
 	}
 }
@@ -265,6 +275,18 @@ func Settings() []Setting {
 		{Name: "poll", Help: "how often to ask for the tip unprompted, a `duration` (default: 5s)", set: interval(func(c *Config) *time.Duration { return &c.Poll })},
 		{Name: "resync", Help: "how often to compare the mempool, a `duration` (default: 30s)", set: interval(func(c *Config) *time.Duration { return &c.Resync })},
 		{Name: "branches", Help: "how often to look for rejected branches, a `duration` (default: 10s)", set: interval(func(c *Config) *time.Duration { return &c.Branches })},
+		{Name: "perf", Help: "what to do about performance, a `mode`: off, observe (measure and report; no knob moves but at an operator's word), optimize (try other values of knobs, keep what proves better, undo the rest) (default: observe)", set: func(c *Config, v string) (err error) {
+			c.Perf, err = perf.ParseMode(v)
+			return err
+		}},
+		{Name: "perf-snapshots", Help: "keep the state of the knobs after every so many accepted changes, a `number`; 0 is never (default: 20)", set: number(func(c *Config, n int64) { c.PerfSnapshots = uint32(n) }, 0, 1<<20)},
+		{Name: "perf-webhook", Secret: true, Help: "URL that receives alerts as JSON, by https, or by http on this machine; off sends none (default: off)", set: func(c *Config, v string) error {
+			if c.PerfWebhook = v; v == "off" {
+				c.PerfWebhook = ""
+				return nil
+			}
+			return perf.CheckWebhook(v)
+		}},
 		{Name: "log-level", Help: "least `severity` that is logged: debug, info, warn, error (default: info)", set: func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 		{Name: "log-format", Help: "`form` of the log: text, json (default: text)", set: oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -14,6 +15,10 @@ type tuning struct {
 	mempoolShare atomic.Int64 // percent of a core for the mempool's scripts
 }
 
+// landing is the time in which the blocks that were in flight at another depth have
+// been judged, large ones on few cores too.
+const landing = 10 * time.Second
+
 // Knobs returns what may be tried at other values, before Run or while it runs.
 // They change nothing about a verdict.
 //
@@ -22,6 +27,7 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 	knobs := []perfcore.Knob{
 		live(perfcore.Knob{
 			Name: "sidecar.flight", Help: "How many blocks of a catch-up are judged at once.", Unit: "blocks",
+			Resource: perfcore.CPU, Carry: perfcore.Warm, Settle: landing,
 			Ladder: []int64{1, 2, 4, 8, 16, 32, maxFlight},
 		}, &s.tuning.flight),
 		live(perfcore.Knob{

@@ -28,6 +28,7 @@ import (
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node"
+	"github.com/outrider-project/outrider/sidecar/perf"
 	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/sigverify"
 	"github.com/outrider-project/outrider/utxocache"
@@ -54,6 +55,7 @@ type Sidecar struct {
 	node     node.Node
 	registry *perfcore.Registry
 	tuning   tuning
+	perf     *perf.Performance // nil where it is off
 	web      *web.Server
 	set      atomic.Pointer[coins.Set] // nil until the node's chain is followed
 	parts    atomic.Pointer[[]tuned]   // with knobs, while it is
@@ -77,9 +79,13 @@ func New(cfg Config, log *slog.Logger, onReport func(Report)) (*Sidecar, error) 
 	if s.node, err = attach(cfg.Node, s.registry, s.log); err != nil {
 		return nil, err
 	}
+	if s.perf, err = s.newPerformance(); err != nil {
+		s.node.Close()
+		return nil, err
+	}
 	s.web, err = web.New(web.Config{
 		Address: cfg.HTTP, AllowRemote: cfg.HTTPAllowRemote, Hosts: cfg.HTTPHosts,
-		Registry: s.registry, Source: &s.status, Coins: s, Log: s.log,
+		Registry: s.registry, Source: &s.status, Coins: s, Perf: s.perfHandler(), Log: s.log,
 	})
 	if err != nil {
 		s.node.Close()
@@ -111,6 +117,9 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		s.log.Warn("running at normal priority: the node may be slowed", "err", err)
 	}
 	parts := map[string]func(context.Context) error{"web": s.web.Run, "follow": s.follow}
+	if s.perf != nil {
+		parts["perf"] = func(ctx context.Context) error { return s.perf.Run(ctx, s.Addr()) }
+	}
 	results := make(chan error, len(parts))
 	var wg sync.WaitGroup
 	for name, run := range parts {
@@ -264,7 +273,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		}
 	})
 	beside.Go(func() { w.run(ctx) })
-	beside.Go(func() { memory.run(ctx) })
+	beside.Go(func() { s.perform(ctx, network, feed, memory) })
 	if state != nil {
 		beside.Go(func() { state.run(ctx) })
 		if n, ok := s.node.(node.CoinHasher); ok && s.cfg.Compare != CompareOff {
@@ -279,6 +288,9 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}
 	return feed.Run(ctx, stored, func(ctx context.Context, ev node.Event) error {
+		if _, ok := ev.(node.Connected); ok {
+			defer s.perf.Announce()()
+		}
 		if err := j.handle(ctx, ev); err != nil {
 			return err
 		}

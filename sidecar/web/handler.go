@@ -85,6 +85,9 @@ func newHandler(cfg Config, log *slog.Logger) (http.Handler, error) {
 	if cfg.Coins != nil {
 		mux.HandleFunc("GET /api/v1/coins/{outpoint}", coinHandler(cfg.Coins, log))
 	}
+	if cfg.Perf != nil {
+		mux.Handle("/api/v1/perf/", cfg.Perf)
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
 		if err := page.Execute(&body, newDocument(cfg.Source.Status(), time.Now())); err != nil {

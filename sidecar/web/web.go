@@ -1,6 +1,7 @@
 // Package web serves what the sidecar knows over HTTP: /metrics for
 // Prometheus, /healthz and /readyz for a supervisor, /api/v1/status for
-// programs and a first page for people. It only reads.
+// programs and a first page for people. It only reads, but for what it hands on to
+// Config.Perf.
 //
 // /healthz answers as long as the process does; /readyz answers 503 until the
 // sidecar is attached to its node and has caught up. A lost node makes it not
@@ -38,6 +39,9 @@ type Config struct {
 	Source Source
 	// Coins tells of single coins; nil if nobody does.
 	Coins Coins
+	// Perf serves what is below /api/v1/perf/; nil if nobody does. It asks those who
+	// change something for a token.
+	Perf http.Handler
 	// Log receives the server's complaints; nil discards them.
 	Log *slog.Logger
 }

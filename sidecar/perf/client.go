@@ -1,0 +1,183 @@
+package perf
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A Client asks a running sidecar's API. It is safe for concurrent use.
+type Client struct {
+	datadir, base string
+	http          *http.Client
+}
+
+// maxAnswer bounds what a sidecar answers.
+const maxAnswer = 16 << 20
+
+// Dial returns a client for the sidecar that uses a data directory. It sends
+// nothing yet.
+func Dial(datadir string) (*Client, error) {
+	address, err := readAddress(datadir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no sidecar with performance on uses %s: there is no %s in it", datadir, addressFile)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		datadir: datadir, base: "http://" + address,
+		http: &http.Client{
+			Transport:     &http.Transport{Proxy: nil}, // the token is for the sidecar only
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// readAddress returns the host and port that the sidecar of a data directory has
+// left there.
+func readAddress(datadir string) (string, error) {
+	const longest = 300 // a DNS name and a port
+	b, err := readUpTo(filepath.Join(datadir, addressFile), longest)
+	if err != nil {
+		return "", err
+	}
+	address := strings.TrimRight(string(b), "\r\n")
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || port == "" || strings.ContainsAny(address, "/@?# ") {
+		return "", fmt.Errorf("%s in %s holds no host and port", addressFile, datadir)
+	}
+	// It listens on all addresses, of which this machine's own is one.
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		address = net.JoinHostPort("localhost", port)
+	}
+	return address, nil
+}
+
+// callTime bounds one question.
+const callTime = 30 * time.Second
+
+// Get asks what is at a path below Prefix, and decodes the answer into v.
+func (c *Client) Get(ctx context.Context, path string, v any) error {
+	return c.call(ctx, http.MethodGet, path, nil, v)
+}
+
+// Post has the sidecar do something, and decodes the answer into v unless that is
+// nil. It bears the token.
+func (c *Client) Post(ctx context.Context, path string, body, v any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, http.MethodPost, path, b, v)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body []byte, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, c.base+Prefix+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if method == http.MethodPost {
+		token, err := readToken(c.datadir)
+		if err != nil {
+			return fmt.Errorf("read the token: %w", err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("the sidecar does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return refusal(resp.StatusCode, b)
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
+
+// refusal returns what an answer other than 200 says.
+func refusal(code int, body []byte) error {
+	var a Answer
+	if json.Unmarshal(body, &a) == nil && a.Error != "" {
+		return errors.New(a.Error)
+	}
+	return fmt.Errorf("the sidecar answers %d", code)
+}
+
+// maxLine bounds a line of the stream of events.
+const maxLine = 1 << 20
+
+// Watch calls see with every event from now on, until ctx ends, see fails or the
+// sidecar ends the stream, and returns why; nil in the last case.
+func (c *Client) Watch(ctx context.Context, see func(Event) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+Prefix+"events", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("the sidecar does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxLine)) // the code says enough
+		return refusal(resp.StatusCode, b)
+	}
+	return readEvents(resp.Body, see)
+}
+
+// readEvents calls see with each event of a stream.
+func readEvents(r io.Reader, see func(Event) error) error {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxLine)
+	var e Event
+	for lines.Scan() {
+		field, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch field {
+		case "id":
+			var err error
+			if e.Run, e.Seq, err = parseEventID(value); err != nil {
+				return err
+			}
+		case "event":
+			e.Kind = EventKind(value)
+		case "data":
+			e.Data = json.RawMessage(value)
+		}
+		if lines.Text() != "" || e.Data == nil {
+			continue
+		}
+		if !json.Valid(e.Data) {
+			return errors.New("an event of the stream is no JSON")
+		}
+		if err := see(e); err != nil {
+			return err
+		}
+		e = Event{}
+	}
+	return lines.Err()
+}

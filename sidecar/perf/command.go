@@ -1,0 +1,172 @@
+package perf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/engine"
+)
+
+// command has do give an operator's command to the plant, one at a time, and tells
+// of it when it was obeyed.
+func (p *Performance) command(did string, do func(f *following) (what string, err error)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.following == nil {
+		return errNotFollowing
+	}
+	what, err := do(p.following)
+	if err != nil {
+		return err
+	}
+	p.log.Info("an operator's command", "did", did, "what", what)
+	p.publish(Commanded, Command{At: time.Now(), Did: did, What: what})
+	return nil
+}
+
+// target sets what a resource has to do; zero targets unset it.
+func (p *Performance) target(r perfcore.ResourceType, t perfcore.Targets) error {
+	return p.command("target", func(f *following) (string, error) {
+		if err := f.checkTarget(r, t); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%v %+v", r, t), f.optimizer.SetTargets(r, t)
+	})
+}
+
+// pin sets a knob and keeps it there.
+func (p *Performance) pin(ctx context.Context, knob string, value int64) error {
+	return p.command("pin", func(f *following) (string, error) {
+		return fmt.Sprintf("%s %d", knob, value), f.optimizer.Resources.Pin(ctx, knob, value)
+	})
+}
+
+// release gives a knob back to the optimizer.
+func (p *Performance) release(knob string) error {
+	return p.command("release", func(f *following) (string, error) {
+		return knob, f.optimizer.Resources.Release(knob)
+	})
+}
+
+// freeze stops experiments, with the incumbents in force.
+func (p *Performance) freeze(why string) error {
+	return p.command("freeze", func(f *following) (string, error) {
+		f.freeze(why)
+		return why, nil
+	})
+}
+
+func (f *following) freeze(why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.thaw == nil {
+		f.thaw = f.optimizer.Freeze(why)
+	}
+	f.frozen = why
+}
+
+// thawed lets experiments go on.
+func (p *Performance) thawed() error {
+	return p.command("thaw", func(f *following) (string, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.thaw == nil {
+			return "", errors.New("nothing is frozen")
+		}
+		f.thaw()
+		f.frozen, f.thaw = "", nil
+		return "", nil
+	})
+}
+
+// defaults freezes, and sets every knob to its value at the start. Those that the
+// optimizer owned are its own again; an operator's are then pinned.
+func (p *Performance) defaults(ctx context.Context) error {
+	return p.command("defaults", func(f *following) (string, error) {
+		f.freeze("all knobs are at their defaults")
+		var errs []error
+		for _, k := range f.optimizer.Resources.Knobs() {
+			standard := f.standard[k.Name]
+			if k.Incumbent == standard && k.Read() == standard {
+				continue
+			}
+			err := f.optimizer.Resources.Pin(ctx, k.Name, standard)
+			if err == nil && k.Owner == engine.Engine {
+				err = f.optimizer.Resources.Release(k.Name)
+			}
+			errs = append(errs, err)
+		}
+		return "", errors.Join(errs...)
+	})
+}
+
+// snap takes a snapshot.
+func (p *Performance) snap() (taken Snapshot, err error) {
+	err = p.command("snap", func(f *following) (string, error) {
+		s, err := f.optimizer.Snapshot()
+		if err != nil {
+			return "", err
+		}
+		taken = newSnapshot(s)
+		return fmt.Sprint(s.Seq), nil
+	})
+	return taken, err
+}
+
+// restore puts a snapshot in force, and returns in a sentence each what of it is
+// not legal any more.
+func (p *Performance) restore(ctx context.Context, seq uint64) (refused []string, err error) {
+	refused = []string{}
+	err = p.command("restore", func(f *following) (string, error) {
+		list, err := f.optimizer.Restore(ctx, seq)
+		for _, r := range list {
+			refused = append(refused, r.String())
+		}
+		return fmt.Sprint(seq), err
+	})
+	return refused, err
+}
+
+// read has do read of the plant, which stays while it does.
+func (p *Performance) read(do func(f *following) error) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.following == nil {
+		return errNotFollowing
+	}
+	return do(p.following)
+}
+
+// status returns how things are.
+func (p *Performance) status() Status {
+	s := Status{Mode: p.cfg.Mode, Regime: p.classifier.Regime(), Resources: []Resource{}, Alerts: p.alerts.active()}
+	_ = p.read(func(f *following) error { // errNotFollowing is Following
+		s.Following = true
+		f.mu.Lock()
+		s.Frozen, s.Slice, s.Problem = f.frozen, f.measured, f.problem
+		usage := f.usage
+		f.mu.Unlock()
+		s.Resources = f.resources(usage)
+		s.Regret = finite(f.optimizer.Regret())
+		if d := f.optimizer.Decisions(0); len(d) > 0 {
+			s.Decisions = d[len(d)-1].Seq
+		}
+		s.Changes, s.Snapshots = f.ring.Changes(), len(f.ring.Snapshots())
+		return nil
+	})
+	return s
+}
+
+// knobs returns all knobs.
+func (p *Performance) knobs() (list []Knob, err error) {
+	err = p.read(func(f *following) error {
+		for _, k := range f.optimizer.Resources.Knobs() {
+			list = append(list, newKnob(k, f.standard[k.Name]))
+		}
+		return nil
+	})
+	return list, err
+}

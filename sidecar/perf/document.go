@@ -1,0 +1,193 @@
+package perf
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/engine"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
+)
+
+// What follows is what the API tells. JSON field names are a contract: fields are
+// added, never renamed. Times are in seconds, shares from 0 to 1.
+
+// A Status is what /api/v1/perf/status tells.
+type Status struct {
+	Mode Mode `json:"mode"`
+	// Following says that the sidecar follows its node, without which nothing is
+	// measured and there are no knobs.
+	Following bool `json:"following"`
+	// Frozen says why nothing is tried at an operator's word; empty when it may be.
+	Frozen string `json:"frozen"`
+	Regime string `json:"regime"`
+	// Slice is what was measured last; nil before the first.
+	Slice     *Measured  `json:"slice"`
+	Resources []Resource `json:"resources"`
+	// Regret is the share of the cost that experiments have added.
+	Regret    float64 `json:"regret_ratio"`
+	Decisions uint64  `json:"decisions"`
+	// Changes counts accepted changes, and Snapshots what is kept of them.
+	Changes   uint64 `json:"changes"`
+	Snapshots int    `json:"snapshots"`
+	// Alerts are those that are pending, firing or clearing.
+	Alerts []Alert `json:"alerts"`
+	// Problem says why the optimizer has ended; empty while it has not.
+	Problem string `json:"problem"`
+}
+
+// A Measured is one slice of time.
+type Measured struct {
+	At     time.Time `json:"at"`
+	Length float64   `json:"length_seconds"`
+	Regime string    `json:"regime"`
+	// Work is units of work a second, and Effort what each took, in seconds of one
+	// core; 0 when nothing is known.
+	Work   float64 `json:"work_per_second"`
+	Effort float64 `json:"effort_seconds"`
+	// Void says why nothing may be concluded from the slice; empty when something
+	// may.
+	Void string `json:"void"`
+}
+
+// A Resource is what one resource has to do, and does.
+type Resource struct {
+	Resource string  `json:"resource"`
+	Status   string  `json:"status"`
+	Target   Targets `json:"target"`
+	// Usage is what it did in the last slice; nil when that was not measured.
+	Usage *Usage `json:"usage"`
+	// Missed says which target it misses; empty when none.
+	Missed string `json:"missed"`
+}
+
+// Targets is perfcore's; 0 is none.
+type Targets struct {
+	Utilization float64 `json:"utilization,omitempty"`
+	Throughput  float64 `json:"throughput,omitempty"`
+	Latency     float64 `json:"latency_seconds,omitempty"`
+	Quantile    float64 `json:"quantile,omitempty"`
+}
+
+// Usage is perfcore's.
+type Usage struct {
+	Utilization float64 `json:"utilization"`
+	Throughput  float64 `json:"throughput"`
+	Latency     float64 `json:"latency_seconds"`
+}
+
+// A Knob is one of /api/v1/perf/knobs.
+type Knob struct {
+	Name  string `json:"name"`
+	Help  string `json:"help"`
+	Unit  string `json:"unit"`
+	Owner string `json:"owner"`
+	// Why is why the engine does not own it.
+	Why string `json:"why"`
+	// Incumbent is the value that was promoted or pinned, Value the one in force
+	// now, Default the one at the start.
+	Incumbent int64   `json:"incumbent"`
+	Value     int64   `json:"value"`
+	Default   int64   `json:"default"`
+	Ladder    []int64 `json:"ladder"`
+	Resource  string  `json:"resource"`
+}
+
+// A Decision is one of /api/v1/perf/decisions.
+type Decision struct {
+	Seq     uint64    `json:"seq"`
+	At      time.Time `json:"at"`
+	Trigger string    `json:"trigger"`
+	Verdict string    `json:"verdict"`
+	Reason  string    `json:"reason"`
+	Moves   []Move    `json:"moves"`
+	// Evidence is nil when nothing was measured.
+	Evidence *Evidence `json:"evidence"`
+}
+
+// A Move is perfcore's.
+type Move struct {
+	Knob string `json:"knob"`
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
+}
+
+// Evidence is perfcore's. Effects are shares of the cost: 0.05 is 5 % less.
+type Evidence struct {
+	Effect   float64 `json:"effect"`
+	Low      float64 `json:"effect_low"`
+	High     float64 `json:"effect_high"`
+	Ratio    float64 `json:"likelihood_ratio"`
+	SignFlip float64 `json:"sign_flip"`
+	Noise    float64 `json:"noise"`
+	Work     float64 `json:"work"`
+	Carry    float64 `json:"carry_over"`
+	Blocks   int     `json:"blocks"`
+	Slices   int     `json:"slices"`
+	// Exonerated counts how often the incumbent was as bad as what a guard stopped.
+	Exonerated int `json:"exonerated"`
+}
+
+// A Snapshot is one of /api/v1/perf/snapshots.
+type Snapshot struct {
+	Seq     uint64    `json:"seq"`
+	At      time.Time `json:"at"`
+	Cause   string    `json:"cause"`
+	Changes uint64    `json:"changes"`
+	Bytes   int       `json:"bytes"`
+	Sum     string    `json:"sha256"`
+}
+
+// A Command is what an operator did.
+type Command struct {
+	At   time.Time `json:"at"`
+	Did  string    `json:"did"`
+	What string    `json:"what"`
+}
+
+func newDecision(d perfcore.Decision) Decision {
+	out := Decision{
+		Seq: d.Seq, At: d.At, Trigger: d.Trigger, Verdict: d.Verdict.String(), Reason: d.Reason, Moves: make([]Move, len(d.Moves)),
+	}
+	for i, m := range d.Moves {
+		out.Moves[i] = Move(m)
+	}
+	if e := d.Evidence; len(e.Diffs) > 0 {
+		out.Evidence = &Evidence{
+			Effect: finite(e.Effect), Low: finite(e.Low), High: finite(e.High), Ratio: finite(e.Ratio), SignFlip: finite(e.SignFlip),
+			Noise: finite(e.Noise), Work: finite(e.Work), Carry: finite(e.CarryOver), Blocks: len(e.Diffs), Slices: e.Slices, Exonerated: e.Exonerated,
+		}
+	}
+	return out
+}
+
+func newKnob(k engine.KnobState, standard int64) Knob {
+	out := Knob{
+		Name: k.Name, Help: k.Help, Unit: k.Unit, Owner: k.Owner.String(), Why: k.Why,
+		Incumbent: k.Incumbent, Value: k.Read(), Default: standard, Ladder: k.Ladder,
+	}
+	if k.Resource != 0 {
+		out.Resource = k.Resource.String()
+	}
+	return out
+}
+
+func newSnapshot(s snapshot.Snapshot) Snapshot {
+	return Snapshot{
+		Seq: s.Seq, At: s.Wall, Cause: s.Cause.String(), Changes: s.Changes, Bytes: len(s.Encode()), Sum: fmt.Sprintf("%x", s.Sum),
+	}
+}
+
+func newTargets(t perfcore.Targets) Targets {
+	return Targets{Utilization: t.Utilization, Throughput: t.Throughput, Latency: t.Latency.Seconds(), Quantile: t.Quantile}
+}
+
+// finite returns v as JSON can hold it: the largest number for an infinite one,
+// and 0 for none.
+func finite(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return max(-math.MaxFloat64, min(v, math.MaxFloat64))
+}

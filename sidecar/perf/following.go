@@ -1,0 +1,333 @@
+package perf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/anomaly"
+	"github.com/outrider-project/outrider/perfcore/collect"
+	"github.com/outrider-project/outrider/perfcore/engine"
+	"github.com/outrider-project/outrider/perfcore/regime"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
+)
+
+// A following is what is known of one plant, for as long as there is one.
+type following struct {
+	p         *Performance
+	plant     Plant
+	objective collect.Objective
+	optimizer *engine.PerformanceOptimizer
+	ring      *snapshot.Ring
+	store     *Store
+	standard  map[string]int64 // values at the start
+	watches   map[string]*anomaly.Detector
+
+	mu         sync.Mutex // guards what follows
+	measured   *Measured  // nil before the first slice
+	quantities map[string]float64
+	usage      map[perfcore.ResourceType]perfcore.Usage
+	frozen     string
+	thaw       func() // nil when nothing is frozen
+	problem    string
+}
+
+// watched are the quantities whose leaving the usual is an anomaly, and distances
+// from it that never are: a few milliseconds, a hundred goroutines.
+var watched = map[string]float64{
+	"go_sched_latency_p99_seconds": 5e-3,
+	"feed_fetch_mean":              50e-3,
+	"go_goroutines":                100,
+}
+
+// Follow observes the plant, and optimizes it if that is the mode, until ctx ends;
+// it returns nil then. An error is about how it begins: an optimizer that fails
+// later is an alert, and its knobs are at their incumbents. When Follow returns no
+// knob of the plant is touched any more. One call at a time.
+func (p *Performance) Follow(ctx context.Context, plant Plant) error {
+	f, err := p.newFollowing(plant)
+	if err != nil {
+		return err
+	}
+	collector, err := f.observer()
+	if err != nil {
+		return err
+	}
+	f.resume(ctx)
+	p.mu.Lock()
+	p.following = f
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.following = nil
+	}()
+
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	loops.Go(func() { f.observe(ctx, collector) })
+	if p.cfg.Mode == Optimize {
+		loops.Go(func() { f.optimize(ctx) })
+	} else {
+		loops.Go(func() { f.keep(ctx) })
+	}
+	return nil
+}
+
+func (p *Performance) newFollowing(plant Plant) (*following, error) {
+	f := &following{
+		p: p, plant: plant, objective: objective(), ring: snapshot.NewRing(p.cfg.SnapshotEvery),
+		standard: make(map[string]int64), watches: make(map[string]*anomaly.Detector),
+	}
+	var err error
+	if f.store, err = OpenStore(plant.Dir); err != nil {
+		return nil, err
+	}
+	knobs := f.takeable()
+	for _, k := range knobs {
+		f.standard[k.Name] = k.Read()
+	}
+	for quantity, floor := range watched {
+		if f.watches[quantity], err = anomaly.New(floor); err != nil {
+			return nil, err
+		}
+	}
+	trials, err := collect.New(collect.Config{
+		Sources: f.sources(), Objective: f.objective, Classifier: told{p.classifier},
+	})
+	if err != nil {
+		return nil, err
+	}
+	f.optimizer, err = engine.New(engine.Config{
+		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Quiet: []string{regime.TipBlock},
+		Decided:   func(d perfcore.Decision) { p.decided(d) },
+		Snapshots: f.ring, Store: f.store, Log: p.log, Recorder: p.cfg.Registry,
+	})
+	return f, err
+}
+
+// told is the classifier as trials see it. What they measure says less about the
+// regime than what is measured without them.
+type told struct{ *regime.Classifier }
+
+func (told) Observe(regime.Measurement) {}
+
+// takeable returns the knobs that the optimizer can take over, and tells the log of
+// the others.
+func (f *following) takeable() []perfcore.Knob {
+	var knobs []perfcore.Knob
+	for _, k := range f.plant.Knobs {
+		if _, err := engine.NewResourceManager([]perfcore.Knob{k}); err != nil {
+			f.p.log.Warn("a knob is left out of the optimizer", "why", err)
+			continue
+		}
+		knobs = append(knobs, k)
+	}
+	return knobs
+}
+
+// sources returns what is measured of the plant. Each collector needs its own.
+func (f *following) sources() []collect.Source {
+	series := f.p.cfg.Registry.Series()
+	return []collect.Source{
+		collect.NewRuntime(), f.p.system(), instruments(series),
+		newWorkload(series, f.plant.Behind, f.p.classifier.Regime), f.p.outside,
+	}
+}
+
+// observer returns the collector of what is always measured, by which the regime is
+// told and alerts are raised.
+func (f *following) observer() (*collect.Collector, error) {
+	return collect.New(collect.Config{
+		Sources: f.sources(), Objective: f.objective, Classifier: f.p.classifier, Log: f.p.log, Watches: f.watches,
+		Alerted: func(a collect.Alert) {
+			f.p.log.Info("a quantity has left its range, or is back", "quantity", a.Quantity, "event", a.Event,
+				"value", a.Value, "median", a.Median, "deviation", a.Deviation)
+		},
+	})
+}
+
+// resume takes over the snapshots of earlier runs, and restores the newest if knobs
+// are moved in this mode.
+func (f *following) resume(ctx context.Context) {
+	if f.p.cfg.Mode != Optimize {
+		if err := f.ring.Load(ctx, f.store); err != nil {
+			f.p.log.Warn("snapshots of earlier runs are left out", "error", err)
+		}
+		return
+	}
+	refused, err := f.optimizer.Resume(ctx)
+	if err != nil {
+		f.p.log.Warn("the state of the run before was not restored, or only an older one", "error", err)
+	}
+	for _, r := range refused {
+		f.p.log.Warn("a knob was not restored", "why", r.String())
+	}
+}
+
+// optimize runs the optimizer until ctx ends.
+func (f *following) optimize(ctx context.Context) {
+	err := f.optimizer.Run(ctx)
+	if err == nil {
+		return
+	}
+	f.p.log.Error("the optimizer has ended", "error", err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.problem = err.Error()
+}
+
+// keep stores the snapshots that operators' commands make, until ctx ends; in
+// optimize mode the optimizer does that. There is none at the end, for it would
+// stand before what an optimizer has verified.
+func (f *following) keep(ctx context.Context) {
+	const lastTime = 5 * time.Second
+	for {
+		select {
+		case <-ctx.Done():
+			ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), lastTime)
+			defer stop()
+			if err := f.ring.Save(ctx, f.store); err != nil {
+				f.p.log.Error("a snapshot was not kept", "error", err)
+			}
+			return
+		case <-f.ring.Taken():
+		}
+		if err := f.ring.Save(ctx, f.store); err != nil && ctx.Err() == nil {
+			f.p.log.Error("a snapshot was not kept; it is tried again at the next one", "error", err)
+		}
+	}
+}
+
+// observe measures slices until ctx ends.
+func (f *following) observe(ctx context.Context, c *collect.Collector) {
+	for {
+		c.Begin()
+		timer := time.NewTimer(f.p.cfg.Slice)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		sample := c.Collect()
+		slice := c.Slice()
+		f.take(&slice, sample)
+	}
+}
+
+// take takes a slice, and raises the alerts that it calls for.
+func (f *following) take(s *collect.Slice, sample perfcore.Sample) {
+	m := Measured{
+		At: time.Now(), Length: s.Length.Seconds(), Regime: f.p.classifier.Regime(), Work: finite(sample.Work), Void: sample.Check(),
+	}
+	if cores, ok := s.Value(effortCores); ok && sample.Work > 0 {
+		m.Effort = finite(cores / sample.Work)
+	}
+	values := make(map[string]float64)
+	s.Each(func(name string, v float64) { values[name] = v })
+	values[regretRatio] = f.optimizer.Regret()
+	values[missedTargets] = 0
+	for _, r := range f.resources(sample.Usage) {
+		if r.Missed != "" {
+			values[missedTargets]++
+		}
+	}
+	values[anomalyQuantity] = 0
+	for _, d := range f.watches {
+		if d.Firing() {
+			values[anomalyQuantity]++
+		}
+	}
+	f.aboutOptimizer(values)
+
+	f.mu.Lock()
+	f.measured, f.quantities, f.usage = &m, values, sample.Usage
+	f.mu.Unlock()
+	f.p.publish(Sliced, m)
+	changed := f.p.alerts.observe(m.At, func(q string) (float64, bool) { v, ok := values[q]; return v, ok })
+	for _, a := range changed {
+		f.p.raise(f.plant.Network, a)
+	}
+}
+
+// aboutOptimizer sets the quantities that say how the optimizer does.
+func (f *following) aboutOptimizer(values map[string]float64) {
+	values[isolatedKnobs], values[abortedLately], values[miscalibrated], values[optimizerEnded] = 0, 0, 0, 0
+	for _, k := range f.optimizer.Resources.Knobs() {
+		if k.Owner == engine.Nobody {
+			values[isolatedKnobs]++
+		}
+	}
+	for _, d := range f.optimizer.Decisions(0) {
+		switch d.Verdict {
+		case perfcore.Aborted:
+			if time.Since(d.At) < abortedWithin {
+				values[abortedLately]++
+			}
+		case perfcore.Miscalibrated:
+			values[miscalibrated] = 1
+		case perfcore.Calibrated:
+			values[miscalibrated] = 0
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.problem != "" {
+		values[optimizerEnded] = 1
+	}
+}
+
+// decided tells of a decision.
+func (p *Performance) decided(d perfcore.Decision) {
+	level := slog.LevelDebug
+	switch d.Verdict {
+	case perfcore.Promoted, perfcore.Aborted, perfcore.Isolated, perfcore.Restored:
+		level = slog.LevelInfo
+	}
+	p.log.Log(context.Background(), level, "the optimizer has decided", "seq", d.Seq, "verdict", d.Verdict.String(), "moves", fmt.Sprint(d.Moves), "reason", d.Reason)
+	p.publish(Decided, newDecision(d))
+}
+
+// resources returns what each resource that is measured has to do, and did by
+// usage.
+func (f *following) resources(usage map[perfcore.ResourceType]perfcore.Usage) []Resource {
+	var list []Resource
+	for _, r := range slices.Sorted(maps.Keys(f.objective.Uses)) {
+		target := f.optimizer.Targets(r)
+		one := Resource{Resource: r.String(), Status: f.optimizer.Status(r).String(), Target: newTargets(target)}
+		if u, ok := usage[r]; ok {
+			one.Usage = &Usage{Utilization: finite(u.Utilization), Throughput: finite(u.Throughput), Latency: u.Latency.Seconds()}
+			one.Missed = target.Missed(u)
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// checkTarget returns why nobody could say whether a resource meets the targets.
+func (f *following) checkTarget(r perfcore.ResourceType, t perfcore.Targets) error {
+	use, ok := f.objective.Uses[r]
+	switch {
+	case !ok:
+		return fmt.Errorf("nothing is measured of %v", r)
+	case t.Utilization != 0 && use.Utilization == "":
+		return fmt.Errorf("the utilization of %v is not measured", r)
+	case t.Throughput != 0 && use.Throughput == "":
+		return fmt.Errorf("the throughput of %v is not measured", r)
+	case t.Latency != 0 && use.Latency == "":
+		return fmt.Errorf("the latency of %v is not measured", r)
+	case t.Latency != 0 && t.Quantile != latencyQuantile:
+		return fmt.Errorf("latency is measured at the quantile %v", latencyQuantile)
+	}
+	return nil
+}
+
+// errNotFollowing says that there is no plant.
+var errNotFollowing = errors.New("the sidecar does not follow its node yet: there is nothing to measure, and there are no knobs")

@@ -1,0 +1,155 @@
+// Package perf runs the optimizer of perfcore/engine beside a sidecar: it hands
+// it the knobs of all parts and what they measure, keeps its snapshots on disk,
+// raises alerts, and has it told of, and commanded, by HTTP.
+//
+// By default it observes: it measures and reports, and no knob moves but at an
+// operator's word. What it says about performance never decides about a block.
+package perf
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/collect"
+	"github.com/outrider-project/outrider/perfcore/regime"
+)
+
+// A Config configures a Performance. Mode, Datadir and Registry are needed; other
+// zero fields have the defaults that their comments name.
+type Config struct {
+	Mode    Mode
+	Datadir string
+	// Registry is what the parts of the program report to.
+	Registry *perfcore.Registry
+	// SnapshotEvery is after how many accepted changes a snapshot is taken; 0 is
+	// never.
+	SnapshotEvery uint32
+	// Webhook is where alerts are sent, an address that CheckWebhook accepts
+	// (nowhere). It is never logged.
+	Webhook string
+	// Slice is the mean length of what is measured at a time (10 s).
+	Slice time.Duration
+	// Log receives what an operator acts on (discarded).
+	Log *slog.Logger
+}
+
+// A Plant is what is optimized, while the sidecar follows its node.
+type Plant struct {
+	Network string
+	// Dir is where snapshots are kept.
+	Dir   string
+	Knobs []perfcore.Knob
+	// Behind returns by how many blocks the sidecar is behind its node. It is safe
+	// for concurrent use and answers from memory.
+	Behind func() (blocks float64, known bool)
+}
+
+// A Performance observes, and optimizes if it is to. It is safe for concurrent
+// use.
+type Performance struct {
+	cfg        Config
+	log        *slog.Logger
+	events     *events
+	alerts     *alerts
+	outside    *outside
+	classifier *regime.Classifier
+	webhook    *webhook              // nil without one
+	system     func() collect.Source // of the process and the machine
+	readers    chan struct{}
+	ended      chan struct{} // closed when Run ends
+
+	// Commands hold it for writing, and what tells of the plant for reading, so that
+	// no knob is touched when the plant is gone.
+	mu        sync.RWMutex
+	following *following // nil while there is no plant
+}
+
+// New returns a Performance that does nothing yet. The data directory then holds a
+// token, which callers that change something must know.
+func New(cfg Config) (*Performance, error) {
+	if cfg.Mode != Observe && cfg.Mode != Optimize {
+		return nil, fmt.Errorf("there is nothing to do in mode %q", cfg.Mode)
+	}
+	if cfg.Registry == nil {
+		return nil, errors.New("performance is measured by a registry")
+	}
+	if err := makeToken(cfg.Datadir); err != nil {
+		return nil, err
+	}
+	cfg.Slice = cmp.Or(cfg.Slice, 10*time.Second)
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	classifier, err := regime.New(regime.Config{})
+	if err != nil {
+		return nil, err
+	}
+	p := &Performance{
+		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: newAlerts(Rules()), outside: new(outside), classifier: classifier,
+		system:  func() collect.Source { return collect.Linux() },
+		readers: make(chan struct{}, maxReaders), ended: make(chan struct{}),
+	}
+	if cfg.Webhook != "" {
+		if err := CheckWebhook(cfg.Webhook); err != nil {
+			return nil, fmt.Errorf("webhook: %w", err)
+		}
+		p.webhook = newWebhook(cfg.Webhook, cfg.Log)
+	}
+	return p, nil
+}
+
+// Run has the command line find the API at address, and delivers alerts, until ctx
+// ends; then it ends the streams of events and returns nil. It is called once.
+func (p *Performance) Run(ctx context.Context, address string) error {
+	defer close(p.ended)
+	name := filepath.Join(p.cfg.Datadir, addressFile)
+	if err := replaceFile(name, []byte(address+"\n")); err != nil {
+		return fmt.Errorf("say where the API is: %w", err)
+	}
+	if p.webhook != nil {
+		p.webhook.run(ctx)
+	}
+	<-ctx.Done()
+	// Another sidecar may use the directory for another network.
+	if at, err := readAddress(p.cfg.Datadir); err == nil && at == address {
+		return os.Remove(name)
+	}
+	return nil
+}
+
+// Announce tells that a block is at hand, so that nothing is tried until the
+// function that it returns is called, or for half a minute. A nil Performance
+// takes no notice.
+func (p *Performance) Announce() (arrived func()) {
+	if p == nil {
+		return func() {}
+	}
+	p.classifier.Announce()
+	return p.classifier.Arrived
+}
+
+// publish tells the stream of events.
+func (p *Performance) publish(kind EventKind, data any) {
+	if err := p.events.publish(kind, data); err != nil {
+		p.log.Error("an event was not told", "error", err)
+	}
+}
+
+// raise tells everybody of an alert.
+func (p *Performance) raise(network string, a Alert) {
+	if a.State == Firing {
+		p.log.Warn("alert", "name", a.Name, "quantity", a.Quantity, "value", a.Value, "limit", a.Raise, "help", a.Help)
+	} else {
+		p.log.Info("alert has cleared", "name", a.Name, "quantity", a.Quantity, "value", a.Value)
+	}
+	p.publish(Alerted, a)
+	if p.webhook != nil {
+		p.webhook.send(Notice{Key: fmt.Sprintf("%d-%s-%d-%s", p.events.run, a.Name, a.Times, a.State), Network: network, Alert: a})
+	}
+}

@@ -1,0 +1,83 @@
+package perf
+
+import (
+	"fmt"
+
+	"github.com/outrider-project/outrider/perfcore/engine"
+)
+
+// A Plan is what the optimizer would do now, if it were to: a dry run. It moves
+// nothing.
+type Plan struct {
+	// Waits say, in a sentence each, why nothing is tried at this moment.
+	Waits []string `json:"waits"`
+	// Trials are the single moves from which changes are made, those that are
+	// tried. A change may move several knobs, and farther.
+	Trials []Trial `json:"trials"`
+	// Left says of every other knob why it is left alone.
+	Left []Left `json:"left"`
+	// Rule says when a change is kept.
+	Rule string `json:"rule"`
+}
+
+// A Trial is a knob and the values next to the incumbent.
+type Trial struct {
+	Knob string  `json:"knob"`
+	From int64   `json:"from"`
+	To   []int64 `json:"to"`
+	Unit string  `json:"unit"`
+}
+
+// A Left is a knob that is left alone, and why.
+type Left struct {
+	Knob string `json:"knob"`
+	Why  string `json:"why"`
+}
+
+const rule = "blocks of four slices in random order, the candidate twice and the incumbent twice; kept when the cost of a unit of work falls " +
+	"by 1.5 % or more with a likelihood ratio above 10, and undone within one slice of a guard; experiments may add 2 % to the cost"
+
+// plan returns the dry run.
+func (p *Performance) plan() (plan Plan, err error) {
+	plan = Plan{Waits: []string{}, Trials: []Trial{}, Left: []Left{}, Rule: rule}
+	s := p.status()
+	if s.Mode != Optimize {
+		plan.Waits = append(plan.Waits, fmt.Sprintf("the setting perf is %s; with optimize, the following is tried", s.Mode))
+	}
+	if s.Frozen != "" {
+		plan.Waits = append(plan.Waits, "it is frozen: "+s.Frozen)
+	}
+	if s.Problem != "" {
+		plan.Waits = append(plan.Waits, "the optimizer has ended: "+s.Problem)
+	}
+	if s.Slice != nil && s.Slice.Void != "" {
+		plan.Waits = append(plan.Waits, "the last slice says nothing: "+s.Slice.Void)
+	}
+	err = p.read(func(f *following) error {
+		for _, k := range f.optimizer.Resources.Knobs() {
+			switch near := neighbours(k); {
+			case k.Owner != engine.Engine:
+				plan.Left = append(plan.Left, Left{k.Name, k.Why})
+			case len(near) == 0:
+				plan.Left = append(plan.Left, Left{k.Name, "it has one value only"})
+			default:
+				plan.Trials = append(plan.Trials, Trial{k.Name, k.Incumbent, near, k.Unit})
+			}
+		}
+		return nil
+	})
+	return plan, err
+}
+
+// neighbours returns the values next to the incumbent; all others, of a knob whose
+// values have no order.
+func neighbours(k engine.KnobState) (near []int64) {
+	for i, v := range k.Ladder {
+		below := i+1 < len(k.Ladder) && k.Ladder[i+1] == k.Incumbent
+		above := i > 0 && k.Ladder[i-1] == k.Incumbent
+		if below || above || k.Unordered && v != k.Incumbent {
+			near = append(near, v)
+		}
+	}
+	return near
+}

@@ -1,0 +1,144 @@
+package perf
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A hook is a webhook's other end: it answers with codes in turn, and then with the
+// last one.
+type hook struct {
+	mu    sync.Mutex
+	codes []int
+	got   []string // key and state of each request
+}
+
+func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var n Notice
+	if err := json.NewDecoder(r.Body).Decode(&n); err != nil || r.Method != "POST" || r.Header.Get("Content-Type") != "application/json" ||
+		r.Header.Get("Idempotency-Key") != n.Key {
+		h.got = append(h.got, fmt.Sprintf("%s %v: %v", r.Method, r.Header, err))
+	}
+	h.got = append(h.got, n.Name+" "+string(n.State))
+	code := h.codes[0]
+	if len(h.codes) > 1 {
+		h.codes = h.codes[1:]
+	}
+	if code == 302 {
+		w.Header().Set("Location", "http://evil.example/")
+	}
+	w.WriteHeader(code)
+}
+
+func (h *hook) seen() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.got)
+}
+
+// A notice is sent until it is taken, and no further when it is refused; one that
+// is newer stands for one that waits.
+func TestWebhook(t *testing.T) {
+	notice := func(name string, s AlertState) Notice {
+		return Notice{Key: name + string(s), Network: "regtest", Alert: Alert{Name: name, State: s}}
+	}
+	for _, tt := range []struct {
+		name  string
+		codes []int
+		want  []string
+		log   string // in what is logged; "" is nothing
+	}{
+		{"taken", []int{200}, []string{"a firing", "b cleared"}, ""},
+		{"taken without a word", []int{204}, []string{"a firing", "b cleared"}, ""},
+		{"busy", []int{503, 429, 200}, []string{"a firing", "a firing", "a firing", "b cleared"}, ""},
+		{"refused", []int{400, 200}, []string{"a firing", "b cleared"}, "it answers 400"},
+		{"elsewhere", []int{302, 200}, []string{"a firing", "b cleared"}, "it answers 302"},
+		{"never", []int{500}, append(slices.Repeat([]string{"a firing"}, attempts), slices.Repeat([]string{"b cleared"}, attempts)...), "it answers 500"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := &hook{codes: tt.codes}
+			server := httptest.NewServer(h)
+			defer server.Close()
+			var log bytes.Buffer
+			w := newWebhook(server.URL+"/secret", slog.New(slog.NewTextHandler(&log, nil)))
+			w.first = 10 * time.Microsecond
+			w.send(notice("a", Firing))
+			w.send(notice("b", Firing))
+			w.send(notice("b", Cleared))
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { w.run(ctx) })
+			await(t, func() (int, bool) { n := len(h.seen()); return n, n >= len(tt.want) })
+			w.send(notice("c", Firing)) // when it arrives, the others are done with
+			await(t, func() (int, bool) { n := len(h.seen()); return n, n > len(tt.want) })
+			cancel()
+			running.Wait()
+			if got := h.seen()[:len(tt.want)]; !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if said := log.String(); (said == "") != (tt.log == "") || !strings.Contains(said, tt.log) || strings.Contains(said, "secret") {
+				t.Errorf("logged %q", said)
+			}
+		})
+	}
+}
+
+// A webhook that does not answer takes no more than so much memory, and does not
+// keep the program from ending. Its address is in no log.
+func TestWebhookIsGone(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	var log bytes.Buffer
+	w := newWebhook(server.URL+"/secret", slog.New(slog.NewTextHandler(&log, nil)))
+	w.first = time.Hour
+	for i := range 3 * waitingNotices {
+		w.send(Notice{Alert: Alert{Name: fmt.Sprint(i)}})
+	}
+	if n := len(w.waiting); n != waitingNotices {
+		t.Errorf("%d notices wait", n)
+	}
+	if err := w.post(t.Context(), "k", nil); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("posting to nobody: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.run(ctx) })
+	cancel()
+	running.Wait()
+	if strings.Contains(log.String(), "secret") {
+		t.Errorf("logged %q", log.String())
+	}
+}
+
+func TestCheckWebhook(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"https://hooks.example/T0/B0/x": true,
+		"http://127.0.0.1:9/x":          true,
+		"http://[::1]:9/x":              true,
+		"http://localhost/x":            true,
+		"http://hooks.example/x":        false,
+		"http://127.0.0.1.example/x":    false,
+		"http://10.0.0.1/x":             false,
+		"ftp://127.0.0.1/x":             false,
+		"file:///etc/passwd":            false,
+		"hooks.example":                 false,
+		"":                              false,
+		"https://%zz":                   false,
+	} {
+		if err := CheckWebhook(address); (err == nil) != ok || err != nil && address != "" && strings.Contains(err.Error(), address) {
+			t.Errorf("%q: %v, want ok: %v", address, err, ok)
+		}
+	}
+}

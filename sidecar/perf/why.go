@@ -1,0 +1,134 @@
+package perf
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/engine"
+)
+
+// A Why explains a decision.
+type Why struct {
+	Decision Decision `json:"decision"`
+	// Trigger is why it was looked at, in a sentence.
+	Trigger string `json:"trigger"`
+	// Effect says what it did to the cost, with the interval that holds the true
+	// effect with 95 % confidence; empty when nothing was measured.
+	Effect string `json:"effect"`
+	// Guards say what would have ended the trial, and what came of that.
+	Guards []string `json:"guards"`
+	// Alternatives are other decisions about the same knobs, newest first.
+	Alternatives []Alternative `json:"alternatives"`
+	// Prediction says what was expected, and Probation what later tests of the same
+	// change found.
+	Prediction string        `json:"prediction"`
+	Probation  []Alternative `json:"probation"`
+	// Undo holds the commands that take it back; empty when nothing is in force.
+	Undo []string `json:"undo"`
+}
+
+// An Alternative is another decision, in short.
+type Alternative struct {
+	Seq     uint64 `json:"seq"`
+	Verdict string `json:"verdict"`
+	Moves   []Move `json:"moves"`
+	Reason  string `json:"reason"`
+}
+
+// triggers say in a sentence what the engine says in a word.
+var triggers = map[string]string{
+	"search":      "the search for better values proposed it",
+	"audit":       "the search had come to rest, and looked again whether that is still right",
+	"probation":   "a value that had been replaced was tested again against the one that replaced it",
+	"calibration": "the incumbent was compared with itself, to see that nothing is found where there is nothing",
+	"restore":     "an operator, or the start of the program, asked for a snapshot",
+}
+
+// why explains the decision of that number.
+func (p *Performance) why(seq uint64) (w Why, err error) {
+	err = p.read(func(f *following) error {
+		all := f.optimizer.Decisions(0)
+		i := slices.IndexFunc(all, func(d perfcore.Decision) bool { return d.Seq == seq })
+		if i < 0 {
+			return &statusError{http.StatusNotFound, fmt.Errorf("decision %d is not among the last %d", seq, len(all))}
+		}
+		w = explain(all, i, f.optimizer.Resources.Knobs())
+		return nil
+	})
+	return w, err
+}
+
+// maxAlternatives bounds the lists of an explanation.
+const maxAlternatives = 8
+
+// explain explains one of all decisions, with the knobs as they are now.
+func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
+	d := all[i]
+	w := Why{
+		Decision: newDecision(d), Trigger: triggers[d.Trigger], Guards: []string{}, Alternatives: []Alternative{}, Probation: []Alternative{}, Undo: []string{},
+	}
+	if w.Trigger == "" {
+		w.Trigger = "the loop itself"
+	}
+	if e := d.Evidence; len(e.Diffs) > 0 {
+		w.Effect = fmt.Sprintf("cost %+.1f %% [%+.1f, %+.1f]; likelihood ratio %.3g, sign-flip p=%.3f, %d blocks of four slices, noise %.1f %%",
+			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise)
+	}
+	if len(d.Moves) > 0 {
+		w.Guards = guardsOf(d)
+		w.Prediction = "none: it was proposed by perturbation or by what was seen of its values, and only the trial says what it is worth"
+	}
+	for j, other := range slices.Backward(all) {
+		if j == i || !sameKnobs(d.Moves, other.Moves) {
+			continue
+		}
+		short := Alternative{Seq: other.Seq, Verdict: other.Verdict.String(), Moves: newDecision(other).Moves, Reason: other.Reason}
+		switch {
+		case other.Trigger == "probation" && j > i && len(w.Probation) < maxAlternatives:
+			w.Probation = append(w.Probation, short)
+		case other.Trigger != "probation" && len(w.Alternatives) < maxAlternatives:
+			w.Alternatives = append(w.Alternatives, short)
+		}
+	}
+	if d.Verdict == perfcore.Promoted {
+		w.Undo = undoOf(d, knobs)
+	}
+	return w
+}
+
+// guardsOf says what stood guard over a trial.
+func guardsOf(d perfcore.Decision) []string {
+	guards := []string{
+		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial",
+		"memory that runs out, or that every task waits for, ends it within a second",
+	}
+	if e := d.Evidence; len(e.Diffs) > 0 {
+		guards = append(guards, fmt.Sprintf("work done %+.1f %%; %d slices, of which %d stopped the trial until the incumbent proved as bad", 100*e.Work, e.Slices, e.Exonerated))
+	}
+	if d.Verdict == perfcore.Aborted {
+		guards = append(guards, "one of them ended it: "+d.Reason)
+	}
+	return guards
+}
+
+// undoOf returns the commands that take a promotion back, as far as it is in force.
+func undoOf(d perfcore.Decision, knobs []engine.KnobState) []string {
+	undo := []string{}
+	for _, m := range d.Moves {
+		for _, k := range knobs {
+			if k.Name == m.Knob && k.Incumbent == m.To {
+				undo = append(undo, fmt.Sprintf("outrider perf pin %s %d", m.Knob, m.From))
+			}
+		}
+	}
+	return undo
+}
+
+// sameKnobs reports whether two changes have a knob in common.
+func sameKnobs(a, b []perfcore.Move) bool {
+	return slices.ContainsFunc(a, func(m perfcore.Move) bool {
+		return slices.ContainsFunc(b, func(n perfcore.Move) bool { return m.Knob == n.Knob })
+	})
+}

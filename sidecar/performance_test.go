@@ -1,0 +1,144 @@
+package sidecar
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+	"github.com/outrider-project/outrider/sidecar/perf"
+)
+
+// A journal is a log that can be read while it is written.
+type journal struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
+// dialPerf returns a client of the rider's API, when it follows its node.
+func (r *rider) dialPerf(t *testing.T) *perf.Client {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		if c, err := perf.Dial(r.cfg.Datadir); err == nil {
+			var s perf.Status
+			if c.Get(t.Context(), "status", &s) == nil && s.Following {
+				return c
+			}
+		}
+		select {
+		case <-deadline:
+			t.Fatal("waited in vain for the performance of a sidecar")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// Every knob of a running sidecar is the optimizer's to hold; one that an operator
+// pins is where it was in the next run; and the token is in no log.
+func TestPerformance(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.UTXOMode, r.cfg.Perf, r.cfg.PerfSnapshots = UTXOFull, perf.Optimize, 1
+	j := new(journal)
+	r.log = slog.New(slog.NewTextHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.btcd.Mine(110)
+	r.run(t)
+	r.awaitTip(t)
+	c := r.dialPerf(t)
+	var knobs []perf.Knob
+	if err := c.Get(t.Context(), "knobs", &knobs); err != nil {
+		t.Fatal(err)
+	}
+	owners := make(map[string]string)
+	for _, k := range knobs {
+		owners[k.Name] = k.Owner
+	}
+	for _, k := range r.s.Knobs() {
+		if owners[k.Name] == "" {
+			t.Errorf("%s is left out", k.Name)
+		}
+		delete(owners, k.Name)
+	}
+	if len(owners) != 0 {
+		t.Errorf("there are knobs that the sidecar does not have: %v", owners)
+	}
+	for name, want := range map[string]string{"go.gogc": "engine", "sigverify.workers": "engine", "sidecar.flight": "engine", "coindb.memory": "operator", "sidecar.mempool_share": "operator"} {
+		for _, k := range knobs {
+			if k.Name == name && k.Owner != want {
+				t.Errorf("%s is the %s's, want the %s's", name, k.Owner, want)
+			}
+		}
+	}
+	if err := c.Post(t.Context(), "pin", perf.PinRequest{Knob: "sidecar.flight", Value: 4}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.s.tuning.flight.Load(); got != 4 {
+		t.Errorf("a pinned knob is at %d", got)
+	}
+	r.btcd.AddTxs(5)
+	r.btcd.Mine(1)
+	r.awaitTip(t)
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	token, err := os.ReadFile(filepath.Join(r.cfg.Datadir, "api-token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := perf.Dial(r.cfg.Datadir); err == nil {
+		t.Error("a sidecar that has ended can still be found")
+	}
+
+	r.run(t)
+	r.dialPerf(t)
+	if got := r.s.tuning.flight.Load(); got != 4 {
+		t.Errorf("in the next run it is at %d, want 4", got)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	r.checkAgreement(t)
+	if strings.Contains(j.String(), strings.TrimSpace(string(token))) {
+		t.Error("the token is in the log")
+	}
+	if !strings.Contains(j.String(), "an operator's command") {
+		t.Error("the operator's command is not in the log")
+	}
+}
+
+// With performance off nothing of it is there.
+func TestPerformanceOff(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.Perf = perf.Off
+	r.btcd.Mine(3)
+	r.run(t)
+	r.awaitTip(t)
+	if code, _ := r.get(t, perf.Prefix+"status"); code != 404 {
+		t.Errorf("the status of what is off: %d", code)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{"api-token", "api-address", "regtest/perf"} {
+		if _, err := os.Stat(filepath.Join(r.cfg.Datadir, name)); err == nil {
+			t.Errorf("there is %s", name)
+		}
+	}
+}
