@@ -194,7 +194,10 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	if state != nil {
 		budget -= s.cfg.DBBytes
 	}
-	cache, err := utxocache.New(utxocache.Options{Blocks: ringBlocks, LeastBlocks: leastBlocks, Budget: budget, Recorder: s.registry})
+	misses := newMissRatio(budget, s.registry)
+	cache, err := utxocache.New(utxocache.Options{
+		Blocks: ringBlocks, LeastBlocks: leastBlocks, Budget: budget, Recorder: s.registry, Refer: misses.refer,
+	})
 	if err != nil {
 		return err
 	}
@@ -202,6 +205,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 
 	set := coins.New(coins.Options{Cache: cache, DB: state.follows(), Origin: origin(s.node), Recorder: s.registry})
 	s.set.Store(set)
+	defer s.set.Store(nil)
 	stored := tip.tip
 	if state != nil {
 		state.set = set
@@ -273,6 +277,7 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 		}
 	})
 	beside.Go(func() { w.run(ctx) })
+	beside.Go(func() { misses.run(ctx) })
 	beside.Go(func() { s.perform(ctx, network, feed, memory) })
 	if state != nil {
 		beside.Go(func() { state.run(ctx) })
