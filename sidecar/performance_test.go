@@ -37,7 +37,7 @@ func (r *rider) dialPerf(t *testing.T) *perf.Client {
 	t.Helper()
 	deadline := time.After(patience)
 	for {
-		if c, err := perf.Dial(r.cfg.Datadir); err == nil {
+		if c, err := perf.Dial(r.cfg.Datadir, ""); err == nil {
 			var s perf.Status
 			if c.Get(t.Context(), "status", &s) == nil && s.Following {
 				return c
@@ -102,7 +102,7 @@ func TestPerformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := perf.Dial(r.cfg.Datadir); err == nil {
+	if _, err := perf.Dial(r.cfg.Datadir, ""); err == nil {
 		t.Error("a sidecar that has ended can still be found")
 	}
 

@@ -38,7 +38,7 @@ func verbs() []verb {
 		{"bob headers", "verify Bitcoin headers from a file, as relays on BOB need them", bobHeaders},
 		{"bob relay replay", "show headers from a file to a model of a relay contract", bobRelayReplay},
 		{"version", "print the version", versionVerb},
-	}, utxoVerbs()...)
+	}, append(utxoVerbs(), perfVerbs()...)...)
 }
 
 // These are the exit statuses.
@@ -131,7 +131,7 @@ func usage(w io.Writer) {
 	fmt.Fprintln(w, "Outrider rides beside a Bitcoin node and judges its every block.")
 	fmt.Fprintln(w)
 	for _, v := range verbs() {
-		fmt.Fprintf(w, "  outrider %-16s %s\n", v.name, v.help)
+		fmt.Fprintf(w, "  outrider %-18s %s\n", v.name, v.help)
 	}
 	fmt.Fprintln(w, "\noutrider VERB --help lists a verb's flags, outrider help settings what can be configured.")
 	fmt.Fprintln(w, "Exit status: 0 when all is well, 1 when the work failed or a block is invalid, 2 when the command\n"+

@@ -25,10 +25,12 @@ type Client struct {
 // maxAnswer bounds what a sidecar answers.
 const maxAnswer = 16 << 20
 
-// Dial returns a client for the sidecar that uses a data directory. It sends
-// nothing yet.
-func Dial(datadir string) (*Client, error) {
-	address, err := readAddress(datadir)
+// Dial returns a client for the sidecar that uses a data directory, at an address,
+// host:port; "" is the one that the sidecar has left there. It sends nothing yet.
+func Dial(datadir, address string) (_ *Client, err error) {
+	if address == "" {
+		address, err = readAddress(datadir)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no sidecar with performance on uses %s: there is no %s in it", datadir, addressFile)
 	}

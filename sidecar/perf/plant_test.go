@@ -109,7 +109,7 @@ func (m *mill) served(t testing.TB, cfg Config) (*Performance, *Client) {
 			t.Error(err)
 		}
 	})
-	c := await(t, func() (*Client, bool) { c, err := Dial(m.dir); return c, err == nil })
+	c := await(t, func() (*Client, bool) { c, err := Dial(m.dir, ""); return c, err == nil })
 	await(t, func() (Status, bool) {
 		var s Status
 		if err := c.Get(t.Context(), "status", &s); err != nil {

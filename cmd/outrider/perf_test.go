@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outrider-project/outrider/sidecar"
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+)
+
+// runSidecar runs a sidecar beside a fake btcd and returns its data directory, when
+// it has knobs.
+func runSidecar(t *testing.T) (datadir string) {
+	t.Helper()
+	btcd := nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true})
+	btcd.Mine(3)
+	cfg := sidecar.DefaultConfig()
+	cfg.Datadir, cfg.HTTP, cfg.Nice = t.TempDir(), "127.0.0.1:0", 0
+	cfg.Node = sidecar.NodeConfig{Address: btcd.Addr(), User: nodetest.User, Password: nodetest.Password, NoTLS: true}
+	s, err := sidecar.New(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { err = s.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		if running.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	deadline := time.After(30 * time.Second)
+	for {
+		if status, _, _ := outrider(t, "perf", "knobs", "--datadir", cfg.Datadir); status == 0 {
+			return cfg.Datadir
+		}
+		select {
+		case <-deadline:
+			t.Fatal("waited in vain for a sidecar's knobs")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func TestPerf(t *testing.T) {
+	datadir := runSidecar(t)
+	for _, tt := range []struct {
+		line   string
+		status int
+		want   string // in what is printed or said
+	}{
+		{"status", 0, "observe"},
+		{"knobs", 0, "sidecar.flight"},
+		{"snap take", 0, "snapshot 1 is taken"},
+		{"pin sidecar.flight 4", 0, "done"},
+		{"pin sidecar.flight 5", 1, "is not one of"},
+		{"pin sidecar.flight many", 2, "many"},
+		{"pin sidecar.flight", 2, "2 words"},
+		{"pin sidecar.nothing 5", 1, "sidecar.nothing"},
+		{"release sidecar.flight", 0, "done"},
+		{"freeze for a test", 0, "done"},
+		{"status", 0, "for a test"},
+		{"optimize", 2, "--dry-run"},
+		{"optimize --dry-run", 0, "sidecar.flight 4→[2 8]"},
+		{"thaw", 0, "done"},
+		{"thaw", 1, "nothing is frozen"},
+		{"target cpu --utilization 0.75", 0, "done"},
+		{"target cpu --utilization 75", 1, "is not from 0 to 1"},
+		{"target gold", 1, "gold"},
+		{"snap restore 1", 0, "snapshot 1 is in force"},
+		{"snap restore 99", 1, "99"},
+		{"snap restore x", 2, "no number"},
+		{"decisions", 0, "#1"},
+		{"why 1", 0, "restored sidecar.flight 4→16"},
+		{"why #1", 0, "an operator"},
+		{"why 99", 1, "99"},
+		{"snap ls", 0, "pre-restore"},
+		{"snap verify", 0, "asked"},
+		{"defaults", 0, "done"},
+		{"status extra", 2, "0 words"},
+		{"snap", 2, "snap ls"},
+	} {
+		status, stdout, stderr := outrider(t, append([]string{"perf"}, append(strings.Fields(tt.line), flagsFor(tt.line, datadir)...)...)...)
+		if status != tt.status || !strings.Contains(stdout+stderr, tt.want) {
+			t.Errorf("outrider perf %s: status %d, printed %q, said %q, want %d and %q", tt.line, status, stdout, stderr, tt.status, tt.want)
+		}
+	}
+	for _, line := range []string{"status", "knobs", "decisions", "why 1", "optimize --dry-run", "snap ls", "snap take", "snap restore 1", "freeze", "thaw"} {
+		status, stdout, stderr := outrider(t, append(append([]string{"perf"}, strings.Fields(line)...), "--json", "--datadir", datadir)...)
+		if status != 0 || !json.Valid([]byte(stdout)) {
+			t.Errorf("outrider perf %s --json: status %d, printed %q, said %q", line, status, stdout, stderr)
+		}
+	}
+}
+
+// flagsFor returns the flags for a line, which has none of its own that is not a
+// verb.
+func flagsFor(line, datadir string) []string {
+	if line == "snap" {
+		return nil
+	}
+	return []string{"--datadir", datadir}
+}
+
+// A command that is given shows in what is watched, until that is interrupted.
+func TestPerfWatch(t *testing.T) {
+	datadir := runSidecar(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	var errs bytes.Buffer
+	status := -1
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer w.Close()
+		status = run(ctx, []string{"perf", "watch", "--datadir", datadir}, w, &errs)
+	})
+	lines := make(chan string)
+	watching.Go(func() {
+		defer close(lines)
+		b := make([]byte, 1<<12)
+		for {
+			n, err := r.Read(b)
+			if err != nil {
+				return
+			}
+			lines <- string(b[:n])
+		}
+	})
+	deadline := time.After(30 * time.Second)
+	for seen := false; !seen; {
+		// The watch may not have begun when the first ones are given.
+		if got, _, said := outrider(t, "perf", "pin", "sidecar.flight", "4", "--datadir", datadir); got != 0 {
+			t.Fatalf("status %d, said %q", got, said)
+		}
+		select {
+		case line := <-lines:
+			seen = strings.Contains(line, "command pin sidecar.flight 4")
+		case <-time.After(20 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("the watch does not tell of the command")
+		}
+	}
+	cancel()
+	for range lines {
+	}
+	watching.Wait()
+	if status != 0 {
+		t.Errorf("an interrupted watch ends with %d, %q", status, errs.String())
+	}
+}
+
+func TestPerfWithoutASidecar(t *testing.T) {
+	dir := t.TempDir()
+	for _, line := range []string{"status", "thaw", "watch"} {
+		status, _, stderr := outrider(t, "perf", line, "--datadir", dir)
+		if status != 1 || !strings.Contains(stderr, "no sidecar with performance on uses "+dir) {
+			t.Errorf("%s: status %d, said %q", line, status, stderr)
+		}
+	}
+	if status, _, stderr := outrider(t, "perf", "status", "--datadir", dir, "--address", "127.0.0.1:1"); status != 1 || !strings.Contains(stderr, "does not answer") {
+		t.Errorf("nobody at the address: status %d, said %q", status, stderr)
+	}
+}
