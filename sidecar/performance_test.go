@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -95,6 +96,7 @@ func TestPerformance(t *testing.T) {
 	r.btcd.AddTxs(5)
 	r.btcd.Mine(1)
 	r.awaitTip(t)
+	checkQuantities(t, c)
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
@@ -120,6 +122,38 @@ func TestPerformance(t *testing.T) {
 	}
 	if !strings.Contains(j.String(), "an operator's command") {
 		t.Error("the operator's command is not in the log")
+	}
+}
+
+// checkQuantities fails the test unless what alerts, targets and the cost are made of
+// is measured. What only some systems tell of, or a slice with a cycle of the garbage
+// collector, is not among it.
+func checkQuantities(t *testing.T, c *perf.Client) {
+	t.Helper()
+	var q perf.Measurements
+	for deadline := time.After(patience); len(q.Values) == 0; {
+		if err := c.Get(t.Context(), "quantities", &q); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-deadline:
+			t.Fatal("waited in vain for a slice")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	want := []string{
+		"work_per_second", "chain_blocks_behind", "go_goroutines", "go_sched_latency_p99_seconds",
+		"block_verdicts_differ_per_second", "coindb_stalls_per_second", "coindb_batch_per_second", "feed_fetch_per_second",
+		"utxo_bytes_ristretto", "perfcore_regret_ratio", "perf_targets_missed", "perf_knobs_isolated",
+		"perf_trials_aborted", "perf_miscalibrated", "perf_optimizer_ended", "perf_anomalies",
+	}
+	if runtime.GOOS == "linux" {
+		want = append(want, "process_cpu_cores", "effort_cores", "process_cpu_ratio", "memory_ratio")
+	}
+	for _, name := range want {
+		if _, ok := q.Values[name]; !ok {
+			t.Errorf("%s is not measured", name)
+		}
 	}
 }
 

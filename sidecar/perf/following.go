@@ -205,11 +205,12 @@ func (f *following) keep(ctx context.Context) {
 	}
 }
 
-// observe measures slices until ctx ends.
+// observe measures slices until ctx ends. The first is short, so that there is
+// something to tell.
 func (f *following) observe(ctx context.Context, c *collect.Collector) {
-	for {
+	for length := f.p.cfg.Slice / 10; ; length = f.p.cfg.Slice {
 		c.Begin()
-		timer := time.NewTimer(f.p.cfg.Slice)
+		timer := time.NewTimer(length)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
