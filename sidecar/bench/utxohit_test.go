@@ -66,7 +66,7 @@ func TestSampledCurve(t *testing.T) {
 	for _, s := range both.stacks {
 		want, got := s.misses/(s.hits+s.misses), curve[s.size/unit]
 		t.Logf("%d coins: %.4f of the references miss, by the sample %.4f", s.size, want, got)
-		if math.Abs(want-got) > 0.03 {
+		if math.Abs(want-got) > 0.06 { // which outpoints are in the sample is drawn anew each time
 			t.Errorf("%d coins: %.4f of the references miss, by the sample %.4f", s.size, want, got)
 		}
 	}

@@ -505,6 +505,7 @@ func TestBtcdMetrics(t *testing.T) {
 		"outrider_node_rpc_secondsmethod getchaintips":      1,
 		"outrider_node_rpc_secondsmethod getrawmempool":     1,
 		"outrider_node_rpc_secondsmethod getrawtransaction": 2,
+		"outrider_node_rpc_secondsmethod gettxout":          0,
 		"outrider_node_rpc_errors_totalkind rpc":            3,
 		"outrider_node_rpc_errors_totalkind busy":           rpcAttempts,
 		"outrider_node_rpc_retries_total":                   rpcAttempts - 1,
