@@ -35,6 +35,9 @@ func (s *stack) mention(key uint64) {
 // The references of the sample tell the arbiter's sampler what caches of any size
 // would miss: as much as caches of those sizes do that hear of all coins.
 func TestSampledCurve(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not checked with -short: that the sample's miss ratios are those of all look-ups")
+	}
 	const unit, units = 4000, 20
 	sampler := arbiter.NewSampler(arbiter.SamplerConfig{
 		Unit: unit >> utxocache.SampleShift, Units: units, RateShift: 1, Salt: 1,

@@ -105,9 +105,19 @@ func makeTraffic(t *testing.T, w *workload, count int) []*Tx {
 	return txs
 }
 
+// long leaves a test out of short runs: one goroutine makes many blocks, and has btcd's
+// engine run all their scripts.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("not checked with -short: what the traffic is made of")
+	}
+}
+
 // TestBlocksAreValid lets btcd's own consensus code judge the blocks and
 // reorganisations of a workload, and the flags of its mempool the scripts.
 func TestBlocksAreValid(t *testing.T) {
+	long(t)
 	const blocks = 60
 	c := newChain(t)
 	w := bootstrapped(t, 1, c.take)
@@ -220,6 +230,7 @@ func checkUnspent(t *testing.T, c chain, w *workload) {
 // TestTrafficFollowsFromSeed checks that two runs make the same transactions,
 // whatever the clock says.
 func TestTrafficFollowsFromSeed(t *testing.T) {
+	long(t)
 	run := func(seed uint64, ahead time.Duration) []chainhash.Hash {
 		w := bootstrapped(t, seed, func(*Block) {})
 		w.miner.now = func() time.Time { return time.Now().Add(ahead) }
@@ -252,6 +263,7 @@ func TestTrafficFollowsFromSeed(t *testing.T) {
 // TestReorgLosesNothing checks that each transaction is mined, pending, or in
 // conflict with a mined one after a reorganisation, and that some are in conflict.
 func TestReorgLosesNothing(t *testing.T) {
+	long(t)
 	w := bootstrapped(t, 3, func(*Block) {})
 	conflicts := 0
 	const reorgs = 25
@@ -312,6 +324,7 @@ func TestLedgerUndo(t *testing.T) {
 // TestInvalidBlocks lets btcd's own consensus code judge every kind of invalid
 // block, on the tip and on branches.
 func TestInvalidBlocks(t *testing.T) {
+	long(t)
 	want := map[InvalidKind]blockchain.ErrorCode{
 		BadSignature: blockchain.ErrScriptValidation, BadSchnorrSignature: blockchain.ErrScriptValidation,
 		MissingInput: blockchain.ErrMissingTxOut, SpentInput: blockchain.ErrMissingTxOut,
