@@ -9,7 +9,7 @@ SHELL := bash
 STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 # The generator of the assembly is a module of its own.
 ASM := sigverify/internal/asm
-FUZZTIME ?= 2s
+FUZZTIME ?= 1s
 BENCHCOUNT ?= 6
 
 .PHONY: help
@@ -53,7 +53,7 @@ cross: ## Check that everything compiles for other architectures and systems
 	GOOS=windows go vet ./...
 
 .PHONY: fuzz
-fuzz: ## Fuzz every target for FUZZTIME (2s)
+fuzz: ## Fuzz every target for FUZZTIME (1s)
 	.ci/fuzz $(FUZZTIME)
 
 .PHONY: bench
