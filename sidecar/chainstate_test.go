@@ -27,6 +27,7 @@ import (
 	"github.com/outrider-project/outrider/sidecar/utxo"
 	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/utxocache/coindb"
+	"github.com/outrider-project/outrider/utxocache/coins"
 	"github.com/outrider-project/outrider/utxocache/corefile"
 )
 
@@ -418,5 +419,15 @@ func TestCoinsOfTheMempool(t *testing.T) {
 		if code, body := r.get(t, "/api/v1/coins/"+bad); code != http.StatusBadRequest || body == "" {
 			t.Errorf("%s: %d %s", bad, code, body)
 		}
+	}
+}
+
+// A block that the database cannot take is no reason to end.
+func TestDatabaseIsGivenUp(t *testing.T) {
+	set := coins.New(coins.Options{})
+	c := &chainstate{db: new(coindb.DB), must: true, set: set, log: slog.New(slog.DiscardHandler)}
+	why := errors.New("it spends a coin twice")
+	if err := c.change(t.Context(), func() error { return why }); err != nil || c.follows() != nil || !errors.Is(c.left(), why) {
+		t.Errorf("%v; it still follows: %t, because of %v", err, c.follows() != nil, c.left())
 	}
 }

@@ -98,12 +98,7 @@ func TestCoinsDiffer(t *testing.T) {
 			return a
 		}
 		if n, err := strconv.Atoi(string(m[1])); err == nil && n >= from {
-			a.Body = hash.ReplaceAllFunc(bytes.Clone(a.Body), func(m []byte) []byte {
-				if m[len(m)-1] != '0' {
-					return append(m[:len(m)-1], '0')
-				}
-				return append(m[:len(m)-1], '1')
-			})
+			a.Body = hash.ReplaceAllFunc(bytes.Clone(a.Body), otherDigit)
 		}
 		return a
 	})
@@ -123,4 +118,35 @@ func TestCoinsDiffer(t *testing.T) {
 	if _, page := r.get(t, "/"); !strings.Contains(page, "differ from the node") {
 		t.Error("the page does not tell of it")
 	}
+}
+
+// A difference is told of though the node says nothing of older blocks.
+func TestCoinsDifferAndTheFirstBlockIsNotKnown(t *testing.T) {
+	r := newFullRider(t, nodetest.BitcoindOptions{CoinStatsIndex: true}, CompareIndex)
+	tip := []byte(`"height":110,`)
+	hash := regexp.MustCompile(`"muhash":".`)
+	r.core.Rewrite(func(what string, a nodetest.Answer) nodetest.Answer {
+		switch {
+		case what != "gettxoutsetinfo":
+		case bytes.Contains(a.Body, tip):
+			a.Body = hash.ReplaceAllFunc(bytes.Clone(a.Body), otherDigit)
+		default:
+			a = nodetest.Answer{Status: 500}
+		}
+		return a
+	})
+	r.run(t)
+	r.awaitTip(t)
+	r.awaitStatus(t, "the difference", func(s *web.Status) bool {
+		c := s.UTXO.Compared
+		return c != nil && c.Outcome == web.Differ && c.First != nil && !c.Exactly
+	})
+}
+
+// otherDigit puts another digit in the place of the last.
+func otherDigit(m []byte) []byte {
+	if m[len(m)-1] != '0' {
+		return append(m[:len(m)-1], '0')
+	}
+	return append(m[:len(m)-1], '1')
 }
