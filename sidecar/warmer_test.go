@@ -127,13 +127,15 @@ func TestWarmerFetchesCoinsAhead(t *testing.T) {
 	r.awaitTip(t)
 	r.btcd.AddTxs(3) // of the oldest coinbases
 	r.awaitVerified(t, "their scripts", 3)
-	asked := r.btcd.Calls("getrawtransaction")
+	asked := r.btcd.Calls("gettxout")
+	others := r.btcd.Calls("getrawtransaction")
 	r.btcd.Mine(1)
 	if rep := r.awaitTip(t); rep.Outcome != Agree || rep.Verdict.Prevouts != blockval.Node {
 		t.Errorf("%s on the word of %q", rep.Outcome, rep.Verdict.Prevouts)
 	}
-	if n := r.btcd.Calls("getrawtransaction") - asked; asked == 0 || n != 0 {
-		t.Errorf("the node was asked for %d transactions, and for %d when the block came", asked, n)
+	again := r.btcd.Calls("gettxout") - asked + r.btcd.Calls("getrawtransaction") - others
+	if asked == 0 || again != 0 {
+		t.Errorf("the node was asked for %d coins, and %d times when the block came", asked, again)
 	}
 }
 
