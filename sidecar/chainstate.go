@@ -197,8 +197,9 @@ func (c *chainstate) refuse() error {
 	return nil
 }
 
-// connect gives the database a block that was judged.
-func (c *chainstate) connect(ctx context.Context, ev *node.Connected) error {
+// connect gives the database a block that was judged, and what of the coins that it
+// spends rests on the sidecar's own blocks, which need not be read again.
+func (c *chainstate) connect(ctx context.Context, ev *node.Connected, told *testimony) error {
 	db := c.follows()
 	if db == nil {
 		return nil
@@ -208,6 +209,7 @@ func (c *chainstate) connect(ctx context.Context, ev *node.Connected) error {
 		return nil
 	}
 	b := coindb.NewBlock(coindb.Tip(ev.Tip), ev.Header.Prev(), ev.Block.Txids, ev.Block.Msg.Transactions)
+	b.Known = told.own(b.Spent)
 	return c.change(ctx, func() error { return db.Apply(b) })
 }
 

@@ -152,6 +152,10 @@ func TestFullMode(t *testing.T) {
 		r.checkAnswers(t)
 		r.checkAgreement(t)
 		r.checkKnobs(t)
+		if _, metrics := r.get(t, "/metrics"); strings.Contains(metrics, `outrider_coindb_spent_total{source="known"} 0`) ||
+			!strings.Contains(metrics, `outrider_coindb_spent_total{source="known"}`) {
+			t.Error("what blocks spend is read from the disk, though it is known")
+		}
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
 		}

@@ -53,6 +53,7 @@ type flight struct {
 // A flown is a block in flight.
 type flown struct {
 	ev      node.Connected
+	told    *testimony // what the verdict rests on
 	pending *blockval.Pending
 	done    chan struct{} // closed when what follows is set
 	verdict *blockval.Verdict
@@ -155,12 +156,12 @@ func (f *flight) take(ctx context.Context, ev *node.Connected) (flown, again boo
 // launch begins the block, gives it to the cache, and puts it into the queue. It
 // reports whether it did.
 func (f *flight) launch(ctx context.Context, ev *node.Connected) bool {
-	at, _ := f.judge.place(ev)
+	at, known := f.judge.place(ev)
 	pending, err := f.validator.Begin(ctx, ev.Block, at)
 	if err != nil || !pending.Valid() || f.judge.cache.Apply(cacheBlock(ev.Block, ev.Height)) != nil {
 		return false
 	}
-	b := &flown{ev: *ev, pending: pending, done: make(chan struct{})}
+	b := &flown{ev: *ev, told: &known.told, pending: pending, done: make(chan struct{})}
 	f.begun <- b // has room for all
 	f.change(func() {
 		f.queue = append(f.queue, b)
@@ -224,7 +225,7 @@ func (f *flight) next(ctx context.Context) error {
 		return f.judgeAgain(ctx)
 	}
 	f.judge.publish(ctx, Report{Verdict: *b.verdict, NodeValid: true, Outcome: Agree}, b.ev.Seen, true)
-	if err := f.judge.settle(ctx, &b.ev); err != nil {
+	if err := f.judge.settle(ctx, &b.ev, b.told); err != nil {
 		return err
 	}
 	f.pop()

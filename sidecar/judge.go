@@ -187,7 +187,7 @@ func cacheBlock(b *blockval.Block, height uint32) utxocache.Block {
 
 // connect judges a block of the best chain.
 func (j *judge) connect(ctx context.Context, ev node.Connected) error {
-	r, err := j.judgeConnected(ctx, &ev)
+	r, told, err := j.judgeConnected(ctx, &ev)
 	if err != nil {
 		return err
 	}
@@ -198,13 +198,13 @@ func (j *judge) connect(ctx context.Context, ev node.Connected) error {
 	if err := j.apply(ev); err != nil {
 		return err
 	}
-	return j.settle(ctx, &ev)
+	return j.settle(ctx, &ev, told)
 }
 
 // settle makes a block whose verdict is given, and which the cache has, the one up
-// to which everything is done.
-func (j *judge) settle(ctx context.Context, ev *node.Connected) error {
-	if err := j.state.connect(ctx, ev); err != nil {
+// to which everything is done. told is what the verdict rests on.
+func (j *judge) settle(ctx context.Context, ev *node.Connected, told *testimony) error {
+	if err := j.state.connect(ctx, ev, told); err != nil {
 		return err
 	}
 	return j.store(ev.Tip)
@@ -229,28 +229,29 @@ func (j *judge) place(ev *node.Connected) (blockval.At, *prevouts) {
 
 // judgeConnected judges the block and compares its verdict with the node's,
 // which is that it is valid. It leaves in ev the body that it judged; none if
-// that is not what the header commits to.
-func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report, error) {
+// that is not what the header commits to. Beside the report it returns what the
+// verdict rests on.
+func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report, *testimony, error) {
 	for try := 1; ; try++ {
 		at, known := j.place(ev)
 		r, err := j.judge(ctx, ev.Tip, ev.Raw, ev.Block, at)
 		if err != nil {
-			return r, err
+			return r, nil, err
 		}
 		r.NodeValid = true
 		switch {
 		case r.Outcome != "":
-			return r, nil
+			return r, &known.told, nil
 		case r.Verdict.Valid():
 			r.Outcome = Agree
-			return r, nil
+			return r, &known.told, nil
 		}
 		again, err := j.fetchAgain(ctx, ev.Tip, ev.Raw)
 		switch {
 		case errors.Is(err, node.ErrNotFound):
 			r.Outcome, r.Reason = Undecided, unconfirmed
 		case err != nil:
-			return r, err
+			return r, nil, err
 		case again == nil:
 			r.Outcome = Differ
 			r.Reason = "the node connected a block that breaks a rule: " + r.Verdict.Err.Error()
@@ -264,7 +265,7 @@ func (j *judge) judgeConnected(ctx context.Context, ev *node.Connected) (Report,
 		if ev.Block != nil && ev.Block.Intact() != nil {
 			ev.Block = nil
 		}
-		return r, nil
+		return r, &known.told, nil
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coindb"
 )
 
 // A testimony is what was said of the coins that one block spends, and creates.
@@ -41,6 +42,26 @@ func (t *testimony) of() map[wire.OutPoint]*utxocache.Answer {
 		m[op] = &t.answers[i]
 	}
 	return m
+}
+
+// own returns which coins ops are, where that rests on the sidecar's own blocks; a
+// zero coin elsewhere. ops has t.ops in their order, and others between them.
+func (t *testimony) own(ops []wire.OutPoint) []coindb.Coin {
+	coins := make([]coindb.Coin, len(ops))
+	next := 0
+	for i, op := range ops {
+		if next == len(t.ops) {
+			break
+		}
+		if op != t.ops[next] {
+			continue
+		}
+		if a := &t.answers[next]; a.Own && a.State == utxocache.Unspent {
+			coins[i] = coindb.Coin(a.Coin)
+		}
+		next++
+	}
+	return coins
 }
 
 // errNotTold says that a bundle has no answer to a question: it is of another

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/outrider-project/outrider/sidecar/utxo"
@@ -30,7 +31,7 @@ type UtxoOptions struct {
 
 // UtxoCoins returns how many coins so many rounds need, at least: no block spends
 // or asks for one of another's.
-func UtxoCoins(rounds int) int { return rounds * 2 * blockSpends }
+func UtxoCoins(rounds int) int { return rounds * 3 * blockSpends }
 
 // MostCoins is how many coins Utxo makes at most.
 const MostCoins = 200_000_000
@@ -41,12 +42,14 @@ const (
 	blockCreations = 12_000
 )
 
-// utxoCache is the size in bytes of the cache of blocks that each database has, one
-// of a MiB of memtables apart: a few per cent of a million coins, as the default is
-// of mainnet's.
+// utxoCache is the size in bytes of the cache of blocks that each database has beside
+// its memtables: a few per cent of a million coins, as the default is of mainnet's.
+// What reads has small memtables, so that what was written lately is not in memory;
+// what writes has those that are the coin database's default.
 const (
-	utxoCache    = 4 << 20
-	utxoMemTable = 1 << 20
+	utxoCache     = 4 << 20
+	smallMemTable = 1 << 20
+	usualMemTable = 32 << 20
 )
 
 // A UtxoReport is what "outrider bench utxo" prints.
@@ -109,7 +112,7 @@ func utxoNotes(rep *UtxoReport, hits *hitBench) []string {
 		fmt.Sprintf("hit/spend-once/100k: of the coins that %d blocks spend, after %d that fill the caches. Each coin is spent once or never, and asked for only then: %s. All held as many coins, ours %d at most, with the ring of %d blocks",
 			hits.blocks.count, hits.blocks.warm, testvectors.SpendAges(), hits.held, hitRing),
 		fmt.Sprintf("get/block8000/pebble and apply: of %d coins; both databases with %d MiB of cache, no compression and the same number of goroutines, goleveldb with filters of 10 bits a key and compacted; the files are in the system's cache", rep.Coins, utxoCache>>20),
-		fmt.Sprintf("apply: a block of %d spends and %d creations, with what undoes it; on the disk when it is done", blockSpends, blockCreations),
+		fmt.Sprintf("apply: a block of %d spends and %d creations, with what undoes it; on the disk when it is done. What it spends is known from its validation, whose look-up is get/block8000/pebble; in apply/block/read it is not, and is read again", blockSpends, blockCreations),
 		"load: a snapshot as dumptxoutset writes it, with hash_serialized_3, MuHash and the journal by which a killed load goes on",
 	}
 	if runtime.GOMAXPROCS(0) > 1 {
@@ -132,25 +135,45 @@ func measureDatabase(ctx context.Context, set coinSet, o UtxoOptions) (rows []Ro
 	if err := os.Remove(load.snapshot); err != nil {
 		return nil, err
 	}
-	db, err := coindb.Open(filepath.Join(o.Dir, "regtest", "coins"), coindb.Options{Memory: utxoCache + utxoMemTable, MemTable: utxoMemTable})
+	if err := writeLevelCoins(filepath.Join(o.Dir, "goleveldb"), set); err != nil {
+		return nil, err
+	}
+	reading, err := measureStores(ctx, o, smallMemTable, func(db *coindb.DB, level *levelCoins) []utxoFigure {
+		return []utxoFigure{&getFigure{set: set, db: db, level: level}, &applyFigure{set: set, db: db, level: level}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	applying, err := measureStores(ctx, o, usualMemTable, func(db *coindb.DB, level *levelCoins) []utxoFigure {
+		return []utxoFigure{&applyFigure{set: set, db: db, level: level, known: true, first: o.Rounds}}
+	})
+	return slices.Concat(reading, applying, load.rows()), err
+}
+
+// measureStores returns the rows of figures of both databases, which have memtables
+// of that size.
+func measureStores(
+	ctx context.Context, o UtxoOptions, memTable int, figures func(*coindb.DB, *levelCoins) []utxoFigure,
+) (rows []Row, err error) {
+	db, err := coindb.Open(filepath.Join(o.Dir, "regtest", "coins"), coindb.Options{Memory: int64(utxoCache + memTable), MemTable: int64(memTable)})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	level, err := newLevelCoins(filepath.Join(o.Dir, "goleveldb"), set)
+	level, err := openLevelCoins(filepath.Join(o.Dir, "goleveldb"), memTable)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, level.close()) }()
-	figures := []utxoFigure{&getFigure{set: set, db: db, level: level}, &applyFigure{set: set, db: db, level: level, tip: set.base()}}
+	measured := figures(db, level)
 	for round := range o.Rounds {
-		for _, f := range figures {
+		for _, f := range measured {
 			if err := f.measure(ctx, round); err != nil {
 				return nil, err
 			}
 		}
 	}
-	for _, f := range append(figures, load) {
+	for _, f := range measured {
 		rows = append(rows, f.rows()...)
 	}
 	return rows, nil

@@ -27,32 +27,38 @@ type levelCoins struct {
 	readers int
 }
 
-// newLevelCoins makes the database of a set. It is compacted, as tables that were
-// loaded are.
-func newLevelCoins(dir string, set coinSet) (*levelCoins, error) {
+// openLevelCoins opens the database in dir, or makes an empty one.
+func openLevelCoins(dir string, memTable int) (*levelCoins, error) {
 	db, err := leveldb.OpenFile(dir, &opt.Options{
-		BlockCacheCapacity: utxoCache, WriteBuffer: utxoMemTable, Filter: filter.NewBloomFilter(10),
-		Compression: opt.NoCompression, OpenFilesCacheCapacity: 2000, ErrorIfExist: true,
+		BlockCacheCapacity: utxoCache, WriteBuffer: memTable, Filter: filter.NewBloomFilter(10),
+		Compression: opt.NoCompression, OpenFilesCacheCapacity: 2000,
 	})
 	if err != nil {
 		return nil, err
 	}
-	l := &levelCoins{db: db, readers: min(runtime.GOMAXPROCS(0), 8)} // as coindb's default
+	return &levelCoins{db: db, readers: min(runtime.GOMAXPROCS(0), 8)}, nil // as coindb's default
+}
+
+// writeLevelCoins makes the database of a set. It is compacted, as tables that were
+// loaded are.
+func writeLevelCoins(dir string, set coinSet) (err error) {
+	l, err := openLevelCoins(dir, smallMemTable)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
 	batch := new(leveldb.Batch)
 	for i := range int(set) {
 		c := set.coin(i)
 		batch.Put(levelKey(set.outPoint(i)), corefile.AppendCoin(nil, &c))
 		if batch.Len() == 10_000 || i == int(set)-1 {
-			if err := db.Write(batch, nil); err != nil {
-				return nil, errors.Join(err, db.Close())
+			if err := l.db.Write(batch, nil); err != nil {
+				return err
 			}
 			batch.Reset()
 		}
 	}
-	if err := db.CompactRange(util.Range{}); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return l, nil
+	return l.db.CompactRange(util.Range{})
 }
 
 func (l *levelCoins) close() error { return l.db.Close() }
@@ -90,12 +96,17 @@ func (l *levelCoins) get(ops []wire.OutPoint) ([]corefile.Coin, [][]byte, error)
 	return coins, values, errors.Join(errs...)
 }
 
-// apply does what coindb.DB.Apply does for a block: it reads what is spent, and
-// writes all at once and for good, with what undoes it.
-func (l *levelCoins) apply(b *coindb.Block) error {
-	_, values, err := l.get(b.Spent)
-	if err != nil {
-		return err
+// apply does what coindb.DB.Apply does for a block: it reads what is spent unless
+// that is known, and writes all at once and for good, with what undoes it.
+func (l *levelCoins) apply(b *coindb.Block) (err error) {
+	values := make([][]byte, len(b.Known))
+	for i := range b.Known {
+		values[i] = corefile.AppendCoin(nil, &b.Known[i])
+	}
+	if b.Known == nil {
+		if _, values, err = l.get(b.Spent); err != nil {
+			return err
+		}
 	}
 	batch := new(leveldb.Batch)
 	var undo []byte

@@ -96,14 +96,15 @@ func (s coinSet) asked(round int) []int {
 }
 
 // block returns what the block of a round does: it spends the first coins of the
-// order, and creates coins that are not in the set.
+// order, all of them known, and creates coins that are not in the set.
 func (s coinSet) block(round int, tip coindb.Tip) *coindb.Block {
 	b := &coindb.Block{
 		Tip:  coindb.Tip{Hash: chainhash.HashH(tip.Hash[:]), Height: tip.Height + 1},
 		Prev: tip.Hash,
 	}
 	for i := range blockSpends {
-		b.Spent = append(b.Spent, s.outPoint(s.scatter(round*blockSpends+i)))
+		index := s.scatter(round*blockSpends + i)
+		b.Spent, b.Known = append(b.Spent, s.outPoint(index)), append(b.Known, s.coin(index))
 	}
 	for i := range blockCreations {
 		txid := sha256.Sum256(binary.BigEndian.AppendUint32(b.Hash[:], uint32(i/3)))

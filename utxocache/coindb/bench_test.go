@@ -130,6 +130,19 @@ func (x *bench) block(tip Tip) *Block {
 	return b
 }
 
+// known returns the coins of ops.
+func (x *bench) known(tb testing.TB, d *DB, ops []wire.OutPoint) []Coin {
+	v, err := d.View()
+	must(tb, err)
+	answers, coins := make([]Answer, len(ops)), make([]Coin, len(ops))
+	must(tb, v.GetBatch(ops, answers))
+	for i, a := range answers {
+		coins[i] = a.Coin
+	}
+	must(tb, v.Close())
+	return coins
+}
+
 var benchTip = Tip{Height: 800_000}
 
 // fill returns a database with the coins of x, loaded.
@@ -422,11 +435,17 @@ func BenchmarkApply(b *testing.B) {
 		all = append(all, d)
 		ways = append(ways, &way{name: o.name, do: func([]wire.OutPoint) { must(b, d.Apply(block)) }})
 	}
+	known := x.fill(b, Options{UndoBlocks: 20})
+	all = append(all, known)
+	var knownBlock Block
+	ways = append(ways, &way{name: "apply-known", do: func([]wire.OutPoint) { must(b, known.Apply(&knownBlock)) }})
 	last := benchTip
 	race(b, func() []wire.OutPoint {
 		if len(ways[0].times) == len(ways[len(ways)-1].times) { // all have applied the last one
 			block = x.block(last)
 			last = block.Tip
+			knownBlock = *block
+			knownBlock.Known = x.known(b, known, block.Spent)
 		}
 		return nil
 	}, ways)

@@ -426,3 +426,61 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d bytes are cached, were %d before", s.CacheBytes, large.CacheBytes)
 	}
 }
+
+// What the caller knows of what a block spends is not read, but for a sample, which
+// must agree.
+func TestKnown(t *testing.T) {
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{knownSample: 1})
+	trusting := mustOpen(t, vfs.NewMem(), Options{knownSample: 1 << 62})
+	must(t, d.Reset(c.top().tip, true))
+	must(t, trusting.Reset(c.top().tip, true))
+	var before moment
+	var b *Block
+	for b == nil || len(b.Spent) == 0 || !slices.ContainsFunc(b.Spent, func(op wire.OutPoint) bool { _, ok := before.coins[op]; return ok }) {
+		if b != nil {
+			must(t, d.Apply(b))
+			must(t, trusting.Apply(b))
+		}
+		before = *c.top()
+		b = c.mine()
+	}
+	i := slices.IndexFunc(b.Spent, func(op wire.OutPoint) bool { _, ok := before.coins[op]; return ok })
+	right := *b
+	right.Known = make([]Coin, len(b.Spent))
+	right.Known[i] = before.coins[b.Spent[i]]
+	wrong := right
+	wrong.Known = slices.Clone(right.Known)
+	wrong.Known[i].Value ^= 1
+
+	mustFail(t, d.Apply(&wrong), ErrKnown)
+	impossible := right
+	impossible.Known = slices.Clone(right.Known)
+	impossible.Known[i].Value = -1
+	if err := d.Apply(&impossible); err == nil {
+		t.Error("a coin of -1 satoshi was known")
+	}
+	short := right
+	short.Known = short.Known[1:]
+	if err := d.Apply(&short); err == nil {
+		t.Error("the known coins were fewer than the spent ones")
+	}
+	nowhere := right
+	nowhere.Spent = append(slices.Clone(b.Spent), wire.OutPoint{Hash: [32]byte{9}})
+	nowhere.Known = append(slices.Clone(right.Known), Coin{Value: 1, Height: 1})
+	mustFail(t, d.Apply(&nowhere), ErrMissing)
+	compareDB(t, d, &before)
+
+	must(t, d.Apply(&right))
+	must(t, trusting.Apply(&wrong)) // it was not read
+	for _, d := range []*DB{d, trusting} {
+		compareDB(t, d, c.top())
+	}
+	compareHash(t, d, c.top())
+	if got, _, err := trusting.MuHash(t.Context()); err != nil || got == c.top().hash() {
+		t.Errorf("the MuHash does not tell that a wrong coin was known: %v", err)
+	}
+	must(t, d.Undo(b.Tip))
+	compareDB(t, d, &before)
+	compareHash(t, d, &before)
+}

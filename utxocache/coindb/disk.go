@@ -27,6 +27,8 @@ var (
 	// ErrMissing says that a block spends a coin that a complete database does
 	// not have.
 	ErrMissing = errors.New("spends a coin that does not exist")
+	// ErrKnown says that a coin is another than the caller of Apply knows.
+	ErrKnown = errors.New("a spent coin is another than the caller knows")
 	// ErrDiskFull says that there is too little space on the disk. Nothing was
 	// changed, and the call may be made again, unless the error is ErrBroken
 	// too.

@@ -62,12 +62,34 @@ func (w *world) closeViews() {
 
 func (w *world) apply() {
 	w.t.Helper()
-	must(w.t, w.db.Apply(w.chain.mine()))
+	before := w.chain.top().coins
+	b := w.chain.mine()
+	if w.chain.chance(2) {
+		known := *b
+		w.know(&known, before)
+		b = &known
+	}
+	must(w.t, w.db.Apply(b))
 	w.kept = min(w.kept+1, w.opts.UndoBlocks)
 	if w.hashed < int64(w.chain.top().tip.Height)-int64(w.opts.UndoBlocks) {
 		w.hashed = -1
 	}
 	w.hashedForGood = w.hashed
+}
+
+// know fills in some of the coins that b spends. A caller may know what a database
+// that is not complete never had.
+func (w *world) know(b *Block, coins map[wire.OutPoint]Coin) {
+	b.Known = make([]Coin, len(b.Spent))
+	for i, op := range b.Spent {
+		coin, ok := coins[op]
+		if !ok { // the block creates it, or nobody
+			coin = Coin{Value: 1, Height: 1}
+		}
+		if !w.chain.chance(4) {
+			b.Known[i] = coin
+		}
+	}
 }
 
 func (w *world) undo() {

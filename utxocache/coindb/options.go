@@ -47,6 +47,8 @@ type Options struct {
 	// indexStep is how many coins BuildIndex takes at a time, while changes
 	// wait.
 	indexStep int
+	// knownSample is one in how many coins that a caller knows Apply reads.
+	knownSample int
 }
 
 const (
@@ -57,6 +59,8 @@ const (
 	maxReaders        = 8
 	maxCompactions    = 64
 	defaultIndexStep  = 4096 // 5 ms
+	// defaultKnownSample makes some hundred reads for a large block.
+	defaultKnownSample = 64
 	// memoryCeiling is the size of the block cache as Pebble has it, which
 	// cannot be changed later. What exceeds Options.Memory is reserved.
 	memoryCeiling = min(64<<30, math.MaxInt)
@@ -70,6 +74,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MinFree, defaultMinFree)
 	setDefault(&o.Compactions, 1)
 	setDefault(&o.indexStep, defaultIndexStep)
+	setDefault(&o.knownSample, defaultKnownSample)
 	setDefault(&o.Readers, min(runtime.GOMAXPROCS(0), maxReaders))
 	if o.Recorder == nil {
 		o.Recorder = perfcore.Discard

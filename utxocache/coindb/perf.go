@@ -5,6 +5,7 @@ import "github.com/outrider-project/outrider/perfcore"
 // instruments are the package's metrics.
 type instruments struct {
 	found, missing     *perfcore.Counter
+	known, read        *perfcore.Counter
 	stalls, waits      *perfcore.Counter
 	coins              *perfcore.Gauge
 	apply, undo, batch *perfcore.Timer
@@ -19,12 +20,21 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Labels: []string{"answer", answer},
 		})
 	}
+	spent := func(source string) *perfcore.Counter {
+		return rec.Counter(perfcore.Metric{
+			Name:   "outrider_coindb_spent_total",
+			Help:   "Coins that blocks spent, by whether they were known from the blocks' validation or read from the disk.",
+			Labels: []string{"source", source},
+		})
+	}
 	timer := func(name, help string) *perfcore.Timer {
 		return rec.Timer(perfcore.Metric{Name: name, Help: help})
 	}
 	return instruments{
 		found:   reads("coin"),
 		missing: reads("none"),
+		known:   spent("known"),
+		read:    spent("read"),
 		stalls: rec.Counter(perfcore.Metric{
 			Name: "outrider_coindb_stalls_total",
 			Help: "Times that a write had to wait for the disk.",
