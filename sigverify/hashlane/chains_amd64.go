@@ -17,8 +17,8 @@ func (p path) chains(values [][20]byte, steps []int) {
 		}
 		return
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	s := scratches.take()
+	defer scratches.give(s)
 	for lo := 0; lo < len(values); lo += window {
 		hi := min(lo+window, len(values))
 		s.chains(width, values[lo:hi], steps[lo:hi])

@@ -1,20 +1,17 @@
 package hashlane
 
-import (
-	"crypto/sha256"
-	"sync"
-)
+import "crypto/sha256"
 
 // hashWindow is how many SHA-256 digests wait for their RIPEMD-160 at most.
 const hashWindow = 1024
 
 // waiting holds memory for digests that wait.
-var waiting = sync.Pool{New: func() any { return new([hashWindow][32]byte) }}
+var waiting = newSpares(func() *[hashWindow][32]byte { return new([hashWindow][32]byte) })
 
 // hash160 sets dst[i] to the HASH160 of message i.
 func (p path) hash160(dst [][20]byte, msgs messages) {
-	sums := waiting.Get().(*[hashWindow][32]byte)
-	defer waiting.Put(sums)
+	sums := waiting.take()
+	defer waiting.give(sums)
 	for lo := 0; lo < len(dst); lo += hashWindow {
 		hi := min(lo+hashWindow, len(dst))
 		p.sums(sums[:hi-lo], msgs.slice(lo, hi))

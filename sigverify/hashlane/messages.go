@@ -3,7 +3,6 @@ package hashlane
 import (
 	"crypto/sha256"
 	"hash"
-	"sync"
 )
 
 // blockSize is the size in bytes of the blocks that SHA-256 works on.
@@ -75,15 +74,15 @@ type state struct {
 	copied [4096]byte
 }
 
-var states = sync.Pool{New: func() any { return &state{sha: sha256.New()} }}
+var states = newSpares(func() *state { return &state{sha: sha256.New()} })
 
 // sumOne returns the SHA-256 of m, without assembly of ours.
 func sumOne(m *Parts) [32]byte {
 	if len(m.Head)+len(m.Tail) == 0 {
 		return sha256.Sum256(m.Body)
 	}
-	s := states.Get().(*state)
-	defer states.Put(s)
+	s := states.take()
+	defer states.give(s)
 	s.sha.Reset()
 	for _, part := range [...][]byte{m.Head, m.Body, m.Tail} {
 		for len(part) > 0 {

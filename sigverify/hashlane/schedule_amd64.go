@@ -5,7 +5,6 @@ package hashlane
 import (
 	"encoding/binary"
 	"slices"
-	"sync"
 	"unsafe"
 )
 
@@ -52,7 +51,7 @@ type scratch struct {
 	order        [window]uint16
 }
 
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
+var scratches = newSpares(func() *scratch { return new(scratch) })
 
 // sums sets dst[i] to the SHA-256 of message i.
 func (p path) sums(dst [][32]byte, msgs messages) {
@@ -60,8 +59,8 @@ func (p path) sums(dst [][32]byte, msgs messages) {
 		sumEach(dst, msgs)
 		return
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	s := scratches.take()
+	defer scratches.give(s)
 	for lo := 0; lo < len(dst); lo += window {
 		hi := min(lo+window, len(dst))
 		some := msgs.slice(lo, hi)
