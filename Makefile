@@ -75,7 +75,8 @@ bulk-scripts: ## Run a million forged spends collected and exactly, beside btcd'
 	OUTRIDER_BULK=20000 go test -run '^TestMutatedSpends$$' -count 1 -timeout 4h -v ./blockval
 
 .PHONY: bulk-coins
-bulk-coins: ## Load 10 million coins, and measure the coin database with them
+bulk-coins: ## Load 10 million coins, and measure the coin database with them; check a process's memory
+	OUTRIDER_COINS_BULK=1 go test -run '^TestResidentMemory$$' -count 1 -v ./utxocache/coins
 	go run ./cmd/outrider bench utxo --coins 10000000 --rounds 3
 
 .PHONY: vet
