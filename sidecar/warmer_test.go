@@ -139,6 +139,43 @@ func TestWarmerFetchesCoinsAhead(t *testing.T) {
 	}
 }
 
+// What a node tells as of another tip than the sidecar's verifies scripts, and is not
+// remembered: the block's coins are asked for again.
+func TestWarmerKeepsNothingOfAnotherTip(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(120)
+	middle := uint32(115)
+	r.cfg.Start = &middle
+	r.run(t)
+	tip := r.awaitTip(t).Verdict.Hash.String()
+	elsewhere := strings.Repeat("5", len(tip))
+	var moved atomic.Bool // once coins are asked for
+	r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+		coins := method == "batch" && bytes.Contains(a.Body, []byte(`"bestblock"`))
+		if coins {
+			moved.Store(true)
+		}
+		if coins || method == "getbestblock" && moved.Load() {
+			a.Body = bytes.ReplaceAll(a.Body, []byte(tip), []byte(elsewhere))
+		}
+		return a
+	})
+	r.btcd.AddTxs(3) // of the oldest coinbases
+	r.awaitVerified(t, "their scripts", 3)
+	r.btcd.Rewrite(nil)
+	if !moved.Load() {
+		t.Fatal("the node was not asked for coins")
+	}
+	asked := r.btcd.Calls("gettxout") + r.btcd.Calls("getrawtransaction")
+	r.btcd.Mine(1)
+	if rep := r.awaitTip(t); rep.Outcome != Agree || rep.Verdict.Prevouts != blockval.Node {
+		t.Errorf("%s on the word of %q", rep.Outcome, rep.Verdict.Prevouts)
+	}
+	if again := r.btcd.Calls("gettxout") + r.btcd.Calls("getrawtransaction") - asked; again == 0 {
+		t.Error("coins of another tip were remembered")
+	}
+}
+
 // A bitcoind without an index that tells ids only is asked for the transactions, and
 // for what they spend.
 func TestWarmerBesideCore(t *testing.T) {
