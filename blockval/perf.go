@@ -51,6 +51,10 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		}),
 		disputed: rec.Counter(perfcore.Metric{
 			Name: "outrider_blockval_disputed_total", Help: "Inputs that two exact runs decided differently: a fault of this program.",
+			Alert: perfcore.Alert{
+				Name: "script_disputed", Help: "Two exact runs of one script came to different results: a fault of this program or machine; look at the log.",
+				Urgent: true, Keep: time.Hour,
+			},
 		}),
 		signatures: rec.Counter(perfcore.Metric{
 			Name: "outrider_blockval_signatures_total", Help: "Signatures that the inputs of validated blocks present, valid or not.",

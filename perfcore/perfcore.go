@@ -8,6 +8,8 @@
 // records nothing, so "no metrics" costs a branch.
 package perfcore
 
+import "strings"
+
 // A Metric describes one time series completely: everything that exports,
 // draws or documents it reads it from here.
 type Metric struct {
@@ -19,6 +21,25 @@ type Metric struct {
 	// Labels are constant: name, value, name, value… Their values must come
 	// from a fixed set in the code, never from a peer, a user or an error.
 	Labels []string
+	// Panel is the title of the panel that draws the metric, together with the
+	// metrics of its part that name the same and have the same unit. Without one
+	// the metric has a panel of its own.
+	Panel string
+	// Alert says when the metric calls for somebody; the zero Alert never does.
+	// Of several series with the same alert, the sum decides.
+	Alert Alert
+}
+
+// Unit returns the unit that the name's suffix says: seconds, bytes or ratio (a
+// share, mostly from 0 to 1); "" for a number of what the name says.
+func (m Metric) Unit() string {
+	name := strings.TrimSuffix(m.Name, "_total")
+	for _, unit := range []string{"seconds", "bytes", "ratio"} {
+		if strings.HasSuffix(name, "_"+unit) {
+			return unit
+		}
+	}
+	return ""
 }
 
 // A Recorder hands out instruments. Asking twice for the same name and labels

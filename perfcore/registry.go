@@ -13,13 +13,16 @@ import (
 //
 // Its methods panic when the series of one name do not fit together or a
 // Metric is malformed, for both are mistakes in code: they differ in kind, in
-// help or in label names; a name or a label name is none (of a-z, 0-9 and _),
-// is there twice, or is le; a counter's name does not end in _total, a timer's
-// in _seconds.
+// help, in label names or in panel; a name or a label name is none (of a-z, 0-9
+// and _), is there twice, or is le; a counter's name does not end in _total, a
+// timer's in _seconds; an alert has no name or help, is raised below where it is
+// cleared, is a timer's, has the name of another, or is not that of the same
+// series before.
 type Registry struct {
 	mu     sync.Mutex // guards what follows; only constructors and scrapes take it
 	series map[string]Series
 	first  map[string]Series // the first series of each name
+	alerts map[string]Metric // the first metric with each alert
 }
 
 // A Series is one instrument and what it means. Exactly one of Counter, Gauge
@@ -57,23 +60,33 @@ func (r *Registry) get(fresh Series) Series {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first, taken := r.first[m.Name]
-	if mistake == "" && taken {
+	known, again := r.series[m.key()]
+	other, alerts := r.alerts[m.Alert.Name]
+	switch {
+	case mistake != "":
+	case taken && fresh.conflict(first) != "":
 		mistake = fresh.conflict(first)
+	case again && known.Metric.Alert != m.Alert:
+		mistake = fmt.Sprintf("its alert is %+v", known.Metric.Alert)
+	case alerts && (other.Name != m.Name || other.Alert != m.Alert):
+		mistake = fmt.Sprintf("its alert %s is another one of %s", m.Alert.Name, other.Name)
 	}
 	if mistake != "" {
 		panic("perfcore: metric " + m.Name + ": " + mistake)
 	}
+	if again {
+		return known
+	}
 	if r.series == nil {
-		r.series, r.first = make(map[string]Series), make(map[string]Series)
+		r.series, r.first, r.alerts = make(map[string]Series), make(map[string]Series), make(map[string]Metric)
 	}
 	if !taken {
 		r.first[m.Name] = fresh
 	}
-	key := m.key()
-	if s, ok := r.series[key]; ok {
-		return s
+	if m.Alert.Name != "" && !alerts {
+		r.alerts[m.Alert.Name] = m
 	}
-	r.series[key] = fresh
+	r.series[m.key()] = fresh
 	return fresh
 }
 
@@ -96,8 +109,10 @@ func (s Series) mistake() string {
 		return "a counter's name ends in _total"
 	case s.Timer != nil && !strings.HasSuffix(m.Name, "_seconds"):
 		return "a timer's name ends in _seconds"
+	case s.Timer != nil && m.Alert != Alert{}:
+		return "a timer has no alert"
 	}
-	return ""
+	return m.Alert.mistake()
 }
 
 // conflict says why s cannot stand beside another series of its name; "" when
@@ -110,6 +125,8 @@ func (s Series) conflict(other Series) string {
 		return fmt.Sprintf("its help is %q", other.Metric.Help)
 	case !slices.Equal(s.Metric.labelNames(), other.Metric.labelNames()):
 		return fmt.Sprintf("its labels are %q", other.Metric.labelNames())
+	case s.Metric.Panel != other.Metric.Panel:
+		return fmt.Sprintf("its panel is %q", other.Metric.Panel)
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package perfcore_test
 
 import (
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -67,8 +68,29 @@ func TestRegistrySeries(t *testing.T) {
 	}
 }
 
+func TestUnit(t *testing.T) {
+	for name, want := range map[string]string{
+		"verdict_seconds": "seconds", "cpu_seconds_total": "seconds", "received_bytes_total": "bytes", "cache_bytes": "bytes",
+		"hit_ratio": "ratio", "blocks_total": "", "height": "", "seconds": "", "megabytes": "",
+	} {
+		if got := (perfcore.Metric{Name: name}).Unit(); got != want {
+			t.Errorf("the unit of %s is %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestRegistryPanicsOnMistakes(t *testing.T) {
 	taken := perfcore.Metric{Name: "taken", Help: "Taken.", Labels: []string{"a", "1", "b", "2"}}
+	alert := perfcore.Alert{Name: "hot", Help: "Cool it.", Raise: 2, Clear: 1}
+	alerted := perfcore.Metric{Name: "heat", Labels: []string{"room", "1"}, Panel: "Heat", Alert: alert}
+	with := func(change func(*perfcore.Metric)) func(*perfcore.Registry) {
+		return func(r *perfcore.Registry) {
+			r.Gauge(alerted)
+			m := alerted
+			change(&m)
+			r.Gauge(m)
+		}
+	}
 	counter := func(m perfcore.Metric) func(*perfcore.Registry) {
 		return func(r *perfcore.Registry) { r.Counter(m) }
 	}
@@ -102,6 +124,22 @@ func TestRegistryPanicsOnMistakes(t *testing.T) {
 		{"name in capitals", gauge(perfcore.Metric{Name: "Height"}), "the name is none"},
 		{"counter's suffix", counter(perfcore.Metric{Name: "blocks"}), "ends in _total"},
 		{"timer's suffix", func(r *perfcore.Registry) { r.Timer(perfcore.Metric{Name: "verdict_ms"}) }, "ends in _seconds"},
+		{"same alert again", with(func(*perfcore.Metric) {}), ""},
+		{"same alert, other series", with(func(m *perfcore.Metric) { m.Labels = []string{"room", "2"} }), ""},
+		{"no alert, other series", with(func(m *perfcore.Metric) { m.Labels, m.Alert = []string{"room", "2"}, perfcore.Alert{} }), ""},
+		{"other alert, other series", with(func(m *perfcore.Metric) { m.Labels, m.Alert.Name = []string{"room", "2"}, "cold" }), ""},
+		{"other panel", with(func(m *perfcore.Metric) { m.Panel = "" }), "its panel is"},
+		{"no alert, same series", with(func(m *perfcore.Metric) { m.Alert = perfcore.Alert{} }), "its alert is"},
+		{"alert changed", with(func(m *perfcore.Metric) { m.Labels, m.Alert.Raise = []string{"room", "2"}, 3 }), "another one of heat"},
+		{"alert of another metric", with(func(m *perfcore.Metric) { m.Name = "cold" }), "another one of heat"},
+		{"alert's name", gauge(perfcore.Metric{Name: "x", Alert: perfcore.Alert{Help: "Look."}}), "no name of an alert"},
+		{"alert's help", gauge(perfcore.Metric{Name: "x", Alert: perfcore.Alert{Name: "hot"}}), "says nothing"},
+		{"alert upside down", gauge(perfcore.Metric{Name: "x", Alert: perfcore.Alert{Name: "hot", Help: "Look.", Clear: 1}}), "cleared at 1"},
+		{"alert at not a number", gauge(perfcore.Metric{Name: "x", Alert: perfcore.Alert{Name: "hot", Help: "Look.", Raise: math.NaN()}}), "raised at NaN"},
+		{"alert in no time", gauge(perfcore.Metric{Name: "x", Alert: perfcore.Alert{Name: "hot", Help: "Look.", For: -1}}), "less than no time"},
+		{"alert of a timer", func(r *perfcore.Registry) {
+			r.Timer(perfcore.Metric{Name: "x_seconds", Alert: alert})
+		}, "a timer has no alert"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var r perfcore.Registry

@@ -43,13 +43,27 @@ type comparer struct {
 	scan    bool // once, if there is no index
 	told    func(web.Comparison)
 	log     *slog.Logger
-	metrics map[Outcome]*perfcore.Counter
+	metrics compareMetrics
 }
 
-func newCompareMetrics(rec perfcore.Recorder) map[Outcome]*perfcore.Counter {
-	m := make(map[Outcome]*perfcore.Counter)
+type compareMetrics struct {
+	outcomes map[Outcome]*perfcore.Counter
+	differs  *perfcore.Gauge
+}
+
+func newCompareMetrics(rec perfcore.Recorder) compareMetrics {
+	m := compareMetrics{
+		outcomes: make(map[Outcome]*perfcore.Counter),
+		differs: rec.Gauge(perfcore.Metric{
+			Name: "outrider_utxo_differs", Help: "1 when the MuHash of all coins was not the node's in the last comparison, else 0.",
+			Alert: perfcore.Alert{
+				Name: "coins_differ", Help: "The coins are not the node's, so that one of the two is wrong: the log says since which block.",
+				Urgent: true,
+			},
+		}),
+	}
 	for _, o := range []Outcome{Agree, Differ, Undecided} {
-		m[o] = rec.Counter(perfcore.Metric{
+		m.outcomes[o] = rec.Counter(perfcore.Metric{
 			Name: "outrider_utxo_comparisons_total", Help: "Comparisons of the MuHash of all coins with the node's, by what came of them.",
 			Labels: []string{"outcome", string(o)},
 		})
@@ -74,7 +88,7 @@ func (c *comparer) run(ctx context.Context) {
 			c.scan = err != nil
 		}
 		if err != nil && ctx.Err() == nil {
-			c.metrics[Undecided].Add(1)
+			c.metrics.outcomes[Undecided].Add(1)
 			c.log.Warn("the coins could not be compared with the node's", "err", err)
 		}
 	}
@@ -182,14 +196,16 @@ func (c *comparer) firstDifference(ctx context.Context, at node.Tip) (first node
 }
 
 func (c *comparer) agree(at node.Tip, hash chainhash.Hash) {
-	c.metrics[Agree].Add(1)
+	c.metrics.outcomes[Agree].Add(1)
+	c.metrics.differs.Set(0)
 	c.log.Info("the coins are the node's", "height", at.Height, "hash", at.Hash.String(), "muhash", hash.String())
 	c.told(web.Comparison{At: time.Now(), BlockID: *blockID(at), Outcome: web.Agree, MuHash: hash.String(), Node: hash.String()})
 }
 
 // differ raises the alarm.
 func (c *comparer) differ(at node.Tip, ours, theirs chainhash.Hash, first node.Tip, exactly bool) {
-	c.metrics[Differ].Add(1)
+	c.metrics.outcomes[Differ].Add(1)
+	c.metrics.differs.Set(1)
 	since := "first differing block"
 	if !exactly {
 		since = "differing at least since block"

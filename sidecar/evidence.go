@@ -55,6 +55,10 @@ func newEvidenceMetrics(rec perfcore.Recorder) evidenceMetrics {
 		}),
 		failures: rec.Counter(perfcore.Metric{
 			Name: "outrider_evidence_failures_total", Help: "Bundles of evidence that could not be written, or not be made room for.",
+			Alert: perfcore.Alert{
+				Name: "evidence_lost", Help: "What it takes to judge a block again could not be kept: the log says why.",
+				Keep: time.Hour,
+			},
 		}),
 	}
 }

@@ -64,13 +64,20 @@ func newJudgeMetrics(rec perfcore.Recorder) judgeMetrics {
 		}),
 	}
 	m.height = rec.Gauge(perfcore.Metric{
-		Name: "outrider_judged_height", Help: "Height of the block up to which verdicts are given and the tip is stored.",
+		Name: "outrider_judged_height", Help: "Height of the block up to which verdicts are given and the tip is stored.", Panel: "Height",
 	})
 	for _, o := range []Outcome{Agree, Differ, Undecided} {
-		m.outcomes[o] = rec.Counter(perfcore.Metric{
+		verdicts := perfcore.Metric{
 			Name: "outrider_block_verdicts_total", Help: "Blocks judged, by agreement with the node.",
 			Labels: []string{"outcome", string(o)},
-		})
+		}
+		if o == Differ {
+			verdicts.Alert = perfcore.Alert{
+				Name: "verdict_differs", Help: "The sidecar and its node disagree about a block: look at the evidence at once.",
+				Urgent: true, Keep: time.Hour,
+			}
+		}
+		m.outcomes[o] = rec.Counter(verdicts)
 	}
 	return m
 }

@@ -40,15 +40,19 @@ func (s *Sidecar) perform(ctx context.Context, network string, feed *node.Feed, 
 	defer forget()
 	memory.Go(func() { m.run(remember) })
 	if s.perf != nil {
-		err := s.perf.Follow(ctx, perf.Plant{
-			Network: network, Dir: filepath.Join(s.cfg.Datadir, network, "perf"), Knobs: s.Knobs(),
-			Behind: func() (float64, bool) { return s.behind(feed) },
-		})
-		if err != nil {
+		if err := s.perf.Follow(ctx, s.plant(network, feed)); err != nil {
 			s.log.Error("performance is neither observed nor optimized", "err", err)
 		}
 	}
 	<-ctx.Done()
+}
+
+// plant returns what is observed and optimized.
+func (s *Sidecar) plant(network string, feed *node.Feed) perf.Plant {
+	return perf.Plant{
+		Network: network, Dir: filepath.Join(s.cfg.Datadir, network, "perf"), Knobs: s.Knobs(),
+		Behind: func() (float64, bool) { return s.behind(feed) },
+	}
 }
 
 // behind returns how many blocks of the node's chain are not judged yet.

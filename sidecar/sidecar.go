@@ -68,26 +68,34 @@ type Sidecar struct {
 // not nil, hears of every verdict, in order, and must return quickly. The
 // caller runs the sidecar once, or closes it.
 func New(cfg Config, log *slog.Logger, onReport func(Report)) (*Sidecar, error) {
-	s := &Sidecar{
-		cfg: cfg, log: cmp.Or(log, slog.New(slog.DiscardHandler)), onReport: onReport,
-		registry: new(perfcore.Registry),
-	}
-	s.tuning.flight.Store(int64(cfg.FlightBlocks))
-	s.tuning.mempoolShare.Store(int64(cfg.MempoolShare))
-	s.status.begin(cfg)
-	var err error
-	if s.node, err = attach(cfg.Node, s.registry, s.log); err != nil {
+	s, err := unserved(cfg, new(perfcore.Registry), log)
+	if err != nil {
 		return nil, err
 	}
-	if s.perf, err = s.newPerformance(); err != nil {
-		s.node.Close()
-		return nil, err
-	}
+	s.onReport = onReport
 	s.web, err = web.New(web.Config{
 		Address: cfg.HTTP, AllowRemote: cfg.HTTPAllowRemote, Hosts: cfg.HTTPHosts,
 		Registry: s.registry, Source: &s.status, Coins: s, Perf: s.perfHandler(), Log: s.log,
 	})
 	if err != nil {
+		s.node.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// unserved returns a sidecar without a web server.
+func unserved(cfg Config, registry *perfcore.Registry, log *slog.Logger) (*Sidecar, error) {
+	s := &Sidecar{cfg: cfg, log: cmp.Or(log, slog.New(slog.DiscardHandler)), registry: registry}
+	s.tuning.flight.Store(int64(cfg.FlightBlocks))
+	s.tuning.mempoolShare.Store(int64(cfg.MempoolShare))
+	s.status.begin(cfg)
+	node.FeedDown(s.registry).Set(1)
+	var err error
+	if s.node, err = attach(cfg.Node, s.registry, s.log); err != nil {
+		return nil, err
+	}
+	if s.perf, err = s.newPerformance(); err != nil {
 		s.node.Close()
 		return nil, err
 	}
@@ -144,12 +152,31 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// A wiring is the parts that follow a node, put together.
+type wiring struct {
+	network  string
+	stored   *node.Tip   // where to begin; nil if that is for the feed to say
+	state    *chainstate // nil in cache mode
+	misses   *missRatio
+	judge    *judge
+	feed     *node.Feed
+	warmer   *warmer
+	memory   *memory
+	comparer *comparer // nil where nothing is compared
+}
+
 // follow attaches to the node and judges its blocks until ctx ends.
-func (s *Sidecar) follow(ctx context.Context) (err error) {
+func (s *Sidecar) follow(ctx context.Context) error {
 	network, err := s.attach(ctx)
 	if err != nil {
 		return err
 	}
+	return s.wire(ctx, network, s.ride)
+}
+
+// wire puts together what follows a node on the network, has use work with it, and
+// takes it apart.
+func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Context, *wiring) error) (err error) {
 	params, err := blockval.ParamsFor(network)
 	if err != nil {
 		return err
@@ -266,40 +293,50 @@ func (s *Sidecar) follow(ctx context.Context) (err error) {
 	}
 	s.parts.Store(&parts)
 	defer s.parts.Store(nil)
+	wired := &wiring{
+		network: network, stored: stored, state: state, misses: misses,
+		judge: j, feed: feed, warmer: w, memory: memory,
+	}
+	if n, ok := s.node.(node.CoinHasher); ok && state != nil && s.cfg.Compare != CompareOff {
+		wired.comparer = &comparer{
+			node: n, db: state.db, follows: func() bool { return state.follows() != nil }, headers: headers, every: s.cfg.CompareEvery, scan: s.cfg.Compare == CompareScan,
+			told: s.status.compare, log: s.log, metrics: newCompareMetrics(s.registry),
+		}
+	}
+	return use(ctx, wired)
+}
 
+// ride has the parts judge the node's blocks until ctx ends.
+func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer cancel(nil)
 	beside.Go(func() {
-		if err := j.flight.run(ctx); err != nil {
+		if err := w.judge.flight.run(ctx); err != nil {
 			cancel(err) // the feed returns it
 		}
 	})
-	beside.Go(func() { w.run(ctx) })
-	beside.Go(func() { misses.run(ctx) })
-	beside.Go(func() { s.perform(ctx, network, feed, memory) })
-	if state != nil {
-		beside.Go(func() { state.run(ctx) })
-		if n, ok := s.node.(node.CoinHasher); ok && s.cfg.Compare != CompareOff {
-			c := &comparer{
-				node: n, db: state.db, follows: func() bool { return state.follows() != nil }, headers: headers, every: s.cfg.CompareEvery, scan: s.cfg.Compare == CompareScan,
-				told: s.status.compare, log: s.log, metrics: newCompareMetrics(s.registry),
-			}
-			beside.Go(func() { c.run(ctx) })
-		}
+	beside.Go(func() { w.warmer.run(ctx) })
+	beside.Go(func() { w.misses.run(ctx) })
+	beside.Go(func() { s.perform(ctx, w.network, w.feed, w.memory) })
+	if w.state != nil {
+		beside.Go(func() { w.state.run(ctx) })
+	}
+	if w.comparer != nil {
+		beside.Go(func() { w.comparer.run(ctx) })
 	}
 	if b, ok := s.node.(*node.Bitcoind); ok {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}
-	return feed.Run(ctx, stored, func(ctx context.Context, ev node.Event) error {
+	return w.feed.Run(ctx, w.stored, func(ctx context.Context, ev node.Event) error {
 		if _, ok := ev.(node.Connected); ok {
 			defer s.perf.Announce()()
 		}
-		if err := j.handle(ctx, ev); err != nil {
+		if err := w.judge.handle(ctx, ev); err != nil {
 			return err
 		}
-		w.hear(ev)
+		w.warmer.hear(ev)
 		return nil
 	})
 }

@@ -106,10 +106,10 @@ type warmerMetrics struct {
 func newWarmerMetrics(rec perfcore.Recorder) warmerMetrics {
 	m := warmerMetrics{
 		waiting: rec.Gauge(perfcore.Metric{
-			Name: "outrider_mempool_waiting_transactions", Help: "Transactions of the mempool that wait for their scripts to be verified.",
+			Name: "outrider_mempool_waiting_transactions", Help: "Transactions of the mempool that wait for their scripts to be verified.", Panel: "Transactions that wait",
 		}),
 		orphans: rec.Gauge(perfcore.Metric{
-			Name: "outrider_mempool_orphans", Help: "Transactions of the mempool that wait for one that they spend from.",
+			Name: "outrider_mempool_orphans", Help: "Transactions of the mempool that wait for one that they spend from.", Panel: "Transactions that wait",
 		}),
 		overlay: rec.Gauge(perfcore.Metric{
 			Name: "outrider_mempool_overlay_bytes", Help: "Memory for the outputs of the mempool's transactions.",
@@ -118,10 +118,10 @@ func newWarmerMetrics(rec perfcore.Recorder) warmerMetrics {
 			Name: "outrider_block_preverified_ratio", Help: "Share of the last block's transactions, without the coinbase, whose scripts were verified in the mempool.",
 		}),
 		verified: rec.Counter(perfcore.Metric{
-			Name: "outrider_mempool_verified_total", Help: "Transactions of the mempool whose scripts were verified.",
+			Name: "outrider_mempool_verified_total", Help: "Transactions of the mempool whose scripts were verified.", Panel: "Transactions verified",
 		}),
 		refused: rec.Counter(perfcore.Metric{
-			Name: "outrider_mempool_refused_total", Help: "Transactions of the mempool whose scripts fail.",
+			Name: "outrider_mempool_refused_total", Help: "Transactions of the mempool whose scripts fail.", Panel: "Transactions verified",
 		}),
 		took: rec.Timer(perfcore.Metric{
 			Name: "outrider_mempool_verify_seconds", Help: "Time to verify the scripts of one transaction of the mempool.",

@@ -70,6 +70,10 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		m.mismatch[path] = rec.Counter(perfcore.Metric{
 			Name: "outrider_sigverify_mismatches_total", Help: "Wrong verdicts found by asking a second verifier, by who gave them.",
 			Labels: []string{"path", string(path)},
+			Alert: perfcore.Alert{
+				Name: "signature_mismatch", Help: "A verifier of signatures gave a wrong verdict, which a second one found: a fault of this program or machine; look at the log.",
+				Urgent: true, Keep: time.Hour,
+			},
 		})
 		m.paths[path] = rec.Gauge(perfcore.Metric{
 			Name: "outrider_sigverify_path_info", Help: "1 for the path that verifies signatures, 0 for the others.",

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/outrider-project/outrider/perfcore"
+import (
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
 
 // metrics are the optimizer's own.
 type metrics struct {
@@ -15,6 +19,10 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 		values:    make(map[string]*perfcore.Gauge),
 		regret: r.Gauge(perfcore.Metric{
 			Name: "outrider_perfcore_regret_ratio", Help: "The share of the cost so far that experiments have added.",
+			Alert: perfcore.Alert{
+				Name: "regret", Help: "Experiments have cost more than their budget.",
+				Raise: 0.03, Clear: 0.02, For: time.Minute, Keep: 10 * time.Minute,
+			},
 		}),
 	}
 	for v := perfcore.Promoted; v <= perfcore.Recalled; v++ {

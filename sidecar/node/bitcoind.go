@@ -218,11 +218,8 @@ func NewBitcoind(cfg BitcoindConfig) (*Bitcoind, error) {
 		base: "http://" + cfg.Address,
 		m:    newBitcoindMethods(cfg.CallTimeout, cfg.BulkTimeout),
 
-		zmq: newZMQPerf(cfg.Recorder),
-		zmqBytes: cfg.Recorder.Counter(perfcore.Metric{
-			Name: "outrider_node_received_bytes_total", Labels: []string{"transport", "zmq"},
-			Help: "Bytes received from the node, without protocol headers.",
-		}),
+		zmq:      newZMQPerf(cfg.Recorder),
+		zmqBytes: cfg.Recorder.Counter(receivedBytes("zmq")),
 	}
 	b.spent = b.newSpentSources()
 	return b, nil

@@ -128,11 +128,11 @@ func newZMQPerf(r perfcore.Recorder) zmqPerf {
 	for _, topic := range zmq.Topics() {
 		p.gaps[topic] = r.Counter(perfcore.Metric{
 			Name: "outrider_node_zmq_gaps_total", Labels: []string{"topic", topic},
-			Help: "Times when a counter showed that ZeroMQ messages were lost, doubled or reordered.",
+			Help: "Times when a counter showed that ZeroMQ messages were lost, doubled or reordered.", Panel: "ZeroMQ losses",
 		})
 		p.missed[topic] = r.Counter(perfcore.Metric{
 			Name: "outrider_node_zmq_missed_total", Labels: []string{"topic", topic},
-			Help: "ZeroMQ messages that were lost, by their counters.",
+			Help: "ZeroMQ messages that were lost, by their counters.", Panel: "ZeroMQ losses",
 		})
 	}
 	p.dead = r.Counter(perfcore.Metric{

@@ -111,6 +111,7 @@ type feedMetrics struct {
 	desyncs, missed         *perfcore.Counter
 	troubles, branches      *perfcore.Counter
 	height, best, mempool   *perfcore.Gauge
+	down                    *perfcore.Gauge
 	fetch                   *perfcore.Timer
 	txStep, blockStep       *perfcore.Timer
 }
@@ -132,38 +133,51 @@ func newFeedMetrics(rec perfcore.Recorder) feedMetrics {
 		connected:    event("connected"),
 		disconnected: event("disconnected"),
 		resyncs: rec.Counter(perfcore.Metric{
-			Name: "outrider_feed_mempool_resyncs_total", Help: "Comparisons of the mempool with the node's list.",
+			Name: "outrider_feed_mempool_resyncs_total", Help: "Comparisons of the mempool with the node's list.", Panel: "Mempool comparisons",
 		}),
 		drift: rec.Counter(perfcore.Metric{
-			Name: "outrider_feed_mempool_drift_total", Help: "Transactions that a comparison had to add or remove.",
+			Name: "outrider_feed_mempool_drift_total", Help: "Transactions that a comparison had to add or remove.", Panel: "Mempool comparisons",
 		}),
 		desyncs: rec.Counter(perfcore.Metric{
-			Name: "outrider_feed_desyncs_total", Help: "Times when the node's numbered notifications did not add up, and all was compared.",
+			Name: "outrider_feed_desyncs_total", Help: "Times when the node's numbered notifications did not add up, and all was compared.", Panel: "Trouble with the node",
 		}),
 		missed: rec.Counter(perfcore.Metric{
-			Name: "outrider_feed_missed_blocks_total", Help: "Times when a poll found a tip that the node's notifications did not tell of.",
+			Name: "outrider_feed_missed_blocks_total", Help: "Times when a poll found a tip that the node's notifications did not tell of.", Panel: "Trouble with the node",
 		}),
 		troubles: rec.Counter(perfcore.Metric{
-			Name: "outrider_feed_troubles_total", Help: "Attempts to follow the node that failed.",
+			Name: "outrider_feed_troubles_total", Help: "Attempts to follow the node that failed.", Panel: "Trouble with the node",
 		}),
 		branches: rec.Counter(perfcore.Metric{
 			Name: "outrider_feed_rejected_branches_total", Help: "Branches that the node calls invalid.",
 		}),
 		height: rec.Gauge(perfcore.Metric{
-			Name: "outrider_feed_height", Help: "Height of the last block that was given to be judged. While catching up, verdicts are some blocks behind.",
+			Name: "outrider_feed_height", Help: "Height of the last block that was given to be judged. While catching up, verdicts are some blocks behind.", Panel: "Height",
 		}),
 		best: rec.Gauge(perfcore.Metric{
-			Name: "outrider_feed_node_height", Help: "Height of the node's best block.",
+			Name: "outrider_feed_node_height", Help: "Height of the node's best block.", Panel: "Height",
 		}),
 		mempool: rec.Gauge(perfcore.Metric{
 			Name: "outrider_feed_mempool_transactions", Help: "Transactions in the node's mempool.",
 		}),
+		down: FeedDown(rec),
 		fetch: rec.Timer(perfcore.Metric{
 			Name: "outrider_feed_fetch_seconds", Help: "Time to fetch and decode one block.",
 		}),
 		txStep:    step("transaction"),
 		blockStep: step("block"),
 	}
+}
+
+// FeedDown returns the gauge of whether the node is followed, which a [Feed] sets
+// while it runs. Whoever has a node that it cannot give to a feed yet sets it to 1.
+func FeedDown(rec perfcore.Recorder) *perfcore.Gauge {
+	return rec.Gauge(perfcore.Metric{
+		Name: "outrider_feed_down", Help: "1 while the node does not answer, its notifications do not arrive or its blocks cannot be judged, else 0.",
+		Alert: perfcore.Alert{
+			Name: "feed_down", Help: "The node is not followed: it does not answer, its notifications do not arrive, or its blocks cannot be judged; the status says why.",
+			Urgent: true, For: 2 * time.Minute, Keep: time.Minute,
+		},
+	})
 }
 
 // NewFeed returns a feed of n's events on top of the verified chain headers.
@@ -187,6 +201,11 @@ func (f *Feed) update(change func(*FeedStatus)) {
 	f.metrics.height.Set(float64(s.Tip.Height))
 	f.metrics.best.Set(float64(s.Best.Height))
 	f.metrics.mempool.Set(float64(s.Mempool))
+	down := 0.0
+	if !s.Attached || s.Err != nil {
+		down = 1
+	}
+	f.metrics.down.Set(down)
 }
 
 // Run gives handle every event from the block after stored on, or from where

@@ -51,18 +51,26 @@ func newRPCPerf(r perfcore.Recorder, methods ...string) rpcPerf {
 			Help: "Attempts of calls to the node that ended in an error.",
 		})
 	}
-	counter := func(name, help string, labels ...string) *perfcore.Counter {
-		return r.Counter(perfcore.Metric{Name: name, Help: help, Labels: labels})
+	counter := func(name, help, panel string) *perfcore.Counter {
+		return r.Counter(perfcore.Metric{Name: name, Help: help, Panel: panel})
 	}
-	const received = "Bytes received from the node, without protocol headers."
-	p.retries = counter("outrider_node_rpc_retries_total", "Attempts of calls to the node after their first.")
-	p.httpBytes = counter("outrider_node_received_bytes_total", received, "transport", "http")
-	p.wsBytes = counter("outrider_node_received_bytes_total", received, "transport", "websocket")
-	p.connects = counter("outrider_node_watch_connects_total", "Subscriptions to the node's notifications that began.")
-	p.losses = counter("outrider_node_watch_losses_total", "Subscriptions to the node's notifications that were lost.")
-	p.notifications = counter("outrider_node_watch_notifications_total", "Notifications that the node sent.")
-	p.junk = counter("outrider_node_watch_malformed_total", "Notifications that could not be read; each costs the connection.")
+	const subscriptions, notifications = "Subscriptions to the node", "Notifications of the node"
+	p.retries = counter("outrider_node_rpc_retries_total", "Attempts of calls to the node after their first.", "")
+	p.httpBytes = r.Counter(receivedBytes("http"))
+	p.wsBytes = r.Counter(receivedBytes("websocket"))
+	p.connects = counter("outrider_node_watch_connects_total", "Subscriptions to the node's notifications that began.", subscriptions)
+	p.losses = counter("outrider_node_watch_losses_total", "Subscriptions to the node's notifications that were lost.", subscriptions)
+	p.notifications = counter("outrider_node_watch_notifications_total", "Notifications that the node sent.", notifications)
+	p.junk = counter("outrider_node_watch_malformed_total", "Notifications that could not be read; each costs the connection.", notifications)
 	return p
+}
+
+// receivedBytes is the counter of one transport.
+func receivedBytes(transport string) perfcore.Metric {
+	return perfcore.Metric{
+		Name: "outrider_node_received_bytes_total", Labels: []string{"transport", transport},
+		Help: "Bytes received from the node, without protocol headers.",
+	}
 }
 
 func (p *rpcPerf) timer(method string) *perfcore.Timer { return p.timers[method] }

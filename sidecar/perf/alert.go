@@ -6,51 +6,67 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
-// A Rule says when an alert is raised: when Quantity has been at Raise or above
-// for as long as For. It is cleared when the quantity has been at Clear, which is
-// less, or below for as long as Keep. Between the two it stays as it is.
+// A Rule is an alert of a metric.
 type Rule struct {
-	Name string
-	// Help is a sentence for the operator: what it means, and what to do.
-	Help         string
-	Quantity     string
-	Raise, Clear float64
-	For, Keep    time.Duration
+	perfcore.Alert
+	// Series are those of the metric that have the alert.
+	Series []perfcore.Series
+	// Quantity names what is held against the limits: the sum of parts.
+	Quantity string
+	parts    []string
 }
 
-// These are quantities that only alerts look at.
-const (
-	differRate      = "block_verdicts_differ_per_second"
-	missedTargets   = "perf_targets_missed"
-	isolatedKnobs   = "perf_knobs_isolated"
-	abortedLately   = "perf_trials_aborted"
-	regretRatio     = "perfcore_regret_ratio"
-	miscalibrated   = "perf_miscalibrated"
-	optimizerEnded  = "perf_optimizer_ended"
-	abortedWithin   = time.Hour
-	anomalyQuantity = "perf_anomalies"
-)
-
-// Rules returns the alerts that there are, in no order of weight.
-func Rules() []Rule {
-	return []Rule{
-		{"verdict_differs", "The sidecar and its node disagree about a block: look at the evidence at once.", differRate, 1e-9, 0, 0, time.Hour},
-		{"behind", "The sidecar has been blocks behind its node for minutes.", behind, 6, 1, 5 * time.Minute, time.Minute},
-		{"memory_pressure", "The process is close to the memory that it may use: lower utxo-bytes or memory-limit.", "memory_ratio", 0.90, 0.80, 30 * time.Second, 2 * time.Minute},
-		{"memory_stall", "Tasks wait for memory: the machine or the control group has too little.", "pressure_memory_full_ratio", 0.10, 0.02, 30 * time.Second, 2 * time.Minute},
-		{"cpu_throttled", "The control group holds the process back: give it more processor time.", "group_throttled_ratio", 0.25, 0.10, time.Minute, 5 * time.Minute},
-		{"gc_pressure", "The garbage collector takes a large share of the processors: give Go more memory.", "go_gc_cpu_ratio", 0.25, 0.15, time.Minute, 5 * time.Minute},
-		{"coindb_stalls", "Writes of coins wait for the disk.", "coindb_stalls_per_second", 0.1, 0.01, time.Minute, 5 * time.Minute},
-		{"target_missed", "A resource misses its target: outrider perf status says which.", missedTargets, 1, 0, 2 * time.Minute, 2 * time.Minute},
-		{"anomaly", "A quantity has left the range in which it usually is.", anomalyQuantity, 1, 0, 0, 2 * time.Minute},
-		{"knob_isolated", "Somebody else moved a knob, or it fails: outrider perf knobs says which; release gives it back.", isolatedKnobs, 1, 0, 0, 0},
-		{"trials_aborted", "Guards have stopped many trials within an hour.", abortedLately, 5, 1, 0, 10 * time.Minute},
-		{"regret", "Experiments have cost more than their budget.", regretRatio, 0.03, 0.02, time.Minute, 10 * time.Minute},
-		{"miscalibrated", "The incumbent was found different from itself: experiments are off until it is not.", miscalibrated, 1, 0, 0, 0},
-		{"optimizer_ended", "The optimizer has ended by an error; the incumbents are in force, and nothing is tried any more.", optimizerEnded, 1, 0, 0, 0},
+// Rules returns the alerts of all series, in the order in which those come.
+func Rules(series []perfcore.Series) []Rule {
+	var rules []Rule
+	at := make(map[string]int) // by the alert's name
+	for _, s := range series {
+		alert := s.Metric.Alert
+		if alert.Name == "" {
+			continue
+		}
+		i, known := at[alert.Name]
+		if !known {
+			i = len(rules)
+			at[alert.Name] = i
+			rules = append(rules, Rule{Alert: alert})
+		}
+		r := &rules[i]
+		r.Series = append(r.Series, s)
+		r.parts = append(r.parts, measuredAs(s))
+		r.Quantity = r.parts[0]
 	}
+	for i := range rules {
+		if r := &rules[i]; len(r.Series) > 1 {
+			whole := r.Series[0]
+			whole.Metric.Labels = nil
+			r.Quantity = measuredAs(whole)
+		}
+	}
+	return rules
+}
+
+// measuredAs returns the quantity that a slice has of a counter or a gauge.
+func measuredAs(s perfcore.Series) string {
+	if s.Counter != nil {
+		return quantityOf(s.Metric) + "_per_second"
+	}
+	return quantityOf(s.Metric)
+}
+
+// value returns the quantity that the rule looks at, from the parts that were
+// measured.
+func (r *Rule) value(quantity func(name string) (float64, bool)) (sum float64, measured bool) {
+	for _, name := range r.parts {
+		if v, ok := quantity(name); ok {
+			sum, measured = sum+v, true
+		}
+	}
+	return sum, measured
 }
 
 // An AlertState is where an alert stands.
@@ -71,7 +87,7 @@ type Alert struct {
 	Help  string     `json:"help"`
 	// Since is when it came into the state.
 	Since time.Time `json:"since"`
-	// Quantity was Value, and Raise is from where on the alert is raised.
+	// Quantity was Value, and Raise is above which the alert is raised.
 	Quantity string  `json:"quantity"`
 	Value    float64 `json:"value"`
 	Raise    float64 `json:"raise"`
@@ -84,7 +100,7 @@ func (a Alert) String() string {
 	return fmt.Sprintf("%s %s: %s (%s is %.4g, limit %.4g)", a.Name, a.State, a.Help, a.Quantity, a.Value, a.Raise)
 }
 
-// alerts holds the rules against what is measured. It is safe for concurrent use.
+// alerts holds rules against what is measured. It is safe for concurrent use.
 type alerts struct {
 	mu     sync.Mutex // guards what follows
 	rules  []Rule
@@ -98,8 +114,11 @@ type alertState struct {
 	times int
 }
 
-func newAlerts(rules []Rule) *alerts {
-	return &alerts{rules: rules, states: make([]alertState, len(rules))}
+// hold replaces the rules, of which none is raised.
+func (as *alerts) hold(rules []Rule) {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	as.rules, as.states = rules, make([]alertState, len(rules))
 }
 
 // observe takes the quantities of a moment and returns the alerts that were
@@ -111,7 +130,7 @@ func (as *alerts) observe(now time.Time, value func(quantity string) (float64, b
 	var told []Alert
 	for i := range as.rules {
 		r, s := &as.rules[i], &as.states[i]
-		v, measured := value(r.Quantity)
+		v, measured := r.value(value)
 		if !measured {
 			continue
 		}
@@ -134,12 +153,12 @@ func (as *alerts) observe(now time.Time, value func(quantity string) (float64, b
 // step moves the alert as far as its value and the time call for.
 func (s *alertState) step(r *Rule, now time.Time) {
 	move := func(to AlertState) { s.state, s.since = to, now }
-	if s.state == "" && s.value >= r.Raise {
+	if s.state == "" && s.value > r.Raise {
 		move(Pending)
 	}
 	if s.state == Pending {
 		switch {
-		case s.value < r.Raise:
+		case !(s.value > r.Raise):
 			move("")
 		case now.Sub(s.since) >= r.For:
 			move(Firing)

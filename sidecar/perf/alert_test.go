@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // An alert follows the quantity with hysteresis: it needs time to rise and to
 // clear, and a quantity between the two limits changes nothing.
 func TestAlertStates(t *testing.T) {
-	rule := Rule{Name: "hot", Quantity: "heat", Raise: 10, Clear: 5, For: 20 * time.Second, Keep: 30 * time.Second}
+	rule := ruleOf("heat", perfcore.Alert{Name: "hot", Raise: 10, Clear: 5, For: 20 * time.Second, Keep: 30 * time.Second})
 	none := math.NaN() // not measured
 	for _, tt := range []struct {
 		name   string
@@ -20,6 +23,7 @@ func TestAlertStates(t *testing.T) {
 	}{
 		{"cool", []float64{1, 9, 1}, "[]"},
 		{"a short peak", []float64{11, 11, 1, 11, 1}, "[]"},
+		{"at the limit", []float64{10, 10, 10, 10}, "[]"},
 		{"long enough", []float64{11, 11, 11, 11}, "[firing@2]"},
 		{"cleared", []float64{11, 11, 11, 1, 1, 1, 1}, "[firing@2 cleared@6]"},
 		{"hot again while clearing", []float64{11, 11, 11, 1, 1, 7, 1, 1, 1, 1}, "[firing@2 cleared@9]"},
@@ -29,7 +33,8 @@ func TestAlertStates(t *testing.T) {
 		{"twice", []float64{11, 11, 11, 1, 1, 1, 1, 11, 11, 11}, "[firing@2 cleared@6 firing@9]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			as := newAlerts([]Rule{rule})
+			as := new(alerts)
+			as.hold([]Rule{rule})
 			var told []string
 			for i, v := range tt.values {
 				now := time.Unix(int64(10*i), 0)
@@ -46,7 +51,8 @@ func TestAlertStates(t *testing.T) {
 
 // A square wave around the limit, as fast as can be measured, is one alert.
 func TestAlertsDoNotFlap(t *testing.T) {
-	as := newAlerts([]Rule{{Name: "hot", Quantity: "heat", Raise: 10, Clear: 5, For: 20 * time.Second, Keep: 30 * time.Second}})
+	as := new(alerts)
+	as.hold([]Rule{ruleOf("heat", perfcore.Alert{Name: "hot", Raise: 10, Clear: 5, For: 20 * time.Second, Keep: 30 * time.Second})})
 	told := 0
 	for i := range 1000 {
 		v := 10.1
@@ -63,25 +69,79 @@ func TestAlertsDoNotFlap(t *testing.T) {
 	}
 }
 
-func TestRulesAreWhole(t *testing.T) {
-	var names []string
-	for _, r := range Rules() {
-		if slices.Contains(names, r.Name) || !isQuantity(r.Name) || !isQuantity(r.Quantity) || r.Help == "" {
-			t.Errorf("rule %+v", r)
+// Every alert of the metrics is a rule, and of several series with the same alert the
+// sum is held against it.
+func TestRules(t *testing.T) {
+	var r perfcore.Registry
+	hot := perfcore.Alert{Name: "hot", Help: "Cool it.", Raise: 3}
+	lost := perfcore.Alert{Name: "lost", Help: "Look for it."}
+	for _, room := range []string{"1", "2", "Attic A"} {
+		m := perfcore.Metric{Name: "outrider_heat", Labels: []string{"room", room}}
+		if room != "2" {
+			m.Alert = hot
 		}
-		if !(r.Clear < r.Raise) || r.For < 0 || r.Keep < 0 {
-			t.Errorf("%s: raised at %v, cleared at %v", r.Name, r.Raise, r.Clear)
-		}
-		names = append(names, r.Name)
+		r.Gauge(m)
 	}
+	r.Counter(perfcore.Metric{Name: "outrider_losses_total", Labels: []string{"kind", "thing"}, Alert: lost})
+	r.Timer(perfcore.Metric{Name: "outrider_wait_seconds"})
+	slice := map[string]float64{"heat_1": 1, "heat_2": 10, "heat_attic_a": 2.5, "losses_thing_per_second": 0.5}
+	var got []string
+	for _, rule := range Rules(r.Series()) {
+		v, measured := rule.value(func(q string) (float64, bool) { v, ok := slice[q]; return v, ok })
+		got = append(got, fmt.Sprintf("%s: %s of %d is %v, %v, above %v", rule.Name, rule.Quantity, len(rule.Series), v, measured, rule.Raise))
+	}
+	want := []string{
+		"hot: heat of 2 is 3.5, true, above 3",
+		"lost: losses_thing_per_second of 1 is 0.5, true, above 0",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the rules are %q, want %q", got, want)
+	}
+	for _, rule := range Rules(r.Series()) {
+		if v, measured := rule.value(func(string) (float64, bool) { return 0, false }); v != 0 || measured {
+			t.Errorf("%s: what was not measured is %v, %v", rule.Name, v, measured)
+		}
+	}
+}
+
+// What is told of slices is told by the name of the quantity, not before it was
+// measured, and is not measured again.
+func TestTold(t *testing.T) {
+	var r perfcore.Registry
+	told := newTold(&r)
+	r.Gauge(perfcore.Metric{Name: "outrider_height"}).Set(7)
+	if others := told.others(r.Series()); len(others) != 1 || others[0].Metric.Name != "outrider_height" {
+		t.Errorf("beside what is told there is %+v", others)
+	}
+	told.tell(map[string]float64{behind: 3, "go_gc_cpu_ratio": 0.5, "height": 8})
+	told.tell(map[string]float64{behind: 4})
+	for quantity, want := range map[string]float64{behind: 4, "go_gc_cpu_ratio": 0.5} {
+		if got := told[quantity].Value(); got != want {
+			t.Errorf("%s is %v, want %v", quantity, got, want)
+		}
+	}
+	if v := told["memory_ratio"].Value(); !math.IsNaN(v) {
+		t.Errorf("what was not measured is %v", v)
+	}
+	for _, rule := range Rules(r.Series()) {
+		if told[rule.Quantity] == nil || rule.Quantity != strings.TrimPrefix(rule.Series[0].Metric.Name, "outrider_") {
+			t.Errorf("%s looks at %s", rule.Name, rule.Quantity)
+		}
+	}
+}
+
+// ruleOf returns an alert on one quantity.
+func ruleOf(quantity string, a perfcore.Alert) Rule {
+	return Rule{Alert: a, Quantity: quantity, parts: []string{quantity}}
 }
 
 // What fires comes first.
 func TestActive(t *testing.T) {
-	as := newAlerts([]Rule{
-		{Name: "a", Quantity: "a", Raise: 1, For: time.Hour},
-		{Name: "b", Quantity: "b", Raise: 1},
-		{Name: "c", Quantity: "c", Raise: 1},
+	as := new(alerts)
+	as.hold([]Rule{
+		ruleOf("a", perfcore.Alert{Name: "a", For: time.Hour}),
+		ruleOf("b", perfcore.Alert{Name: "b"}),
+		ruleOf("c", perfcore.Alert{Name: "c"}),
 	})
 	as.observe(time.Unix(1, 0), func(q string) (float64, bool) { return 1, q != "b" })
 	as.observe(time.Unix(2, 0), func(q string) (float64, bool) { return 1, q == "b" })

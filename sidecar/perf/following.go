@@ -60,6 +60,7 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) error {
 		return err
 	}
 	f.resume(ctx)
+	p.alerts.hold(Rules(p.cfg.Registry.Series()))
 	p.mu.Lock()
 	p.following = f
 	p.mu.Unlock()
@@ -78,6 +79,12 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) error {
 		loops.Go(func() { f.keep(ctx) })
 	}
 	return nil
+}
+
+// Describe registers the metrics that Follow would, and follows nothing.
+func (p *Performance) Describe(plant Plant) error {
+	_, err := p.newFollowing(plant)
+	return err
 }
 
 func (p *Performance) newFollowing(plant Plant) (*following, error) {
@@ -99,7 +106,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 		}
 	}
 	trials, err := collect.New(collect.Config{
-		Sources: f.sources(), Objective: f.objective, Classifier: told{p.classifier},
+		Sources: f.sources(), Objective: f.objective, Classifier: classified{p.classifier},
 	})
 	if err != nil {
 		return nil, err
@@ -112,11 +119,11 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 	return f, err
 }
 
-// told is the classifier as trials see it. What they measure says less about the
-// regime than what is measured without them.
-type told struct{ *regime.Classifier }
+// classified is the classifier as trials see it. What they measure says less about
+// the regime than what is measured without them.
+type classified struct{ *regime.Classifier }
 
-func (told) Observe(regime.Measurement) {}
+func (classified) Observe(regime.Measurement) {}
 
 // takeable returns the knobs that the optimizer can take over, and tells the log of
 // the others.
@@ -134,7 +141,7 @@ func (f *following) takeable() []perfcore.Knob {
 
 // sources returns what is measured of the plant. Each collector needs its own.
 func (f *following) sources() []collect.Source {
-	series := f.p.cfg.Registry.Series()
+	series := f.p.told.others(f.p.cfg.Registry.Series())
 	return []collect.Source{
 		collect.NewRuntime(), f.p.system(), instruments(series),
 		newWorkload(series, f.plant.Behind, f.p.classifier.Regime), f.p.outside,
@@ -240,10 +247,10 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample) {
 			values[missedTargets]++
 		}
 	}
-	values[anomalyQuantity] = 0
+	values[anomalies] = 0
 	for _, d := range f.watches {
 		if d.Firing() {
-			values[anomalyQuantity]++
+			values[anomalies]++
 		}
 	}
 	f.aboutOptimizer(values)
@@ -251,6 +258,7 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample) {
 	f.mu.Lock()
 	f.measured, f.quantities, f.usage = &m, values, sample.Usage
 	f.mu.Unlock()
+	f.p.told.tell(values)
 	f.p.publish(Sliced, m)
 	changed := f.p.alerts.observe(m.At, func(q string) (float64, bool) { v, ok := values[q]; return v, ok })
 	for _, a := range changed {

@@ -122,7 +122,7 @@ func instruments(series []perfcore.Series) *collect.Instruments {
 // quantityOf returns the name of a series as a quantity: the metric's without
 // prefix, _total and _seconds, and the values of its labels.
 func quantityOf(m perfcore.Metric) string {
-	name := strings.TrimPrefix(m.Name, "outrider_")
+	name := strings.TrimPrefix(m.Name, prefix)
 	name = strings.TrimSuffix(strings.TrimSuffix(name, "_total"), "_seconds")
 	for i := 1; i < len(m.Labels); i += 2 {
 		name += "_" + strings.Map(func(r rune) rune {

@@ -59,6 +59,7 @@ type Performance struct {
 	log        *slog.Logger
 	events     *events
 	alerts     *alerts
+	told       told
 	outside    *outside
 	classifier *regime.Classifier
 	webhook    *webhook              // nil without one
@@ -91,7 +92,7 @@ func New(cfg Config) (*Performance, error) {
 		return nil, err
 	}
 	p := &Performance{
-		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: newAlerts(Rules()), outside: new(outside), classifier: classifier,
+		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: new(alerts), told: newTold(cfg.Registry), outside: new(outside), classifier: classifier,
 		system:  func() collect.Source { return collect.Linux() },
 		readers: make(chan struct{}, maxReaders), ended: make(chan struct{}),
 	}

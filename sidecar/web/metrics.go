@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +18,18 @@ import (
 // newMetricsHandler returns the handler of /metrics: what registry holds, and
 // the Go runtime and the process.
 func newMetricsHandler(registry *perfcore.Registry, log *slog.Logger) (http.Handler, error) {
+	prom, err := newExporter(registry)
+	if err != nil {
+		return nil, err
+	}
+	return promhttp.HandlerFor(prom, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
+		MaxRequestsInFlight: 4,
+	}), nil
+}
+
+// newExporter returns what is exported.
+func newExporter(registry *perfcore.Registry) (*prometheus.Registry, error) {
 	prom := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
 		collector{registry},
@@ -26,10 +40,47 @@ func newMetricsHandler(registry *perfcore.Registry, log *slog.Logger) (http.Hand
 			return nil, err
 		}
 	}
-	return promhttp.HandlerFor(prom, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),
-		MaxRequestsInFlight: 4,
-	}), nil
+	return prom, nil
+}
+
+// A Family is all series of one name, as /metrics exports them.
+type Family struct {
+	Name, Help string
+	// Kind is Prometheus's: counter, gauge, histogram or summary.
+	Kind string
+	// Labels has the values that each label takes, in ascending order.
+	Labels map[string][]string
+}
+
+// Families returns what /metrics exports of registry, the Go runtime and the
+// process, by name in ascending order.
+func Families(registry *perfcore.Registry) ([]Family, error) {
+	prom, err := newExporter(registry)
+	if err != nil {
+		return nil, err
+	}
+	gathered, err := prom.Gather()
+	if err != nil {
+		return nil, err
+	}
+	families := make([]Family, 0, len(gathered))
+	for _, g := range gathered {
+		f := Family{
+			Name: g.GetName(), Help: g.GetHelp(), Kind: strings.ToLower(g.GetType().String()),
+			Labels: make(map[string][]string),
+		}
+		for _, m := range g.GetMetric() {
+			for _, l := range m.GetLabel() {
+				f.Labels[l.GetName()] = append(f.Labels[l.GetName()], l.GetValue())
+			}
+		}
+		for name, values := range f.Labels {
+			slices.Sort(values)
+			f.Labels[name] = slices.Compact(values)
+		}
+		families = append(families, f)
+	}
+	return families, nil
 }
 
 // A collector exports a perfcore.Registry to Prometheus as it is when scraped.

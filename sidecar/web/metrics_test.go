@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,34 @@ func TestInvalidSeriesFailsTheScrape(t *testing.T) {
 	base := start(t, Config{Source: newSource(following()), Registry: &registry})
 	if resp, _ := get(t, base+"/metrics"); resp.StatusCode != http.StatusInternalServerError {
 		t.Errorf("a label that is not UTF-8: %s, want 500", resp.Status)
+	}
+}
+
+func TestFamilies(t *testing.T) {
+	var r perfcore.Registry
+	for _, outcome := range []string{"differ", "agree"} {
+		for _, by := range []string{"b", "a"} {
+			r.Counter(perfcore.Metric{Name: "outrider_verdicts_total", Help: "Verdicts.", Labels: []string{"outcome", outcome, "by", by}})
+		}
+	}
+	r.Timer(perfcore.Metric{Name: "outrider_verdict_seconds", Help: "Time."})
+	families, err := Families(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]Family)
+	for _, f := range families {
+		got[f.Name] = f
+	}
+	for _, want := range []Family{
+		{Name: "outrider_verdicts_total", Help: "Verdicts.", Kind: "counter", Labels: map[string][]string{"outcome": {"agree", "differ"}, "by": {"a", "b"}}},
+		{Name: "outrider_verdict_seconds", Help: "Time.", Kind: "histogram", Labels: map[string][]string{}},
+	} {
+		if !reflect.DeepEqual(got[want.Name], want) {
+			t.Errorf("%+v, want %+v", got[want.Name], want)
+		}
+	}
+	if got["go_goroutines"].Kind != "gauge" {
+		t.Errorf("the Go runtime's are missing: %+v", got["go_goroutines"])
 	}
 }

@@ -1,13 +1,17 @@
 package coindb
 
-import "github.com/outrider-project/outrider/perfcore"
+import (
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
 
 // instruments are the package's metrics.
 type instruments struct {
 	found, missing     *perfcore.Counter
 	known, read        *perfcore.Counter
 	stalls, waits      *perfcore.Counter
-	coins              *perfcore.Gauge
+	coins, full        *perfcore.Gauge
 	apply, undo, batch *perfcore.Timer
 	muhash             *perfcore.Timer
 }
@@ -27,9 +31,10 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Labels: []string{"source", source},
 		})
 	}
-	timer := func(name, help string) *perfcore.Timer {
-		return rec.Timer(perfcore.Metric{Name: name, Help: help})
+	timer := func(name, help, panel string) *perfcore.Timer {
+		return rec.Timer(perfcore.Metric{Name: name, Help: help, Panel: panel})
 	}
+	const waits, block = "Waits", "Time of a block"
 	return instruments{
 		found:   reads("coin"),
 		missing: reads("none"),
@@ -37,20 +42,32 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		read:    spent("read"),
 		stalls: rec.Counter(perfcore.Metric{
 			Name: "outrider_coindb_stalls_total",
-			Help: "Times that a write had to wait for the disk.",
+			Help: "Times that a write had to wait for the disk.", Panel: waits,
+			Alert: perfcore.Alert{
+				Name: "coindb_stalls", Help: "Writes of coins wait for the disk.",
+				Raise: 0.1, Clear: 0.01, For: time.Minute, Keep: 5 * time.Minute,
+			},
 		}),
 		waits: rec.Counter(perfcore.Metric{
 			Name: "outrider_coindb_muhash_waits_total",
-			Help: "Times that a block had to wait until earlier ones were hashed.",
+			Help: "Times that a block had to wait until earlier ones were hashed.", Panel: waits,
 		}),
 		coins: rec.Gauge(perfcore.Metric{
 			Name: "outrider_coindb_coins",
 			Help: "Unspent coins on disk.",
 		}),
-		apply:  timer("outrider_coindb_apply_seconds", "Time to apply a block to the coins on disk, durably."),
-		undo:   timer("outrider_coindb_undo_seconds", "Time to undo a block in the coins on disk, durably."),
-		muhash: timer("outrider_coindb_muhash_seconds", "Time to hash what a block did to the coins, after it was applied."),
-		batch:  timer("outrider_coindb_batch_seconds", "Time to look up one batch of coins on disk."),
+		full: rec.Gauge(perfcore.Metric{
+			Name: "outrider_coindb_disk_full",
+			Help: "1 while there is too little space on the disk to write coins, else 0.",
+			Alert: perfcore.Alert{
+				Name: "disk_full", Help: "The disk of the data directory is full: make room. Blocks wait until there is some, and nothing is lost.",
+				Urgent: true, Keep: time.Minute,
+			},
+		}),
+		apply:  timer("outrider_coindb_apply_seconds", "Time to apply a block to the coins on disk, durably.", block),
+		undo:   timer("outrider_coindb_undo_seconds", "Time to undo a block in the coins on disk, durably.", block),
+		muhash: timer("outrider_coindb_muhash_seconds", "Time to hash what a block did to the coins, after it was applied.", block),
+		batch:  timer("outrider_coindb_batch_seconds", "Time to look up one batch of coins on disk.", ""),
 	}
 }
 

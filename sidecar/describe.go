@@ -1,0 +1,40 @@
+package sidecar
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/perf"
+)
+
+// Describe registers every metric that a sidecar can have with registry. To find
+// them it puts together a sidecar for each kind of node and of coins, in dir, an
+// empty directory for it alone. None of them runs, listens, or asks a node.
+func Describe(ctx context.Context, registry *perfcore.Registry, dir string) error {
+	for _, kind := range []NodeKind{KindBtcd, KindBitcoind} {
+		for _, mode := range []UTXOMode{UTXOCache, UTXOFull} {
+			cfg := DefaultConfig()
+			first := uint32(0)
+			cfg.Datadir, cfg.Start = filepath.Join(dir, string(kind)+"-"+string(mode)), &first
+			cfg.Node = NodeConfig{Kind: kind, Address: "127.0.0.1:1", NoTLS: true, User: "nobody", Password: "nothing"}
+			cfg.UTXOMode, cfg.Perf = mode, perf.Optimize
+			if err := describeOne(ctx, cfg, registry); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func describeOne(ctx context.Context, cfg Config, registry *perfcore.Registry) error {
+	s, err := unserved(cfg, registry, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer s.node.Close()
+	return s.wire(ctx, "regtest", func(_ context.Context, w *wiring) error {
+		return s.perf.Describe(s.plant(w.network, w.feed))
+	})
+}

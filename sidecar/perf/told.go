@@ -1,0 +1,157 @@
+package perf
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// prefix begins the name of every metric of the program. Without it, that of a told
+// one is the name of the quantity.
+const prefix = "outrider_"
+
+// These are quantities about the optimizer.
+const (
+	missedTargets  = "perf_targets_missed"
+	isolatedKnobs  = "perf_knobs_isolated"
+	abortedLately  = "perf_trials_aborted"
+	abortedWithin  = time.Hour
+	regretRatio    = "perfcore_regret_ratio"
+	miscalibrated  = "perf_miscalibrated"
+	optimizerEnded = "perf_optimizer_ended"
+	anomalies      = "perf_anomalies"
+)
+
+// toldMetrics returns what a slice measures that no part of the program records, and
+// that /metrics tells of: what alerts look at, and what explains it.
+func toldMetrics() []perfcore.Metric {
+	const (
+		processors = "Processors"
+		pressure   = "Time waiting"
+		optimizer  = "Optimizer"
+	)
+	return []perfcore.Metric{
+		{
+			Name: prefix + workRate, Help: "Units of work done in a second: inputs decided for blocks, and transactions of the mempool that were verified.",
+		},
+		{
+			Name: prefix + behind, Help: "Blocks of the node's chain that are not judged yet.",
+			Alert: perfcore.Alert{
+				Name: "behind", Help: "The sidecar has been blocks behind its node for minutes.",
+				Raise: 5, Clear: 1, For: 5 * time.Minute, Keep: time.Minute,
+			},
+		},
+		{Name: prefix + "process_cpu_ratio", Help: "Share of the processor time that the process may use and does.", Panel: processors},
+		{Name: prefix + "machine_idle_ratio", Help: "Share of the machine's processor time that nobody used.", Panel: processors},
+		{Name: prefix + "machine_steal_ratio", Help: "Share of the machine's processor time that others on its host took.", Panel: processors},
+		{
+			Name: prefix + "group_throttled_ratio", Help: "Share of the time in which the control group held the process back.",
+			Alert: perfcore.Alert{
+				Name: "cpu_throttled", Help: "The control group holds the process back: give it more processor time.",
+				Raise: 0.25, Clear: 0.10, For: time.Minute, Keep: 5 * time.Minute,
+			},
+		},
+		{
+			Name: prefix + "go_gc_cpu_ratio", Help: "Share of the processor time that the garbage collector took, in the last slice that saw it run.",
+			Alert: perfcore.Alert{
+				Name: "gc_pressure", Help: "The garbage collector takes a large share of the processors: give Go more memory.",
+				Raise: 0.25, Clear: 0.15, For: time.Minute, Keep: 5 * time.Minute,
+			},
+		},
+		{Name: prefix + "go_sched_latency_p99_seconds", Help: "Time that goroutines were ready and did not run, its 99th percentile."},
+		{Name: prefix + "memory_limit_bytes", Help: "Memory that the process may use, by the tightest control group around it or the machine."},
+		{
+			Name: prefix + "memory_ratio", Help: "Resident memory, as a share of what the process may use.",
+			Alert: perfcore.Alert{
+				Name: "memory_pressure", Help: "The process is close to the memory that it may use: lower utxo-bytes or memory-limit.",
+				Raise: 0.90, Clear: 0.80, For: 30 * time.Second, Keep: 2 * time.Minute,
+			},
+		},
+		{Name: prefix + "pressure_cpu_some_ratio", Help: "Share of the time in which some tasks waited for a processor.", Panel: pressure},
+		{Name: prefix + "pressure_io_some_ratio", Help: "Share of the time in which some tasks waited for disks.", Panel: pressure},
+		{
+			Name: prefix + "pressure_memory_full_ratio", Help: "Share of the time in which all tasks waited for memory.", Panel: pressure,
+			Alert: perfcore.Alert{
+				Name: "memory_stall", Help: "Tasks wait for memory: the machine or the control group has too little.",
+				Raise: 0.10, Clear: 0.02, For: 30 * time.Second, Keep: 2 * time.Minute,
+			},
+		},
+		{
+			Name: prefix + missedTargets, Help: "Resources that miss their targets.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "target_missed", Help: "A resource misses its target: outrider perf status says which.",
+				For: 2 * time.Minute, Keep: 2 * time.Minute,
+			},
+		},
+		{
+			Name: prefix + anomalies, Help: "Quantities that have left the range in which they usually are.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "anomaly", Help: "A quantity has left the range in which it usually is.",
+				Keep: 2 * time.Minute,
+			},
+		},
+		{
+			Name: prefix + isolatedKnobs, Help: "Knobs that the optimizer leaves alone because somebody else moved them, or they fail.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "knob_isolated", Help: "Somebody else moved a knob, or it fails: outrider perf knobs says which; release gives it back.",
+			},
+		},
+		{
+			Name: prefix + abortedLately, Help: "Trials that guards have stopped within the last hour.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "trials_aborted", Help: "Guards have stopped many trials within an hour.",
+				Raise: 4, Clear: 1, Keep: 10 * time.Minute,
+			},
+		},
+		{
+			Name: prefix + miscalibrated, Help: "1 while experiments are off because the incumbent was found different from itself, else 0.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "miscalibrated", Help: "The incumbent was found different from itself: experiments are off until it is not.",
+			},
+		},
+		{
+			Name: prefix + optimizerEnded, Help: "1 when the optimizer has ended by an error, else 0.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "optimizer_ended", Help: "The optimizer has ended by an error; the incumbents are in force, and nothing is tried any more.",
+			},
+		},
+	}
+}
+
+// told are the gauges of what is told, by quantity.
+type told map[string]*perfcore.Gauge
+
+// newTold returns gauges that are not a number until something is measured.
+func newTold(rec perfcore.Recorder) told {
+	t := make(told)
+	for _, m := range toldMetrics() {
+		gauge := rec.Gauge(m)
+		gauge.Set(math.NaN())
+		t[strings.TrimPrefix(m.Name, prefix)] = gauge
+	}
+	return t
+}
+
+// tell tells of the quantities of a slice. Of one that was not measured, the last
+// value stands.
+func (t told) tell(values map[string]float64) {
+	for quantity, gauge := range t {
+		if v, measured := values[quantity]; measured {
+			gauge.Set(v)
+		}
+	}
+}
+
+// others returns the series that are not t's own: what is told of a slice is not
+// measured again in the next.
+func (t told) others(series []perfcore.Series) []perfcore.Series {
+	var list []perfcore.Series
+	for _, s := range series {
+		if quantity, ok := strings.CutPrefix(s.Metric.Name, prefix); !ok || t[quantity] == nil {
+			list = append(list, s)
+		}
+	}
+	return list
+}
