@@ -112,7 +112,8 @@ func TestCoinsDiffer(t *testing.T) {
 	if l := r.logged.String(); !strings.Contains(l, "level=ERROR msg=\"THE COINS DIFFER FROM THE NODE'S\"") || !strings.Contains(l, want) {
 		t.Errorf("the log is\n%s", l)
 	}
-	if _, metrics := r.get(t, "/metrics"); strings.Contains(metrics, `outrider_utxo_comparisons_total{outcome="differ"} 0`) {
+	if _, metrics := r.get(t, "/metrics"); strings.Contains(metrics, `outrider_utxo_comparisons_total{outcome="differ"} 0`) ||
+		!strings.Contains(metrics, "outrider_utxo_differs 1\n") {
 		t.Error("the metrics do not tell of it")
 	}
 	if _, page := r.get(t, "/"); !strings.Contains(page, "differ from the node") {

@@ -333,6 +333,9 @@ func TestSidecarSaysThatItWaits(t *testing.T) {
 			t.Fatal("nobody hears of it")
 		}
 	}
+	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, "outrider_feed_down 1\n") {
+		t.Error("the metrics do not tell of it")
+	}
 	r.btcd.Rewrite(nil)
 	r.awaitTip(t)
 	r.checkAgreement(t)
@@ -343,6 +346,19 @@ func TestSidecarSaysThatItWaits(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("it is not ready again")
 		}
+	}
+	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, "outrider_feed_down 0\n") {
+		t.Error("the metrics do not tell that it goes on")
+	}
+}
+
+// A node that does not answer from the start is told of as one that does no longer.
+func TestUnreachableNodeIsTold(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.Node.Address = "127.0.0.1:1"
+	r.run(t)
+	if _, metrics := r.get(t, "/metrics"); !strings.Contains(metrics, "outrider_feed_down 1\n") {
+		t.Error("the metrics do not tell of it")
 	}
 }
 

@@ -195,9 +195,9 @@ func (f *Feed) Status() FeedStatus {
 
 func (f *Feed) update(change func(*FeedStatus)) {
 	f.mu.Lock()
+	defer f.mu.Unlock() // so that the metrics are of the last change
 	change(&f.status)
-	s := f.status
-	f.mu.Unlock()
+	s := &f.status
 	f.metrics.height.Set(float64(s.Tip.Height))
 	f.metrics.best.Set(float64(s.Best.Height))
 	f.metrics.mempool.Set(float64(s.Mempool))

@@ -59,6 +59,7 @@ func (d *DB) Apply(b *Block) error {
 		defer end()
 		err = d.apply(b)
 	}
+	d.perf.changed(err)
 	if err != nil {
 		return fmt.Errorf("apply block %s: %w", b.Tip, err)
 	}
@@ -382,6 +383,7 @@ func (d *DB) Undo(tip Tip) error {
 		defer end()
 		err = d.undo(tip)
 	}
+	d.perf.changed(err)
 	if err != nil {
 		return fmt.Errorf("undo block %s: %w", tip, err)
 	}

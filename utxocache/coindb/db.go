@@ -206,10 +206,8 @@ func (d *DB) room(n int) error {
 		return fmt.Errorf("free space: %w", err)
 	}
 	if need := uint64(d.opts.MinFree) + uint64(n); usage.AvailBytes < need {
-		d.perf.full.Set(1)
 		return fmt.Errorf("%w: %d bytes are free, %d must be", ErrDiskFull, usage.AvailBytes, need)
 	}
-	d.perf.full.Set(0)
 	return nil
 }
 

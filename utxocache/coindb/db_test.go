@@ -17,7 +17,9 @@ import (
 
 	"github.com/btcsuite/btcd/wire/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 func TestOptions(t *testing.T) {
@@ -97,9 +99,14 @@ func TestCloseWaits(t *testing.T) {
 // A change is refused while too little space is free, and done when it is there.
 func TestTooLittleSpace(t *testing.T) {
 	c, fs := newChain(2), vfs.NewMem()
-	d := mustOpen(t, fs, Options{MinFree: 1000})
+	var registry perfcore.Registry
+	d := mustOpen(t, fs, Options{MinFree: 1000, Recorder: &registry})
+	full := registry.Gauge(fullMetric)
 	must(t, d.Reset(c.top().tip, true))
 	must(t, d.Apply(c.mine()))
+	if full.Value() != 0 {
+		t.Error("the disk counts as full")
+	}
 	before := *c.top()
 	b := c.mine()
 	fs.TestingSetDiskUsage(vfs.DiskUsage{TotalBytes: 1e9, AvailBytes: 900})
@@ -111,10 +118,16 @@ func TestTooLittleSpace(t *testing.T) {
 		}
 		mustFail(t, d.Undo(before.tip), ErrDiskFull)
 	}
+	if full.Value() != 1 {
+		t.Error("the disk does not count as full")
+	}
 	compareDB(t, d, &before)
 	fs.TestingSetDiskUsage(vfs.DiskUsage{TotalBytes: 1e9, AvailBytes: 1e8})
 	must(t, d.Apply(b))
 	compareDB(t, d, c.top())
+	if full.Value() != 0 {
+		t.Error("the disk still counts as full")
+	}
 }
 
 // When tables cannot be written, changes are refused before memory is full, and

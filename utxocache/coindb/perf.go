@@ -1,6 +1,7 @@
 package coindb
 
 import (
+	"errors"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -14,6 +15,15 @@ type instruments struct {
 	coins, full        *perfcore.Gauge
 	apply, undo, batch *perfcore.Timer
 	muhash             *perfcore.Timer
+}
+
+var fullMetric = perfcore.Metric{
+	Name: "outrider_coindb_disk_full",
+	Help: "1 while there is too little space on the disk to write coins, else 0.",
+	Alert: perfcore.Alert{
+		Name: "disk_full", Help: "The disk of the data directory is full: make room. Blocks wait until there is some, and nothing is lost.",
+		Urgent: true, Keep: time.Minute,
+	},
 }
 
 func newInstruments(rec perfcore.Recorder) instruments {
@@ -56,18 +66,21 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Name: "outrider_coindb_coins",
 			Help: "Unspent coins on disk.",
 		}),
-		full: rec.Gauge(perfcore.Metric{
-			Name: "outrider_coindb_disk_full",
-			Help: "1 while there is too little space on the disk to write coins, else 0.",
-			Alert: perfcore.Alert{
-				Name: "disk_full", Help: "The disk of the data directory is full: make room. Blocks wait until there is some, and nothing is lost.",
-				Urgent: true, Keep: time.Minute,
-			},
-		}),
+		full:   rec.Gauge(fullMetric),
 		apply:  timer("outrider_coindb_apply_seconds", "Time to apply a block to the coins on disk, durably.", block),
 		undo:   timer("outrider_coindb_undo_seconds", "Time to undo a block in the coins on disk, durably.", block),
 		muhash: timer("outrider_coindb_muhash_seconds", "Time to hash what a block did to the coins, after it was applied.", block),
 		batch:  timer("outrider_coindb_batch_seconds", "Time to look up one batch of coins on disk.", ""),
+	}
+}
+
+// changed records that a change has ended with err.
+func (p *instruments) changed(err error) {
+	switch {
+	case err == nil:
+		p.full.Set(0)
+	case errors.Is(err, ErrDiskFull):
+		p.full.Set(1)
 	}
 }
 
