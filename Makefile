@@ -1,5 +1,6 @@
 # Every target runs on a clean clone with Go, gcc, make and git, and nothing
-# else installed. gcc is for the race detector.
+# else installed. gcc is for the race detector. Under CI=true the tests want
+# promtool too, which .ci/run brings.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
