@@ -55,7 +55,7 @@ type variable struct {
 	Multi      bool        `json:"multi"`
 	IncludeAll bool        `json:"includeAll"`
 	Options    []struct{}  `json:"options"`
-	Current    any         `json:"current"`
+	Current    any         `json:"current,omitempty"`
 }
 
 type dataSource struct {
@@ -173,7 +173,7 @@ func variables() []variable {
 	return []variable{
 		{
 			Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus",
-			Refresh: 1, Options: []struct{}{}, Current: struct{}{},
+			Refresh: 1, Options: []struct{}{},
 		},
 		{
 			Name: "instance", Label: "Sidecar", Type: "query", Source: source,
@@ -198,6 +198,7 @@ func overview() []drawn {
 			},
 			Options: map[string]any{
 				"colorMode": "background", "graphMode": "none", "justifyMode": "auto", "textMode": "auto", "orientation": "auto",
+				"wideLayout": true, "showPercentChange": false, "percentChangeColorMode": "standard",
 				"reduceOptions": map[string]any{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 			},
 		}
@@ -224,7 +225,11 @@ func overview() []drawn {
 			},
 			Overrides: []struct{}{},
 		},
-		Options: map[string]any{"mergeValues": true, "showValue": "auto", "rowHeight": 0.9, "legend": map[string]any{"showLegend": false}},
+		Options: map[string]any{
+			"mergeValues": true, "showValue": "auto", "rowHeight": 0.9,
+			"legend":  legend(false),
+			"tooltip": map[string]any{"mode": "single", "sort": "none"},
+		},
 	}
 	return []drawn{
 		up,
@@ -242,6 +247,10 @@ func shownWhere(name, matcher string) string {
 
 func from(color string) step              { return step{Color: color} }
 func at(color string, value float64) step { return step{Color: color, Value: &value} }
+
+func legend(shown bool) map[string]any {
+	return map[string]any{"displayMode": "list", "placement": "bottom", "showLegend": shown, "calcs": []string{}}
+}
 
 // draw returns p as a time series, with the limit of its alerts as a line, or where
 // that is 0, in red.
@@ -267,7 +276,7 @@ func (p *panel) draw() drawn {
 		Type: "timeseries", Title: p.title, Description: p.help(), Source: source, Targets: p.queries(),
 		Fields: &fieldConfig{Defaults: defaults, Overrides: []struct{}{}},
 		Options: map[string]any{
-			"legend":  map[string]any{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},
+			"legend":  legend(true),
 			"tooltip": map[string]any{"mode": "multi", "sort": "desc"},
 		},
 	}
