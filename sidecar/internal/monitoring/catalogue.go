@@ -66,7 +66,7 @@ type catalogue struct {
 }
 
 // newCatalogue returns the catalogue of the program.
-func newCatalogue(ctx context.Context) (c *catalogue, err error) {
+func newCatalogue(ctx context.Context) (*catalogue, error) {
 	dir, err := os.MkdirTemp("", "outrider-monitoring-")
 	if err != nil {
 		return nil, err

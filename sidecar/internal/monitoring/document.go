@@ -17,9 +17,9 @@ func (c *catalogue) document() []byte {
 
 A running sidecar exports these at ` + "`/metrics`" + `, for Prometheus. Which of them are there
 depends on the node and on the settings: the coin database is there in full mode,
-ZeroMQ beside a bitcoind, the performance of the last slice unless ` + "`perf`" + ` is off. A
-histogram's upper bounds are the powers of two nanoseconds from a microsecond to a
-minute.
+ZeroMQ beside a bitcoind, the performance of the last slice unless ` + "`perf`" + ` is off. What
+has no unit is a number of what the name says. A histogram's upper bounds are the powers
+of two nanoseconds from a microsecond to a minute.
 
 `)
 	for _, s := range c.sections {
