@@ -80,6 +80,11 @@ bulk-coins: ## Load 10 million coins, and measure the coin database with them; c
 	OUTRIDER_COINS_BULK=1 go test -run '^TestResidentMemory$$' -count 1 -v ./utxocache/coins
 	go run ./cmd/outrider bench utxo --coins 10000000 --rounds 3
 
+.PHONY: record-anvil
+record-anvil: ## Record again what anvil, from npm, answers as an OP chain
+	cd bob/opstack/testdata/anvil && npm ci --no-audit --no-fund
+	go test -run '^TestAnvil$$' -count 1 ./bob/opstack -record $(CURDIR)/bob/opstack/testdata/anvil/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
+
 .PHONY: vet
 vet: ## Run go vet, and go fix for code that Go has made simpler
 	go vet ./...
