@@ -1,0 +1,31 @@
+package endpoint
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// Knobs returns what may be tried at other values while the pool is in use. None of them
+// changes what is answered.
+func (p *Pool) Knobs() []perfcore.Knob {
+	knob := func(name, help, unit string, v *atomic.Int64, ladder ...int64) perfcore.Knob {
+		return perfcore.Knob{
+			Name: "bob." + p.opts.Layer + "_" + name, Help: help, Unit: unit,
+			Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Memoryless, Settle: 30 * time.Second,
+			Ladder: ladder,
+			Apply:  func(_ context.Context, n int64) error { v.Store(n); return nil },
+			Read:   v.Load,
+		}
+	}
+	return []perfcore.Knob{
+		knob("poll_interval", "How long those who follow the chain wait between two questions.", "milliseconds",
+			&p.pollInterval, 100, 250, 500, 1000, 2000, 4000, 8000),
+		knob("batch_size", "How many calls go in one exchange.", "calls",
+			&p.batchSize, 1, 5, 10, 20, 50, 100),
+		knob("hedge_delay", "How long a read may take before it is asked at a second endpoint; 0 is for ever.", "milliseconds",
+			&p.hedgeDelay, 0, 50, 100, 250, 500, 1000),
+	}
+}

@@ -1,0 +1,69 @@
+package endpoint
+
+import "github.com/outrider-project/outrider/perfcore"
+
+// instruments are the metrics of a pool.
+type instruments struct{ hedges *perfcore.Counter }
+
+func newInstruments(rec perfcore.Recorder, layer string) *instruments {
+	return &instruments{hedges: rec.Counter(perfcore.Metric{
+		Name: "outrider_bob_rpc_hedges_total", Help: "Reads that were asked at a second endpoint because the first was slow.",
+		Labels: []string{"layer", layer},
+	})}
+}
+
+// nodePerf are the metrics of one endpoint.
+type nodePerf struct {
+	class    map[class]*perfcore.Timer
+	failures map[Kind]*perfcore.Counter
+	bytes    *perfcore.Counter
+	queued   *perfcore.Gauge
+	resting  *perfcore.Gauge
+	wrong    *perfcore.Gauge
+}
+
+// node returns the metrics of an endpoint. Its name is the operator's and has a form that
+// no address has.
+func (*instruments) node(rec perfcore.Recorder, layer, name string) *nodePerf {
+	labels := func(more ...string) []string {
+		return append([]string{"layer", layer, "endpoint", name}, more...)
+	}
+	p := &nodePerf{
+		class:    make(map[class]*perfcore.Timer, len(classes)),
+		failures: make(map[Kind]*perfcore.Counter, len(Kinds)),
+		bytes: rec.Counter(perfcore.Metric{
+			Name: "outrider_bob_rpc_bytes_total", Help: "Bytes of answers from an endpoint.", Labels: labels(),
+		}),
+		queued: rec.Gauge(perfcore.Metric{
+			Name: "outrider_bob_rpc_queued", Help: "Callers that wait for their turn at an endpoint.", Labels: labels(),
+		}),
+		resting: rec.Gauge(perfcore.Metric{
+			Name: "outrider_bob_rpc_resting", Help: "Whether an endpoint is left alone, because it failed or limits the rate.", Labels: labels(),
+		}),
+		wrong: rec.Gauge(perfcore.Metric{
+			Name: "outrider_bob_rpc_wrong_chain", Help: "Whether an endpoint is of another chain.", Labels: labels(),
+		}),
+	}
+	for _, c := range classes {
+		p.class[c] = rec.Timer(perfcore.Metric{
+			Name: "outrider_bob_rpc_seconds", Help: "Time of an exchange with an endpoint, by the class of its method.",
+			Labels: labels("class", string(c)),
+		})
+	}
+	for _, k := range Kinds {
+		p.failures[k] = rec.Counter(perfcore.Metric{
+			Name: "outrider_bob_rpc_failures_total", Help: "Calls without a result, by why.", Labels: labels("kind", string(k)),
+		})
+	}
+	return p
+}
+
+func (p *nodePerf) failed(k Kind) { p.failures[k].Add(1) }
+
+func (p *nodePerf) open(yes bool) {
+	v := 0.0
+	if yes {
+		v = 1
+	}
+	p.resting.Set(v)
+}
