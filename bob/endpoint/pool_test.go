@@ -510,8 +510,11 @@ func TestSecrets(t *testing.T) {
 		return fmt.Sprint(r.URL, r.Header, r.Host, " ", strings.ToUpper(key), " ", user, " ", password, " ", token)
 	}
 	kinds := make(map[Kind]bool)
-	var do func(w http.ResponseWriter, r *http.Request, c call)
-	a := newServer(t, func(w http.ResponseWriter, r *http.Request, c call) bool { do(w, r, c); return true })
+	var do atomic.Value
+	a := newServer(t, func(w http.ResponseWriter, r *http.Request, c call) bool {
+		do.Load().(func(http.ResponseWriter, *http.Request, call))(w, r, c)
+		return true
+	})
 	host := strings.TrimPrefix(a.URL, "http://")
 	address := "http://" + user + ":pa%2Fss%20word@" + host + "/v2/" + key + "?token=t0ken%2Bvalue"
 	registry := new(perfcore.Registry)
@@ -544,7 +547,7 @@ func TestSecrets(t *testing.T) {
 		},
 		func(w http.ResponseWriter, r *http.Request, c call) { hang(w, r, c) },
 	} {
-		do = f
+		do.Store(f)
 		for _, method := range []string{"eth_call", "eth_sendRawTransaction"} {
 			var err error
 			for range 1000 { // not at rest
@@ -597,7 +600,12 @@ func TestKnobs(t *testing.T) {
 // What was asked is measured, by endpoint and class.
 func TestInstruments(t *testing.T) {
 	registry := new(perfcore.Registry)
-	a := newServer(t, nil)
+	a := newServer(t, func(w http.ResponseWriter, _ *http.Request, c call) bool {
+		if c.Method == "eth_call" {
+			refuse(w, c, 3, "no")
+		}
+		return c.Method == "eth_call"
+	})
 	opts := options(a)
 	opts.Recorder = registry
 	p := open(t, opts)
@@ -606,7 +614,6 @@ func TestInstruments(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.handle = func(w http.ResponseWriter, _ *http.Request, c call) bool { refuse(w, c, 3, "no"); return true }
 	if _, err := p.Call(t.Context(), "eth_call"); !errors.Is(err, Reverted) {
 		t.Fatal(err)
 	}
