@@ -118,7 +118,7 @@ func TestFaults(t *testing.T) {
 		servers[i] = newServer(t, func(w http.ResponseWriter, r *http.Request, c call) bool {
 			mu.Lock()
 			f := faults[rng.IntN(len(faults))]
-			calm := rng.IntN(2) == 0 || f.only != "" && f.only != name || f.name == "hangs" && rng.IntN(20) > 0
+			calm := rng.IntN(2) == 0 || f.only != "" && f.only != name || f.name == "hangs" && rng.IntN(40) > 0
 			if !calm {
 				injected[f.name]++
 			}
@@ -136,10 +136,10 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	opts := options(servers...)
-	opts.Timeout = 15 * time.Millisecond
+	opts.Timeout = 100 * time.Millisecond
 	p := open(t, opts)
 	hurry(p)
-	p.hedgeDelay.Store(5)
+	p.hedgeDelay.Store(20)
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -196,7 +196,7 @@ func TestSendsOnce(t *testing.T) {
 			mu.Lock()
 			arrived[string(c.Params[0])]++
 			f := faults[rng.IntN(len(faults))]
-			calm := rng.IntN(2) == 0 || f.name == "hangs" && rng.IntN(8) > 0
+			calm := rng.IntN(2) == 0 || f.name == "hangs" && rng.IntN(10) > 0
 			mu.Unlock()
 			if !calm {
 				f.do(w, r, c)
@@ -206,7 +206,7 @@ func TestSendsOnce(t *testing.T) {
 	}
 	servers[1].Close() // nobody is there
 	opts := options(servers...)
-	opts.Timeout = 15 * time.Millisecond
+	opts.Timeout = 100 * time.Millisecond
 	p := open(t, opts)
 	hurry(p)
 	p.hedgeDelay.Store(1)

@@ -66,9 +66,10 @@ type node struct {
 	chain   atomic.Int32
 	proving chan struct{}
 
-	mu sync.Mutex
-	// latency is a moving average of answered calls, guarded by mu.
-	latency time.Duration
+	mu sync.Mutex // guards what follows
+	// latency is a moving average of answered calls, failedAt when one last failed.
+	latency  time.Duration
+	failedAt time.Time
 }
 
 // What is known of an endpoint's chain.
@@ -174,37 +175,41 @@ func (n *node) ask(ctx context.Context, q *question, hasty bool) ([]answer, *Err
 	return answers, err
 }
 
-// judge tells the breaker, the budget and the instruments what became of an exchange.
+// judge tells the breaker, the budget and the instruments what became of an exchange. One
+// that its caller gave up says nothing.
 func (n *node) judge(ctx context.Context, q *question, answers []answer, err *Error, took time.Duration, now time.Time) {
-	outcome, worst := succeeded, err
-	for i := range answers {
-		if e := answers[i].err; e != nil && worst == nil && !e.Kind.said() {
-			worst = e
-		}
-		if e := answers[i].err; e != nil {
-			n.perf.failed(e.Kind)
-		}
+	if err != nil && ctx.Err() != nil {
+		n.breaker.settle(unjudged, now)
+		return
 	}
+	worst := err
 	if err != nil {
 		n.perf.failed(err.Kind)
 	}
+	for i := range answers {
+		e := answers[i].err
+		if e == nil {
+			continue
+		}
+		n.perf.failed(e.Kind)
+		if worst == nil && !e.Kind.said() {
+			worst = e
+		}
+	}
+	outcome := succeeded
 	switch {
 	case worst == nil:
-	case ctx.Err() != nil:
-		outcome = unjudged // it was the caller who left
 	case worst.Kind.blames():
 		outcome = failed
 	default:
-		outcome = unjudged
+		outcome = unjudged // it limits the rate
 	}
-	if outcome != unjudged {
-		n.perf.class[q.known.class].Observe(took)
-	}
+	n.perf.class[q.known.class].Observe(took)
 	if n.breaker.settle(outcome, now) {
 		// It was away: another may have come back at its address.
 		n.chain.CompareAndSwap(chainRight, chainUnknown)
 	}
-	if worst != nil && (worst.Kind == RateLimited || worst.RetryAfter > 0) && ctx.Err() == nil {
+	if worst != nil && (worst.Kind == RateLimited || worst.RetryAfter > 0) {
 		hold := worst.RetryAfter
 		if hold == 0 {
 			hold = jitter(n.breaker.least)
@@ -212,10 +217,13 @@ func (n *node) judge(ctx context.Context, q *question, answers []answer, err *Er
 		n.breaker.hold(hold, now)
 	}
 	n.perf.open(n.breaker.open())
-	if outcome == succeeded {
-		n.mu.Lock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch outcome {
+	case succeeded:
 		n.latency += (took - n.latency) / 8
-		n.mu.Unlock()
+	case failed:
+		n.failedAt = now
 	}
 }
 
@@ -359,9 +367,13 @@ func (n *node) transportError(ctx context.Context, q *question, err error) *Erro
 	return n.err(q, Unreachable, innermost(err).Error())
 }
 
-// load says how long a call at the node is likely to take, for comparison.
-func (n *node) load() time.Duration {
+// shunFor is how long an endpoint that failed is asked after those that did not.
+const shunFor = 5 * time.Second
+
+// rank says how good it is to ask the node: whether it failed lately, and how long a call
+// is likely to take.
+func (n *node) rank(now time.Time) (shunned bool, load time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.latency * time.Duration(1+len(n.slots)+int(n.waiting.Load()))
+	return now.Sub(n.failedAt) < shunFor, n.latency * time.Duration(1+len(n.slots)+int(n.waiting.Load()))
 }

@@ -189,16 +189,25 @@ func (p *Pool) prove(ctx context.Context) []error {
 func (p *Pool) ranked(except []*node) []*node {
 	type candidate struct {
 		node *node
+		last int // 1 for those that failed lately
 		load time.Duration
 	}
 	now := time.Now()
 	var all []candidate
 	for _, n := range p.nodes {
-		if n.chain.Load() != chainWrong && n.breaker.ready(now) && !slices.Contains(except, n) {
-			all = append(all, candidate{n, n.load()})
+		if n.chain.Load() == chainWrong || !n.breaker.ready(now) || slices.Contains(except, n) {
+			continue
 		}
+		c := candidate{node: n}
+		shunned, load := n.rank(now)
+		if c.load = load; shunned {
+			c.last = 1
+		}
+		all = append(all, c)
 	}
-	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.load, b.load) })
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.last, b.last), cmp.Compare(a.load, b.load))
+	})
 	nodes := make([]*node, len(all))
 	for i, c := range all {
 		nodes[i] = c.node

@@ -489,6 +489,29 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// An endpoint that fails now and then is asked after one that does not.
+func TestShun(t *testing.T) {
+	var odd atomic.Int64
+	a := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ call) bool {
+		fails := odd.Add(1)%2 == 0
+		if fails {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		return fails
+	})
+	b := newServer(t, nil)
+	p := open(t, options(a, b))
+	for range 50 {
+		p.nodes[0].latency, p.nodes[1].latency = 1, time.Hour
+		if _, err := p.Call(t.Context(), "eth_gasPrice"); err != nil {
+			t.Error(err)
+		}
+	}
+	if posts, _ := a.seen(); posts != 2 {
+		t.Errorf("the endpoint that fails was asked %d times", posts)
+	}
+}
+
 func TestTooLong(t *testing.T) {
 	a := newServer(t, func(w http.ResponseWriter, _ *http.Request, c call) bool {
 		result(w, c, `"`+strings.Repeat("x", 2<<20)+`"`)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/holiman/uint256"
 )
 
@@ -195,14 +196,14 @@ func (r *Receipt) Fees(fork Fork) (Fees, error) {
 // A FeeError says that a receipt and the rules differ, field by field: one of the
 // node's fields is not what the block makes it.
 type FeeError struct {
-	Tx    string
+	Tx    common.Hash
 	Field string
 	// Node is what the receipt has ("" if it has none), Computed what the rules give.
 	Node, Computed string
 }
 
 func (e *FeeError) Error() string {
-	return fmt.Sprintf("receipt of %s: %s is %q, the rules give %q", e.Tx, e.Field, e.Node, e.Computed)
+	return fmt.Sprintf("receipt of %v: %s is %q, the rules give %q", e.Tx, e.Field, e.Node, e.Computed)
 }
 
 // CheckFees computes the fees of a transaction of a block with these attributes again
@@ -253,9 +254,9 @@ func (a *Attributes) CheckFees(fork Fork, tx *Transaction, r *Receipt) error {
 		switch {
 		case f.node == nil && f.optional:
 		case f.node == nil:
-			return &FeeError{tx.Hash.Hex(), f.name, "", f.computed.Dec()}
+			return &FeeError{tx.Hash, f.name, "", f.computed.Dec()}
 		case !f.node.Eq(f.computed):
-			return &FeeError{tx.Hash.Hex(), f.name, f.node.Dec(), f.computed.Dec()}
+			return &FeeError{tx.Hash, f.name, f.node.Dec(), f.computed.Dec()}
 		}
 	}
 	return nil

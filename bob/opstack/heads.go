@@ -195,7 +195,7 @@ func (p *past) add(h Heads) {
 		p.hashes[b.Number] = b.Hash
 	}
 	if top := h[Unsafe].Number; len(p.hashes) > 2*remembered {
-		maps.DeleteFunc(p.hashes, func(n uint64, _ common.Hash) bool { return n+remembered < top })
+		maps.DeleteFunc(p.hashes, func(n uint64, _ common.Hash) bool { return n > top || n+remembered < top })
 	}
 }
 
