@@ -53,6 +53,13 @@ func GenesisData(header []byte, height, proofLength uint64) []byte {
 // RetargetData returns the data of a call of retarget.
 func RetargetData(headers []byte) []byte { return encode(selectRetarget, headers) }
 
+// ConstructorData returns what follows FullRelay's creation bytecode, and that of
+// FullRelayWithVerify, in the transaction that deploys it: NewFullRelay's arguments.
+// LightRelay's constructor has none.
+func ConstructorData(genesisHeader []byte, height uint64, periodStart chainhash.Hash) []byte {
+	return encode(Selector{}, genesisHeader, height, periodStart)[4:]
+}
+
 // encode returns the data of a call by Solidity's ABI: a uint64 and a digest are a
 // word each; bytes are a word with their offset, and after all words their length
 // and they themselves, filled up to whole words.

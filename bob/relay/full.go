@@ -32,20 +32,22 @@ func (r *FullRelay) Fork() *FullRelay {
 	return &fork
 }
 
-// previousBlock is the contract's mapping: the digest below a header that was added.
-func (r *FullRelay) previousBlock(digest chainhash.Hash) chainhash.Hash {
+// PreviousBlock is the contract's mapping: the digest below a header that was added,
+// and zero for any other.
+func (r *FullRelay) PreviousBlock(digest chainhash.Hash) chainhash.Hash {
 	if previous, ok := r.previous[digest]; ok || r.below == nil {
 		return previous
 	}
-	return r.below.previousBlock(digest)
+	return r.below.PreviousBlock(digest)
 }
 
-// blockHeight is the contract's mapping: the height of every fourth header.
-func (r *FullRelay) blockHeight(digest chainhash.Hash) uint64 {
+// BlockHeight is the contract's mapping: the height of every fourth header that was
+// added, of the genesis header and of the first of its period, and 0 for any other.
+func (r *FullRelay) BlockHeight(digest chainhash.Hash) uint64 {
 	if height, ok := r.heights[digest]; ok || r.below == nil {
 		return height
 	}
-	return r.below.blockHeight(digest)
+	return r.below.BlockHeight(digest)
 }
 
 // A Receipt is what a call did.
@@ -123,7 +125,7 @@ func (r *FullRelay) Headers() int {
 // Knows reports whether a header with this digest was added: the genesis header was
 // not.
 func (r *FullRelay) Knows(digest chainhash.Hash) bool {
-	return r.previousBlock(digest) != chainhash.Hash{}
+	return r.PreviousBlock(digest) != chainhash.Hash{}
 }
 
 // FindHeight returns the height of a header that the relay knows.
@@ -134,7 +136,7 @@ func (r *FullRelay) FindHeight(digest chainhash.Hash) (uint64, error) {
 // FindAncestor returns the digest of the header offset below one that was added.
 func (r *FullRelay) FindAncestor(digest chainhash.Hash, offset uint64) (chainhash.Hash, error) {
 	for ; offset > 0 && digest != (chainhash.Hash{}); offset-- {
-		digest = r.previousBlock(digest)
+		digest = r.PreviousBlock(digest)
 	}
 	return digest, require(digest != chainhash.Hash{}, "Unknown ancestor")
 }
@@ -284,7 +286,7 @@ func (r *FullRelay) addHeaders(m *meter, anchor, headers []byte, retargets bool)
 			m.store(slotOf(previousBlock, digest), true)
 			if height := anchorHeight + uint64(len(added)) + 1; height%HeightInterval == 0 {
 				m.spend(gasHeight)
-				m.store(slotOf(blockHeight, digest), r.blockHeight(digest) == 0)
+				m.store(slotOf(blockHeight, digest), r.BlockHeight(digest) == 0)
 			}
 			added = append(added, digest)
 		}
@@ -374,11 +376,11 @@ func (r *FullRelay) findHeight(m *meter, digest chainhash.Hash) (uint64, error) 
 	for i := range uint64(HeightInterval + 1) {
 		m.spend(gasFindHeight)
 		m.load(slotOf(blockHeight, digest))
-		if height := r.blockHeight(digest); height != 0 {
+		if height := r.BlockHeight(digest); height != 0 {
 			return height + i, nil
 		}
 		m.load(slotOf(previousBlock, digest))
-		digest = r.previousBlock(digest)
+		digest = r.PreviousBlock(digest)
 	}
 	return 0, reason("Unknown block")
 }
@@ -396,7 +398,7 @@ func (r *FullRelay) isAncestor(m *meter, ancestor, descendant chainhash.Hash, li
 		}
 		m.spend(gasAncestor)
 		m.load(slotOf(previousBlock, descendant))
-		descendant = r.previousBlock(descendant)
+		descendant = r.PreviousBlock(descendant)
 	}
 	return false
 }
@@ -414,12 +416,12 @@ func (r *FullRelay) isMostRecentAncestor(m *meter, ancestor, left, right chainha
 		if leftPrev != ancestor {
 			m.spend(gasStepDown)
 			m.load(slotOf(previousBlock, leftPrev))
-			leftCurrent, leftPrev = leftPrev, r.previousBlock(leftPrev)
+			leftCurrent, leftPrev = leftPrev, r.PreviousBlock(leftPrev)
 		}
 		if rightPrev != ancestor {
 			m.spend(gasStepDown)
 			m.load(slotOf(previousBlock, rightPrev))
-			rightCurrent, rightPrev = rightPrev, r.previousBlock(rightPrev)
+			rightCurrent, rightPrev = rightPrev, r.PreviousBlock(rightPrev)
 		}
 	}
 	// If the last steps were from the same header, that is a nearer ancestor.

@@ -297,58 +297,6 @@ func validateHeader(headers []byte, at int, previous chainhash.Hash) (chainhash.
 	return digest, target, require(littleEndian(digest).Cmp(target) < 0, "Invalid work")
 }
 
-// SetProofLength changes how many headers a retarget needs. Only the owner may.
-func (r *LightRelay) SetProofLength(sender Address, length uint64) error {
-	if err := require(r.ready, "Relay is not ready for use"); err != nil {
-		return err
-	}
-	if err := r.onlyOwner(sender); err != nil {
-		return err
-	}
-	if err := require(length < epochLength, "Proof length excessive"); err != nil {
-		return err
-	}
-	if err := require(length > 0, "Proof length may not be zero"); err != nil {
-		return err
-	}
-	if err := require(length != r.proofLength, "Proof length unchanged"); err != nil {
-		return err
-	}
-	r.proofLength = length
-	return nil
-}
-
-// SetAuthorizationStatus says whether only those that are authorised may call
-// Retarget. Only the owner may.
-func (r *LightRelay) SetAuthorizationStatus(sender Address, required bool) error {
-	if err := r.onlyOwner(sender); err != nil {
-		return err
-	}
-	r.authorizationRequired = required
-	return nil
-}
-
-// Authorize lets submitter call Retarget, or no more. Only the owner may.
-func (r *LightRelay) Authorize(sender, submitter Address, allowed bool) error {
-	if err := r.onlyOwner(sender); err != nil {
-		return err
-	}
-	r.authorized[submitter] = allowed
-	return nil
-}
-
-// MayRetarget reports whether Retarget accepts calls from an address.
-func (r *LightRelay) MayRetarget(sender Address) bool {
-	return !r.authorizationRequired || r.authorized[sender]
-}
-
-func (r *LightRelay) onlyOwner(sender Address) error {
-	if sender != r.owner {
-		return &Revert{Custom: "OwnableUnauthorizedAccount(address)"}
-	}
-	return nil
-}
-
 // EvaluateProof is what bridges ask of a LightRelay (BitcoinTx.evaluateProofDifficulty):
 // that headers, the first of which has the transaction, are a chain of one of the last
 // two difficulties, with factor times as much of it together.
