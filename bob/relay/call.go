@@ -32,7 +32,7 @@ func (c *Call) Data() []byte {
 
 // Do does a call.
 func (r *FullRelay) Do(c *Call) (Receipt, error) {
-	m := call(c.Data())
+	m := r.costs.call(c.Data())
 	events, err := r.do(m, c)
 	return m.receipt(events), err
 }

@@ -19,6 +19,8 @@ type FullRelay struct {
 	heights                          map[chainhash.Hash]uint64
 	currentEpochDiff, prevEpochDiff  Uint256
 
+	costs Costs
+
 	// below has what previous and heights lack; nil if they have everything.
 	below *FullRelay
 }
@@ -91,11 +93,15 @@ func NewFullRelay(genesisHeader []byte, height uint64, periodStart chainhash.Has
 		previous:          map[chainhash.Hash]chainhash.Hash{},
 		heights:           map[chainhash.Hash]uint64{},
 		currentEpochDiff:  difficulty,
+		costs:             BOBCosts(),
 	}
 	r.heights[digest] = height
 	r.heights[periodStart] = height - height%epochLength
 	return r, nil
 }
+
+// SetCosts says which compiled contract the gas is estimated for: BOBCosts unless told.
+func (r *FullRelay) SetCosts(costs Costs) { r.costs = costs }
 
 // RelayGenesis returns the digest of the header that the relay began with.
 func (r *FullRelay) RelayGenesis() chainhash.Hash { return r.genesis }
@@ -149,13 +155,13 @@ func (r *FullRelay) IsAncestor(ancestor, descendant chainhash.Hash, limit uint64
 // AddHeaders stores headers that follow the header anchor, which the relay must know,
 // and have its target.
 func (r *FullRelay) AddHeaders(anchor, headers []byte) (Receipt, error) {
-	m := call(AddHeadersData(anchor, headers))
+	m := r.costs.call(AddHeadersData(anchor, headers))
 	events, err := r.addHeadersAlone(m, anchor, headers)
 	return m.receipt(events), err
 }
 
 func (r *FullRelay) addHeadersAlone(m *meter, anchor, headers []byte) ([]Event, error) {
-	m.spend(gasAddHeaders)
+	m.spend(m.costs.AddHeaders)
 	if err := require(len(headers)%header.Size == 0, "Header array length must be divisible by 80"); err != nil {
 		return nil, err
 	}
@@ -168,13 +174,13 @@ func (r *FullRelay) addHeadersAlone(m *meter, anchor, headers []byte) ([]Event, 
 // AddHeadersWithRetarget stores headers that follow oldEnd, the last header of a
 // period, of which oldStart is the first. The relay must know both.
 func (r *FullRelay) AddHeadersWithRetarget(oldStart, oldEnd, headers []byte) (Receipt, error) {
-	m := call(AddHeadersWithRetargetData(oldStart, oldEnd, headers))
+	m := r.costs.call(AddHeadersWithRetargetData(oldStart, oldEnd, headers))
 	events, err := r.addHeadersWithRetarget(m, oldStart, oldEnd, headers)
 	return m.receipt(events), err
 }
 
 func (r *FullRelay) addHeadersWithRetarget(m *meter, oldStart, oldEnd, headers []byte) ([]Event, error) {
-	m.spend(gasAddHeaders + gasRetarget)
+	m.spend(m.costs.AddHeaders + m.costs.Retarget)
 	if err := require(len(oldStart) == header.Size && len(oldEnd) == header.Size && len(headers)%header.Size == 0,
 		"Bad args. Check header and array byte lengths."); err != nil {
 		return nil, err
@@ -273,19 +279,19 @@ func (r *FullRelay) addHeaders(m *meter, anchor, headers []byte, retargets bool)
 	last := first
 	var added []chainhash.Hash // with a zero digest for those that were known
 	for at := 0; at < len(headers); at += header.Size {
-		m.spend(gasHeader)
+		m.spend(m.costs.Header)
 		digest := hash256(headers[at : at+header.Size])
 		m.load(slotOf(previousBlock, digest))
 		if r.Knows(digest) {
 			added = append(added, chainhash.Hash{})
 		} else {
-			m.spend(gasNewHeader)
+			m.spend(m.costs.NewHeader)
 			if err := require(littleEndian(digest).Cmp(target) <= 0, "Header work is insufficient"); err != nil {
 				return nil, err
 			}
 			m.store(slotOf(previousBlock, digest), true)
 			if height := anchorHeight + uint64(len(added)) + 1; height%HeightInterval == 0 {
-				m.spend(gasHeight)
+				m.spend(m.costs.Height)
 				m.store(slotOf(blockHeight, digest), r.BlockHeight(digest) == 0)
 			}
 			added = append(added, digest)
@@ -318,13 +324,13 @@ func (r *FullRelay) addHeaders(m *meter, anchor, headers []byte, retargets bool)
 // have more work than currentBest, the best one so far. ancestor is the last header
 // that both have below them, or are, and at most limit below either.
 func (r *FullRelay) MarkNewHeaviest(ancestor chainhash.Hash, currentBest, newBest []byte, limit uint64) (Receipt, error) {
-	m := call(MarkNewHeaviestData(ancestor, currentBest, newBest, limit))
+	m := r.costs.call(MarkNewHeaviestData(ancestor, currentBest, newBest, limit))
 	events, err := r.markNewHeaviest(m, ancestor, currentBest, newBest, limit)
 	return m.receipt(events), err
 }
 
 func (r *FullRelay) markNewHeaviest(m *meter, ancestor chainhash.Hash, currentBest, newBest []byte, limit uint64) ([]Event, error) {
-	m.spend(gasMark)
+	m.spend(m.costs.Mark)
 	if err := require(len(newBest) == header.Size && len(currentBest) == header.Size,
 		"Bad args. Check header and array byte lengths."); err != nil {
 		return nil, err
@@ -374,7 +380,7 @@ func (r *FullRelay) markNewHeaviest(m *meter, ancestor chainhash.Hash, currentBe
 // findHeight counts the headers from digest down to one whose height is stored.
 func (r *FullRelay) findHeight(m *meter, digest chainhash.Hash) (uint64, error) {
 	for i := range uint64(HeightInterval + 1) {
-		m.spend(gasFindHeight)
+		m.spend(m.costs.FindHeight)
 		m.load(slotOf(blockHeight, digest))
 		if height := r.BlockHeight(digest); height != 0 {
 			return height + i, nil
@@ -393,10 +399,10 @@ func (r *FullRelay) isAncestor(m *meter, ancestor, descendant chainhash.Hash, li
 		if descendant == (chainhash.Hash{}) {
 			// There is nothing below, but the contract looks until the end.
 			m.load(slotOf(previousBlock, descendant))
-			m.repeat(limit-i, gasAncestor+gasWarmLoad)
+			m.repeat(limit-i, m.costs.Ancestor+gasWarmLoad)
 			return false
 		}
-		m.spend(gasAncestor)
+		m.spend(m.costs.Ancestor)
 		m.load(slotOf(previousBlock, descendant))
 		descendant = r.PreviousBlock(descendant)
 	}
@@ -412,14 +418,14 @@ func (r *FullRelay) isMostRecentAncestor(m *meter, ancestor, left, right chainha
 	leftCurrent, rightCurrent := left, right
 	leftPrev, rightPrev := left, right
 	for range limit {
-		m.spend(gasCommonAncestor)
+		m.spend(m.costs.CommonAncestor)
 		if leftPrev != ancestor {
-			m.spend(gasStepDown)
+			m.spend(m.costs.StepDown)
 			m.load(slotOf(previousBlock, leftPrev))
 			leftCurrent, leftPrev = leftPrev, r.PreviousBlock(leftPrev)
 		}
 		if rightPrev != ancestor {
-			m.spend(gasStepDown)
+			m.spend(m.costs.StepDown)
 			m.load(slotOf(previousBlock, rightPrev))
 			rightCurrent, rightPrev = rightPrev, r.PreviousBlock(rightPrev)
 		}

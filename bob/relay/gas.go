@@ -19,33 +19,6 @@ const (
 	gasStoreChange   = 2900
 )
 
-// What the contracts' own steps take beside storage, as solc compiles them (0.8.24,
-// optimised for 5000 runs), fitted to executions in go-ethereum's EVM. The tests
-// compare their sums with measurements.
-const (
-	gasAddHeaders     = 8102
-	gasRetarget       = 10230
-	gasHeader         = 2091
-	gasNewHeader      = 415
-	gasHeight         = 80
-	gasMark           = 12786
-	gasFindHeight     = 322
-	gasAncestor       = 140
-	gasCommonAncestor = 89
-	gasStepDown       = 76
-	gasVerify         = 875
-	gasProof          = 2150
-	gasMerkleStep     = 771
-	gasProven         = 888
-
-	// LightRelay's, with its storage: what it reads and writes is always the same, but
-	// for difficulties of 0.
-	gasLightGenesis  = 55931
-	gasLightRetarget = 47748
-	gasLightHeader   = 2459
-	gasAuthorization = 89
-)
-
 // A slot is a place in a contract's storage: a variable, or an entry of a mapping.
 type slot struct {
 	variable variable
@@ -77,12 +50,14 @@ func slotOf(mapping variable, key chainhash.Hash) slot { return slot{mapping, ke
 // A meter counts the gas of one call. The zero value counts for nobody, and keeps
 // nothing.
 type meter struct {
+	costs             Costs
 	exec, data, floor uint64
 	warm              map[slot]struct{} // what was touched; nil if nobody wants to know
 }
 
-// call returns the meter of a transaction that calls a contract with this data.
-func call(data []byte) *meter {
+// call returns the meter of a transaction that calls a contract of these costs with this
+// data.
+func (c Costs) call(data []byte) *meter {
 	zeros := uint64(0)
 	for _, b := range data {
 		if b == 0 {
@@ -91,6 +66,7 @@ func call(data []byte) *meter {
 	}
 	others := uint64(len(data)) - zeros
 	return &meter{
+		costs: c,
 		data:  gasZeroByte*zeros + gasNonzeroByte*others,
 		floor: gasFloorPerToken * (zeros + 4*others),
 		warm:  make(map[slot]struct{}),

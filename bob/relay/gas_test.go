@@ -154,14 +154,14 @@ func TestGasOfRetargets(t *testing.T) {
 		}
 	}
 	// tBTC's relay on Ethereum, with 20 on either side: 234,196.
-	retargetOf20 := uint64(gasLightRetarget + gasStoreNew - gasStoreChange + 40*gasLightHeader)
-	calldata := call(RetargetData(chainOn(first(easyBits), 40, easyBits, 3))).data
+	retargetOf20 := BOBCosts().LightRetarget + gasStoreNew - gasStoreChange + 40*BOBCosts().LightHeader
+	calldata := BOBCosts().call(RetargetData(chainOn(first(easyBits), 40, easyBits, 3))).data
 	near(t, "retarget with 20 on either side", gasTransaction+retargetOf20+calldata, 234_196, within)
 }
 
 // A transaction without execution costs at least its data (EIP-7623).
 func TestGasFloor(t *testing.T) {
-	m := call(append(make([]byte, 1000), []byte("abcd")...))
+	m := BOBCosts().call(append(make([]byte, 1000), []byte("abcd")...))
 	if got, want := m.receipt(nil).Gas, uint64(21000+10*(1000+4*4)); got != want {
 		t.Errorf("got %d, want %d", got, want)
 	}

@@ -24,6 +24,7 @@ type LightRelay struct {
 	currentDiff, prevDiff Uint256
 	epochs                map[uint64]Epoch
 	authorized            map[Address]bool
+	costs                 Costs
 }
 
 // An Epoch is what a LightRelay knows of 2016 blocks: the time of the first, and
@@ -45,8 +46,11 @@ func (Retarget) event() {}
 
 // NewLightRelay is the contract's constructor. The relay is of no use before Genesis.
 func NewLightRelay(owner Address) *LightRelay {
-	return &LightRelay{owner: owner, epochs: map[uint64]Epoch{}, authorized: map[Address]bool{}}
+	return &LightRelay{owner: owner, epochs: map[uint64]Epoch{}, authorized: map[Address]bool{}, costs: BOBCosts()}
 }
+
+// SetCosts says which compiled contract the gas is estimated for: BOBCosts unless told.
+func (r *LightRelay) SetCosts(costs Costs) { r.costs = costs }
 
 // Ready reports whether Genesis was called.
 func (r *LightRelay) Ready() bool { return r.ready }
@@ -94,8 +98,8 @@ func (r *LightRelay) BlockDifficulty(height uint64) (Uint256, error) {
 // Genesis begins the relay with the first header of an epoch, its height, and the
 // number of headers that a retarget needs on either side. Only the owner may.
 func (r *LightRelay) Genesis(sender Address, h []byte, height, proofLength uint64) (Receipt, error) {
-	m := call(GenesisData(h, height, proofLength))
-	m.spend(gasLightGenesis)
+	m := r.costs.call(GenesisData(h, height, proofLength))
+	m.spend(m.costs.LightGenesis)
 	if err := r.onlyOwner(sender); err != nil {
 		return m.receipt(nil), err
 	}
@@ -143,18 +147,18 @@ func epochOf(time uint32, target Uint256) Epoch {
 // and the first of the next, ProofLength of each. now is the time of the block that
 // the call is in, and sender must be authorised if that is required.
 func (r *LightRelay) Retarget(sender Address, headers []byte, now uint64) (Receipt, error) {
-	m := call(RetargetData(headers))
+	m := r.costs.call(RetargetData(headers))
 	events, err := r.retarget(m, sender, headers, now)
 	return m.receipt(events), err
 }
 
 func (r *LightRelay) retarget(m *meter, sender Address, headers []byte, now uint64) ([]Event, error) {
-	m.spend(gasLightRetarget)
+	m.spend(m.costs.LightRetarget)
 	if err := require(r.ready, "Relay is not ready for use"); err != nil {
 		return nil, err
 	}
 	if r.authorizationRequired {
-		m.spend(gasColdLoad + gasAuthorization)
+		m.spend(gasColdLoad + m.costs.Authorization)
 		if err := require(r.authorized[sender], "Submitter unauthorized"); err != nil {
 			return nil, err
 		}
@@ -168,7 +172,7 @@ func (r *LightRelay) retarget(m *meter, sender Address, headers []byte, now uint
 	latest := r.epochs[r.currentEpoch]
 	var previous chainhash.Hash
 	for at := 0; at < half; at += header.Size {
-		m.spend(gasLightHeader)
+		m.spend(m.costs.LightHeader)
 		digest, target, err := validateHeader(headers, at, previous)
 		if err != nil {
 			return nil, err
@@ -189,7 +193,7 @@ func (r *LightRelay) retarget(m *meter, sender Address, headers []byte, now uint
 
 	var mined Uint256
 	for at := half; at < 2*half; at += header.Size {
-		m.spend(gasLightHeader)
+		m.spend(m.costs.LightHeader)
 		digest, target, err := validateHeader(headers, at, previous)
 		if err != nil {
 			return nil, err

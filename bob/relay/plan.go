@@ -268,7 +268,7 @@ func (p *planner) run(tx *Transaction) (*FullRelay, error) {
 	} else {
 		tx.Data = tx.Calls[0].Data()
 	}
-	m := call(tx.Data)
+	m := fork.costs.call(tx.Data)
 	if multicall {
 		m.multicall(tx.Calls)
 	}

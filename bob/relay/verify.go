@@ -27,13 +27,13 @@ func NewFullRelayWithVerify(genesisHeader []byte, height uint64, periodStart cha
 // best one, with at least numConfs headers on top: see Confirmations for how they are
 // counted.
 func (r *FullRelayWithVerify) VerifyHeaderHash(digest chainhash.Hash, numConfs uint8) (Receipt, error) {
-	m := call(VerifyHeaderHashData(digest, numConfs))
+	m := r.costs.call(VerifyHeaderHashData(digest, numConfs))
 	err := r.verifyHeaderHash(m, digest, numConfs)
 	return m.receipt(nil), err
 }
 
 func (r *FullRelayWithVerify) verifyHeaderHash(m *meter, digest chainhash.Hash, numConfs uint8) error {
-	m.spend(gasVerify)
+	m.spend(m.costs.Verify)
 	m.load(slotBest)
 	if err := require(r.isAncestor(m, digest, r.best, proofWindow), "Block is not in longest chain"); err != nil {
 		return err
@@ -57,24 +57,24 @@ func (r *FullRelayWithVerify) verifyHeaderHash(m *meter, digest chainhash.Hash, 
 // and VerifyHeaderHash accepts that. The proof does not show that what it calls a
 // transaction is one: see package spv.
 func (r *FullRelayWithVerify) VerifyProof(h, proof []byte, txID chainhash.Hash, index uint64, numConfs uint8) (Receipt, error) {
-	m := call(VerifyProofData(h, proof, txID, index, numConfs))
+	m := r.costs.call(VerifyProofData(h, proof, txID, index, numConfs))
 	err := r.verifyProof(m, h, proof, txID, index, numConfs)
 	return m.receipt(nil), err
 }
 
 func (r *FullRelayWithVerify) verifyProof(m *meter, h, proof []byte, txID chainhash.Hash, index uint64, numConfs uint8) error {
-	m.spend(gasProof)
+	m.spend(m.costs.Proof)
 	if err := require(len(h) == header.Size, "Bad header block"); err != nil {
 		return err
 	}
 	if err := require(len(proof)%32 == 0, "Bad merkle array proof"); err != nil {
 		return err
 	}
-	m.repeat(uint64(len(proof)/32), gasMerkleStep)
+	m.repeat(uint64(len(proof)/32), m.costs.MerkleStep)
 	if err := require(proves(txID, chainhash.Hash(h[36:68]), proof, index), "Bad inclusion proof"); err != nil {
 		return err
 	}
-	m.spend(gasProven)
+	m.spend(m.costs.Proven)
 	return r.verifyHeaderHash(m, hash256(h), numConfs)
 }
 

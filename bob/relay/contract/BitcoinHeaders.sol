@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-/// Reads Bitcoin's block headers, of 80 bytes each, one after another in call data.
-/// Digests are double SHA-256 hashes in internal byte order. Whoever reads beyond the
-/// end panics (0x32), but for digest, previous and merkleRoot, which revert without a
-/// word: their callers know the length.
+/// Reads Bitcoin's block headers, of 80 bytes. Digests are double SHA-256 hashes in
+/// internal byte order.
 ///
 /// Other than in Bitcoin the highest bit of a target's mantissa is no sign, and a target
 /// of more than 256 bits, or with a size below 3, panics (0x11).
@@ -19,40 +17,47 @@ library BitcoinHeaders {
     /// The target of difficulty 1, 0x1d00ffff.
     uint256 internal constant DIFFICULTY_1 = 0xffff << 208;
 
-    function digest(bytes calldata headers, uint256 offset) internal pure returns (bytes32) {
-        return sha256(abi.encodePacked(sha256(headers[offset:offset + SIZE])));
+    /// The header that begins at an offset. It panics (0x32) if there is none.
+    function headerAt(bytes memory headers, uint256 offset) internal pure returns (bytes memory header) {
+        headers[offset + SIZE - 1];
+        header = new bytes(SIZE);
+        assembly ("memory-safe") {
+            mcopy(add(header, 32), add(add(headers, 32), offset), SIZE)
+        }
     }
 
-    function previous(bytes calldata headers, uint256 offset) internal pure returns (bytes32) {
-        return bytes32(headers[offset + 4:offset + 36]);
+    function digest(bytes memory header) internal pure returns (bytes32) {
+        return sha256(abi.encodePacked(sha256(header)));
     }
 
-    function merkleRoot(bytes calldata headers, uint256 offset) internal pure returns (bytes32) {
-        return bytes32(headers[offset + 36:offset + 68]);
+    function previous(bytes memory header) internal pure returns (bytes32) {
+        return word(header, 4);
     }
 
-    function time(bytes calldata headers, uint256 offset) internal pure returns (uint256) {
-        return number(headers[offset + 68], headers[offset + 69], headers[offset + 70])
-            | uint256(uint8(headers[offset + 71])) << 24;
+    function merkleRoot(bytes memory header) internal pure returns (bytes32) {
+        return word(header, 36);
     }
 
-    function target(bytes calldata headers, uint256 offset) internal pure returns (uint256) {
-        return expand(headers[offset + 72], headers[offset + 73], headers[offset + 74], headers[offset + 75]);
+    function time(bytes memory header) internal pure returns (uint256) {
+        return number(header, 68) | uint256(uint8(header[71])) << 24;
     }
 
-    /// The target of one header that is in memory.
-    function targetInMemory(bytes memory header) internal pure returns (uint256) {
-        return expand(header[72], header[73], header[74], header[75]);
+    /// The target that four bytes stand for: a mantissa, lowest byte first, and how many
+    /// bytes the number has.
+    function target(bytes memory header) internal pure returns (uint256) {
+        return number(header, 72) * 256 ** (uint256(uint8(header[75])) - 3);
     }
 
-    /// The target that four bytes of a header stand for: a mantissa, lowest byte first,
-    /// and how many bytes the number has.
-    function expand(bytes1 low, bytes1 middle, bytes1 high, bytes1 size) private pure returns (uint256) {
-        return number(low, middle, high) * 256 ** (uint256(uint8(size)) - 3);
+    /// The number of three bytes, lowest first.
+    function number(bytes memory header, uint256 offset) private pure returns (uint256) {
+        return uint256(uint8(header[offset])) | uint256(uint8(header[offset + 1])) << 8
+            | uint256(uint8(header[offset + 2])) << 16;
     }
 
-    function number(bytes1 low, bytes1 middle, bytes1 high) private pure returns (uint256) {
-        return uint256(uint8(low)) | uint256(uint8(middle)) << 8 | uint256(uint8(high)) << 16;
+    function word(bytes memory data, uint256 offset) internal pure returns (bytes32 value) {
+        assembly ("memory-safe") {
+            value := mload(add(add(data, 32), offset))
+        }
     }
 
     /// A whole number, 0 above the target of difficulty 1. A target of 0 panics (0x12).

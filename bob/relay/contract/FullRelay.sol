@@ -31,13 +31,13 @@ contract FullRelay {
     /// believed.
     constructor(bytes memory _genesisHeader, uint256 _height, bytes32 _periodStart) {
         require(_genesisHeader.length == BitcoinHeaders.SIZE, "Bad genesis block");
-        bytes32 digest = sha256(abi.encodePacked(sha256(_genesisHeader)));
+        bytes32 digest = _genesisHeader.digest();
         relayGenesis = digest;
         bestKnownDigest = digest;
         lastReorgCommonAncestor = digest;
         blockHeight[digest] = _height;
         blockHeight[_periodStart] = _height - _height % BitcoinHeaders.EPOCH;
-        currentEpochDiff = BitcoinHeaders.difficulty(_genesisHeader.targetInMemory());
+        currentEpochDiff = BitcoinHeaders.difficulty(_genesisHeader.target());
     }
 
     function getRelayGenesis() external view returns (bytes32) {
@@ -80,7 +80,7 @@ contract FullRelay {
 
     /// Stores headers that follow the header _anchor, which the relay knows, and have
     /// its target.
-    function addHeaders(bytes calldata _anchor, bytes calldata _headers) external returns (bool) {
+    function addHeaders(bytes memory _anchor, bytes memory _headers) external returns (bool) {
         require(_headers.length % BitcoinHeaders.SIZE == 0, "Header array length must be divisible by 80");
         require(_anchor.length == BitcoinHeaders.SIZE, "Anchor must be 80 bytes");
         return store(_anchor, _headers, false);
@@ -89,17 +89,17 @@ contract FullRelay {
     /// Stores headers that follow the last header of a period, which the relay knows,
     /// as it does the first.
     function addHeadersWithRetarget(
-        bytes calldata _oldPeriodStartHeader,
-        bytes calldata _oldPeriodEndHeader,
-        bytes calldata _headers
+        bytes memory _oldPeriodStartHeader,
+        bytes memory _oldPeriodEndHeader,
+        bytes memory _headers
     ) external returns (bool) {
         require(
             _oldPeriodStartHeader.length == BitcoinHeaders.SIZE && _oldPeriodEndHeader.length == BitcoinHeaders.SIZE
                 && _headers.length % BitcoinHeaders.SIZE == 0,
             "Bad args. Check header and array byte lengths."
         );
-        uint256 startHeight = heightOf(_oldPeriodStartHeader.digest(0));
-        uint256 endHeight = heightOf(_oldPeriodEndHeader.digest(0));
+        uint256 startHeight = heightOf(_oldPeriodStartHeader.digest());
+        uint256 endHeight = heightOf(_oldPeriodEndHeader.digest());
         require(
             endHeight % BitcoinHeaders.EPOCH == BitcoinHeaders.EPOCH - 1,
             "Must provide the last header of the closing difficulty period"
@@ -117,7 +117,7 @@ contract FullRelay {
     /// Makes _newBest the best header, which the relay knows, and which has more work
     /// than _currentBest, the best so far. _ancestor is the last header that both have
     /// below them, or are, and at most _limit below either.
-    function markNewHeaviest(bytes32 _ancestor, bytes calldata _currentBest, bytes calldata _newBest, uint256 _limit)
+    function markNewHeaviest(bytes32 _ancestor, bytes memory _currentBest, bytes memory _newBest, uint256 _limit)
         external
         returns (bool)
     {
@@ -126,8 +126,8 @@ contract FullRelay {
             "Bad args. Check header and array byte lengths."
         );
         require(_limit <= BitcoinHeaders.EPOCH, "Requested limit is greater than 1 difficulty period");
-        bytes32 newDigest = _newBest.digest(0);
-        bytes32 currentDigest = _currentBest.digest(0);
+        bytes32 newDigest = _newBest.digest();
+        bytes32 currentDigest = _currentBest.digest();
         require(currentDigest == bestKnownDigest, "Passed in best is not best known");
         require(previousBlock[newDigest] != bytes32(0), "New best is unknown");
         require(
@@ -141,7 +141,7 @@ contract FullRelay {
 
         bestKnownDigest = newDigest;
         lastReorgCommonAncestor = _ancestor;
-        uint256 newDiff = BitcoinHeaders.difficulty(_newBest.target(0));
+        uint256 newDiff = BitcoinHeaders.difficulty(_newBest.target());
         if (newDiff != currentEpochDiff) currentEpochDiff = newDiff;
         emit NewTip(currentDigest, newDigest, _ancestor);
         return true;
@@ -149,29 +149,30 @@ contract FullRelay {
 
     /// Reverts unless the target of the header next may follow a period with these first
     /// and last headers, and returns that period's difficulty.
-    function checkRetarget(bytes calldata first, bytes calldata last, bytes calldata next)
+    function checkRetarget(bytes memory first, bytes memory last, bytes memory next)
         private
         pure
         returns (uint256 oldDiff)
     {
-        uint256 oldTarget = first.target(0);
+        uint256 oldTarget = first.target();
         oldDiff = BitcoinHeaders.difficulty(oldTarget);
-        require(oldDiff == BitcoinHeaders.difficulty(last.target(0)), "Period header difficulties do not match");
-        uint256 newTarget = next.target(0);
-        uint256 expected = BitcoinHeaders.retarget(oldTarget, first.time(0), last.time(0));
+        require(oldDiff == BitcoinHeaders.difficulty(last.target()), "Period header difficulties do not match");
+        uint256 newTarget = next.headerAt(0).target();
+        uint256 expected = BitcoinHeaders.retarget(oldTarget, first.time(), last.time());
         require(BitcoinHeaders.isTruncated(newTarget, expected), "Invalid retarget provided");
     }
 
     /// What both ways of adding headers have in common.
-    function store(bytes calldata anchor, bytes calldata headers, bool retargets) private returns (bool) {
-        bytes32 first = anchor.digest(0);
+    function store(bytes memory anchor, bytes memory headers, bool retargets) private returns (bool) {
+        bytes32 first = anchor.digest();
         uint256 height = heightOf(first);
-        uint256 target = headers.target(0);
-        require(retargets || anchor.target(0) == target, "Unexpected retarget on external call");
+        uint256 target = headers.headerAt(0).target();
+        require(retargets || anchor.target() == target, "Unexpected retarget on external call");
 
         bytes32 last = first;
         for (uint256 offset = 0; offset < headers.length; offset += BitcoinHeaders.SIZE) {
-            bytes32 digest = headers.digest(offset);
+            bytes memory header = headers.headerAt(offset);
+            bytes32 digest = header.digest();
             height++;
             // Those that are stored have shown their work.
             if (previousBlock[digest] == bytes32(0)) {
@@ -179,8 +180,8 @@ contract FullRelay {
                 previousBlock[digest] = last;
                 if (height % HEIGHT_INTERVAL == 0) blockHeight[digest] = height;
             }
-            require(headers.target(offset) == target, "Target changed unexpectedly");
-            require(headers.previous(offset) == last, "Headers do not form a consistent chain");
+            require(header.target() == target, "Target changed unexpectedly");
+            require(header.previous() == last, "Headers do not form a consistent chain");
             last = digest;
         }
         emit Extension(first, last);
@@ -230,10 +231,10 @@ contract FullRelay {
     /// The digest of the one of two headers that has more work above the ancestor, left
     /// if both have as much. Where one alone is in a later period than the ancestor it
     /// wins, where both are what they have of it counts.
-    function heaviest(bytes32 ancestor, bytes calldata left, bytes calldata right) private view returns (bytes32) {
+    function heaviest(bytes32 ancestor, bytes memory left, bytes memory right) private view returns (bytes32) {
         uint256 ancestorHeight = heightOf(ancestor);
-        bytes32 leftDigest = left.digest(0);
-        bytes32 rightDigest = right.digest(0);
+        bytes32 leftDigest = left.digest();
+        bytes32 rightDigest = right.digest();
         uint256 leftHeight = heightOf(leftDigest);
         uint256 rightHeight = heightOf(rightDigest);
         require(
@@ -249,7 +250,7 @@ contract FullRelay {
     }
 
     /// The work of a header and of those below it in its period, but for the first.
-    function periodWork(bytes calldata header, uint256 height) private pure returns (uint256) {
-        return height % BitcoinHeaders.EPOCH * BitcoinHeaders.difficulty(header.target(0));
+    function periodWork(bytes memory header, uint256 height) private pure returns (uint256) {
+        return height % BitcoinHeaders.EPOCH * BitcoinHeaders.difficulty(header.target());
     }
 }

@@ -25,14 +25,14 @@ contract FullRelayWithVerify is FullRelay {
     /// transaction with this txid is the one at _index in the block of the header, and
     /// verifyHeaderHash accepts that. What it calls a transaction need not be one: who
     /// asks must see to it that the leaf is no inner node of the tree.
-    function verifyProof(bytes calldata _header, bytes calldata _proof, bytes32 _txId, uint256 _index, uint8 _numConfs)
+    function verifyProof(bytes memory _header, bytes memory _proof, bytes32 _txId, uint256 _index, uint8 _numConfs)
         external
         view
     {
         require(_header.length == BitcoinHeaders.SIZE, "Bad header block");
         require(_proof.length % 32 == 0, "Bad merkle array proof");
-        require(proves(_txId, _header.merkleRoot(0), _proof, _index), "Bad inclusion proof");
-        verify(_header.digest(0), _numConfs);
+        require(proves(_txId, _header.merkleRoot(), _proof, _index), "Bad inclusion proof");
+        verify(_header.digest(), _numConfs);
     }
 
     function verify(bytes32 digest, uint8 confirmations) private view {
@@ -44,10 +44,10 @@ contract FullRelayWithVerify is FullRelay {
     }
 
     /// The bits of index beyond the proof's length do not count.
-    function proves(bytes32 digest, bytes32 root, bytes calldata proof, uint256 index) private pure returns (bool) {
+    function proves(bytes32 digest, bytes32 root, bytes memory proof, uint256 index) private pure returns (bool) {
         if (proof.length == 0) return digest == root && index == 0;
         for (uint256 offset = 0; offset < proof.length; offset += 32) {
-            bytes32 other = bytes32(proof[offset:offset + 32]);
+            bytes32 other = proof.word(offset);
             bytes memory pair = index % 2 == 1 ? abi.encodePacked(other, digest) : abi.encodePacked(digest, other);
             digest = sha256(abi.encodePacked(sha256(pair)));
             index /= 2;

@@ -75,7 +75,7 @@ contract LightRelay {
     /// Begins the relay with the first header of an epoch, its height, and the number
     /// of headers that a retarget needs on either side. Of the header only the length is
     /// checked.
-    function genesis(bytes calldata genesisHeader, uint256 genesisHeight, uint64 genesisProofLength)
+    function genesis(bytes memory genesisHeader, uint256 genesisHeight, uint64 genesisProofLength)
         external
         onlyOwner
     {
@@ -85,10 +85,10 @@ contract LightRelay {
         require(genesisProofLength < BitcoinHeaders.EPOCH, "Proof length excessive");
         require(genesisProofLength > 0, "Proof length may not be zero");
 
-        uint256 target = genesisHeader.target(0);
+        uint256 target = genesisHeader.target();
         genesisEpoch = uint64(genesisHeight / BitcoinHeaders.EPOCH);
         currentEpoch = genesisEpoch;
-        epochs[genesisEpoch] = Epoch(uint32(genesisHeader.time(0)), uint224(target));
+        epochs[genesisEpoch] = Epoch(uint32(genesisHeader.time()), uint224(target));
         proofLength = genesisProofLength;
         currentEpochDifficulty = BitcoinHeaders.difficulty(target);
         ready = true;
@@ -120,7 +120,7 @@ contract LightRelay {
 
     /// Tells the relay of the next epoch by the last headers of the current one and the
     /// first of the next, proofLength of each.
-    function retarget(bytes calldata headers) external onlyReady {
+    function retarget(bytes memory headers) external onlyReady {
         require(!authorizationRequired || isAuthorized[msg.sender], "Submitter unauthorized");
         uint256 half = proofLength * BitcoinHeaders.SIZE;
         require(headers.length == 2 * half, "Invalid header length");
@@ -132,7 +132,7 @@ contract LightRelay {
             (last, target) = validateHeader(headers, offset, last);
             require(target == latest.target, "Invalid target in pre-retarget headers");
         }
-        uint256 end = headers.time(half - BitcoinHeaders.SIZE);
+        uint256 end = headers.headerAt(half - BitcoinHeaders.SIZE).time();
         require(end < block.timestamp, "Epoch cannot end in the future");
         uint256 expected = BitcoinHeaders.retarget(latest.target, latest.timestamp, end);
 
@@ -148,7 +148,7 @@ contract LightRelay {
         }
 
         currentEpoch++;
-        epochs[currentEpoch] = Epoch(uint32(headers.time(half)), uint224(mined));
+        epochs[currentEpoch] = Epoch(uint32(headers.headerAt(half).time()), uint224(mined));
         uint256 oldDifficulty = currentEpochDifficulty;
         uint256 newDifficulty = BitcoinHeaders.difficulty(mined);
         prevEpochDifficulty = oldDifficulty;
@@ -160,7 +160,7 @@ contract LightRelay {
     /// work that its target demands, and that is the target of the epoch that the first
     /// one's time is in, or of a neighbour; it changes with an epoch that the relay
     /// knows.
-    function validateChain(bytes calldata headers)
+    function validateChain(bytes memory headers)
         external
         view
         returns (uint256 startingHeaderTimestamp, uint256 headerCount)
@@ -168,7 +168,7 @@ contract LightRelay {
         require(headers.length % BitcoinHeaders.SIZE == 0, "Invalid header length");
         headerCount = headers.length / BitcoinHeaders.SIZE;
         require(headerCount > 1 && headerCount < BitcoinHeaders.EPOCH, "Invalid number of headers");
-        startingHeaderTimestamp = headers.time(0);
+        startingHeaderTimestamp = headers.headerAt(0).time();
         (bytes32 last, uint256 target) = validateHeader(headers, 0, bytes32(0));
 
         uint256 number = currentEpoch;
@@ -195,7 +195,7 @@ contract LightRelay {
             (last, target) = validateHeader(headers, offset, last);
             if (target == epoch.target) continue;
             require(
-                next.timestamp != 0 && target == next.target && headers.time(offset) == next.timestamp,
+                next.timestamp != 0 && target == next.target && headers.headerAt(offset).time() == next.timestamp,
                 "Invalid target in header chain"
             );
             epoch = next;
@@ -233,14 +233,15 @@ contract LightRelay {
 
     /// Checks that the header follows the one with the digest last, if that is not zero,
     /// and that its digest is below its own target; Bitcoin allows one that is equal.
-    function validateHeader(bytes calldata headers, uint256 offset, bytes32 last)
+    function validateHeader(bytes memory headers, uint256 offset, bytes32 last)
         private
         pure
         returns (bytes32 digest, uint256 target)
     {
-        require(last == bytes32(0) || headers.previous(offset) == last, "Invalid chain");
-        target = headers.target(offset);
-        digest = headers.digest(offset);
+        bytes memory header = headers.headerAt(offset);
+        require(last == bytes32(0) || header.previous() == last, "Invalid chain");
+        target = header.target();
+        digest = header.digest();
         require(digest.work() < target, "Invalid work");
     }
 }

