@@ -17,8 +17,9 @@ type Costs struct {
 	// of it, and Proven for what follows when the digests prove the transaction.
 	Verify, Proof, MerkleStep, Proven uint64
 	// LightGenesis, and LightRetarget with LightHeader for each header, are a
-	// LightRelay's with its storage: what it reads and writes is always the same, but
-	// for difficulties of 0. Authorization is for the look at who calls.
+	// LightRelay's. They have the storage that it always reads and writes, but not
+	// what it takes more to write another difficulty than there is, or another number
+	// of the genesis epoch. Authorization is for the look at who calls.
 	LightGenesis, LightRetarget, LightHeader, Authorization uint64
 }
 
@@ -41,8 +42,8 @@ func BOBCosts() Costs {
 		Proof:          2150,
 		MerkleStep:     771,
 		Proven:         888,
-		LightGenesis:   55931,
-		LightRetarget:  47748,
+		LightGenesis:   36031,
+		LightRetarget:  42148,
 		LightHeader:    2459,
 		Authorization:  89,
 	}

@@ -362,10 +362,14 @@ func (r *FullRelay) markNewHeaviest(m *meter, ancestor chainhash.Hash, currentBe
 		return nil, err
 	}
 
-	m.store(slotBest, false)
-	r.best = digest
+	if digest == r.best {
+		m.spend(gasWarmLoad) // written all the same, as the next
+	} else {
+		m.store(slotBest, false)
+		r.best = digest
+	}
 	if m.load(slotLastReorgAncestor); r.lastReorgAncestor == ancestor {
-		m.spend(gasWarmLoad) // written all the same
+		m.spend(gasWarmLoad)
 	} else {
 		m.store(slotLastReorgAncestor, false)
 		r.lastReorgAncestor = ancestor

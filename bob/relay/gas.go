@@ -120,6 +120,18 @@ func (m *meter) store(s slot, fresh bool) {
 	}
 }
 
+// restore spends what it takes more to write a slot, whose old value was read, than to
+// write that once more.
+func (m *meter) restore(old, value Uint256) {
+	switch {
+	case old == value:
+	case old == Uint256{}:
+		m.spend(gasStoreNew - gasWarmLoad)
+	default:
+		m.spend(gasStoreChange - gasWarmLoad)
+	}
+}
+
 // memory spends what the memory for so many bytes of headers costs more than its
 // first words, which the steps spend: the contracts copy them once from the call, and
 // once as they hash.

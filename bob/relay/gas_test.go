@@ -154,7 +154,7 @@ func TestGasOfRetargets(t *testing.T) {
 		}
 	}
 	// tBTC's relay on Ethereum, with 20 on either side: 234,196.
-	retargetOf20 := BOBCosts().LightRetarget + gasStoreNew - gasStoreChange + 40*BOBCosts().LightHeader
+	retargetOf20 := BOBCosts().LightRetarget + gasStoreNew + gasStoreChange - 2*gasWarmLoad + 40*BOBCosts().LightHeader
 	calldata := BOBCosts().call(RetargetData(chainOn(first(easyBits), 40, easyBits, 3))).data
 	near(t, "retarget with 20 on either side", gasTransaction+retargetOf20+calldata, 234_196, within)
 }

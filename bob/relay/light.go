@@ -125,10 +125,9 @@ func (r *LightRelay) Genesis(sender Address, h []byte, height, proofLength uint6
 	if err != nil {
 		return m.receipt(nil), err
 	}
-	if difficulty != (Uint256{}) {
-		m.spend(gasStoreNew - gasWarmLoad)
-	}
 	r.genesisEpoch = height / epochLength
+	m.restore(Uint256{}, difficulty)
+	m.restore(Uint256{}, Uint256{r.genesisEpoch})
 	r.currentEpoch = r.genesisEpoch
 	r.epochs[r.genesisEpoch] = epochOf(timeAt(h, 0), target)
 	r.proofLength = proofLength
@@ -215,9 +214,10 @@ func (r *LightRelay) retarget(m *meter, sender Address, headers []byte, now uint
 	}
 	r.currentEpoch++
 	r.epochs[r.currentEpoch] = epochOf(timeAt(headers, half), mined)
-	// The first time the previous difficulty was nothing.
-	if r.prevDiff == (Uint256{}) {
-		m.spend(gasStoreNew - gasStoreChange)
+	m.restore(r.prevDiff, r.currentDiff)
+	m.restore(r.currentDiff, difficulty)
+	if r.currentEpoch == 1 && r.genesisEpoch == 0 {
+		m.spend(gasStoreNew - gasStoreChange) // the epochs' slot was nothing
 	}
 	r.prevDiff, r.currentDiff = r.currentDiff, difficulty
 	return []Event{Retarget{OldDifficulty: r.prevDiff, NewDifficulty: r.currentDiff}}, nil

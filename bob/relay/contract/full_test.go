@@ -46,6 +46,8 @@ type outcome struct {
 	// exec is the gas of the execution, if the model tells it.
 	exec uint64
 	err  error
+	// words are what result.describe says of err, if err does not.
+	words string
 }
 
 // fullCall makes a call of a model.
@@ -125,11 +127,13 @@ func (f *flavour) data(t testing.TB, s *step) []byte {
 // A tally counts what sequences did.
 type tally struct {
 	worked, reverted map[string]int
-	// gas is the farthest that an estimate was off: a share of the transaction.
-	gas float64
+	// gas is the farthest that an estimate was off, a share of the transaction, and
+	// worst the call.
+	gas   float64
+	worst string
 }
 
-func newTally() *tally { return &tally{map[string]int{}, map[string]int{}, 0} }
+func newTally() *tally { return &tally{worked: map[string]int{}, reverted: map[string]int{}} }
 
 func (c *tally) String() string {
 	total := 0
@@ -141,13 +145,13 @@ func (c *tally) String() string {
 		total += c.reverted[words]
 		reverts = append(reverts, fmt.Sprintf("%d × %s", c.reverted[words], words))
 	}
-	return fmt.Sprintf("%d calls; worked: %v; %s; gas off by at most %.2f %%", total, c.worked, strings.Join(reverts, "; "), 100*c.gas)
+	return fmt.Sprintf("%d calls; worked: %v; %s; gas off by at most %.2f %%: %s", total, c.worked, strings.Join(reverts, "; "), 100*c.gas, c.worst)
 }
 
 // compare compares how a call ended with what the model says of it. data is the call's.
 func (f *flavour) compare(c *tally, s *step, data []byte, want outcome, got result) error {
-	words := ""
-	if want.err != nil {
+	words := want.words
+	if want.err != nil && words == "" {
 		words = want.err.Error()
 	}
 	if f.excuse != nil {
@@ -185,7 +189,9 @@ func (f *flavour) compare(c *tally, s *step, data []byte, want outcome, got resu
 			}
 		}
 		off := (base+float64(want.exec))/(base+float64(got.exec)) - 1
-		c.gas = max(c.gas, off, -off)
+		if off = max(off, -off); off > c.gas {
+			c.gas, c.worst = off, fmt.Sprintf("%s: %d, executed %d", s, want.exec, got.exec)
+		}
 	}
 	return nil
 }
@@ -537,6 +543,9 @@ func spoil(rng *rand.Rand, data []byte) []byte {
 	data = slices.Clone(data)
 	switch rng.IntN(8) {
 	case 0:
+		if rng.IntN(2) == 0 {
+			return nil
+		}
 		return data[:rng.IntN(len(data)+1)]
 	case 1:
 		return append(data, make([]byte, 1+rng.IntN(headerSize))...)
