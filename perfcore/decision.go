@@ -38,12 +38,17 @@ const (
 	// Recalled: the program is back in a regime, and the values that were
 	// promoted in it are in force again.
 	Recalled
+	// Leased: memory has moved to where it saves more by what was measured of its
+	// use, or was given back.
+	Leased
+	// Advised: this would be done if knobs might be moved. Nothing was.
+	Advised
 )
 
 var verdictNames = [...]string{
 	Promoted: "promoted", Rejected: "rejected", Aborted: "aborted", Inconclusive: "inconclusive",
 	Isolated: "isolated", Calibrated: "calibrated", Miscalibrated: "miscalibrated", Shifted: "shifted",
-	Restored: "restored", Recalled: "recalled",
+	Restored: "restored", Recalled: "recalled", Leased: "leased", Advised: "advised",
 }
 
 // String returns the verdict in lower case.
@@ -103,6 +108,9 @@ type Decision struct {
 	// Reason is one sentence for the operator.
 	Reason   string
 	Evidence Evidence
+	// Prediction is what was expected of it, in a sentence; "" where only a trial
+	// tells.
+	Prediction string
 }
 
 // String explains the decision on a few lines: what moved, on which evidence,
@@ -121,7 +129,10 @@ func (d Decision) String() string {
 		fmt.Fprintf(&b, "\n cost %+.1f %% [%+.1f, %+.1f], likelihood ratio %.3g, sign-flip p=%.3f, %d blocks, noise %.1f %%, work %+.1f %%",
 			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise, 100*e.Work)
 	}
-	if d.Verdict == Promoted {
+	if d.Prediction != "" {
+		fmt.Fprintf(&b, "\n predicted: %s", d.Prediction)
+	}
+	if d.Verdict == Promoted || d.Verdict == Leased {
 		b.WriteString("\n undo:")
 		for _, m := range d.Moves {
 			fmt.Fprintf(&b, " pin %s %d;", m.Knob, m.From)

@@ -311,6 +311,10 @@ func TestSamplerIsBounded(t *testing.T) {
 	}
 	a, _ := full.Curve()
 	b, _ := small.Curve()
+	all, _ := full.Keys()
+	if some, sampled := small.Keys(); sampled > 500 || some < 0.8*all || some > 1.2*all {
+		t.Errorf("of %.0f keys the smaller sample says that they are %.0f, by %d", all, some, sampled)
+	}
 	for u := range a {
 		// Caution makes the smaller sample's curve the higher one.
 		if b[u] < a[u]-0.02 || b[u] > a[u]+0.15 {

@@ -195,6 +195,14 @@ func (s *Sampler) Curve() (c Curve, references uint64) {
 	return c, references
 }
 
+// Keys returns how many keys there were so far, by the sample, and how many of them
+// it holds. A curve says nothing of caches with room for more than there were.
+func (s *Sampler) Keys() (all float64, sampled int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return float64(len(s.keys)) / s.share(), len(s.keys)
+}
+
 func (s *Sampler) references() uint64 {
 	var n uint64
 	for i := range s.refs {

@@ -75,7 +75,7 @@ type Config struct {
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
 	// Decided, if set, receives every decision, one at a time, on the goroutine
-	// of Run or Restore. It must not block.
+	// of Run, Restore or Decide. It must not block.
 	Decided func(perfcore.Decision)
 	// Snapshots counts the accepted changes: promotions, pins and releases,
 	// isolations, targets, statuses, restorations. By default it is a ring that
@@ -517,6 +517,18 @@ func (o *PerformanceOptimizer) Decisions(after uint64) []perfcore.Decision {
 	return slices.Clone(o.decisions[i:])
 }
 
+// Frozen reports whether experiments are stopped.
+func (o *PerformanceOptimizer) Frozen() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.thawed != nil
+}
+
+// Decide records what an arbiter has decided about knobs that are entrusted to it,
+// as the engine's own decisions are: it gets a number and a time, is counted and
+// kept, and Decided hears of it.
+func (o *PerformanceOptimizer) Decide(d perfcore.Decision) { o.decide(d) }
+
 // decide records a decision.
 func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
 	d.At = time.Now()
@@ -553,7 +565,7 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 	defer o.mu.Unlock()
 	for i := range o.Resources.knobs {
 		k := &o.Resources.knobs[i]
-		if k.Resource == 0 || k.owner == Operator {
+		if k.Resource == 0 || k.owner == Operator || k.owner == Arbiter {
 			continue
 		}
 		next := s

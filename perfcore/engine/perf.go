@@ -25,7 +25,7 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 			},
 		}),
 	}
-	for v := perfcore.Promoted; v <= perfcore.Recalled; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Advised; v++ {
 		m.decisions[v] = r.Counter(perfcore.Metric{
 			Name: "outrider_perfcore_decisions_total", Help: "Decisions of the optimizer, by verdict.",
 			Labels: []string{"verdict", v.String()},

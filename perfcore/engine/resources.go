@@ -19,7 +19,7 @@ import (
 // is in none of them, and cannot be configured into one.
 var registrable = []string{
 	"bitvm.slice", "blockval.seen", "blockval.depth", "blockval.prefetch",
-	"go.gogc", "go.memlimit", "gateway.cache", "gateway.concurrency", "cpu.elastic",
+	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
 	"node.poll", "bob.poll", "coindb.memory", "coindb.compactions",
 	"sidecar.flight", "sidecar.mempool_share",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",
@@ -47,6 +47,8 @@ const (
 	Operator
 	// Nobody: it is isolated, for somebody else moved it or it fails.
 	Nobody
+	// Arbiter: it is a lease of memory, which Lease moves.
+	Arbiter
 )
 
 // String returns the owner in lower case.
@@ -58,6 +60,8 @@ func (o Owner) String() string {
 		return "operator"
 	case Nobody:
 		return "nobody"
+	case Arbiter:
+		return "arbiter"
 	}
 	return fmt.Sprintf("owner(%d)", uint8(o))
 }
@@ -99,6 +103,7 @@ type knob struct {
 	incumbent int // level
 	level     int // in force, as far as is known
 	failures  int // in a row
+	leased    bool
 }
 
 // NewResourceManager takes over knobs at the values that they read, which must
@@ -126,7 +131,7 @@ func NewResourceManager(knobs []perfcore.Knob) (*ResourceManager, error) {
 			return nil, fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, k.Read(), k.Ladder)
 		}
 		m.knobs[i] = knob{Knob: k, incumbent: level, level: level}
-		m.knobs[i].owner, m.knobs[i].why = firstOwner(&k)
+		m.knobs[i].owner, m.knobs[i].why = m.knobs[i].first()
 	}
 	return m, nil
 }
@@ -141,8 +146,11 @@ func (m *ResourceManager) count() {
 // whyPinned is why the operator owns a knob that was pinned.
 const whyPinned = "it is pinned"
 
-func firstOwner(k *perfcore.Knob) (o Owner, why string) {
+// first returns who owns the knob while no operator does.
+func (k *knob) first() (o Owner, why string) {
 	switch {
+	case k.leased:
+		return Arbiter, whyLeased
 	case k.Scope != perfcore.Live:
 		return Operator, "its changes wait for a restart"
 	case k.Carry == perfcore.Stateful:
@@ -153,13 +161,81 @@ func firstOwner(k *perfcore.Knob) (o Owner, why string) {
 	return Engine, ""
 }
 
+// whyLeased is why the engine leaves a lease alone.
+const whyLeased = "the arbiter divides memory, and tries nothing"
+
+// Entrust hands knobs over to an arbiter, who moves them by Lease. An operator may
+// still pin them, and Release gives them back to it. Names that are none are left
+// out.
+func (m *ResourceManager) Entrust(names []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		if k.Scope == perfcore.Live && slices.Contains(names, k.Name) {
+			k.leased = true
+			k.owner, k.why = k.first()
+			m.epoch++
+		}
+	}
+}
+
+// Lease sets a knob that the arbiter owns to a value of its ladder, which is an
+// accepted change, and ends a trial that runs: what it measures has another reason
+// now. When it fails the knob is as it was. It fails for a knob that has another
+// owner, or gets one because somebody else has moved it.
+func (m *ResourceManager) Lease(ctx context.Context, name string, value int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	if k.owner != Arbiter {
+		return fmt.Errorf("knob %s is the %v's", k.Name, k.owner)
+	}
+	if got := k.Read(); got != k.Ladder[k.incumbent] {
+		m.isolate(k, fmt.Sprintf("it was set to %d, and reads %d: somebody else moved it", k.Ladder[k.incumbent], got))
+		return fmt.Errorf("knob %s: %s", k.Name, k.why)
+	}
+	level, ok := slices.BinarySearch(k.Ladder, value)
+	if !ok {
+		return fmt.Errorf("knob %s: %d is not one of its values", k.Name, value)
+	}
+	if err := k.set(ctx, level); err != nil {
+		if k.failures++; k.failures >= maxFailures {
+			m.isolate(k, "it fails: "+err.Error())
+		}
+		return err
+	}
+	k.incumbent, k.failures = level, 0
+	m.epoch++ // what a slice costs has other reasons now
+	m.count()
+	return nil
+}
+
+// Knob returns the state of the knob of that name.
+func (m *ResourceManager) Knob(name string) (KnobState, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k, err := m.find(name)
+	if err != nil {
+		return KnobState{}, err
+	}
+	return k.state(), nil
+}
+
+func (k *knob) state() KnobState {
+	return KnobState{Knob: k.Knob, Owner: k.owner, Why: k.why, Incumbent: k.Ladder[k.incumbent]}
+}
+
 // Knobs returns the state of all knobs, in the order they were given.
 func (m *ResourceManager) Knobs() []KnobState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	states := make([]KnobState, len(m.knobs))
-	for i, k := range m.knobs {
-		states[i] = KnobState{Knob: k.Knob, Owner: k.owner, Why: k.why, Incumbent: k.Ladder[k.incumbent]}
+	for i := range m.knobs {
+		states[i] = m.knobs[i].state()
 	}
 	return states
 }
@@ -197,8 +273,8 @@ func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) err
 	return nil
 }
 
-// Release gives a pinned or isolated knob back to the engine, at the value that
-// it reads. It fails for knobs that are not experimented on.
+// Release gives a pinned or isolated knob back to the engine, or the arbiter, at
+// the value that it reads. It fails for knobs that neither moves.
 func (m *ResourceManager) Release(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -206,17 +282,18 @@ func (m *ResourceManager) Release(name string) error {
 	if err != nil {
 		return err
 	}
-	if o, why := firstOwner(&k.Knob); o != Engine {
+	o, why := k.first()
+	if o == Operator {
 		return fmt.Errorf("knob %s: %s", k.Name, why)
 	}
-	if k.owner == Engine {
+	if k.owner == o {
 		return nil
 	}
 	level, ok := slices.BinarySearch(k.Ladder, k.Read())
 	if !ok {
 		return fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, k.Read(), k.Ladder)
 	}
-	k.owner, k.why, k.incumbent, k.level, k.failures = Engine, "", level, level, 0
+	k.owner, k.why, k.incumbent, k.level, k.failures = o, why, level, level, 0
 	m.epoch++
 	m.count()
 	return nil
@@ -297,7 +374,7 @@ func (k *knob) set(ctx context.Context, level int) (err error) {
 
 var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
 
-var errOwner = errors.New("a knob has another owner")
+var errOwner = errors.New("a knob has another owner, or memory has moved")
 
 // apply puts the knobs that the engine owns to levels, all or none: when one
 // fails, those before it are set back, in reverse order. again sets knobs that

@@ -290,11 +290,83 @@ func TestFirstOwner(t *testing.T) {
 	}
 }
 
+// A lease is the arbiter's to move, and nobody else's but an operator's; a trial
+// does not outlast it.
+func TestLease(t *testing.T) {
+	log := new([]string)
+	levers := []*lever{{value: 20, refuse: make(map[int64]error)}, {value: 20, refuse: make(map[int64]error)}}
+	stateful := levers[0].knob("plant.lease", log)
+	stateful.Carry = perfcore.Stateful
+	m, err := NewResourceManager([]perfcore.Knob{stateful, levers[1].knob("plant.free", log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := 0
+	m.changed = func() { changes++ }
+	if err := m.Lease(t.Context(), "plant.lease", 30); err == nil {
+		t.Error("a knob that was not entrusted is leased")
+	}
+	m.Entrust([]string{"plant.lease", "plant.none"})
+	if k, err := m.Knob("plant.lease"); err != nil || k.Owner != Arbiter || k.Owner.String() != "arbiter" || k.Why == "" {
+		t.Errorf("the knob is %+v, %v", k, err)
+	}
+	_, ours, epoch := m.incumbents()
+	if !slices.Equal(ours, []bool{false, true}) {
+		t.Errorf("the engine owns %v", ours)
+	}
+	if err := m.Lease(t.Context(), "plant.lease", 30); err != nil || levers[0].value != 30 || changes != 1 {
+		t.Errorf("leased: %v, at %d, %d changes", err, levers[0].value, changes)
+	}
+	if err := m.apply(t.Context(), []int{0, 2}, epoch, true); !errors.Is(err, errOwner) {
+		t.Errorf("a trial goes on: %v", err)
+	}
+	if err := m.apply(t.Context(), []int{0, 2}, m.epoch, true); err != nil || !slices.Equal(values(levers), []int64{30, 30}) {
+		t.Errorf("a trial moves the lease: %v, %v", err, values(levers))
+	}
+	if err := errors.Join(m.restore(t.Context()), m.Pin(t.Context(), "plant.lease", 10)); err != nil {
+		t.Error(err)
+	}
+	if err := m.Lease(t.Context(), "plant.lease", 20); err == nil || levers[0].value != 10 {
+		t.Errorf("a pinned lease moves to %d: %v", levers[0].value, err)
+	}
+	if err := m.Release("plant.lease"); err != nil {
+		t.Error(err)
+	}
+	for _, v := range []int64{11, 40} {
+		if err := m.Lease(t.Context(), "plant.lease", v); err == nil {
+			t.Errorf("it is leased %d", v)
+		}
+	}
+	levers[0].refuse[20] = errStuck
+	for range maxFailures {
+		if err := m.Lease(t.Context(), "plant.lease", 20); !errors.Is(err, errStuck) {
+			t.Errorf("a stuck lease: %v", err)
+		}
+	}
+	if k, _ := m.Knob("plant.lease"); k.Owner != Nobody || k.Incumbent != 10 {
+		t.Errorf("a lease that always fails is %+v", k)
+	}
+	delete(levers[0].refuse, 20)
+	if err := m.Release("plant.lease"); err != nil {
+		t.Error(err)
+	}
+	levers[0].value = 20 // by somebody else
+	if err := m.Lease(t.Context(), "plant.lease", 30); err == nil || levers[0].value != 20 {
+		t.Errorf("a lease that somebody else moved is set to %d: %v", levers[0].value, err)
+	}
+	if k, _ := m.Knob("plant.lease"); k.Owner != Nobody {
+		t.Errorf("it is the %v's", k.Owner)
+	}
+	if _, err := m.Knob("plant.none"); err == nil {
+		t.Error("there is a knob that there is not")
+	}
+}
+
 // What decides about consensus or security cannot be registered.
 func TestRegistrable(t *testing.T) {
 	for _, name := range []string{
 		"sigverify.workers", "sigverify.chunk", "sigverify.cache", "blockval.seen", "go.gogc", "plant.knob0",
-		"sidecar.flight", "sidecar.mempool_share", "coindb.memory", "coindb.compactions", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
+		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "coindb.memory", "coindb.compactions", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
 	} {
 		if !Registrable(name) {
 			t.Errorf("%s is not registrable", name)

@@ -14,7 +14,12 @@ import (
 )
 
 // modes are the owners as snapshots call them.
-var modes = map[Owner]snapshot.Mode{Engine: snapshot.Free, Operator: snapshot.Fixed, Nobody: snapshot.Isolated}
+//
+// Leases are fixed: they were right for what was asked of the memory then, and all
+// of them together, so that none is restored.
+var modes = map[Owner]snapshot.Mode{
+	Engine: snapshot.Free, Operator: snapshot.Fixed, Nobody: snapshot.Isolated, Arbiter: snapshot.Fixed,
+}
 
 // state returns what a snapshot keeps. o.Resources.mu is held.
 func (o *PerformanceOptimizer) state() snapshot.State {
@@ -239,7 +244,7 @@ func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob) ([]
 			return nil, err
 		}
 		k.incumbent, k.failures = levels[k], 0
-		k.owner, k.why = firstOwner(&k.Knob)
+		k.owner, k.why = k.first()
 		if w.Mode == snapshot.Pinned {
 			k.owner, k.why = Operator, whyPinned
 		}

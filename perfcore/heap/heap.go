@@ -38,6 +38,10 @@ type Config struct {
 	// file, as Linux's RssAnon. What of them is not Go's counts as off-heap
 	// bytes that nobody declared.
 	Anonymous func() (bytes int64, measured bool)
+	// Headroom is how many bytes the heap may have beyond what is live at first,
+	// for the knob go.headroom; without one there is no such knob, and GOGC and
+	// Limit alone bound it.
+	Headroom int64
 	// Settle is the time in which two cycles have passed, when little is
 	// allocated too (10 s).
 	Settle time.Duration
@@ -58,6 +62,7 @@ type Governor struct {
 	mu      sync.Mutex // guards what follows
 	law     law
 	share   int64 // per cent
+	room    int64 // the headroom, in bytes; 0 for no bound
 	percent int64 // GOGC when the governor came
 	before  int64 // GOMEMLIMIT when it came
 	set     int64 // GOMEMLIMIT as it was set last; 0 before
@@ -75,24 +80,27 @@ func New(cfg Config) (*Governor, error) {
 	if cfg.Settle == 0 {
 		cfg.Settle = 10 * time.Second
 	}
-	if cfg.Limit < 2*leastBytes || !(cfg.Reserve > 0 && cfg.Reserve < 0.5) || cfg.Settle < 0 {
-		return nil, fmt.Errorf("a limit of %d bytes with a reserve of %v, or settling in %v, is none", cfg.Limit, cfg.Reserve, cfg.Settle)
+	if cfg.Limit < 2*leastBytes || !(cfg.Reserve > 0 && cfg.Reserve < 0.5) || cfg.Settle < 0 || cfg.Headroom < 0 {
+		return nil, fmt.Errorf("a limit of %d bytes with a reserve of %v and a headroom of %d, or settling in %v, is none",
+			cfg.Limit, cfg.Reserve, cfg.Headroom, cfg.Settle)
 	}
 	now := read()
 	return &Governor{
-		cfg: cfg, share: 100, percent: now.percent, before: now.limit, last: now,
+		cfg: cfg, share: 100, room: cfg.Headroom, percent: now.percent, before: now.limit, last: now,
 		law: law{limit: cfg.Limit, ceiling: now.limit, reserve: cfg.Reserve},
 	}, nil
 }
 
-// Knobs returns GOGC, which is the engine's, and the share of the room that Go
-// may use, which is an operator's or an arbiter's: it fills for minutes.
+// Knobs returns GOGC, which is the engine's, the share of the room that Go may use,
+// which is an operator's, and the headroom, which is an arbiter's: both fill for
+// minutes. GOGC says how much headroom is wished for, and the others how much there
+// is.
 func (g *Governor) Knobs() []perfcore.Knob {
 	ladder := percents
 	if i, found := slices.BinarySearch(ladder, g.percent); !found && g.percent > 0 {
 		ladder = slices.Insert(slices.Clone(ladder), i, g.percent)
 	}
-	return []perfcore.Knob{
+	knobs := []perfcore.Knob{
 		{
 			Name: "go.gogc", Help: "How much the heap grows before it is collected, as Go's GOGC.", Unit: "percent",
 			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Warm, Settle: g.cfg.Settle, Ladder: ladder,
@@ -118,7 +126,41 @@ func (g *Governor) Knobs() []perfcore.Knob {
 			},
 		},
 	}
+	if g.cfg.Headroom == 0 {
+		return knobs
+	}
+	var rooms []int64
+	for n := g.cfg.Headroom / 8; n < roomGrowth*g.cfg.Headroom; n *= 2 {
+		rooms = append(rooms, max(n, 1))
+	}
+	if i, found := slices.BinarySearch(rooms, g.cfg.Headroom); !found {
+		rooms = slices.Insert(rooms, i, g.cfg.Headroom)
+	}
+	return append(knobs, perfcore.Knob{
+		Name: "go.headroom", Help: "How much the heap may have beyond what is live, before it is collected.", Unit: "bytes",
+		Scope: perfcore.Live, Resource: perfcore.Memory, Carry: perfcore.Stateful, Settle: g.cfg.Settle,
+		Ladder: slices.Compact(append(rooms, roomGrowth*g.cfg.Headroom)),
+		Apply: func(_ context.Context, v int64) error {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			before := g.room
+			g.room = v
+			if err := g.step(); err != nil {
+				g.room = before
+				return err
+			}
+			return nil
+		},
+		Read: func() int64 {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return g.room
+		},
+	})
 }
+
+// roomGrowth is how much larger than at first the headroom can be made.
+const roomGrowth = 8
 
 // ErrForeign says that somebody else has set GOMEMLIMIT. The governor leaves it
 // alone from then on.
@@ -143,6 +185,7 @@ func (g *Governor) step() error {
 	}
 	r := reading{
 		at: time.Now(), live: now.live, other: now.other, gc: now.gcSince(g.last), held: now.held(), share: float64(g.share) / 100,
+		headroom: g.room,
 	}
 	if g.cfg.OffHeap != nil {
 		r.declared = g.cfg.OffHeap()
@@ -192,6 +235,20 @@ func (g *Governor) Headroom(since Mark) (h arbiter.Headroom, ok bool) {
 		Live:      float64(now.live),
 		Cost:      1e9 * (now.gc - since.numbers.gc) / marked,
 	}, true
+}
+
+// Room returns how many bytes the heap has beyond what is live at this moment, how
+// many it cannot do without, and how many GOGC lets it have at most; MaxInt64 when
+// that is off.
+func (g *Governor) Room() (held, least, most int64) {
+	now := read()
+	held = max(now.used-now.other-now.live, 0)
+	least = int64(leastRoom*float64(now.live)) + leastBytes
+	if now.percent < 0 {
+		return held, least, math.MaxInt64
+	}
+	// The runtime adds stacks and globals to what the percentage is of.
+	return held, least, max(now.goal-now.live, now.live/100*now.percent, least)
 }
 
 // A Mark is a moment that Headroom counts from.

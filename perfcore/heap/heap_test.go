@@ -45,6 +45,14 @@ func TestLaw(t *testing.T) {
 			{with(func(r *reading) { r.declared, r.seen = 100*mib, 250*mib }), 0, 670, ""},
 		}},
 		{"a part of the room", math.MaxInt64, []step{{with(func(r *reading) { r.share = 0.5 }), 0, 460, ""}}},
+		{"a headroom", math.MaxInt64, []step{
+			{with(func(r *reading) { r.headroom = 200 * mib }), 0, 310, ""},
+			{with(func(r *reading) { r.headroom, r.live = 200*mib, 400*mib }), time.Second, 610, ""},
+			{with(func(r *reading) { r.headroom = 2000 * mib }), time.Second, 920, ""},
+		}},
+		{"too little headroom is no trouble", math.MaxInt64, []step{
+			{with(func(r *reading) { r.headroom = mib }), 0, 100*1.25 + 16 + 10, ""},
+		}},
 		{"the operator's limit", 400 * mib, []step{{calm, 0, 400, ""}}},
 		{"no room", math.MaxInt64, []step{
 			{with(func(r *reading) { r.live, r.declared = 600*mib, 300*mib }), 0, 600*1.25 + 16 + 10, "may use more than its 1000 MiB"},
@@ -230,6 +238,45 @@ func TestLimitHolds(t *testing.T) {
 	runtime.KeepAlive(keep)
 }
 
+// What the headroom is set to is what the heap may have beyond what is live; GOGC
+// does not raise it.
+func TestHeadroomKnob(t *testing.T) {
+	keep := make([]byte, 48*mib)
+	g := newGovernor(t, Config{Limit: 8 << 30, Headroom: 96 * mib})
+	m, err := engine.NewResourceManager(g.Knobs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Pin(t.Context(), "go.gogc", 600); err != nil {
+		t.Fatal(err)
+	}
+	debug.FreeOSMemory()
+	for _, room := range []int64{96 * mib, 192 * mib, 48 * mib} {
+		if err := m.Pin(t.Context(), "go.headroom", room); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		if err := g.Step(); err != nil {
+			t.Fatal(err)
+		}
+		now := read()
+		held, least, most := g.Room()
+		limit, _ := g.Limit()
+		if want := now.live + now.other + room; limit < want-8*mib || limit > want+8*mib {
+			t.Errorf("with %d MiB of headroom the limit is %d MiB, want %d", room/mib, limit/mib, want/mib)
+		}
+		if held < 0 || held > room+8*mib || least < 16*mib+12*mib || least > 60*mib || most < room/2 {
+			t.Errorf("of %d MiB %d are held; %d at least, and %d at most", room/mib, held/mib, least/mib, most/mib)
+		}
+	}
+	debug.SetMemoryLimit(3 << 30)
+	k := m.Knobs()[2]
+	if err := k.Set(t.Context(), 96*mib); !errors.Is(err, ErrForeign) || k.Read() != 48*mib {
+		t.Errorf("with somebody else's limit: %v, at %d", err, k.Read())
+	}
+	runtime.KeepAlive(keep)
+}
+
 var sink []byte
 
 // The collector's bid follows from what it did.
@@ -259,7 +306,7 @@ func TestHeadroom(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, cfg := range []Config{{}, {Limit: -1}, {Limit: mib}, {Limit: 1 << 30, Reserve: 0.5}, {Limit: 1 << 30, Reserve: -1}, {Limit: 1 << 30, Settle: -1}, {Limit: 1 << 30, Reserve: math.NaN()}} {
+	for _, cfg := range []Config{{}, {Limit: -1}, {Limit: mib}, {Limit: 1 << 30, Reserve: 0.5}, {Limit: 1 << 30, Reserve: -1}, {Limit: 1 << 30, Settle: -1}, {Limit: 1 << 30, Headroom: -1}, {Limit: 1 << 30, Reserve: math.NaN()}} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}

@@ -35,6 +35,8 @@ type reading struct {
 	held bool
 	// share is the part of what is left that Go may use, from 0 to 1.
 	share float64
+	// headroom is how much the heap may have beyond what is live; 0 for no bound.
+	headroom int64
 }
 
 const (
@@ -60,6 +62,9 @@ func (l *law) next(r reading) (limit int64, trouble string) {
 	l.offHeap = max(l.offHeap*(1-forgotten), float64(r.seen), float64(r.declared))
 	room := float64(l.limit)*(1-l.reserve) - l.offHeap
 	want := r.share * room
+	if r.headroom > 0 {
+		want = min(want, float64(r.live)+float64(r.other)+float64(r.headroom))
+	}
 	if r.gc >= storm && r.held {
 		l.lifted, l.stormed = r.at.Add(liftFor), r.gc
 	}
@@ -70,7 +75,11 @@ func (l *law) next(r reading) (limit int64, trouble string) {
 	}
 	// What is live cannot be freed: a limit below it only burns the processor.
 	least := float64(r.live)*(1+leastRoom) + leastBytes + float64(r.other)
-	if want < least {
+	switch {
+	case want >= least:
+	case least <= r.share*room: // the bound on the headroom is too low: it is no trouble
+		want = least
+	default:
 		trouble = fmt.Sprintf("%d MiB are left for Go, and %d MiB are live: the process may use more than its %d MiB",
 			int64(want)>>20, r.live>>20, l.limit>>20)
 		want = least

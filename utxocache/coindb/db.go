@@ -38,8 +38,10 @@ type DB struct {
 	pebble *pebble.DB
 	perf   instruments
 	damage damage
-	// compactions is how many Pebble may run at a time.
-	compactions atomic.Int64
+	// compactions is how many Pebble may run at a time, readers how many
+	// goroutines read for one batch.
+	compactions, readers atomic.Int64
+	blocks               blockReads
 	// options are what Pebble was told, for tables that are read or written
 	// beside it.
 	options *pebble.Options
@@ -95,6 +97,7 @@ func Open(dir string, opts Options) (*DB, error) {
 	d.idle = make(chan struct{}, 1)
 	d.setMemory(opts.Memory)
 	d.compactions.Store(int64(opts.Compactions))
+	d.readers.Store(int64(opts.Readers))
 	if err := d.open(); err != nil {
 		d.cache.Unref()
 		return nil, fmt.Errorf("open coin database %s: %w", dir, err)

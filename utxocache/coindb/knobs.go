@@ -17,6 +17,9 @@ const (
 	memoryGrows   = 4
 )
 
+// mostReaders bounds Options.Readers, however many a caller asks for.
+const mostReaders = 64
+
 // Knobs returns what may be tried at other values. No answer changes by them.
 func (d *DB) Knobs() []perfcore.Knob {
 	var memory []int64
@@ -43,7 +46,27 @@ func (d *DB) Knobs() []perfcore.Knob {
 			Apply:  func(_ context.Context, n int64) error { return d.setCompactions(n) },
 			Read:   d.compactions.Load,
 		},
+		{
+			Name: "coindb.readers", Help: "How many goroutines read coins on disk for one block.", Unit: "goroutines",
+			Scope: perfcore.Live, Resource: perfcore.Database, Carry: perfcore.Memoryless,
+			Ladder: with([]int64{1, 2, 4, maxReaders}, d.readers.Load()),
+			Apply:  func(_ context.Context, n int64) error { return d.setReaders(n) },
+			Read:   d.readers.Load,
+		},
 	}
+}
+
+// setReaders sets how many goroutines read for a batch that begins from now on.
+func (d *DB) setReaders(n int64) error {
+	if n < 1 || n > mostReaders {
+		return fmt.Errorf("coindb: %d goroutines cannot read", n)
+	}
+	if err := d.enter(); err != nil {
+		return fmt.Errorf("coindb: %w", err)
+	}
+	defer d.leave()
+	d.readers.Store(n)
+	return nil
 }
 
 // with returns steps, which ascend, with n among them.

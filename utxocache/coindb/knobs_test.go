@@ -24,7 +24,7 @@ func TestKnobs(t *testing.T) {
 				t.Errorf("%s takes -1 and reads %d: %v", k.Name, k.Read(), err)
 			}
 		}
-		if !names["coindb.memory"] || !names["coindb.compactions"] || len(names) != 2 {
+		if !names["coindb.memory"] || !names["coindb.compactions"] || !names["coindb.readers"] || len(names) != 3 {
 			t.Errorf("the knobs are %v", names)
 		}
 		must(t, d.Close())

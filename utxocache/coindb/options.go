@@ -30,8 +30,16 @@ type Options struct {
 	// 512 MiB. Compactions need it.
 	MinFree int64
 	// Readers is how many goroutines read for one GetBatch or Apply; the
-	// default is the number of processors, 8 at most.
+	// default is the number of processors, 8 at most. The knob coindb.readers
+	// changes it.
 	Readers int
+	// Refer, if it is set, is called for every outpoint that is looked up in a
+	// batch, with its place in the order of the keys: the first eight bytes of the
+	// txid, as a fraction of 2^64. Outpoints at near places are in the same block
+	// of a table, and as txids are spread evenly, equal distances hold equal
+	// numbers of coins. It is called by several goroutines at once, and must not
+	// wait.
+	Refer func(place uint64)
 	// Compactions is how many compactions Pebble may run at a time; the default
 	// is 1. It runs that many when it falls behind, and one else.
 	Compactions int
@@ -85,7 +93,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.fs == nil {
 		o.fs = vfs.Default
 	}
-	if o.UndoBlocks < 0 || o.MinFree < 0 || o.Readers < 0 {
+	if o.UndoBlocks < 0 || o.MinFree < 0 || o.Readers < 0 || o.Readers > mostReaders {
 		return o, fmt.Errorf("%d blocks, %d bytes free and %d readers are not sizes", o.UndoBlocks, o.MinFree, o.Readers)
 	}
 	if o.MemTable < 64<<10 || o.MemTable > 1<<30 {

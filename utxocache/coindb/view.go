@@ -1,6 +1,7 @@
 package coindb
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -146,12 +147,12 @@ const readersShare = 64
 // It reads on several goroutines; each has a reader of its own, which open
 // makes.
 func (d *DB) read(from pebble.Reader, ops []wire.OutPoint, places []place, open func() reader) error {
-	n := max(1, min(d.opts.Readers, len(places)/readersShare))
+	n := max(1, min(int(d.readers.Load()), len(places)/readersShare))
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for g := range n {
 		part := places[len(places)*g/n : len(places)*(g+1)/n]
-		work := func() { errs[g] = d.explain(readPart(from, ops, part, open())) }
+		work := func() { errs[g] = d.explain(d.readPart(from, ops, part, open())) }
 		if g == n-1 {
 			work()
 		} else {
@@ -163,18 +164,22 @@ func (d *DB) read(from pebble.Reader, ops []wire.OutPoint, places []place, open 
 }
 
 // readPart gives the values of part to read.
-func readPart(from pebble.Reader, ops []wire.OutPoint, part []place, read reader) error {
+func (d *DB) readPart(from pebble.Reader, ops []wire.OutPoint, part []place, read reader) error {
 	lower, upper := span(kindCoin)
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}
 	for _, p := range part {
+		if d.opts.Refer != nil {
+			d.opts.Refer(binary.BigEndian.Uint64(ops[p.index].Hash[:]))
+		}
 		if err = seek(it, ops[p.index], int(p.index), read); err != nil {
 			err = fmt.Errorf("coin %s: %w", ops[p.index], err)
 			break
 		}
 	}
+	d.blocks.add(it.Stats().InternalStats)
 	return errors.Join(err, it.Close())
 }
 
