@@ -40,8 +40,8 @@ type chainstate struct {
 var errCannotFollow = errors.New("the coin database cannot follow the node's chain")
 
 // openChainstate opens the database of the mode; nil if it has none. genesis is the
-// network's first block.
-func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis node.Tip) (*chainstate, error) {
+// network's first block, and refer hears of coins that are looked up.
+func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis node.Tip, refer func(place uint64)) (*chainstate, error) {
 	c := &chainstate{
 		place: utxo.Place{Datadir: s.cfg.Datadir, Network: network},
 		must:  s.cfg.UTXOMode == UTXOFull, log: s.log,
@@ -50,7 +50,7 @@ func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis no
 		return nil, err
 	}
 	var err error
-	c.db, err = c.place.Open(coindb.Options{UndoBlocks: ringBlocks, Memory: s.cfg.DBBytes, Recorder: s.registry, Log: s.log})
+	c.db, err = c.place.Open(coindb.Options{UndoBlocks: ringBlocks, Memory: s.cfg.DBBytes, Refer: refer, Recorder: s.registry, Log: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +119,20 @@ func (c *chainstate) offHeap() int64 {
 		return 0
 	}
 	return c.db.OffHeap()
+}
+
+// count returns how many coins the database has, while it follows the chain.
+func (c *chainstate) count() (coins uint64, ok bool) {
+	db := c.follows()
+	if db == nil {
+		return 0, false
+	}
+	v, err := db.View()
+	if err != nil {
+		return 0, false // it stands at no tip yet
+	}
+	coins = v.Coins()
+	return coins, v.Close() == nil
 }
 
 // left returns why the database no longer follows the chain; nil if it does.

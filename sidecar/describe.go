@@ -35,6 +35,6 @@ func describeOne(ctx context.Context, cfg Config, registry *perfcore.Registry) e
 	}
 	defer s.node.Close()
 	return s.wire(ctx, "regtest", func(_ context.Context, w *wiring) error {
-		return s.perf.Describe(s.plant(w.network, w.feed))
+		return s.perf.Describe(s.plant(w.network, w.feed, w.share))
 	})
 }

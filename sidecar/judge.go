@@ -36,6 +36,7 @@ type judge struct {
 	ring      uint32 // blocks that the cache can undo
 	log       *slog.Logger
 	evidence  *evidence
+	asked     *asking        // what the node is asked for; nil counts nothing
 	report    func(Report)   // hears of every verdict
 	trouble   func(error)    // hears why no verdict comes for now, nil when one does
 	stand     func(node.Tip) // hears up to which block everything is done
@@ -229,7 +230,7 @@ func (j *judge) place(ev *node.Connected) (blockval.At, *prevouts) {
 			j.cache.Remember(parent, ops, coins, false)
 		},
 		node: j.node, parent: ev.Height - 1, chain: j.headers, connected: true,
-		block: ev.Block, tip: ev.Tip,
+		block: ev.Block, tip: ev.Tip, asked: j.asked,
 	}
 	return blockval.At{Height: ev.Height, Ancestors: j.headers, TimeTaken: true, Coins: known}, known
 }

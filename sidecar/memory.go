@@ -25,13 +25,27 @@ type memory struct {
 	log      *slog.Logger
 }
 
-// newMemory returns a memory of limit bytes; 0 means what coins may take, and all
-// else.
-func newMemory(limit, coins int64, state *chainstate, log *slog.Logger) (*memory, error) {
+const (
+	// reserve is the share of the limit that stays free, and leastHeadroom what the heap
+	// has beyond what is live however tight the limit is.
+	reserve       = 0.08
+	leastHeadroom = 32 << 20
+)
+
+// divide returns what the process may take, and how much of it the heap may have at
+// first beyond what is live: what is left beside coins and what all else cannot do
+// without. A limit of 0 means what coins may take, and all else.
+func divide(limit, coins int64) (all, headroom int64) {
 	if limit == 0 {
 		limit = coins + otherMemory
 	}
-	g, err := heap.New(heap.Config{Limit: limit, OffHeap: state.offHeap})
+	return limit, max(limit-int64(reserve*float64(limit))-coins-leastOther, leastHeadroom)
+}
+
+// newMemory returns a memory of limit bytes, of which the heap may have headroom beyond
+// what is live.
+func newMemory(limit, headroom int64, state *chainstate, log *slog.Logger) (*memory, error) {
+	g, err := heap.New(heap.Config{Limit: limit, Reserve: reserve, Headroom: headroom, OffHeap: state.offHeap})
 	return &memory{governor: g, log: log}, err
 }
 

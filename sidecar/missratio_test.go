@@ -14,9 +14,9 @@ import (
 // What is asked for again and again hits a memory that has room for it, and misses
 // one that has not.
 func TestMissRatio(t *testing.T) {
-	const coins = 40_000
+	const coins, budget = 40_000, 40_000 * coinBytes * 4 / 3 // a quarter is not accounted for
 	reg := new(perfcore.Registry)
-	m := newMissRatio(coins*coinBytes, reg)
+	m := newCoinRatio(budget, budget/16, reg)
 	cache, err := utxocache.New(utxocache.Options{Refer: m.refer})
 	if err != nil {
 		t.Fatal(err)

@@ -30,17 +30,17 @@ func (s *Sidecar) perfHandler() http.Handler {
 }
 
 // perform keeps the process to its memory, and observes and optimizes the knobs of
-// all parts within that, until ctx ends. Trouble with the latter is logged: blocks
-// are judged all the same. The garbage collector is given back behind the optimizer,
-// which has moved its knobs.
-func (s *Sidecar) perform(ctx context.Context, network string, feed *node.Feed, m *memory) {
+// all parts within that, by dividing the memory too, until ctx ends. Trouble with the
+// latter is logged: blocks are judged all the same. The garbage collector is given back
+// behind the optimizer, which has moved its knobs.
+func (s *Sidecar) perform(ctx context.Context, network string, feed *node.Feed, m *memory, share *tenancy) {
 	remember, forget := context.WithCancel(context.WithoutCancel(ctx))
 	var memory sync.WaitGroup
 	defer memory.Wait()
 	defer forget()
 	memory.Go(func() { m.run(remember) })
 	if s.perf != nil {
-		if err := s.perf.Follow(ctx, s.plant(network, feed)); err != nil {
+		if err := s.perf.Follow(ctx, s.plant(network, feed, share)); err != nil {
 			s.log.Error("performance is neither observed nor optimized", "err", err)
 		}
 	}
@@ -48,9 +48,10 @@ func (s *Sidecar) perform(ctx context.Context, network string, feed *node.Feed, 
 }
 
 // plant returns what is observed and optimized.
-func (s *Sidecar) plant(network string, feed *node.Feed) perf.Plant {
+func (s *Sidecar) plant(network string, feed *node.Feed, share *tenancy) perf.Plant {
+	knobs := s.Knobs()
 	return perf.Plant{
-		Network: network, Dir: filepath.Join(s.cfg.Datadir, network, "perf"), Knobs: s.Knobs(),
+		Network: network, Dir: filepath.Join(s.cfg.Datadir, network, "perf"), Knobs: knobs, Memory: share.memory(knobs),
 		Behind: func() (float64, bool) { return s.behind(feed) },
 	}
 }

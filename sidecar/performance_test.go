@@ -80,7 +80,7 @@ func TestPerformance(t *testing.T) {
 	if len(owners) != 0 {
 		t.Errorf("there are knobs that the sidecar does not have: %v", owners)
 	}
-	for name, want := range map[string]string{"go.gogc": "engine", "sigverify.workers": "engine", "sidecar.flight": "engine", "coindb.memory": "operator", "sidecar.mempool_share": "operator"} {
+	for name, want := range map[string]string{"go.gogc": "engine", "sigverify.workers": "engine", "sidecar.flight": "engine", "coindb.memory": "arbiter", "utxocache.budget": "arbiter", "go.headroom": "arbiter", "coindb.readers": "engine", "sidecar.mempool_share": "operator"} {
 		for _, k := range knobs {
 			if k.Name == name && k.Owner != want {
 				t.Errorf("%s is the %s's, want the %s's", name, k.Owner, want)
@@ -97,6 +97,7 @@ func TestPerformance(t *testing.T) {
 	r.btcd.Mine(1)
 	r.awaitTip(t)
 	checkQuantities(t, c)
+	checkCurves(t, c, &r.cfg)
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
@@ -122,6 +123,33 @@ func TestPerformance(t *testing.T) {
 	}
 	if !strings.Contains(j.String(), "an operator's command") {
 		t.Error("the operator's command is not in the log")
+	}
+}
+
+// checkCurves fails the test unless the memory that was configured is what is divided,
+// and all of it.
+func checkCurves(t *testing.T, c *perf.Client, cfg *Config) {
+	t.Helper()
+	var curves perf.Curves
+	if err := c.Get(t.Context(), "curves", &curves); err != nil {
+		t.Fatal(err)
+	}
+	_, headroom := divide(cfg.MemoryLimit, cfg.UTXOBytes)
+	if curves.Limit != cfg.UTXOBytes+headroom || curves.Free != 0 || curves.Next == nil || curves.Problem != "" || curves.Late != "" {
+		t.Errorf("of %d bytes are divided %+v", cfg.UTXOBytes+headroom, curves)
+	}
+	want := map[string]int64{"utxocache.budget": cfg.UTXOBytes - cfg.DBBytes, "coindb.memory": cfg.DBBytes, "go.headroom": headroom}
+	for _, m := range curves.Memories {
+		if m.Has != want[m.Knob] || m.Floor <= 0 || m.Floor > m.Has || m.Held < 0 || m.Why == "" || m.Would != m.Has {
+			t.Errorf("a memory is %+v", m)
+		}
+		if points := m.Points; m.Knob != "go.headroom" && (len(points) < 32 || points[0].Bytes != 0 || *points[0].MissRatio != 1) {
+			t.Errorf("the curve of %s is %+v", m.Knob, points)
+		}
+		delete(want, m.Knob)
+	}
+	if len(want) != 0 {
+		t.Errorf("there is no curve of %v", want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -40,6 +41,9 @@ type prevouts struct {
 	// asked what it spends as a whole.
 	block *blockval.Block
 	tip   node.Tip
+
+	// asked counts what the node was asked for; nil counts nothing.
+	asked *asking
 
 	// told is what was answered last: what the verdict rests on.
 	told testimony
@@ -94,6 +98,7 @@ func answerOf(coin *blockval.Coin) utxocache.Answer {
 
 // askNode returns the coins of ops as the node knows them.
 func (c *prevouts) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval.Coin, error) {
+	start := time.Now()
 	told, err := c.tell(ctx, ops)
 	if errors.Is(err, node.ErrNoPrevouts) || errors.Is(err, node.ErrNotTold) {
 		return nil, fmt.Errorf("%w: %w", errUnknownCoins, err)
@@ -101,6 +106,7 @@ func (c *prevouts) askNode(ctx context.Context, ops []wire.OutPoint) ([]blockval
 	if err != nil {
 		return nil, fmt.Errorf("ask the node for %d spent outputs: %w", len(ops), err)
 	}
+	c.asked.told(len(ops), start)
 	answer := make([]blockval.Coin, len(ops))
 	var keep []wire.OutPoint
 	var kept []utxocache.Coin

@@ -157,7 +157,7 @@ type wiring struct {
 	network  string
 	stored   *node.Tip   // where to begin; nil if that is for the feed to say
 	state    *chainstate // nil in cache mode
-	misses   *missRatio
+	share    *tenancy
 	judge    *judge
 	feed     *node.Feed
 	warmer   *warmer
@@ -212,7 +212,10 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 	if err != nil {
 		return err
 	}
-	state, err := s.openChainstate(ctx, network, node.Tip{Hash: genesis})
+	limit, headroom := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes)
+	share := &tenancy{limit: s.cfg.UTXOBytes + headroom, unit: unitOf(s.cfg.UTXOBytes + headroom)}
+	share.blocks = newBlockRatio(share.limit, share.unit)
+	state, err := s.openChainstate(ctx, network, node.Tip{Hash: genesis}, share.blocks.refer)
 	if err != nil {
 		return err
 	}
@@ -220,17 +223,21 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 	budget := s.cfg.UTXOBytes
 	if state != nil {
 		budget -= s.cfg.DBBytes
+		share.db = state.db
 	}
-	misses := newMissRatio(budget, s.registry)
+	share.coins = newCoinRatio(budget, share.unit, s.registry)
 	cache, err := utxocache.New(utxocache.Options{
-		Blocks: ringBlocks, LeastBlocks: leastBlocks, Budget: budget, Recorder: s.registry, Refer: misses.refer,
+		Blocks: ringBlocks, LeastBlocks: leastBlocks, Budget: budget, Recorder: s.registry, Refer: share.coins.refer,
 	})
 	if err != nil {
 		return err
 	}
 	defer cache.Close()
+	share.cache = cache
 
 	set := coins.New(coins.Options{Cache: cache, DB: state.follows(), Origin: origin(s.node), Recorder: s.registry})
+	asked := newAsking(s.registry)
+	share.watch(set, asked, s.registry)
 	s.set.Store(set)
 	defer s.set.Store(nil)
 	stored := tip.tip
@@ -262,6 +269,7 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 			Verifier: verifier, Workers: s.cfg.Workers, Recorder: s.registry,
 		}),
 		evidence:  evidence,
+		asked:     asked,
 		report:    s.publish,
 		stand:     s.status.stand,
 		metrics:   newJudgeMetrics(s.registry),
@@ -283,18 +291,15 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 	s.status.follow(network, feed, w)
 	s.status.hold(state)
 
-	memory, err := newMemory(s.cfg.MemoryLimit, s.cfg.UTXOBytes, state, s.log)
+	memory, err := newMemory(limit, headroom, state, s.log)
 	if err != nil {
 		return err
 	}
-	parts := []tuned{cache, verifier, j.validator, memory.governor}
-	if state != nil {
-		parts = append(parts, state.db)
-	}
-	s.parts.Store(&parts)
+	share.govern(memory.governor)
+	s.parts.Store(&[]tuned{share, verifier, j.validator})
 	defer s.parts.Store(nil)
 	wired := &wiring{
-		network: network, stored: stored, state: state, misses: misses,
+		network: network, stored: stored, state: state, share: share,
 		judge: j, feed: feed, warmer: w, memory: memory,
 	}
 	if n, ok := s.node.(node.CoinHasher); ok && state != nil && s.cfg.Compare != CompareOff {
@@ -318,9 +323,10 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 		}
 	})
 	beside.Go(func() { w.warmer.run(ctx) })
-	beside.Go(func() { w.misses.run(ctx) })
-	beside.Go(func() { s.perform(ctx, w.network, w.feed, w.memory) })
+	beside.Go(func() { w.share.coins.run(ctx) })
+	beside.Go(func() { s.perform(ctx, w.network, w.feed, w.memory, w.share) })
 	if w.state != nil {
+		beside.Go(func() { w.share.blocks.run(ctx, w.state.count) })
 		beside.Go(func() { w.state.run(ctx) })
 	}
 	if w.comparer != nil {

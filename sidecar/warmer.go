@@ -62,6 +62,7 @@ type warmer struct {
 	log     *slog.Logger
 	metrics warmerMetrics
 	percent *atomic.Int64
+	told    *asking // nil counts nothing
 
 	wake chan struct{} // has room for one
 
@@ -142,7 +143,7 @@ func newWarmerMetrics(rec perfcore.Recorder) warmerMetrics {
 func newWarmer(j *judge, workers int, percent *atomic.Int64, rec perfcore.Recorder) *warmer {
 	return &warmer{
 		node: j.node, headers: j.headers, cache: j.cache, coins: j.coins, verify: j.validator.VerifyTx, workers: workers,
-		log: j.log, metrics: newWarmerMetrics(rec), percent: percent,
+		log: j.log, metrics: newWarmerMetrics(rec), percent: percent, told: j.asked,
 		wake: make(chan struct{}, 1), queue: newTxQueue(warmQueue),
 		overlay: newOverlay(warmOverlay), orphans: newOrphanage(warmOrphans),
 		budget: budget{percent: percent},
@@ -451,7 +452,7 @@ func (w *warmer) askCoins(ctx context.Context, tip utxocache.Tip, ops []wire.Out
 		return
 	}
 	known := &prevouts{
-		node: w.node, parent: tip.Height, chain: w.headers,
+		node: w.node, parent: tip.Height, chain: w.headers, asked: w.told,
 		remember: func(ops []wire.OutPoint, coins []utxocache.Coin) { w.cache.Remember(tip.Hash, ops, coins, false) },
 	}
 	if n, ok := w.node.(node.Unspender); ok {

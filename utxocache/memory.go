@@ -52,8 +52,14 @@ type budget struct {
 	least int   // blocks of the ring that no memory is saved by
 }
 
+// Accounted returns how many bytes of a budget Memory accounts for at most; what is
+// left of it is for what else that takes.
+func Accounted(budget int64) int64 {
+	return budget - min(budget/sparePart+spareBlock, budget/mostSpare)
+}
+
 // total returns what Memory may account for.
-func (b *budget) total() int64 { return b.bytes - min(b.bytes/sparePart+spareBlock, b.bytes/mostSpare) }
+func (b *budget) total() int64 { return Accounted(b.bytes) }
 
 // fullRing reports whether n blocks that take bytes are more than the ring may have.
 func (b *budget) fullRing(n int, bytes int64) bool {
@@ -85,7 +91,8 @@ func (d *delta) bytesInRing() int64 {
 // blocks alone exceeds the budget; then no coins are left below them.
 //
 // From then on each change makes room for itself. What Memory accounts for stays below
-// the budget by what else that takes: a sixteenth and 8 MiB, though a quarter at most.
+// the budget by what else that takes, as Accounted says: a sixteenth and 8 MiB, though a
+// quarter at most.
 // See MemoryLimit for what the process takes.
 func (c *Cache) SetBudget(bytes int64) error {
 	c.mu.Lock()

@@ -48,6 +48,7 @@ func perfVerbs() []verb {
 		show("status", "tell how the sidecar performs, and what is done about it", "status", func() tabled { return new(perf.Status) }),
 		show("knobs", "list what can be set while it runs", "knobs", func() tabled { return new(perf.Knobs) }),
 		show("decisions", "list what the optimizer has decided", "decisions", func() tabled { return new(perf.Decisions) }),
+		show("curves", "tell who shares the memory, and what each saves by how much of it", "curves", func() tabled { return new(perf.Curves) }),
 		{"perf why", "explain a decision", perfWhy},
 		{"perf watch", "tell what happens as it happens", perfWatch},
 		{"perf optimize", "tell what would be tried, with --dry-run", perfOptimize},

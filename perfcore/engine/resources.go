@@ -20,7 +20,8 @@ import (
 var registrable = []string{
 	"bitvm.slice", "blockval.seen", "blockval.depth", "blockval.prefetch",
 	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
-	"node.poll", "bob.poll", "coindb.memory", "coindb.compactions",
+	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "bob.poll",
+	"coindb.memory", "coindb.compactions", "coindb.readers",
 	"sidecar.flight", "sidecar.mempool_share",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",
 	"utxocache.budget", "utxocache.blocks", "utxocache.bytes",

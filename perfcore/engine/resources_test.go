@@ -366,7 +366,8 @@ func TestLease(t *testing.T) {
 func TestRegistrable(t *testing.T) {
 	for _, name := range []string{
 		"sigverify.workers", "sigverify.chunk", "sigverify.cache", "blockval.seen", "go.gogc", "plant.knob0",
-		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "coindb.memory", "coindb.compactions", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
+		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "coindb.memory", "coindb.compactions", "coindb.readers",
+		"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
 	} {
 		if !Registrable(name) {
 			t.Errorf("%s is not registrable", name)

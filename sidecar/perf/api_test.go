@@ -211,7 +211,7 @@ func TestNothingIsFollowed(t *testing.T) {
 	if err := c.Get(t.Context(), "status", &s); err != nil || s.Following {
 		t.Errorf("status: %+v, %v", s, err)
 	}
-	for _, path := range []string{"knobs", "quantities", "decisions", "why/1", "snapshots", "plan"} {
+	for _, path := range []string{"knobs", "quantities", "decisions", "why/1", "snapshots", "plan", "curves"} {
 		if err := c.Get(t.Context(), path, nil); err == nil || err.Error() != errNotFollowing.Error() {
 			t.Errorf("%s: %v", path, err)
 		}

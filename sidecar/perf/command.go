@@ -1,9 +1,11 @@
 package perf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -83,24 +85,37 @@ func (p *Performance) thawed() error {
 }
 
 // defaults freezes, and sets every knob to its value at the start. Those that the
-// optimizer owned are its own again; an operator's are then pinned.
+// optimizer or the arbiter owned are its own again; an operator's are then pinned. Who
+// gives memory back comes first, so that there is never more of it in use.
 func (p *Performance) defaults(ctx context.Context) error {
 	return p.command("defaults", func(f *following) (string, error) {
 		f.freeze("all knobs are at their defaults")
 		var errs []error
-		for _, k := range f.optimizer.Resources.Knobs() {
+		knobs := f.optimizer.Resources.Knobs()
+		slices.SortStableFunc(knobs, func(a, b engine.KnobState) int {
+			return cmp.Compare(boolean(a.Incumbent < f.standard[a.Name]), boolean(b.Incumbent < f.standard[b.Name]))
+		})
+		for _, k := range knobs {
 			standard := f.standard[k.Name]
 			if k.Incumbent == standard && k.Read() == standard {
 				continue
 			}
 			err := f.optimizer.Resources.Pin(ctx, k.Name, standard)
-			if err == nil && k.Owner == engine.Engine {
+			if err == nil && (k.Owner == engine.Engine || k.Owner == engine.Arbiter) {
 				err = f.optimizer.Resources.Release(k.Name)
 			}
 			errs = append(errs, err)
 		}
 		return "", errors.Join(errs...)
 	})
+}
+
+// boolean returns 1 for true.
+func boolean(v bool) int {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 // snap takes a snapshot.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/anomaly"
+	"github.com/outrider-project/outrider/perfcore/arbiter"
 	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/perfcore/engine"
 	"github.com/outrider-project/outrider/perfcore/regime"
@@ -24,10 +25,12 @@ type following struct {
 	plant     Plant
 	objective collect.Objective
 	optimizer *engine.PerformanceOptimizer
+	arbiter   *arbiter.Arbiter // nil where nobody shares memory
 	ring      *snapshot.Ring
 	store     *Store
 	standard  map[string]int64 // values at the start
 	watches   map[string]*anomaly.Detector
+	leased    []leaseMetrics // of the arbiter's tenants
 
 	mu         sync.Mutex // guards what follows
 	measured   *Measured  // nil before the first slice
@@ -78,6 +81,9 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) error {
 	} else {
 		loops.Go(func() { f.keep(ctx) })
 	}
+	if f.arbiter != nil {
+		loops.Go(func() { f.arbiter.Run(ctx) })
+	}
 	return nil
 }
 
@@ -116,6 +122,9 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 		Decided:   func(d perfcore.Decision) { p.decided(d) },
 		Snapshots: f.ring, Store: f.store, Log: p.log, Recorder: p.cfg.Registry,
 	})
+	if err == nil {
+		err = f.share()
+	}
 	return f, err
 }
 
@@ -254,6 +263,7 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample) {
 		}
 	}
 	f.aboutOptimizer(values)
+	f.aboutMemory(values)
 
 	f.mu.Lock()
 	f.measured, f.quantities, f.usage = &m, values, sample.Usage
@@ -297,7 +307,7 @@ func (f *following) aboutOptimizer(values map[string]float64) {
 func (p *Performance) decided(d perfcore.Decision) {
 	level := slog.LevelDebug
 	switch d.Verdict {
-	case perfcore.Promoted, perfcore.Aborted, perfcore.Isolated, perfcore.Restored:
+	case perfcore.Promoted, perfcore.Aborted, perfcore.Isolated, perfcore.Restored, perfcore.Leased, perfcore.Advised:
 		level = slog.LevelInfo
 	}
 	p.log.Log(context.Background(), level, "the optimizer has decided", "seq", d.Seq, "verdict", d.Verdict.String(), "moves", fmt.Sprint(d.Moves), "reason", d.Reason)

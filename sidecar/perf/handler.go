@@ -59,6 +59,7 @@ func (p *Performance) Handler() http.Handler {
 		}
 		return p.why(seq)
 	})
+	get("curves", func(*http.Request) (any, error) { return p.curves() })
 	get("snapshots", func(*http.Request) (any, error) { return p.snapshots() })
 	mux.HandleFunc("GET "+Prefix+"events", p.stream)
 
@@ -291,7 +292,7 @@ func (p *Performance) reply(w http.ResponseWriter, v any, err error) {
 		v, code = Answer{err.Error()}, http.StatusUnprocessableEntity
 		if s, ok := errors.AsType[*statusError](err); ok {
 			code = s.code
-		} else if errors.Is(err, errNotFollowing) {
+		} else if errors.Is(err, errNotFollowing) || errors.Is(err, errNoMemory) {
 			code = http.StatusServiceUnavailable
 		}
 	}

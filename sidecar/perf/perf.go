@@ -47,6 +47,8 @@ type Plant struct {
 	// Dir is where snapshots are kept.
 	Dir   string
 	Knobs []perfcore.Knob
+	// Memory is who shares memory; nil where nobody does.
+	Memory *Memory
 	// Behind returns by how many blocks the sidecar is behind its node. It is safe
 	// for concurrent use and answers from memory.
 	Behind func() (blocks float64, known bool)

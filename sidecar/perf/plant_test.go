@@ -32,6 +32,8 @@ type mill struct {
 	size     atomic.Int64
 	done     *perfcore.Counter
 	dir      string
+	memory   *Memory         // nil for none
+	leases   []perfcore.Knob // of the memory
 }
 
 func newMill(t testing.TB) *mill {
@@ -49,10 +51,10 @@ func (m *mill) knobs() []perfcore.Knob {
 		k.Read = v.Load
 		return k
 	}
-	return []perfcore.Knob{
+	return append([]perfcore.Knob{
 		lever(&m.speed, perfcore.Knob{Name: "plant.speed", Ladder: []int64{1, 2, 3}, Resource: perfcore.CPU, Carry: perfcore.Memoryless}),
 		lever(&m.size, perfcore.Knob{Name: "plant.size", Ladder: []int64{10, 20, 40}, Resource: perfcore.Memory, Carry: perfcore.Stateful}),
-	}
+	}, m.leases...)
 }
 
 // work does work until ctx ends, in a bubble.
@@ -81,7 +83,7 @@ func (m *mill) start(t testing.TB, cfg Config, behind float64) (p *Performance, 
 	var loops sync.WaitGroup
 	loops.Go(func() {
 		err = p.Follow(ctx, Plant{
-			Network: "regtest", Dir: filepath.Join(m.dir, "regtest", "perf"), Knobs: m.knobs(),
+			Network: "regtest", Dir: filepath.Join(m.dir, "regtest", "perf"), Knobs: m.knobs(), Memory: m.memory,
 			Behind: func() (float64, bool) { return behind, true },
 		})
 	})

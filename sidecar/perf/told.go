@@ -62,10 +62,12 @@ func toldMetrics() []perfcore.Metric {
 		},
 		{Name: prefix + "go_sched_latency_p99_seconds", Help: "Time that goroutines were ready and did not run, its 99th percentile."},
 		{Name: prefix + "memory_limit_bytes", Help: "Memory that the process may use, by the tightest control group around it or the machine."},
+		{Name: prefix + "memory_ratio", Help: "Resident memory, as a share of what the process may use."},
 		{
-			Name: prefix + "memory_ratio", Help: "Resident memory, as a share of what the process may use.",
+			Name: prefix + memoryPressure, Help: "How full the memory is that the process may use, or how far a part exceeds its lease that is late with giving memory back.",
 			Alert: perfcore.Alert{
-				Name: "memory_pressure", Help: "The process is close to the memory that it may use: lower utxo-bytes or memory-limit.",
+				Name:  "memory_pressure",
+				Help:  "The process is close to the memory that it may use, or a part does not give back what it was told to: outrider perf curves says which; lower utxo-bytes or memory-limit.",
 				Raise: 0.90, Clear: 0.80, For: 30 * time.Second, Keep: 2 * time.Minute,
 			},
 		},

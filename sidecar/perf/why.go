@@ -43,6 +43,7 @@ var triggers = map[string]string{
 	"audit":       "the search had come to rest, and looked again whether that is still right",
 	"probation":   "a value that had been replaced was tested again against the one that replaced it",
 	"calibration": "the incumbent was compared with itself, to see that nothing is found where there is nothing",
+	"memory":      "it was time to look whether memory is worth more elsewhere",
 	"restore":     "an operator, or the start of the program, asked for a snapshot",
 }
 
@@ -76,7 +77,10 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
 		w.Effect = fmt.Sprintf("cost %+.1f %% [%+.1f, %+.1f]; likelihood ratio %.3g, sign-flip p=%.3f, %d blocks of four slices, noise %.1f %%",
 			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise)
 	}
-	if len(d.Moves) > 0 {
+	switch {
+	case d.Trigger == "memory":
+		w.Guards, w.Prediction = leaseGuards, d.Prediction
+	case len(d.Moves) > 0:
 		w.Guards = guardsOf(d)
 		w.Prediction = "none: it was proposed by perturbation or by what was seen of its values, and only the trial says what it is worth"
 	}
@@ -92,10 +96,17 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
 			w.Alternatives = append(w.Alternatives, short)
 		}
 	}
-	if d.Verdict == perfcore.Promoted {
+	if d.Verdict == perfcore.Promoted || d.Verdict == perfcore.Leased {
 		w.Undo = undoOf(d, knobs)
 	}
 	return w
+}
+
+// leaseGuards say what stands guard over memory that moves.
+var leaseGuards = []string{
+	"a tenth of what is shared moves at a time, and only for 2 % of what is saved and three times its error",
+	"who gives memory back does so first; another lease is raised when the accounted bytes say that it has",
+	"a lease does not go back before three times the time in which its part settles",
 }
 
 // guardsOf says what stood guard over a trial.

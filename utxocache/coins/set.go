@@ -29,6 +29,7 @@ type Set struct {
 	// given up: a change moves both within moments of each other.
 	meetings int
 	perf     instruments
+	below    struct{ coins, nanoseconds atomic.Uint64 } // what Below returns
 }
 
 // Options are what a Set asks, in this order.
@@ -104,7 +105,7 @@ func (s *Set) fetch(at chainhash.Hash, ops []wire.OutPoint, answers []utxocache.
 			return nil, fmt.Errorf("fetch %d coins as of %s: %w", len(ops), at, utxocache.ErrTip)
 		}
 		v.Fetch(ops, answers)
-		below, err = s.below(v, ops, answers)
+		below, err = s.readBelow(v, ops, answers)
 		if !errors.Is(err, ErrApart) || try == s.meetings {
 			return below, err
 		}
@@ -112,9 +113,9 @@ func (s *Set) fetch(at chainhash.Hash, ops []wire.OutPoint, answers []utxocache.
 	}
 }
 
-// below has the database answer what v does not know, and returns the places of
+// readBelow has the database answer what v does not know, and returns the places of
 // that. The error wraps ErrApart if the database's tip is none of v's.
-func (s *Set) below(v utxocache.View, ops []wire.OutPoint, answers []utxocache.Answer) ([]int, error) {
+func (s *Set) readBelow(v utxocache.View, ops []wire.OutPoint, answers []utxocache.Answer) ([]int, error) {
 	db := s.db.Load()
 	if db == nil || v.Complete() {
 		return nil, nil
@@ -168,7 +169,20 @@ func (s *Set) read(
 		}
 	}
 	s.perf.latency[tierPebble].Since(start)
+	s.answered(len(ask), start)
 	return nil
+}
+
+// answered counts coins that somebody below the memory answered for, since start.
+func (s *Set) answered(coins int, start time.Time) {
+	s.below.coins.Add(uint64(coins))
+	s.below.nanoseconds.Add(uint64(time.Since(start)))
+}
+
+// Below returns for how many coins somebody below the memory has answered so far, and
+// the time that those took who asked for them.
+func (s *Set) Below() (coins uint64, took time.Duration) {
+	return s.below.coins.Load(), time.Duration(s.below.nanoseconds.Load())
 }
 
 // maxAsked is how often the origin is asked for one coin: it may be many blocks
@@ -191,7 +205,7 @@ func (s *Set) Get(ctx context.Context, op wire.OutPoint) (utxocache.Answer, utxo
 			return utxocache.Answer{}, utxocache.Tip{}, fmt.Errorf("coin %s: %w: at none", op, utxocache.ErrTip)
 		}
 		v.Fetch(ops, answers[:])
-		_, err := s.below(v, ops, answers[:])
+		_, err := s.readBelow(v, ops, answers[:])
 		if err == nil && answers[0].State == utxocache.Unknown {
 			err = s.ask(ctx, v.Tip(), ops, answers[:])
 			asked++
@@ -226,6 +240,7 @@ func (s *Set) ask(ctx context.Context, tip utxocache.Tip, ops []wire.OutPoint, a
 		return fmt.Errorf("%w: the cache is at %s, the node answers as of %s", ErrApart, tip, at)
 	}
 	s.perf.latency[tierNode].Since(start)
+	s.answered(len(ops), start)
 	var found []wire.OutPoint
 	var coins []utxocache.Coin
 	for i := range ops {
