@@ -130,8 +130,8 @@ func (g *Governor) Knobs() []perfcore.Knob {
 		return knobs
 	}
 	var rooms []int64
-	for n := g.cfg.Headroom / 8; n < roomGrowth*g.cfg.Headroom; n *= 2 {
-		rooms = append(rooms, max(n, 1))
+	for n := max(g.cfg.Headroom/roomShrinks, 1); n < roomGrowth*g.cfg.Headroom; n *= 2 {
+		rooms = append(rooms, n)
 	}
 	if i, found := slices.BinarySearch(rooms, g.cfg.Headroom); !found {
 		rooms = slices.Insert(rooms, i, g.cfg.Headroom)
@@ -159,8 +159,9 @@ func (g *Governor) Knobs() []perfcore.Knob {
 	})
 }
 
-// roomGrowth is how much larger than at first the headroom can be made.
-const roomGrowth = 8
+// roomGrowth and roomShrinks are how much larger and smaller than at first the headroom
+// can be made.
+const roomGrowth, roomShrinks = 8, 32
 
 // ErrForeign says that somebody else has set GOMEMLIMIT. The governor leaves it
 // alone from then on.

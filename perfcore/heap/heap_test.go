@@ -256,6 +256,7 @@ func TestHeadroomKnob(t *testing.T) {
 			t.Fatal(err)
 		}
 		runtime.GC()
+		g.last, g.law.lifted = read(), time.Time{} // the test's own cycles are no storm
 		if err := g.Step(); err != nil {
 			t.Fatal(err)
 		}
