@@ -43,8 +43,15 @@ func attachBitcoind(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (no
 		Address: cfg.Address, AllowRemote: cfg.AllowRemote,
 		CookieFile: cfg.Cookie, User: cfg.User, Password: cfg.Password,
 		Notifiers: cfg.ZMQ, NoZMQ: cfg.NoZMQ, BlocksDir: cfg.BlocksDir,
-		MaxCalls: maxCalls(cfg.Threads), Recorder: rec, Log: log,
+		MaxCalls: maxCalls(cfg.Threads), MostCalls: mostCalls(cfg.Threads), Recorder: rec, Log: log,
 	})
+}
+
+// mostCalls returns how many calls may ever be open at once to a bitcoind with so many
+// RPC threads, that a quarter is left for others; 0 stands for the default.
+func mostCalls(threads int) int {
+	const enough = 16
+	return min(threads*3/4, enough)
 }
 
 // maxCalls returns how many calls may be open at once to a bitcoind with so many

@@ -42,7 +42,8 @@ type BitcoindConfig struct {
 	BlocksDir string
 	// MaxCalls is how many calls are open at once (default 4). It must be well
 	// below bitcoind's rpcthreads (16; 4 before v29), or else other users wait.
-	MaxCalls int
+	// MostCalls is how many the knob node.calls may allow (default MaxCalls).
+	MaxCalls, MostCalls int
 
 	// Notifiers are what to subscribe to instead of what getzmqnotifications
 	// names, for a node whose addresses are others from here; of each topic it
@@ -114,8 +115,8 @@ func (cfg *BitcoindConfig) validate() error {
 	case strings.Contains(cfg.User, ":"):
 		mistake("the user name contains a colon, which HTTP cannot carry")
 	}
-	if cfg.MaxCalls < 0 {
-		mistake("%d calls cannot be open at once", cfg.MaxCalls)
+	if cfg.MaxCalls < 0 || cfg.MostCalls < 0 {
+		mistake("%d calls, or %d, cannot be open at once", cfg.MaxCalls, cfg.MostCalls)
 	}
 	for _, n := range cfg.Notifiers {
 		opts := cfg.Subscription
@@ -205,6 +206,7 @@ func NewBitcoind(cfg BitcoindConfig) (*Bitcoind, error) {
 		keepAlive:  true,
 		refused:    bitcoindRefusal,
 		maxCalls:   cfg.MaxCalls,
+		mostCalls:  cfg.MostCalls,
 		retryDelay: cfg.RetryDelay,
 		perf: newRPCPerf(cfg.Recorder, "getblockchaininfo", "getblockhash", "getblockheader", "getblock",
 			"getchaintips", "getrawmempool", "getmempoolinfo", "getrawtransaction", "gettxout", "gettxoutsetinfo", "getindexinfo", "getzmqnotifications", "rest/chaininfo", "rest/headers", "rest/block"),

@@ -95,7 +95,7 @@ func (m minedTx) output(n uint32, heights map[chainhash.Hash]uint32) Prevout {
 // lookUp asks for transactions and enters those of blocks in mined.
 func (b *Bitcoind) lookUp(ctx context.Context, txids []chainhash.Hash, mined map[chainhash.Hash]minedTx) error {
 	got := make([]minedTx, len(txids))
-	err := inChunks(ctx, len(txids), func(ctx context.Context, from, to int) error {
+	err := b.rpc.inChunks(ctx, len(txids), func(ctx context.Context, from, to int) error {
 		return b.transactions(ctx, txids[from:to], got[from:to])
 	})
 	if err != nil {

@@ -267,7 +267,7 @@ func (i *blockInfo) inBestChain() bool { return *i.Confirmations > 0 }
 // inBatches calls m n times with what params returns, in batches, and gives
 // each answer to take. Calls of take may be concurrent, each for an i of its own.
 func (b *Bitcoind) inBatches(ctx context.Context, m rpcMethod, n int, params func(i int) []any, take func(i int, a *answer) error) error {
-	return inChunks(ctx, n, func(ctx context.Context, from, to int) error {
+	return b.rpc.inChunks(ctx, n, func(ctx context.Context, from, to int) error {
 		calls := make([][]any, to-from)
 		for i := range calls {
 			calls[i] = params(from + i)

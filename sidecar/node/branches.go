@@ -50,7 +50,7 @@ func (f *follower) followBranches(ctx context.Context) error {
 		}
 	}
 	f.judged, f.looked = known, true
-	f.branchesDue = time.Now().Add(f.opt.Branches)
+	f.branchesDue = soon(&f.branchesEvery)
 	return nil
 }
 

@@ -132,8 +132,8 @@ func isLoopback(host string) bool {
 }
 
 // A Btcd is a [Node] that speaks to a btcd (tested with v0.26) over HTTP and
-// websocket. It keeps at most four calls open, of the ten that btcd allows all
-// its clients together by default.
+// websocket. It keeps at most four calls open, unless its knob is set otherwise, of
+// the ten that btcd allows all its clients together by default.
 type Btcd struct {
 	cfg BtcdConfig
 	rpc *rpcClient
@@ -143,8 +143,9 @@ type Btcd struct {
 
 var _ Node = (*Btcd)(nil)
 
-// maxCalls is how many HTTP calls are open at once.
-const maxCalls = 4
+// maxCalls is how many HTTP calls are open at once, and mostCalls how many there may be:
+// btcd serves ten of all its clients (rpcmaxclients).
+const maxCalls, mostCalls = 4, 8
 
 // btcdMethods are the methods that Btcd calls.
 type btcdMethods struct {
@@ -202,6 +203,7 @@ func NewBtcd(cfg BtcdConfig) (*Btcd, error) {
 			password:   cfg.Password,
 			roots:      roots,
 			maxCalls:   maxCalls,
+			mostCalls:  mostCalls,
 			retryDelay: cfg.RetryDelay,
 			perf: newRPCPerf(cfg.Recorder, "getcurrentnet", "getbestblock", "getblockhash", "getheaders",
 				"getblockheader", "getblock", "getchaintips", "getrawmempool", "getrawtransaction", "gettxout", "getinfo"),

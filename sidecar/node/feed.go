@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -31,7 +32,8 @@ type FeedOptions struct {
 	// Branches is how often the node is asked for branches that it calls
 	// invalid; 0 means 10 seconds.
 	Branches time.Duration
-	// Ahead is how many blocks are fetched ahead of the handler; 0 means 8.
+	// Ahead is how many blocks are fetched ahead of the handler, 64 at most; 0 means
+	// 8.
 	Ahead int
 	// Depth is how far below the node's tip the feed starts when it has no
 	// stored tip, and how deep a branch may fork to be judged; 0 means 288.
@@ -74,6 +76,10 @@ type Feed struct {
 	metrics feedMetrics
 	// maxBranch is the constant of that name; tests lower it.
 	maxBranch int
+	// These are the options Poll, Resync and Branches, in nanoseconds, and
+	// ahead counts the blocks that are fetched ahead: knobs turn them.
+	pollEvery, resyncEvery, branchesEvery atomic.Int64
+	ahead                                 *turns
 
 	mu     sync.Mutex // guards status
 	status FeedStatus
@@ -183,7 +189,14 @@ func FeedDown(rec perfcore.Recorder) *perfcore.Gauge {
 // NewFeed returns a feed of n's events on top of the verified chain headers.
 func NewFeed(n Node, headers *Headers, o FeedOptions) *Feed {
 	o = o.withDefaults()
-	return &Feed{node: n, headers: headers, opt: o, log: o.Log, metrics: newFeedMetrics(o.Recorder), maxBranch: maxBranch}
+	f := &Feed{
+		node: n, headers: headers, opt: o, log: o.Log, metrics: newFeedMetrics(o.Recorder), maxBranch: maxBranch,
+		ahead: newTurns(min(o.Ahead, maxAhead)),
+	}
+	f.pollEvery.Store(int64(o.Poll))
+	f.resyncEvery.Store(int64(o.Resync))
+	f.branchesEvery.Store(int64(o.Branches))
+	return f
 }
 
 // Status returns where the feed stands.
@@ -343,6 +356,9 @@ type follower struct {
 	diverged    header.RuleError
 }
 
+// soon returns when a time from now has passed, which is v nanoseconds.
+func soon(v *atomic.Int64) time.Time { return time.Now().Add(time.Duration(v.Load())) }
+
 // emit gives ev to the handler.
 func (f *follower) emit(ctx context.Context, ev Event) error {
 	err := f.handle(ctx, ev)
@@ -381,7 +397,7 @@ func (f *follower) step(ctx context.Context, m mail) error {
 			if err := f.catchUp(ctx); err != nil {
 				return err
 			}
-			f.pollDue = time.Now().Add(f.opt.Poll)
+			f.pollDue = soon(&f.pollEvery)
 		}
 		if !f.started {
 			return nil

@@ -90,7 +90,7 @@ func (f *follower) resync(ctx context.Context) (bool, error) {
 		}
 	}
 	f.steps = snapshot
-	f.resyncDue = time.Now().Add(f.opt.Resync)
+	f.resyncDue = soon(&f.resyncEvery)
 	f.metrics.resyncs.Add(1)
 	f.metrics.drift.Add(drift)
 	f.update(func(s *FeedStatus) {

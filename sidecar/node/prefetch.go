@@ -18,9 +18,10 @@ import (
 type prefetch struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	// queue holds a place for every block under way, in order; its capacity
-	// bounds them.
+	// queue holds a place for every block under way, in order, each of which has a
+	// turn of ahead.
 	queue chan chan fetched
+	ahead *turns
 }
 
 // fetched is a block as it came from the node.
@@ -35,16 +36,15 @@ type fetched struct {
 // prefetch begins to fetch the header chain's blocks from height from to to.
 func (f *follower) prefetch(ctx context.Context, from, to uint32) *prefetch {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &prefetch{cancel: cancel, queue: make(chan chan fetched, f.opt.Ahead-1)}
+	p := &prefetch{cancel: cancel, queue: make(chan chan fetched, maxAhead), ahead: f.ahead}
 	p.wg.Go(func() {
 		defer close(p.queue)
 		for height := from; height <= to; height++ {
-			place := make(chan fetched, 1)
-			select {
-			case p.queue <- place:
-			case <-ctx.Done():
+			if p.ahead.take(ctx) != nil {
 				return
 			}
+			place := make(chan fetched, 1)
+			p.queue <- place // has room for all
 			p.wg.Go(func() { place <- f.fetch(ctx, height) })
 		}
 	})
@@ -59,6 +59,7 @@ func (p *prefetch) next(ctx context.Context) (fetched, error) {
 			return fetched{}, context.Canceled
 		}
 		b := <-place
+		p.ahead.give()
 		return b, b.err
 	case <-ctx.Done():
 		return fetched{}, ctx.Err()
@@ -69,6 +70,9 @@ func (p *prefetch) next(ctx context.Context) (fetched, error) {
 func (p *prefetch) stop() {
 	p.cancel()
 	p.wg.Wait()
+	for range p.queue { // closed
+		p.ahead.give()
+	}
 }
 
 // fetchTries is how often a block is asked for that comes spoilt, and another

@@ -117,7 +117,7 @@ func (s *prevoutSearch) run(ctx context.Context) error {
 // best chain, and says where each is.
 func (s *prevoutSearch) locate(ctx context.Context, txids []chainhash.Hash) ([]sighting, error) {
 	seen := make([]sighting, len(txids))
-	err := inChunks(ctx, len(txids), func(ctx context.Context, from, to int) error {
+	err := s.btcd.rpc.inChunks(ctx, len(txids), func(ctx context.Context, from, to int) error {
 		return s.transactions(ctx, txids[from:to], seen[from:to])
 	})
 	if err != nil {
@@ -242,7 +242,7 @@ type blockPlace struct {
 func (s *prevoutSearch) placeBlocks(ctx context.Context, blocks map[chainhash.Hash]blockPlace) error {
 	hashes := slices.Collect(maps.Keys(blocks))
 	var mu sync.Mutex // guards blocks
-	return inChunks(ctx, len(hashes), func(ctx context.Context, from, to int) error {
+	return s.btcd.rpc.inChunks(ctx, len(hashes), func(ctx context.Context, from, to int) error {
 		params := make([][]any, 0, to-from)
 		for _, hash := range hashes[from:to] {
 			params = append(params, []any{hash.String(), true})
@@ -282,14 +282,14 @@ func placeBlock(a *answer) (blockPlace, error) {
 }
 
 // inChunks calls do for consecutive ranges that cover 0 to n, at most batchSize
-// long, and as many of them at once as calls may be open. It returns the first
+// long, and as many of them at once as calls may be open now. It returns the first
 // error, when all calls of do have returned.
-func inChunks(ctx context.Context, n int, do func(ctx context.Context, from, to int) error) error {
+func (c *rpcClient) inChunks(ctx context.Context, n int, do func(ctx context.Context, from, to int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(maxCalls, (n+batchSize-1)/batchSize) {
+	for range min(int(c.slots.get()), (n+batchSize-1)/batchSize) {
 		workers.Go(func() {
 			for ctx.Err() == nil {
 				from := int(next.Add(batchSize)) - batchSize

@@ -279,7 +279,7 @@ func TestInChunks(t *testing.T) {
 	for _, n := range []int{0, 1, batchSize - 1, batchSize, batchSize + 1, 10*batchSize + 3} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			done := make([]atomic.Int32, n)
-			err := inChunks(t.Context(), n, func(_ context.Context, from, to int) error {
+			err := newRPCClient(rpcOptions{maxCalls: 4}).inChunks(t.Context(), n, func(_ context.Context, from, to int) error {
 				if to-from > batchSize {
 					t.Errorf("a chunk of %d", to-from)
 				}
@@ -296,7 +296,7 @@ func TestInChunks(t *testing.T) {
 		})
 	}
 	broken := errors.New("broken")
-	err := inChunks(t.Context(), 100*batchSize, func(_ context.Context, from, _ int) error {
+	err := newRPCClient(rpcOptions{maxCalls: 4}).inChunks(t.Context(), 100*batchSize, func(_ context.Context, from, _ int) error {
 		if from >= 10*batchSize {
 			return broken
 		}
@@ -307,7 +307,7 @@ func TestInChunks(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := inChunks(ctx, 1, func(context.Context, int, int) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := newRPCClient(rpcOptions{maxCalls: 4}).inChunks(ctx, 1, func(context.Context, int, int) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want the context's", err)
 	}
 }

@@ -59,8 +59,9 @@ type rpcOptions struct {
 	// roots are the only certificates that the server may present; nil when
 	// url is not https.
 	roots *x509.CertPool
-	// maxCalls bounds the calls that are open at once.
-	maxCalls int
+	// maxCalls bounds the calls that are open at once, at first, and mostCalls what
+	// that may be set to; 0 is maxCalls.
+	maxCalls, mostCalls int
 	// credentials, when not nil, stand in for user and password.
 	credentials credentials
 	// keepAlive reuses connections and takes them in turn, at least minLanes of
@@ -84,19 +85,20 @@ type rpcClient struct {
 	// lanes are the clients of one connection each when connections are kept.
 	// A call takes the one that has rested longest.
 	lanes  chan *http.Client
-	slots  chan struct{}
+	slots  *turns
 	nextID atomic.Uint64
 }
 
 func newRPCClient(opts rpcOptions) *rpcClient {
+	opts.mostCalls = max(opts.mostCalls, opts.maxCalls)
 	c := &rpcClient{
 		opts:      opts,
 		authorize: basicAuth(opts.user + ":" + opts.password),
 		http:      newHTTPClient(opts),
-		slots:     make(chan struct{}, opts.maxCalls),
+		slots:     newTurns(opts.maxCalls),
 	}
 	if opts.keepAlive {
-		n := max(opts.maxCalls, minLanes)
+		n := max(opts.mostCalls, minLanes)
 		c.lanes = make(chan *http.Client, n)
 		for range n {
 			c.lanes <- newHTTPClient(opts)
@@ -131,7 +133,7 @@ func newHTTPClient(opts rpcOptions) *http.Client {
 		TLSClientConfig: &tls.Config{
 			RootCAs:            opts.roots,
 			MinVersion:         tls.VersionTLS12,
-			ClientSessionCache: tls.NewLRUClientSessionCache(opts.maxCalls),
+			ClientSessionCache: tls.NewLRUClientSessionCache(opts.mostCalls),
 		},
 		TLSHandshakeTimeout:    2 * dialTimeout,
 		MaxResponseHeaderBytes: maxHTTPHeader,
@@ -260,12 +262,10 @@ func (c *rpcClient) repeat(ctx context.Context, m rpcMethod, msg message, decode
 
 // attempt sends msg once, when its turn has come.
 func (c *rpcClient) attempt(ctx context.Context, m rpcMethod, msg message, decode func([]byte) error) error {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := c.slots.take(ctx); err != nil {
+		return err
 	}
+	defer c.slots.give()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()

@@ -225,7 +225,7 @@ func (f *follower) outrun(ctx context.Context) (bool, error) {
 	f.steps.behind = Tip{}
 	switch {
 	case best == f.tip:
-		f.pollDue = time.Now().Add(f.opt.Poll)
+		f.pollDue = soon(&f.pollEvery)
 		return false, nil
 	case suspected != f.tip || suspected == (Tip{}):
 		// The steps have come on since the last look, or this is the first.
@@ -252,7 +252,7 @@ func (f *follower) weigh(ctx context.Context, node Sequencer) error {
 	switch {
 	case size == len(f.pool):
 		st.unequal = 0
-		f.resyncDue = time.Now().Add(f.opt.Resync)
+		f.resyncDue = soon(&f.resyncEvery)
 	case quiet || st.unequal == maxUnequal:
 		f.desync("the node's mempool has another size")
 	default:

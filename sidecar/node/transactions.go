@@ -30,7 +30,7 @@ func (b *Bitcoind) Transactions(ctx context.Context, txids []chainhash.Hash) ([]
 // node's errors, known makes one that wraps ErrNotFound.
 func transactions(ctx context.Context, rpc *rpcClient, m rpcMethod, txids []chainhash.Hash, known func(error) error) ([][]byte, error) {
 	raws := make([][]byte, len(txids))
-	err := inChunks(ctx, len(txids), func(ctx context.Context, from, to int) error {
+	err := rpc.inChunks(ctx, len(txids), func(ctx context.Context, from, to int) error {
 		return transactionBatch(ctx, rpc, m, txids[from:to], raws[from:to], known)
 	})
 	if err != nil {

@@ -42,7 +42,7 @@ func (b *Bitcoind) unspent(ctx context.Context, ops []wire.OutPoint, mempool boo
 // Unspent implements Unspender, by gettxout, which needs no index.
 func (b *Btcd) Unspent(ctx context.Context, ops []wire.OutPoint) ([]Prevout, Tip, error) {
 	found, tip, err := unspent(ctx, b, ops, func(ctx context.Context, outs []txOut) error {
-		return inChunks(ctx, len(ops), func(ctx context.Context, from, to int) error {
+		return b.rpc.inChunks(ctx, len(ops), func(ctx context.Context, from, to int) error {
 			params := make([][]any, 0, to-from)
 			for _, op := range ops[from:to] {
 				params = append(params, txOutParams(op, confirmed))
