@@ -13,6 +13,7 @@ import (
 type tuning struct {
 	flight       atomic.Int64 // blocks that are judged at once
 	mempoolShare atomic.Int64 // percent of a core for the mempool's scripts
+	prefetch     atomic.Int64 // inputs of a block that are looked up before its turn
 }
 
 // landing is the time in which the blocks that were in flight at another depth have
@@ -34,6 +35,11 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 			Name: "sidecar.mempool_share", Help: "How much of one core may be spent, on average, on the scripts of the mempool's transactions.", Unit: "percent",
 			Ladder: []int64{0, 5, 10, 25, 50, 100},
 		}, &s.tuning.mempoolShare),
+		live(perfcore.Knob{
+			Name: "sidecar.prefetch", Help: "Of how many inputs of a block that was fetched ahead the coins are read from disk before its turn.", Unit: "inputs",
+			Resource: perfcore.Database, Carry: perfcore.Warm, Settle: landing,
+			Ladder: []int64{0, 256, 1024, 4096, 16384},
+		}, &s.tuning.prefetch),
 	}
 	if parts := s.parts.Load(); parts != nil {
 		for _, p := range *parts {

@@ -275,8 +275,9 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 		metrics:   newJudgeMetrics(s.registry),
 		condemned: make(map[chainhash.Hash]struct{}),
 	}
+	early := newEarly(set, &s.tuning.prefetch, s.registry)
 	feed := node.NewFeed(s.node, headers, node.FeedOptions{
-		Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
+		Fetched: early.look, Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
 		Depth: ringBlocks, Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
 	})
 	j.trouble = feed.Trouble
@@ -296,7 +297,11 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 		return err
 	}
 	share.govern(memory.governor)
-	s.parts.Store(&[]tuned{share, verifier, j.validator})
+	parts := []tuned{share, verifier, j.validator, feed}
+	if n, ok := s.node.(tuned); ok {
+		parts = append(parts, n)
+	}
+	s.parts.Store(&parts)
 	defer s.parts.Store(nil)
 	wired := &wiring{
 		network: network, stored: stored, state: state, share: share,

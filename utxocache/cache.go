@@ -95,7 +95,7 @@ func New(opts Options) (*Cache, error) {
 		opts.Bytes = opts.Budget
 	}
 	c := &Cache{
-		blocks: opts.Blocks, budget: budget{opts.Budget, opts.LeastBlocks},
+		blocks: opts.Blocks, budget: budget{opts.Budget, opts.LeastBlocks, ringShare},
 		perf: newInstruments(opts.Recorder, opts.Refer), hasher: newHasher(),
 	}
 	c.view.Store(&view{hasher: &c.hasher})

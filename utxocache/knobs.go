@@ -34,6 +34,12 @@ func (c *Cache) Knobs() []perfcore.Knob {
 			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Ladder: ladder,
 			Apply: func(_ context.Context, n int64) error { return c.tryBudget(n) },
 			Read:  c.budgetNow,
+		}, {
+			Name: "utxocache.ring", Help: "The share of it that recent blocks may have, beyond those that a reorganisation may need.", Unit: "percent",
+			Scope: perfcore.Live, Resource: perfcore.Cache, Carry: perfcore.Stateful, Settle: refill,
+			Ladder: with([]int64{5, 10, 15, ringShare, 35, 50}, c.ring()),
+			Apply:  func(_ context.Context, n int64) error { return c.setRing(n) },
+			Read:   c.ring,
 		}}
 	}
 	return []perfcore.Knob{

@@ -112,7 +112,7 @@ func TestKnobs(t *testing.T) {
 func TestBudgetKnob(t *testing.T) {
 	c := newCache(t, Options{Blocks: 10, LeastBlocks: 3, Budget: 1 << 20})
 	knobs := c.Knobs()
-	if len(knobs) != 1 || knobs[0].Name != "utxocache.budget" || knobs[0].Carry != perfcore.Stateful || knobs[0].Read() != 1<<20 {
+	if len(knobs) != 2 || knobs[0].Name != "utxocache.budget" || knobs[0].Carry != perfcore.Stateful || knobs[0].Read() != 1<<20 {
 		t.Fatalf("knobs %+v", knobs)
 	}
 	k := knobs[0]
@@ -134,6 +134,44 @@ func TestBudgetKnob(t *testing.T) {
 	for _, n := range k.Ladder {
 		if err := k.Set(t.Context(), n); (err == nil) != (n >= 1<<18) {
 			t.Errorf("a budget of %d: %v", n, err)
+		}
+	}
+}
+
+// The knob says what share of the budget recent blocks may have: with less they leave the
+// ring at once, with more it grows, and its least number of them stays whatever it is.
+func TestRingKnob(t *testing.T) {
+	c := newCache(t, Options{Blocks: 288, LeastBlocks: 3, Budget: 4 << 20})
+	c.Reset(Tip{Hash: hashOf(0)}, true)
+	var w workload
+	fill := func() int {
+		for range 60 {
+			apply(t, c, w.block(tipOf(t, c), 60, 1, 3))
+			within(t, c)
+		}
+		return len(c.view.Load().ring) - 1
+	}
+	ring := c.Knobs()[1]
+	if ring.Name != "utxocache.ring" || ring.Read() != ringShare || ring.Check() != nil {
+		t.Fatalf("the knob is %s at %d: %v", ring.Name, ring.Read(), ring.Check())
+	}
+	quarter := fill()
+	if err := ring.Set(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	less := len(c.view.Load().ring) - 1
+	if less >= quarter || less < 3 {
+		t.Errorf("of %d blocks in the ring %d are left", quarter, less)
+	}
+	if err := ring.Set(t.Context(), 50); err != nil {
+		t.Fatal(err)
+	}
+	if more := fill(); more <= quarter {
+		t.Errorf("%d blocks are in the ring, and %d with half of the share", more, quarter)
+	}
+	for _, n := range []int64{0, 101} {
+		if err := ring.Apply(t.Context(), n); err == nil || ring.Read() != 50 {
+			t.Errorf("a share of %d per cent is taken: %v", n, err)
 		}
 	}
 }

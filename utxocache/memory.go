@@ -33,10 +33,10 @@ func (v *view) measure(o *older) Memory {
 }
 
 const (
-	// ringPart is the part of a budget that the ring may have beyond its least
-	// number of blocks. For the same memory, less coins are found in the ring than
-	// below it: it holds what was spent, too, and how to undo it.
-	ringPart = 4
+	// ringShare is the share of a budget, in per cent, that the ring may have at first
+	// beyond its least number of blocks. For the same memory, less coins are found in
+	// the ring than below it: it holds what was spent, too, and how to undo it.
+	ringShare = 25
 	// A sparePart of a budget and a spareBlock are left for what is not accounted
 	// for: what a change makes beside the view that is read, the garbage collector's
 	// own, and memory that it has not freed. TestResidentMemory measures it. No more
@@ -50,6 +50,7 @@ const (
 type budget struct {
 	bytes int64 // 0 where the ring and the pages have a bound each
 	least int   // blocks of the ring that no memory is saved by
+	ring  int64 // per cent that more blocks of the ring may have
 }
 
 // Accounted returns how many bytes of a budget Memory accounts for at most; what is
@@ -63,7 +64,7 @@ func (b *budget) total() int64 { return Accounted(b.bytes) }
 
 // fullRing reports whether n blocks that take bytes are more than the ring may have.
 func (b *budget) fullRing(n int, bytes int64) bool {
-	return b.bytes > 0 && n > b.least && bytes > b.bytes/ringPart
+	return b.bytes > 0 && n > b.least && bytes > b.bytes/100*b.ring
 }
 
 // room returns what a budget leaves for pages beside v's ring.
@@ -87,7 +88,7 @@ func (d *delta) bytesInRing() int64 {
 // SetBudget sets what the cache may take in all, up to 4 times Options.Budget,
 // without which it fails. What exceeds the budget is gone before SetBudget returns,
 // but for what readers still use: the oldest blocks of the ring first, where they take
-// more than a quarter of it, then pages. It returns an error when the least number of
+// more than their share of it, a quarter at first, then pages. It returns an error when the least number of
 // blocks alone exceeds the budget; then no coins are left below them.
 //
 // From then on each change makes room for itself. What Memory accounts for stays below
@@ -101,6 +102,35 @@ func (c *Cache) SetBudget(bytes int64) error {
 		return fmt.Errorf("utxocache: a budget of %d bytes, where it was %d, and may be %d", bytes, c.budget.bytes, most)
 	}
 	c.budget.bytes = bytes
+	return c.fit()
+}
+
+// setRing sets the share of the budget, in per cent, that the ring may have beyond its
+// least number of blocks. What exceeds it leaves the ring before setRing returns.
+func (c *Cache) setRing(percent int64) error {
+	if percent < 1 || percent > 100 {
+		return fmt.Errorf("utxocache: the ring cannot have %d per cent", percent)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.budget.ring
+	c.budget.ring = percent
+	err := c.fit()
+	if err != nil {
+		c.budget.ring = was
+	}
+	return err
+}
+
+func (c *Cache) ring() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.budget.ring
+}
+
+// fit makes what is held fit the budget. c.mu is held.
+func (c *Cache) fit() error {
+	bytes := c.budget.bytes
 	if len(c.view.Load().ring) == 0 {
 		c.older.resize(bytes)
 		return nil

@@ -22,9 +22,9 @@ var registrable = []string{
 	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
 	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "bob.poll",
 	"coindb.memory", "coindb.compactions", "coindb.readers",
-	"sidecar.flight", "sidecar.mempool_share",
+	"sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",
-	"utxocache.budget", "utxocache.blocks", "utxocache.bytes",
+	"utxocache.budget", "utxocache.ring", "utxocache.blocks", "utxocache.bytes",
 	"plant.", // simulations
 }
 

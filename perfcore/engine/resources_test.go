@@ -366,7 +366,7 @@ func TestLease(t *testing.T) {
 func TestRegistrable(t *testing.T) {
 	for _, name := range []string{
 		"sigverify.workers", "sigverify.chunk", "sigverify.cache", "blockval.seen", "go.gogc", "plant.knob0",
-		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "coindb.memory", "coindb.compactions", "coindb.readers",
+		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch", "utxocache.ring", "coindb.memory", "coindb.compactions", "coindb.readers",
 		"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
 	} {
 		if !Registrable(name) {

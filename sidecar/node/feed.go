@@ -11,6 +11,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -35,6 +36,11 @@ type FeedOptions struct {
 	// Ahead is how many blocks are fetched ahead of the handler, 64 at most; 0 means
 	// 8.
 	Ahead int
+	// Fetched, if it is set, hears of every block that was fetched ahead and can be
+	// read, before its turn comes and perhaps long before, by several goroutines at
+	// once. The block is not to be changed. While it works the block is not ready; it
+	// returns when ctx ends.
+	Fetched func(ctx context.Context, b *blockval.Block)
 	// Depth is how far below the node's tip the feed starts when it has no
 	// stored tip, and how deep a branch may fork to be judged; 0 means 288.
 	Depth uint32

@@ -45,7 +45,13 @@ func (f *follower) prefetch(ctx context.Context, from, to uint32) *prefetch {
 			}
 			place := make(chan fetched, 1)
 			p.queue <- place // has room for all
-			p.wg.Go(func() { place <- f.fetch(ctx, height) })
+			p.wg.Go(func() {
+				b := f.fetch(ctx, height)
+				if b.block != nil && f.opt.Fetched != nil {
+					f.opt.Fetched(ctx, b.block)
+				}
+				place <- b
+			})
 		}
 	})
 	return p
