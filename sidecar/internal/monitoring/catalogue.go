@@ -47,6 +47,9 @@ type metric struct {
 	// labels are the names of the labels in their order.
 	labels []string
 	alerts []perfcore.Alert
+	// alerted are the label values, in the labels' order, of the series that have an
+	// alert; nil when all series have the same one.
+	alerted [][]string
 }
 
 // A section is a part and its metrics, by name in ascending order.
@@ -100,6 +103,19 @@ func catalogueOf(registry *perfcore.Registry) (*catalogue, error) {
 		c.series[s.Metric.Name]++
 		if a := s.Metric.Alert; a.Name != "" && !slices.Contains(m.alerts, a) {
 			m.alerts = append(m.alerts, a)
+		}
+	}
+	for _, r := range c.rules {
+		name := r.Series[0].Metric.Name
+		if len(r.Series) == c.series[name] {
+			continue
+		}
+		for _, s := range r.Series {
+			var values []string
+			for i := 1; i < len(s.Metric.Labels); i += 2 {
+				values = append(values, s.Metric.Labels[i])
+			}
+			described[name].alerted = append(described[name].alerted, values)
 		}
 	}
 	for _, p := range parts() {

@@ -97,7 +97,7 @@ type target struct {
 
 type fieldConfig struct {
 	Defaults  fieldDefaults `json:"defaults"`
-	Overrides []struct{}    `json:"overrides"`
+	Overrides []override    `json:"overrides"`
 }
 
 type fieldDefaults struct {
@@ -107,6 +107,18 @@ type fieldDefaults struct {
 	Thresholds thresholds        `json:"thresholds"`
 	Custom     map[string]any    `json:"custom,omitempty"`
 	Mappings   []any             `json:"mappings"`
+}
+
+// An override draws some series differently.
+type override struct {
+	Matcher    property   `json:"matcher"`
+	Properties []property `json:"properties"`
+}
+
+type property struct {
+	ID      string `json:"id"`
+	Options any    `json:"options,omitempty"`
+	Value   any    `json:"value,omitempty"`
 }
 
 type thresholds struct {
@@ -194,7 +206,7 @@ func overview() []drawn {
 				Defaults: fieldDefaults{
 					Unit: "none", Color: map[string]string{"mode": "thresholds"}, Thresholds: thresholds{"absolute", limits}, Mappings: []any{},
 				},
-				Overrides: []struct{}{},
+				Overrides: []override{},
 			},
 			Options: map[string]any{
 				"colorMode": "background", "graphMode": "none", "justifyMode": "auto", "textMode": "auto", "orientation": "auto",
@@ -223,7 +235,7 @@ func overview() []drawn {
 				Thresholds: thresholds{"absolute", []step{from("yellow"), at("red", 2)}},
 				Custom:     map[string]any{"fillOpacity": 70, "lineWidth": 0},
 			},
-			Overrides: []struct{}{},
+			Overrides: []override{},
 		},
 		Options: map[string]any{
 			"mergeValues": true, "showValue": "auto", "rowHeight": 0.9,
@@ -252,8 +264,8 @@ func legend(shown bool) map[string]any {
 	return map[string]any{"displayMode": "list", "placement": "bottom", "showLegend": shown, "calcs": []string{}}
 }
 
-// draw returns p as a time series, with the limit of its alerts as a line, or where
-// that is 0, in red.
+// draw returns p as a time series, with the limit of its alerts as a line. Where that
+// is 0, what is above it is red, as series are that alone have an alert.
 func (p *panel) draw() drawn {
 	defaults := fieldDefaults{
 		Unit: p.metrics[0].drawnIn(), Color: map[string]string{"mode": "palette-classic"}, Mappings: []any{},
@@ -272,9 +284,16 @@ func (p *panel) draw() drawn {
 			defaults.Color["mode"] = "thresholds"
 		}
 	}
+	overrides := []override{}
+	for _, begin := range p.alerted() {
+		overrides = append(overrides, override{
+			property{ID: "byRegexp", Options: begin},
+			[]property{{ID: "color", Value: map[string]string{"mode": "fixed", "fixedColor": "red"}}},
+		})
+	}
 	return drawn{
 		Type: "timeseries", Title: p.title, Description: p.help(), Source: source, Targets: p.queries(),
-		Fields: &fieldConfig{Defaults: defaults, Overrides: []struct{}{}},
+		Fields: &fieldConfig{Defaults: defaults, Overrides: overrides},
 		Options: map[string]any{
 			"legend":  legend(true),
 			"tooltip": map[string]any{"mode": "multi", "sort": "desc"},

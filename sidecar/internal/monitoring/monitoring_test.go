@@ -55,6 +55,9 @@ type modelPanel struct {
 				Steps []struct{ Value *float64 }
 			}
 		}
+		Overrides []struct {
+			Matcher struct{ ID, Options string }
+		}
 	}
 }
 
@@ -246,11 +249,19 @@ func TestLimitsAreDrawn(t *testing.T) {
 			}
 		}
 	}
-	if limits["Blocks behind"] != 0 || limits["Chain blocks behind"] != 5 || limits["Memory ratio"] != 0.9 || limits["Time waiting"] != 0.1 {
+	if _, there := limits["Block verdicts"]; there || limits["Chain blocks behind"] != 5 || limits["Memory ratio"] != 0.9 || limits["Time waiting"] != 0.1 {
 		t.Errorf("the limits are %v", limits)
 	}
 	m := parsed(t, c)
 	m.all(func(p *modelPanel) {
+		if p.Title == "Block verdicts" { // one of three series has the alert
+			if o := p.FieldConfig.Overrides; len(o) != 1 || o[0].Matcher.ID != "byRegexp" || o[0].Matcher.Options != "/^differ /" {
+				t.Errorf("of the verdicts, other colours have %+v", o)
+			}
+			if got := p.Targets[0].LegendFormat; got != "{{outcome}} {{instance}}" {
+				t.Errorf("the legend of verdicts is %q", got)
+			}
+		}
 		limit, there := limits[p.Title]
 		steps := p.FieldConfig.Defaults.Thresholds.Steps
 		if p.Type != "timeseries" || !there && len(steps) == 1 {
@@ -448,6 +459,28 @@ func TestRuleOf(t *testing.T) {
 				t.Errorf("%s, want %s", expr, want)
 			}
 		})
+	}
+}
+
+// Of a histogram that stands alone three quantiles are drawn, else one.
+func TestQuantiles(t *testing.T) {
+	legends := make(map[string]string)
+	m := parsed(t, made(t))
+	m.all(func(p *modelPanel) {
+		for _, target := range p.Targets {
+			if quantile, _, ok := strings.Cut(target.Expr, ", sum by"); ok {
+				legends[p.Title] += strings.TrimPrefix(quantile, "histogram_quantile(") + " " + target.LegendFormat + "; "
+			}
+		}
+	})
+	for title, want := range map[string]string{
+		"Block verdict time": "0.50 p50 {{instance}}; 0.90 p90 {{instance}}; 0.99 p99 {{instance}}; ",
+		"Node RPC time":      "0.90 {{method}} p90 {{instance}}; ",
+		"Time of a block":    "0.90 coindb apply time p90 {{instance}}; 0.90 coindb muhash time p90 {{instance}}; 0.90 coindb undo time p90 {{instance}}; ",
+	} {
+		if legends[title] != want {
+			t.Errorf("%s draws %q, want %q", title, legends[title], want)
+		}
 	}
 }
 

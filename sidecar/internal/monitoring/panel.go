@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -89,13 +90,13 @@ func (p *panel) queries() []target {
 		case "counter":
 			add(fmt.Sprintf("sum by (%s) (rate(%s[$__rate_interval]))", by, shown(m.Name)), legend...)
 		case "histogram":
-			quantiles := []string{"0.5", "0.9", "0.99"}
+			percentiles := []int{50, 90, 99}
 			if len(p.metrics) > 1 || len(m.labels) > 0 { // else there are too many lines
-				quantiles = []string{"0.9"}
+				percentiles = []int{90}
 			}
-			for _, q := range quantiles {
-				add(fmt.Sprintf("histogram_quantile(%s, sum by (le, %s) (rate(%s[$__rate_interval])))", q, by, shown(m.Name+"_bucket")),
-					append(slices.Clone(legend), "p"+strings.TrimPrefix(q, "0."))...)
+			for _, q := range percentiles {
+				add(fmt.Sprintf("histogram_quantile(0.%d, sum by (le, %s) (rate(%s[$__rate_interval])))", q, by, shown(m.Name+"_bucket")),
+					append(slices.Clone(legend), fmt.Sprintf("p%d", q))...)
 			}
 		default:
 			add(shown(m.Name), legend...)
@@ -107,7 +108,7 @@ func (p *panel) queries() []target {
 // shown selects the series of the sidecars that the dashboard shows.
 func shown(name string) string { return name + `{instance=~"$instance"}` }
 
-// help says what p draws.
+// help says what p draws, and what is alerted of.
 func (p *panel) help() string {
 	var said []string
 	for _, m := range p.metrics {
@@ -116,19 +117,37 @@ func (p *panel) help() string {
 		} else {
 			said = append(said, fmt.Sprintf("%s: %s", strings.ToLower(inWords(m.Name)), m.Help))
 		}
+		for _, a := range m.alerts {
+			said = append(said, fmt.Sprintf("Above %s%s: %s", number(a.Raise), lasting(a.For), a.Help))
+		}
 	}
 	return strings.Join(said, "\n\n")
 }
 
-// limit returns the lowest limit of the alerts of p's metrics, and whether there is
-// one.
+// limit returns the lowest limit of the alerts that all series of one of p's metrics
+// have, and whether there is one.
 func (p *panel) limit() (lowest float64, there bool) {
 	for _, m := range p.metrics {
 		for _, a := range m.alerts {
-			if !there || a.Raise < lowest {
+			if m.alerted == nil && (!there || a.Raise < lowest) {
 				lowest, there = a.Raise, true
 			}
 		}
 	}
 	return lowest, there
+}
+
+// alerted returns, as regular expressions, how the legends begin of the series that
+// alone of their metric have an alert.
+func (p *panel) alerted() []string {
+	var begins []string
+	for _, m := range p.metrics {
+		for _, values := range m.alerted {
+			if len(p.metrics) > 1 {
+				values = append([]string{strings.ToLower(inWords(m.Name))}, values...)
+			}
+			begins = append(begins, "/^"+regexp.QuoteMeta(strings.Join(values, " "))+" /")
+		}
+	}
+	return begins
 }
