@@ -121,11 +121,11 @@ func inSidecar(t *testing.T, registry *perfcore.Registry, list []*wander) {
 		for _, w := range list {
 			w.gauge.Set(w.values[i])
 		}
+		length := slice
 		if i == 0 {
-			time.Sleep(slice / 10) // the first slice is short
-		} else {
-			time.Sleep(slice)
+			length /= 10 // the first is short
 		}
+		<-time.After(length)
 		synctest.Wait()
 		firing := firingNow(t, p)
 		for _, w := range list {
