@@ -148,7 +148,7 @@ func (b *building) run(d time.Duration, cfg arbiter.Config, during ...func(*arbi
 	var running sync.WaitGroup
 	running.Go(func() { a.Run(ctx) })
 	for range int(d / time.Second) {
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		b.leases()
 	}
 	for _, f := range during {

@@ -33,7 +33,7 @@ func parts() []part {
 		{"Validation", "The checks of blocks.", []string{"blockval"}},
 		{"Signatures", "The verification of signatures.", []string{"sigverify"}},
 		{"Mempool", "Transactions whose scripts are verified before their block comes.", []string{"mempool"}},
-		{"Coins", "The coins in memory, and what is asked of disk and node beyond.", []string{"utxo"}},
+		{"Coins", "The coins in memory, and what is asked of disk and node beyond.", []string{"utxo", "coins"}},
 		{"Coin database", "The coins on disk, in full mode.", []string{"coindb"}},
 		{"Performance", "The work that is done, and the optimizer.", []string{"work", "perf", "perfcore"}},
 		{"Machine", "What the process and its machine do, as slices of time measure it. What was not measured is not a number.", []string{"process", "memory", "go", "group", "machine", "pressure"}},
