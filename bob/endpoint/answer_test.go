@@ -44,6 +44,35 @@ func TestKindOfCode(t *testing.T) {
 	}
 }
 
+// An HTTP status says what it says, whatever the body is.
+func TestStatusKinds(t *testing.T) {
+	const right = `{"jsonrpc":"2.0","id":7,"result":null}`
+	const wrong = `{"jsonrpc":"2.0","id":7,"error":{"code":3,"message":"execution reverted"}}`
+	for _, tt := range []struct {
+		status       int
+		right, wrong Kind // what the bodies mean with it
+	}{
+		{200, "", Reverted}, {400, Faulty, Reverted}, {404, Faulty, Reverted}, {500, Faulty, Reverted},
+		{401, Unauthorized, Unauthorized}, {402, Unauthorized, Unauthorized}, {403, Unauthorized, Unauthorized},
+		{429, RateLimited, RateLimited}, {408, TimedOut, TimedOut}, {504, TimedOut, TimedOut},
+		{204, Faulty, Faulty}, {302, Faulty, Faulty}, {502, Faulty, Faulty}, {503, Faulty, Faulty},
+	} {
+		for body, want := range map[string]Kind{right: tt.right, wrong: tt.wrong} {
+			a := decodeAnswers(tt.status, time.Minute, []byte(body), 7, 1, false)[0]
+			var got Kind
+			if a.err != nil {
+				got = a.err.Kind
+			}
+			if got != want {
+				t.Errorf("status %d, %s: %q, want %q", tt.status, body, got, want)
+			}
+			if held := tt.status == 429 || tt.status == 503; held != (a.err != nil && a.err.RetryAfter > 0) {
+				t.Errorf("status %d: %+v", tt.status, a.err)
+			}
+		}
+	}
+}
+
 func TestRevertData(t *testing.T) {
 	for raw, want := range map[string]string{
 		`"0x08c379a0"`:                  "08c379a0",

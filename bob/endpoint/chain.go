@@ -58,6 +58,7 @@ func (n *node) askChain(ctx context.Context, role Role, chain uint64) *Error {
 	if id != chain {
 		n.chain.Store(chainWrong)
 		n.perf.wrong.Set(1)
+		n.perf.failed(WrongChain)
 		return n.err(q, WrongChain, fmt.Sprintf("it is of chain %d, not of %d", id, chain))
 	}
 	n.chain.Store(chainRight)

@@ -160,10 +160,12 @@ func (n *node) err(q *question, k Kind, message string) *Error {
 // hasty says not to wait for a turn.
 func (n *node) ask(ctx context.Context, q *question, hasty bool) ([]answer, *Error) {
 	if !n.breaker.admit(time.Now()) {
+		n.perf.failed(Resting)
 		return nil, n.err(q, Resting, "")
 	}
 	release, err := n.turn(ctx, q, hasty)
 	if err != nil {
+		n.perf.failed(err.Kind)
 		n.breaker.settle(unjudged, time.Now())
 		return nil, err
 	}

@@ -1,15 +1,22 @@
 package endpoint
 
-import "github.com/outrider-project/outrider/perfcore"
+import (
+	"strings"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
 
 // instruments are the metrics of a pool.
-type instruments struct{ hedges *perfcore.Counter }
+type instruments struct{ hedges, unconfirmed *perfcore.Counter }
 
 func newInstruments(rec perfcore.Recorder, layer string) *instruments {
-	return &instruments{hedges: rec.Counter(perfcore.Metric{
-		Name: "outrider_bob_rpc_hedges_total", Help: "Reads that were asked at a second endpoint because the first was slow.",
-		Labels: []string{"layer", layer},
-	})}
+	counter := func(name, help string) *perfcore.Counter {
+		return rec.Counter(perfcore.Metric{Name: name, Help: help, Labels: []string{"layer", layer}})
+	}
+	return &instruments{
+		hedges:      counter("outrider_bob_rpc_hedges_total", "Reads that were asked at a second endpoint because the first was slow."),
+		unconfirmed: counter("outrider_bob_rpc_unconfirmed_total", "Reads that an endpoint answered with null, and that too few others answered to be sure."),
+	}
 }
 
 // nodePerf are the metrics of one endpoint.
@@ -51,8 +58,11 @@ func (*instruments) node(rec perfcore.Recorder, layer, name string) *nodePerf {
 		})
 	}
 	for _, k := range Kinds {
+		if k == Unconfirmed {
+			continue // it is about the pool
+		}
 		p.failures[k] = rec.Counter(perfcore.Metric{
-			Name: "outrider_bob_rpc_failures_total", Help: "Calls without a result, by why.", Labels: labels("kind", string(k)),
+			Name: "outrider_bob_rpc_failures_total", Help: "Calls without a result, by why.", Labels: labels("kind", strings.ReplaceAll(string(k), " ", "_")),
 		})
 	}
 	return p

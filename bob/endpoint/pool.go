@@ -98,6 +98,7 @@ func newPool(opts Options) (*Pool, error) {
 	p.pollInterval.Store(defaultPoll)
 	p.batchSize.Store(defaultBatch)
 	p.hedgeDelay.Store(defaultHedge)
+	p.hedges.tenths = maxTenths
 	names := make(map[string]bool)
 	for _, e := range opts.Endpoints {
 		if names[e.Name] {
@@ -316,22 +317,23 @@ func (p *Pool) send(ctx context.Context, q *question) answer {
 				last = err
 				continue
 			}
-			return answer{err: uncertain(err)}
+			return answer{err: n.outcome(err)}
 		}
 		if e := answers[0].err; e != nil {
-			answers[0].err = uncertain(e)
+			answers[0].err = n.outcome(e)
 		}
 		return answers[0]
 	}
 	return answer{err: p.nobody(q, last)}
 }
 
-// uncertain returns the error of a send: that of a node that said no, and otherwise that
+// outcome returns the error of a send: that of a node that said no, and otherwise that
 // nobody knows, unless nothing left.
-func uncertain(e *Error) *Error {
+func (n *node) outcome(e *Error) *Error {
 	if e.Kind.said() || e.Kind == RateLimited || e.Kind == Unauthorized || !e.left {
 		return e
 	}
+	n.perf.failed(Uncertain)
 	u := *e
 	u.Kind, u.Message = Uncertain, string(e.Kind)+" "+e.Message
 	return &u

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -141,8 +142,14 @@ func TestRun(t *testing.T) {
 		}
 	})
 	a.chain.Store(10)
-	for p.Status()[0].Chain != "wrong" && t.Context().Err() == nil {
-		_, _ = p.Call(ctx, "eth_gasPrice") // in the meantime
+	for patience := time.Now().Add(10 * time.Second); p.Status()[0].Chain != "wrong"; {
+		if _, err := p.Call(ctx, "eth_gasPrice"); err != nil {
+			t.Errorf("in the meantime: %v", err)
+		}
+		if time.Now().After(patience) {
+			t.Errorf("not found: %+v", p.Status()[0])
+			break
+		}
 	}
 	cancel()
 	running.Wait()
@@ -177,6 +184,9 @@ func TestAbsence(t *testing.T) {
 			if !errors.Is(err, tt.want) || tt.want == nil && string(raw) != receipt {
 				t.Errorf("%s: %s, %v; want %v", tt.name, raw, err, tt.want)
 			}
+			if n := p.perf.unconfirmed.Value(); (n > 0) != (tt.want == Unconfirmed) {
+				t.Errorf("%s: %d unconfirmed, by the metrics", tt.name, n)
+			}
 			if e, ok := errors.AsType[*Error](err); ok && e.Missing() != (tt.want == Absent) {
 				t.Errorf("%s: missing is %v", tt.name, e.Missing())
 			}
@@ -189,11 +199,30 @@ func TestAbsence(t *testing.T) {
 			t.Errorf("%s answered with null: %v", method, err)
 		}
 	}
-	if _, err := p.Call(t.Context(), "eth_sendRawTransaction"); !errors.Is(err, Uncertain) {
+	if _, err := p.Call(t.Context(), "eth_sendRawTransaction"); !errors.Is(err, Uncertain) || p.nodes[0].perf.failures[Uncertain].Value() != 1 {
 		t.Errorf("a transaction answered with null: %v", err)
 	}
 	if raw, err := p.Call(t.Context(), "evm_mine"); err != nil || string(raw) != "null" {
 		t.Errorf("a method that is not known: %s, %v", raw, err)
+	}
+}
+
+// What one endpoint does not have, another may.
+func TestElsewhere(t *testing.T) {
+	for code, kind := range map[int]Kind{-32601: Refused, -39001: UnknownBlock} {
+		lacks := func() *server {
+			return newServer(t, func(w http.ResponseWriter, _ *http.Request, c call) bool { refuse(w, c, code, "not here"); return true })
+		}
+		p := open(t, options(lacks(), newServer(t, nil)))
+		for range 3 {
+			if raw, err := p.Call(t.Context(), "eth_getBlockReceipts", "0x1"); err != nil || string(raw) != receipt {
+				t.Errorf("code %d: %s, %v", code, raw, err)
+			}
+		}
+		p = open(t, options(lacks(), lacks()))
+		if _, err := p.Call(t.Context(), "eth_getBlockReceipts", "0x1"); !errors.Is(err, kind) {
+			t.Errorf("code %d from both: %v", code, err)
+		}
 	}
 }
 
@@ -296,13 +325,16 @@ func TestBackPressure(t *testing.T) {
 	<-entered // it has the place; two may wait
 	call()
 	call()
-	for p.Status()[0].Waiting != 2 {
-		if t.Context().Err() != nil {
-			t.Fatal("nobody waits")
+	for patience := time.Now().Add(10 * time.Second); p.Status()[0].Waiting != 2; runtime.Gosched() {
+		if time.Now().After(patience) {
+			t.Fatalf("not two wait: %+v", p.Status()[0])
 		}
 	}
 	if _, err := p.Call(t.Context(), "eth_gasPrice"); !errors.Is(err, Overloaded) {
 		t.Errorf("beyond the queue: %v", err)
+	}
+	if n := p.nodes[0].perf.failures[Overloaded].Value(); n != 1 {
+		t.Errorf("%d refused, by the metrics", n)
 	}
 	if st := p.Status()[0]; st.Open != 1 || st.Waiting != 2 || st.Resting {
 		t.Errorf("status %+v", st)
@@ -655,7 +687,7 @@ func TestInstruments(t *testing.T) {
 		"outrider_bob_rpc_secondslayer,l2,endpoint,a,class,call":            1,
 		"outrider_bob_rpc_secondslayer,l2,endpoint,a,class,head":            1, // its chain
 		"outrider_bob_rpc_failures_totallayer,l2,endpoint,a,kind,reverted":  1,
-		"outrider_bob_rpc_failures_totallayer,l2,endpoint,a,kind,timed out": 0,
+		"outrider_bob_rpc_failures_totallayer,l2,endpoint,a,kind,timed_out": 0,
 	} {
 		if n, ok := got[key]; !ok || n != want {
 			t.Errorf("%s is %d, want %d", key, n, want)

@@ -34,6 +34,9 @@ func (a *allowance) spend() bool {
 	return true
 }
 
+// methodNotFound is the code of JSON-RPC for a method that a server does not have.
+const methodNotFound = -32601
+
 // A reply is what one endpoint answered to a read.
 type reply struct {
 	node  *node
@@ -88,14 +91,12 @@ func (p *Pool) read(ctx context.Context, q *question) answer {
 			case r.err == nil:
 				return r.answer
 			case r.err.Kind == Absent:
-				if absent = r.err; absences < p.opts.Confirm {
-					absences++
-				}
-				if absences == p.opts.Confirm {
+				absent = r.err
+				if absences++; absences == p.opts.Confirm {
 					return answer{err: absent}
 				}
-			case r.err.Kind == UnknownBlock:
-				// Another may have it: this one is behind, or keeps less.
+			case r.err.Kind == UnknownBlock || r.err.Code == methodNotFound:
+				// Another may have it: this one is behind, keeps less, or can less.
 				said = r.err
 			case r.err.Kind.said() || ctx.Err() != nil:
 				return r.answer
@@ -117,6 +118,7 @@ func (p *Pool) read(ctx context.Context, q *question) answer {
 func (p *Pool) exhausted(q *question, absent, said, last *Error, absences int) *Error {
 	switch {
 	case absent != nil:
+		p.perf.unconfirmed.Add(1)
 		return &Error{
 			Kind: Unconfirmed, Method: q.method,
 			Message: fmt.Sprintf("%d answered null, %d must", absences, p.opts.Confirm),

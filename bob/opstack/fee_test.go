@@ -14,7 +14,8 @@ import (
 )
 
 // mainnetReceipts are the receipts of two deployments in block 21,372,653 of BOB, in
-// August 2025: Isthmus, with an operator fee that is a constant.
+// August 2025: Isthmus, with an operator fee that is a constant. They are public data of
+// the chain, as github.com/bob-collective/bob had them at d67a9b5f in contracts/broadcast.
 func mainnetReceipts(t testing.TB) []Receipt {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "bob-receipts.json"))

@@ -133,6 +133,12 @@ func TestTracking(t *testing.T) {
 			{source: "exec", at: 5000, heads: h(1000), unsafe: 1000, faults: append(slices.Clone(lone), ":late:unsafe", ":late:finalized", ":late:safe", "node:silent:unsafe")},
 			{source: "node", at: 5000, heads: h(5000), unsafe: 1000, faults: []string{":late:unsafe", ":late:finalized", ":late:safe", ":lone:unsafe", "node:sync-target:unsafe"}},
 		}},
+		{"the node names a target, and the client stands", two, []step{
+			{source: "exec", at: 1000, heads: h(1000), unsafe: 1000, faults: lone},
+			{source: "node", at: 1000, heads: h(1000), unsafe: 1000},
+			{source: "node", at: 1003, heads: h(1003), unsafe: 1000},
+			{source: "exec", at: 1003, heads: h(1000), unsafe: 1000, faults: []string{":lone:unsafe", "exec:stale:unsafe", "node:sync-target:unsafe"}},
+		}},
 		{"the client names a target", two, []step{
 			{source: "node", at: 1000, heads: h(1000), unsafe: 1000, faults: lone},
 			{source: "exec", at: 1000, heads: h(1000), syncing: true, unsafe: 1000, faults: append(slices.Clone(lone), "exec:sync-target:unsafe")},

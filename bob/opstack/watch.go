@@ -16,8 +16,10 @@ import (
 // A Source is a node that is asked for its heads.
 type Source struct {
 	// Name names the source in faults: it never is an address.
-	Name   string
-	Kind   Kind
+	Name string
+	Kind Kind
+	// Client asks one node. Behind a pool of several the heads of different nodes
+	// would pass for those of one that goes back and forth.
 	Client Client
 }
 
@@ -133,7 +135,7 @@ func (w *Watcher) ask(ctx context.Context, s Source) Report {
 // executionHeads returns an execution client's heads, and whether it is syncing. Heads
 // that it does not have are zero: it learns them from its op-node.
 func (c Client) executionHeads(ctx context.Context) (h Heads, syncing bool, err error) {
-	// The unsafe head last: it is then not behind the others.
+	// One after another, from the oldest: none is then behind one before it.
 	for l := Finalized; ; l-- {
 		header, err := c.Header(ctx, l)
 		switch {
