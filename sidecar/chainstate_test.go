@@ -172,7 +172,14 @@ func TestFullMode(t *testing.T) {
 func (r *rider) checkKnobs(t *testing.T) {
 	t.Helper()
 	names := make(map[string]bool)
+	manual, err := os.ReadFile("../docs/perf.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range r.s.Knobs() {
+		if !strings.Contains(string(manual), "`"+k.Name+"`") {
+			t.Errorf("%s is not in docs/perf.md", k.Name)
+		}
 		if err := k.Check(); err != nil || names[k.Name] {
 			t.Errorf("knob %s: %v, twice %t", k.Name, err, names[k.Name])
 		}

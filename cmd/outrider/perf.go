@@ -51,6 +51,7 @@ func perfVerbs() []verb {
 		show("curves", "tell who shares the memory, and what each saves by how much of it", "curves", func() tabled { return new(perf.Curves) }),
 		{"perf why", "explain a decision", perfWhy},
 		{"perf watch", "tell what happens as it happens", perfWatch},
+		{"perf replay", "tell what would have been decided in a recorded time", perfReplay},
 		{"perf optimize", "tell what would be tried, with --dry-run", perfOptimize},
 		{"perf target", "set what a resource has to do", perfTarget},
 		do("pin", "set a knob to a value, and keep it there", "KNOB VALUE", func(words []string) (any, error) {
@@ -190,7 +191,7 @@ func perfWhy(ctx context.Context, args []string, stdout, stderr io.Writer) error
 }
 
 func perfWatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("watch", "", "It tells of slices, decisions, alerts and commands from now on, one a line, until it is interrupted.")
+	f := newPerfFlags("watch", "", "It tells of slices, decisions, alerts and commands from now on, one a line, until it is interrupted. With --json the lines are a trace, which outrider perf replay reads.")
 	if _, err := f.parse(args, 0, stderr); err != nil {
 		return err
 	}
@@ -198,25 +199,60 @@ func perfWatch(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	err = c.Watch(ctx, func(e perf.Event) error {
-		line := e.Line()
-		if f.asJSON {
-			b, err := json.Marshal(struct {
-				Kind perf.EventKind  `json:"kind"`
-				Data json.RawMessage `json:"data"`
-			}{e.Kind, e.Data})
-			if err != nil {
+	if f.asJSON {
+		var knobs json.RawMessage
+		if c.Get(ctx, "knobs", &knobs) == nil { // else there are none yet
+			if err := writeLine(stdout, perf.Line{Kind: perf.Listed, Data: knobs}); err != nil {
 				return err
 			}
-			line = string(b)
 		}
-		_, err := fmt.Fprintln(stdout, line)
+	}
+	err = c.Watch(ctx, func(e perf.Event) error {
+		if f.asJSON {
+			return writeLine(stdout, perf.Line{Kind: e.Kind, Data: e.Data})
+		}
+		_, err := fmt.Fprintln(stdout, e.Line())
 		return err
 	})
 	if ctx.Err() != nil {
 		return nil // it was interrupted
 	}
 	return err
+}
+
+// writeLine writes a line of a trace.
+func writeLine(w io.Writer, l perf.Line) error {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+func perfReplay(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	f := newPerfFlags("replay", "FILE", "It runs the optimizer over a trace that \"outrider perf watch --json\" has written, and tells what it would have decided and why. No sidecar is asked. FILE - is standard input.")
+	seed := f.Uint64("seed", 1, "a `number` by which lots are drawn")
+	words, err := f.parse(args, 1, stderr)
+	if err != nil {
+		return err
+	}
+	in := os.Stdin
+	if words[0] != "-" {
+		if in, err = os.Open(words[0]); err != nil {
+			return err
+		}
+		defer in.Close()
+	}
+	trace, err := perf.ReadTrace(in)
+	if err != nil {
+		return fmt.Errorf("%s: %w", words[0], err)
+	}
+	replayed, err := trace.Replay(ctx, *seed)
+	if err != nil {
+		return fmt.Errorf("%s: %w", words[0], err)
+	}
+	return f.print(stdout, replayed)
 }
 
 func perfOptimize(ctx context.Context, args []string, stdout, stderr io.Writer) error {

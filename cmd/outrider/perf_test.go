@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/outrider-project/outrider/sidecar"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
+	"github.com/outrider-project/outrider/sidecar/perf"
 )
 
 // runSidecar runs a sidecar beside a fake btcd and returns its data directory, when
@@ -84,6 +88,8 @@ func TestPerf(t *testing.T) {
 		{"why 99", 1, "99"},
 		{"snap ls", 0, "pre-restore"},
 		{"snap verify", 0, "asked"},
+		{"curves", 0, "go.headroom"},
+		{"curves extra", 2, "0 words"},
 		{"defaults", 0, "done"},
 		{"status extra", 2, "0 words"},
 		{"snap", 2, "snap ls"},
@@ -93,7 +99,7 @@ func TestPerf(t *testing.T) {
 			t.Errorf("outrider perf %s: status %d, printed %q, said %q, want %d and %q", tt.line, status, stdout, stderr, tt.status, tt.want)
 		}
 	}
-	for _, line := range []string{"status", "knobs", "decisions", "why 1", "optimize --dry-run", "snap ls", "snap take", "snap restore 1", "freeze", "thaw"} {
+	for _, line := range []string{"status", "knobs", "decisions", "why 1", "optimize --dry-run", "snap ls", "snap take", "snap restore 1", "freeze", "thaw", "curves"} {
 		status, stdout, stderr := outrider(t, append(append([]string{"perf"}, strings.Fields(line)...), "--json", "--datadir", datadir)...)
 		if status != 0 || !json.Valid([]byte(stdout)) {
 			t.Errorf("outrider perf %s --json: status %d, printed %q, said %q", line, status, stdout, stderr)
@@ -167,5 +173,79 @@ func TestPerfWithoutASidecar(t *testing.T) {
 	}
 	if status, _, stderr := outrider(t, "perf", "status", "--datadir", dir, "--address", "127.0.0.1:1"); status != 1 || !strings.Contains(stderr, "does not answer") {
 		t.Errorf("nobody at the address: status %d, said %q", status, stderr)
+	}
+}
+
+// A trace is replayed without a sidecar.
+func TestPerfReplay(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	var b strings.Builder
+	b.WriteString(`{"kind":"knobs","data":[{"name":"sidecar.flight","owner":"engine","ladder":[8,16],"carry":"warm","settle_seconds":10}]}` + "\n")
+	for range 100 {
+		b.WriteString(`{"kind":"slice","data":{"length_seconds":10,"regime":"tip idle","work_per_second":50,"effort_seconds":0.001,"knobs":{"sidecar.flight":16}}}` + "\n")
+	}
+	trace, spoilt, none := write("trace.jsonl", b.String()), write("spoilt.jsonl", b.String()+"{"), write("none.jsonl", "")
+	for _, tt := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{trace}, 0, "sidecar.flight  from 16 to 16"},
+		{[]string{trace, "--seed", "7"}, 0, "100 slices"},
+		{[]string{spoilt}, 1, "line 102: it is no event"},
+		{[]string{none}, 1, "no line of knobs"},
+		{[]string{filepath.Join(dir, "missing")}, 1, "no such file"},
+		{nil, 2, "1 words"},
+		{[]string{trace, trace}, 2, "1 words"},
+	} {
+		status, stdout, stderr := outrider(t, append([]string{"perf", "replay"}, tt.args...)...)
+		if status != tt.status || !strings.Contains(stdout+stderr, tt.want) {
+			t.Errorf("outrider perf replay %v: status %d, printed %q, said %q, want %d and %q", tt.args, status, stdout, stderr, tt.status, tt.want)
+		}
+	}
+	if status, stdout, stderr := outrider(t, "perf", "replay", trace, "--json"); status != 0 || !json.Valid([]byte(stdout)) || !strings.Contains(stdout, "limits") {
+		t.Errorf("outrider perf replay --json: status %d, printed %q, said %q", status, stdout, stderr)
+	}
+}
+
+// What is watched as JSON begins with the knobs, so that it can be replayed.
+func TestPerfWatchIsATrace(t *testing.T) {
+	datadir := runSidecar(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	var errs bytes.Buffer
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer w.Close()
+		if status := run(ctx, []string{"perf", "watch", "--json", "--datadir", datadir}, w, &errs); status != 0 {
+			t.Errorf("status %d, said %q", status, errs.String())
+		}
+	})
+	var trace bytes.Buffer
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		trace.Write(append(lines.Bytes(), '\n'))
+		if bytes.Contains(lines.Bytes(), []byte(`"kind":"slice"`)) {
+			break
+		}
+	}
+	cancel()
+	_, _ = io.Copy(io.Discard, r) // what comes before it has heard
+	watching.Wait()
+	read, err := perf.ReadTrace(&trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(read.Slices) != 1 || len(read.Slices[0].Knobs) != len(read.Knobs) || len(read.Knobs) < 10 {
+		t.Errorf("the trace has %d knobs and the slices %+v", len(read.Knobs), read.Slices)
 	}
 }

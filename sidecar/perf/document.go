@@ -49,6 +49,8 @@ type Measured struct {
 	// Void says why nothing may be concluded from the slice; empty when something
 	// may.
 	Void string `json:"void"`
+	// Knobs are the values that were in force all the time; nil when one was set.
+	Knobs map[string]int64 `json:"knobs"`
 }
 
 // A Resource is what one resource has to do, and does.
@@ -92,6 +94,12 @@ type Knob struct {
 	Default   int64   `json:"default"`
 	Ladder    []int64 `json:"ladder"`
 	Resource  string  `json:"resource"`
+	// Carry says how much of a value's effect outlasts it: memoryless, warm or stateful;
+	// empty when that is not said. Settle is for how long, in seconds.
+	Carry  string  `json:"carry"`
+	Settle float64 `json:"settle_seconds"`
+	// Unordered says that values are names.
+	Unordered bool `json:"unordered"`
 }
 
 // A Decision is one of /api/v1/perf/decisions.
@@ -166,6 +174,7 @@ func newKnob(k engine.KnobState, standard int64) Knob {
 	out := Knob{
 		Name: k.Name, Help: k.Help, Unit: k.Unit, Owner: k.Owner.String(), Why: k.Why,
 		Incumbent: k.Incumbent, Value: k.Read(), Default: standard, Ladder: k.Ladder,
+		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered,
 	}
 	if k.Resource != 0 {
 		out.Resource = k.Resource.String()

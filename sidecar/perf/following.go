@@ -226,6 +226,7 @@ func (f *following) keep(ctx context.Context) {
 func (f *following) observe(ctx context.Context, c *collect.Collector) {
 	for length := f.p.cfg.Slice / 10; ; length = f.p.cfg.Slice {
 		c.Begin()
+		values := f.values()
 		timer := time.NewTimer(length)
 		select {
 		case <-ctx.Done():
@@ -235,42 +236,55 @@ func (f *following) observe(ctx context.Context, c *collect.Collector) {
 		}
 		sample := c.Collect()
 		slice := c.Slice()
-		f.take(&slice, sample)
+		if !maps.Equal(values, f.values()) {
+			values = nil
+		}
+		f.take(&slice, sample, values)
 	}
 }
 
-// take takes a slice, and raises the alerts that it calls for.
-func (f *following) take(s *collect.Slice, sample perfcore.Sample) {
+// values returns what all knobs read.
+func (f *following) values() map[string]int64 {
+	values := make(map[string]int64)
+	for _, k := range f.optimizer.Resources.Knobs() {
+		values[k.Name] = k.Read()
+	}
+	return values
+}
+
+// take takes a slice, in which the knobs had values, and raises the alerts that it calls
+// for.
+func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[string]int64) {
 	m := Measured{
-		At: time.Now(), Length: s.Length.Seconds(), Regime: f.p.classifier.Regime(), Work: finite(sample.Work), Void: sample.Check(),
+		At: time.Now(), Length: s.Length.Seconds(), Regime: f.p.classifier.Regime(), Work: finite(sample.Work), Void: sample.Check(), Knobs: values,
 	}
 	if cores, ok := s.Value(effortCores); ok && sample.Work > 0 {
 		m.Effort = finite(cores / sample.Work)
 	}
-	values := make(map[string]float64)
-	s.Each(func(name string, v float64) { values[name] = v })
-	values[regretRatio] = f.optimizer.Regret()
-	values[missedTargets] = 0
+	quantities := make(map[string]float64)
+	s.Each(func(name string, v float64) { quantities[name] = v })
+	quantities[regretRatio] = f.optimizer.Regret()
+	quantities[missedTargets] = 0
 	for _, r := range f.resources(sample.Usage) {
 		if r.Missed != "" {
-			values[missedTargets]++
+			quantities[missedTargets]++
 		}
 	}
-	values[anomalies] = 0
+	quantities[anomalies] = 0
 	for _, d := range f.watches {
 		if d.Firing() {
-			values[anomalies]++
+			quantities[anomalies]++
 		}
 	}
-	f.aboutOptimizer(values)
-	f.aboutMemory(values)
+	f.aboutOptimizer(quantities)
+	f.aboutMemory(quantities)
 
 	f.mu.Lock()
-	f.measured, f.quantities, f.usage = &m, values, sample.Usage
+	f.measured, f.quantities, f.usage = &m, quantities, sample.Usage
 	f.mu.Unlock()
-	f.p.told.tell(values)
+	f.p.told.tell(quantities)
 	f.p.publish(Sliced, m)
-	changed := f.p.alerts.observe(m.At, func(q string) (float64, bool) { v, ok := values[q]; return v, ok })
+	changed := f.p.alerts.observe(m.At, func(q string) (float64, bool) { v, ok := quantities[q]; return v, ok })
 	for _, a := range changed {
 		f.p.raise(f.plant.Network, a)
 	}
