@@ -147,8 +147,10 @@ func (b *building) run(d time.Duration, cfg arbiter.Config, during ...func(*arbi
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { a.Run(ctx) })
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
 	for range int(d / time.Second) {
-		<-time.After(time.Second)
+		<-second.C
 		b.leases()
 	}
 	for _, f := range during {

@@ -154,7 +154,7 @@ func TestMemoryMoves(t *testing.T) {
 		// Another run begins as the operator has it.
 		small.lease.Store(50 * unit)
 		large.lease.Store(50 * unit)
-		p, stop = m.start(t, Config{Mode: Optimize, SnapshotEvery: 1}, 100)
+		_, stop = m.start(t, Config{Mode: Optimize, SnapshotEvery: 1}, 100)
 		time.Sleep(time.Minute)
 		if small.lease.Load() != 50*unit || large.lease.Load() != 50*unit {
 			t.Errorf("the next run begins with %d and %d units", small.lease.Load()/unit, large.lease.Load()/unit)

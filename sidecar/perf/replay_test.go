@@ -131,11 +131,12 @@ func TestReplayOfARun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		trace := traceLine(t, Listed, knobs)
+		var trace strings.Builder
+		trace.WriteString(traceLine(t, Listed, knobs))
 		list, lost, _ := p.events.after(0)
 		promoted := 0
 		for _, e := range list {
-			trace += traceLine(t, e.Kind, e.Data)
+			trace.WriteString(traceLine(t, e.Kind, e.Data))
 			if e.Kind == Decided && strings.Contains(string(e.Data), `"promoted"`) {
 				promoted++
 			}
@@ -144,7 +145,7 @@ func TestReplayOfARun(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		out := replay(t, trace)
+		out := replay(t, trace.String())
 		if lost > 0 || promoted == 0 || out.Recorded == 0 || out.Own < 300 || out.Knobs[0].Start != 1 || out.Knobs[0].Recorded != 3 {
 			t.Errorf("%d promotions were recorded; replayed were %d own slices of %d, %+v", promoted, out.Own, out.Slices, out.Knobs)
 		}
