@@ -39,9 +39,9 @@ func newBlockRatio(most, unit int64) *blockRatio {
 	step := max(int(unit/tableBlock), 1)
 	m := new(blockRatio)
 	m.missRatio = missRatio{
-		sampler: arbiter.NewSampler(arbiter.SamplerConfig{Unit: step, Units: int(most/unit) + 1, RateShift: 2, Salt: rand.Uint64()}),
+		sampler: arbiter.NewSampler(arbiter.SamplerConfig{Unit: step, Units: int(most/unit) + 1, RateShift: 2, MaxKeys: sampledBlocks, Salt: rand.Uint64()}),
 		step:    float64(step), stands: 1,
-		entry: m.blockBytes, room: func(bytes int64) int64 { return bytes }, began: time.Now(),
+		entry: m.blockBytes, room: func(bytes int64) int64 { return bytes }, began: time.Now(), faded: time.Now(),
 		missed: func() (float64, time.Duration) { return 0, 0 }, hit: func() float64 { return 0 },
 	}
 	return m

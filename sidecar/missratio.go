@@ -22,13 +22,18 @@ const (
 	missEvery = 30 * time.Second
 	// coinBytes is what a coin in memory takes, about, before it is known.
 	coinBytes = 100
-	// leastSample is how many keys a sample needs to say anything, and leastTimed how
-	// many misses must have been timed.
+	// leastSample is how many keys, and references, a sample needs to say anything, and
+	// leastTimed how many misses must have been timed.
 	leastSample, leastTimed = 256, 16
 	// leastError is the least error of a miss ratio by a sample, sampleError that of a
-	// sample of one key: it falls with the root of their number. Curves of 1 key in 8 to
-	// 1 in 128 were within 0.001 to 0.005 of the true ones.
+	// sample of one reference: it falls with the root of their number. Curves of 1 key in
+	// 8 to 1 in 128 were within 0.001 to 0.005 of the true ones.
 	leastError, sampleError = 0.002, 0.5
+	// halfLife is after what time what was seen counts for half: dozens of blocks at the
+	// tip. sampledCoins and sampledBlocks are how many keys samples have at most, which
+	// is so many references then that the error is about a hundredth.
+	halfLife                    = 6 * time.Hour
+	sampledCoins, sampledBlocks = 1 << 16, 1 << 15
 )
 
 // A missRatio tells by a sample of what a memory is asked for how much of that would
@@ -49,8 +54,9 @@ type missRatio struct {
 
 	mu      sync.Mutex // guards what follows
 	began   time.Time
-	watched fading // seconds
-	n, took fading // of missed
+	faded   time.Time // the last time
+	watched fading    // seconds
+	n, took fading    // of missed
 	penalty float64
 }
 
@@ -68,6 +74,16 @@ func (m *missRatio) since() (seconds, n, took float64) {
 	return time.Since(m.began).Seconds(), count, float64(t)
 }
 
+// age fades what was seen when that is due.
+func (m *missRatio) age() {
+	m.mu.Lock()
+	due := time.Since(m.faded) >= halfLife
+	m.mu.Unlock()
+	if due {
+		m.fade()
+	}
+}
+
 // fade has what was seen so far count for half.
 func (m *missRatio) fade() {
 	m.mu.Lock()
@@ -78,6 +94,7 @@ func (m *missRatio) fade() {
 	m.n.fade(n)
 	m.took.fade(took)
 	m.sampler.Fade()
+	m.faded = time.Now()
 }
 
 // price brings up to date what a miss costs beyond a hit, in nanoseconds, by the last
@@ -106,11 +123,12 @@ func (m *missRatio) bid(unit int64, units int, lease int64, settle time.Duration
 		b.Miss[u] = m.at(curve, int64(u)*unit)
 	}
 	b.Saved = arbiter.CacheSavings(b.Miss, b.References, b.Penalty)
-	b.Error = b.References * b.Penalty * max(leastError, sampleError/math.Sqrt(float64(max(sampled, 1))))
+	weight := float64(references) * float64(sampled) / max(keys, 1) // references in the sample
+	b.Error = b.References * b.Penalty * max(leastError, sampleError/math.Sqrt(max(weight, 1)))
 	room := float64(m.room(lease)) / m.entry()
 	switch asked := keys * m.stands; {
-	case sampled < leastSample:
-		b.Why = fmt.Sprintf("too little was asked of it: the sample has %d keys, and needs %d", sampled, leastSample)
+	case sampled < leastSample || weight < leastSample:
+		b.Why = fmt.Sprintf("too little was asked of it lately: the sample has %d keys and %.0f references, and needs %d of each", sampled, weight, leastSample)
 	case m.penalty == 0:
 		b.Why = "what a miss costs is not known: too few were timed"
 	case asked < room && seconds < settle.Seconds():
@@ -142,9 +160,9 @@ func newCoinRatio(budget, unit int64, rec perfcore.Recorder) *coinRatio {
 	step := max(int(unit/coinBytes)>>utxocache.SampleShift, 1)
 	m := &coinRatio{budget: budget, gauges: make(map[float64]*perfcore.Gauge)}
 	m.missRatio = missRatio{
-		sampler: arbiter.NewSampler(arbiter.SamplerConfig{Unit: step, Units: int(most/unit) + 1, RateShift: 1, Salt: rand.Uint64()}),
+		sampler: arbiter.NewSampler(arbiter.SamplerConfig{Unit: step, Units: int(most/unit) + 1, RateShift: 1, MaxKeys: sampledCoins, Salt: rand.Uint64()}),
 		step:    float64(step << utxocache.SampleShift), stands: 1 << utxocache.SampleShift,
-		entry: m.coinBytes, room: utxocache.Accounted, began: time.Now(),
+		entry: m.coinBytes, room: utxocache.Accounted, began: time.Now(), faded: time.Now(),
 		missed: func() (float64, time.Duration) { return 0, 0 }, hit: func() float64 { return 0 },
 	}
 	for share := 0.25; share <= missReach; share *= 2 {

@@ -135,7 +135,7 @@ func (t *tenancy) memory(knobs []perfcore.Knob) *perf.Memory {
 				t.chargeHeap(&b, unit, headroom())
 				return b
 			}
-			tenant.Fade = t.coins.fade
+			tenant.Fade = t.coins.age
 		case "coindb.memory":
 			start := lease()
 			tenant.Least = func() int64 { return max(first, min(t.db.MemTables()+leastBlocksCached, start)) }
@@ -144,7 +144,7 @@ func (t *tenancy) memory(knobs []perfcore.Knob) *perf.Memory {
 				return cached + memtables
 			}
 			tenant.Bid = func(unit int64, units int) arbiter.Bid { return t.blocks.bid(unit, units, lease(), tenant.Settle) }
-			tenant.Fade = t.blocks.fade
+			tenant.Fade = t.blocks.age
 		case "go.headroom":
 			tenant.Least = func() int64 { _, least, _ := t.governor.Room(); return max(first, least) }
 			tenant.Held = func() int64 { held, _, _ := t.governor.Room(); return held }

@@ -129,9 +129,21 @@ func TestBids(t *testing.T) {
 	if old := b.tenancy.coins.bid(b.unit, 64, 16*mib, 0); old.Why != "" {
 		t.Errorf("with 16 MiB that have settled the bid is %q", old.Why)
 	}
+	coin.Fade() // which is not due
+	if same := b.tenancy.coins.bid(b.unit, 64, 4*mib, time.Hour); !slices.Equal(same.Miss, bid.Miss) {
+		t.Errorf("the curve of the coins has changed to %v", same.Miss)
+	}
 	b.tenancy.coins.fade()
 	if faded := coin.Bid(b.unit, 64); faded.Penalty != bid.Penalty && (faded.Penalty < bid.Penalty/10 || faded.Penalty > 10*bid.Penalty) {
 		t.Errorf("the penalty was %.0f, and is %.0f", bid.Penalty, faded.Penalty)
+	}
+
+	for range 10 {
+		b.tenancy.coins.fade()
+	}
+	// That nothing is asked for any more does not say that the memory is good for nothing.
+	if idle := b.tenancy.coins.bid(b.unit, 64, 4*mib, 0); !strings.HasPrefix(idle.Why, "too little was asked") {
+		t.Errorf("after a long time the bid is %q", idle.Why)
 	}
 
 	// There are no tables, so that nothing was read of them.
@@ -248,7 +260,6 @@ func TestTenancy(t *testing.T) {
 				break
 			}
 		}
-		b.ask(t, ops[:1000])
 		select {
 		case <-deadline:
 			t.Fatalf("waited in vain for memory to move: %+v", curves)

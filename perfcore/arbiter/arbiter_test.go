@@ -92,6 +92,44 @@ func lruMisses(trace []uint64, size int) int {
 	return misses
 }
 
+// worlds are the three plants whose division is looked for.
+var worlds = []struct {
+	name           string
+	looping, mixed bool
+}{{"smooth", false, false}, {"loop", true, false}, {"mixed", true, true}}
+
+// A world is what the caches of a plant are asked for, and what that says of each.
+type world struct {
+	sources []source
+	traces  [][]uint64
+	truth   []arbiter.Bidder
+	most    float64 // what all save that never miss
+}
+
+// worldOf returns the world of that number. It takes a second, the first time.
+var worldOf = func() func(i int) *world {
+	var made [3]func() *world
+	for i := range made {
+		made[i] = sync.OnceValue(func() *world { return newWorld(worlds[i].looping, worlds[i].mixed) })
+	}
+	return func(i int) *world { return made[i]() }
+}()
+
+func newWorld(looping, mixed bool) *world {
+	const n = 40_000
+	w := &world{sources: sources(1, looping, mixed)}
+	for _, s := range w.sources {
+		trace := make([]uint64, n)
+		for i := range trace {
+			trace[i] = s.next()
+		}
+		w.traces = append(w.traces, trace)
+		w.truth = append(w.truth, arbiter.Bidder{Saved: arbiter.CacheSavings(exact(trace), s.rate, s.penalty)})
+		w.most += s.rate * s.penalty
+	}
+	return w
+}
+
 // optimal returns the best division, by dynamic programming over all.
 func optimal(bidders []arbiter.Bidder, total int) float64 {
 	best := make([]float64, total+1)
@@ -115,25 +153,10 @@ func TestDivisionByTheSample(t *testing.T) {
 	if testing.Short() {
 		t.Skip("divisions by sampled curves were not checked: they take seconds")
 	}
-	for _, tt := range []struct {
-		name           string
-		looping, mixed bool
-	}{{"smooth", false, false}, {"loop", true, false}, {"mixed", true, true}} {
+	for i, tt := range worlds {
 		t.Run(tt.name, func(t *testing.T) {
-			const n = 40_000
-			var truth []arbiter.Bidder
-			var traces [][]uint64
-			var most float64
-			all := sources(1, tt.looping, tt.mixed)
-			for _, s := range all {
-				trace := make([]uint64, n)
-				for i := range trace {
-					trace[i] = s.next()
-				}
-				traces = append(traces, trace)
-				truth = append(truth, arbiter.Bidder{Saved: arbiter.CacheSavings(exact(trace), s.rate, s.penalty)})
-				most += s.rate * s.penalty
-			}
+			w := worldOf(i)
+			truth, traces, all, most := w.truth, w.traces, w.sources, w.most
 			best := most - optimal(truth, units)
 			for salt := range uint64(10) {
 				var sampled []arbiter.Bidder
@@ -143,8 +166,8 @@ func TestDivisionByTheSample(t *testing.T) {
 						sampler.Reference(k)
 					}
 					curve, references := sampler.Curve()
-					if references != n {
-						t.Fatalf("%s: %d references, want %d", s.name, references, n)
+					if references != uint64(len(traces[i])) {
+						t.Fatalf("%s: %d references, want %d", s.name, references, len(traces[i]))
 					}
 					sampled = append(sampled, arbiter.Bidder{Name: s.name, Saved: arbiter.CacheSavings(curve, s.rate, s.penalty)})
 				}

@@ -175,25 +175,17 @@ func TestArbiterFindsTheDivision(t *testing.T) {
 	if testing.Short() {
 		t.Skip("divisions by sampled curves were not checked: they take seconds")
 	}
-	for _, tt := range []struct {
-		name           string
-		looping, mixed bool
-	}{{"smooth", false, false}, {"loop", true, false}, {"mixed", true, true}} {
+	for i, tt := range worlds {
 		t.Run(tt.name, func(t *testing.T) {
-			const n = 40_000
-			var truth []arbiter.Bidder
+			w := worldOf(i)
+			truth, most := w.truth, w.most
 			var parts []*part
-			var most float64
-			for i, s := range sources(1, tt.looping, tt.mixed) {
-				trace := make([]uint64, n)
+			for i, s := range w.sources {
 				sampler := arbiter.NewSampler(arbiter.SamplerConfig{Unit: unit, Units: units, Salt: uint64(i) * 0x9e3779b97f4a7c15})
-				for j := range trace {
-					trace[j] = s.next()
-					sampler.Reference(trace[j])
+				for _, k := range w.traces[i] {
+					sampler.Reference(k)
 				}
 				curve, _ := sampler.Curve()
-				truth = append(truth, arbiter.Bidder{Saved: arbiter.CacheSavings(exact(trace), s.rate, s.penalty)})
-				most += s.rate * s.penalty
 				parts = append(parts, &part{
 					name: s.name, lease: units / 4 * mem, settle: time.Minute, slow: 20 * time.Second,
 					bid: arbiter.Bid{Saved: arbiter.CacheSavings(curve, s.rate, s.penalty), Error: 0.002 * s.rate * s.penalty, Miss: curve},
@@ -201,7 +193,7 @@ func TestArbiterFindsTheDivision(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				b := &building{t: t, limit: units * mem, parts: parts}
-				b.run(6*time.Hour, b.config())
+				b.run(2*time.Hour, b.config())
 				given := b.leases()
 				best, got := most-optimal(truth, units), most-arbiter.Saved(truth, given)
 				t.Logf("%v after %d decisions costs %.2f %% more than the best", given, len(b.decisions), 100*(got/best-1))
@@ -285,7 +277,7 @@ func TestArbiterLeavesAlone(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &building{t: t, limit: 100 * mem, parts: fresh()}
 				tt.change(b)
-				b.run(12*time.Hour, b.config())
+				b.run(4*time.Hour, b.config())
 				if got := b.leases(); !slices.Equal(got, tt.want) {
 					t.Errorf("the leases are %v, want %v", got, tt.want)
 				}
@@ -427,7 +419,7 @@ func TestNewArbiter(t *testing.T) {
 // Whatever the bids, the owners and the delays, leases and what is held never
 // exceed the limit, and what has another owner never moves.
 func TestArbiterIsSafe(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(5) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRand(t, seed)
 			b := &building{t: t, limit: 100 * mem}
@@ -464,7 +456,7 @@ func TestArbiterIsSafe(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			var running sync.WaitGroup
 			running.Go(func() { a.Run(ctx) })
-			for range 200 {
+			for range 100 {
 				shuffle()
 				pinned := make(map[*part]int64)
 				for _, p := range b.parts {
