@@ -17,8 +17,8 @@ const refill = 24 * time.Hour
 
 // Knobs returns what may be tried at other values. No answer becomes wrong by
 // them: a smaller ring makes reorganisations deeper than it ErrTooDeep, and less
-// memory makes answers Unknown. A cache with a budget has that as its knob, one
-// without a knob for each part.
+// memory makes answers Unknown. A cache with a budget has a knob for that and one for
+// the ring's share of it, one without has a knob for each part.
 func (c *Cache) Knobs() []perfcore.Knob {
 	c.mu.Lock()
 	blocks, first, budgeted := int64(c.blocks), c.older.first, c.budget.bytes > 0

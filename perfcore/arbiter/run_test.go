@@ -488,3 +488,22 @@ func newRand(t *testing.T, seed uint64) *rand.Rand {
 	t.Helper()
 	return rand.New(rand.NewPCG(seed, 11))
 }
+
+// A report has the division of all memory in it, like a decision.
+func BenchmarkReport(b *testing.B) {
+	parts := []*part{
+		{name: "a", lease: 20 * mem, bid: arbiter.Bid{Saved: rising(60, 100)}},
+		{name: "b", lease: 20 * mem, bid: arbiter.Bid{Saved: rising(30, 9000)}},
+		{name: "c", lease: 20 * mem, bid: arbiter.Bid{Saved: rising(90, 500)}},
+	}
+	a, err := arbiter.New((&building{limit: 64 * mem, parts: parts}).config())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := a.Report(); r.Problem != "" {
+			b.Fatal(r.Problem)
+		}
+	}
+}
