@@ -18,13 +18,23 @@ const (
 // belongs to one goroutine, but for the share.
 type budget struct {
 	percent *atomic.Int64
+	elastic *elastic      // says how much of that there is; nil for all
 	credit  time.Duration // below zero while it is overdrawn
 	at      time.Time     // when credit was that; zero before the first time
 }
 
+// share returns the share at this moment, in percent.
+func (b *budget) share() time.Duration {
+	percent := b.percent.Load()
+	if b.elastic == nil || percent == 0 {
+		return time.Duration(percent)
+	}
+	return time.Duration(max(percent*b.elastic.part.Load()/100, 1))
+}
+
 // refill brings the credit up to date.
 func (b *budget) refill() {
-	now, percent := time.Now(), time.Duration(b.percent.Load())
+	now, percent := time.Now(), b.share()
 	most := budgetBurst * percent / 100
 	if b.at.IsZero() {
 		b.credit, b.at = most, now
@@ -39,8 +49,11 @@ func (b *budget) wait(ctx context.Context) error {
 		if b.refill(); b.credit > 0 {
 			return ctx.Err()
 		}
+		if b.elastic != nil {
+			b.elastic.wanted.Store(true)
+		}
 		pause := budgetLook
-		if percent := time.Duration(b.percent.Load()); percent > 0 {
+		if percent := b.share(); percent > 0 {
 			pause = min(pause, -b.credit*100/percent+time.Millisecond)
 		}
 		if err := sleep(ctx, pause); err != nil {

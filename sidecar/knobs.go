@@ -13,6 +13,7 @@ import (
 type tuning struct {
 	flight       atomic.Int64 // blocks that are judged at once
 	mempoolShare atomic.Int64 // percent of a core for the mempool's scripts
+	elastic      atomic.Int64 // percent of that which is kept while others wait
 	prefetch     atomic.Int64 // inputs of a block that are looked up before its turn
 }
 
@@ -35,6 +36,10 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 			Name: "sidecar.mempool_share", Help: "How much of one core may be spent, on average, on the scripts of the mempool's transactions.", Unit: "percent",
 			Ladder: []int64{0, 5, 10, 25, 50, 100},
 		}, &s.tuning.mempoolShare),
+		live(perfcore.Knob{
+			Name: "cpu.elastic", Help: "How much of that share is left while goroutines wait for a processor; 100 leaves all.", Unit: "percent",
+			Resource: perfcore.CPU, Ladder: []int64{5, 10, 25, 50, 100},
+		}, &s.tuning.elastic),
 		live(perfcore.Knob{
 			Name: "sidecar.prefetch", Help: "Of how many inputs of a block that was fetched ahead the coins are read from disk before its turn.", Unit: "inputs",
 			Resource: perfcore.Database, Carry: perfcore.Warm, Settle: landing,

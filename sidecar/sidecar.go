@@ -89,6 +89,7 @@ func unserved(cfg Config, registry *perfcore.Registry, log *slog.Logger) (*Sidec
 	s := &Sidecar{cfg: cfg, log: cmp.Or(log, slog.New(slog.DiscardHandler)), registry: registry}
 	s.tuning.flight.Store(int64(cfg.FlightBlocks))
 	s.tuning.mempoolShare.Store(int64(cfg.MempoolShare))
+	s.tuning.elastic.Store(100)
 	s.status.begin(cfg)
 	node.FeedDown(s.registry).Set(1)
 	var err error
@@ -289,6 +290,7 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 	workers := cmp.Or(s.cfg.Workers, runtime.GOMAXPROCS(0))
 	j.flight = newFlight(j, aside, workers, &s.tuning.flight, s.cfg.FlightBytes, s.registry)
 	w := newWarmer(j, workers, &s.tuning.mempoolShare, s.registry)
+	w.budget.elastic = newElastic(&s.tuning.elastic)
 	s.status.follow(network, feed, w)
 	s.status.hold(state)
 
@@ -328,6 +330,7 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 		}
 	})
 	beside.Go(func() { w.warmer.run(ctx) })
+	beside.Go(func() { w.warmer.budget.elastic.run(ctx) })
 	beside.Go(func() { w.share.coins.run(ctx) })
 	beside.Go(func() { s.perform(ctx, w.network, w.feed, w.memory, w.share) })
 	if w.state != nil {
