@@ -1,6 +1,7 @@
 # Every target runs on a clean clone with Go, gcc, make and git, and nothing
-# else installed. gcc is for the race detector. Under CI=true the tests want
-# promtool too, which .ci/run brings.
+# else installed, but for those of the relay contracts and the recording of anvil, which
+# need node and npm. gcc is for the race detector. Under CI=true the tests want promtool
+# and relays that others published too, which .ci/run brings.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -18,7 +19,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: ci
-ci: fmt-check tidy-check vet lint cross generate-check test race fallback fuzz ## Everything that CI runs, in CI's order
+ci: fmt-check tidy-check vet lint cross generate-check contracts-check test race fallback fuzz ## Everything that CI runs, in CI's order
 
 .PHONY: build
 build: bin/btcd ## Build outrider into bin/, and btcd for its demo
@@ -84,6 +85,25 @@ bulk-coins: ## Load 10 million coins, and measure the coin database with them; c
 record-anvil: ## Record again what anvil, from npm, answers as an OP chain
 	cd bob/opstack/testdata/anvil && npm ci --no-audit --no-fund
 	go test -run '^TestAnvil$$' -count 1 ./bob/opstack -record $(CURDIR)/bob/opstack/testdata/anvil/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
+
+.PHONY: bulk-relay
+bulk-relay: ## Run 10,000 random sequences of calls on each relay contract, ours and those that others published, beside its model
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && .ci/published-relays "$$dir" && \
+	OUTRIDER_RELAYS="$$dir" OUTRIDER_RELAY_BULK=10000 \
+		go test -run '^Test(Published)?(Full|Light)?Relay$$' -count 1 -timeout 2h -v ./bob/relay/contract
+
+.PHONY: published-relays
+published-relays: ## Hold the relay models against relays that others published, fetched by npm
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && .ci/published-relays "$$dir" && \
+	OUTRIDER_RELAYS="$$dir" go test -run '^TestPublished' -count 1 -v ./bob/relay/contract
+
+.PHONY: contracts
+contracts: ## Compile the relay contracts
+	.ci/contracts
+
+.PHONY: contracts-check
+contracts-check: ## Fail if the compiled relay contracts are stale
+	.ci/contracts --check
 
 .PHONY: vet
 vet: ## Run go vet, and go fix for code that Go has made simpler

@@ -1,5 +1,6 @@
 // Compiles the contracts of this folder, and writes the artifact, or with --check fails
 // unless the artifact is what they compile to.
+import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -24,7 +25,10 @@ const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", so
 for (const e of output.errors ?? []) console.error(e.formattedMessage);
 if ((output.errors ?? []).length > 0) process.exit(1);
 
-const compiled = { solc: solc.version(), contracts: {} };
+const compiled = { solc: solc.version(), sources: {}, contracts: {} };
+for (const [name, { content }] of Object.entries(sources)) {
+  compiled.sources[name] = createHash("sha256").update(content).digest("hex");
+}
 for (const name of contracts) {
   const { abi, evm, storageLayout } = output.contracts[`${name}.sol`][name];
   compiled.contracts[name] = {

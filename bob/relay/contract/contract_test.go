@@ -2,7 +2,11 @@ package contract
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +128,28 @@ func TestDeploy(t *testing.T) {
 		}
 		if !bytes.Equal(d.db.GetCode(d.address), tt.contract.Runtime) || len(tt.contract.Runtime) > 24_576 {
 			t.Errorf("%s: the code of %d bytes is not the artifact's", name, len(tt.contract.Runtime))
+		}
+	}
+}
+
+// TestSources compares the sources with those that the artifact was compiled from. That it
+// is what they compile to is for "make contracts-check".
+func TestSources(t *testing.T) {
+	var file struct{ Sources map[string]string }
+	if err := json.Unmarshal(artifact, &file); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob("*.sol")
+	if err != nil || len(names) != 4 || len(file.Sources) != len(names) {
+		t.Errorf("the sources are %v (%v), those of the artifact %v", names, err, file.Sources)
+	}
+	for _, name := range names {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%x", sha256.Sum256(source)); got != file.Sources[name] {
+			t.Errorf("the artifact is stale: %s changed; run make contracts", name)
 		}
 	}
 }

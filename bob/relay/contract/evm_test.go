@@ -110,6 +110,13 @@ func (d *deployed) transact(do func(*vm.EVM) ([]byte, vm.GasBudget, error), from
 	return r
 }
 
+// set writes a slot of the contract's storage past its code.
+func (d *deployed) set(slot, value common.Hash) {
+	d.written[slot] = struct{}{}
+	d.db.SetState(d.address, slot, value)
+	d.db.Finalise(params.MergedTestChainConfig.Rules(big.NewInt(1), true, 0))
+}
+
 // storage returns what the contract has in the slots that it ever wrote, but for those
 // that are zero.
 func (d *deployed) storage() map[common.Hash]common.Hash {
@@ -165,5 +172,10 @@ func (r *result) describe() string {
 
 // customError returns what describe says of a custom error with one address.
 func customError(signature string, of relay.Address) string {
-	return fmt.Sprintf("reverted: %x%x", crypto.Keccak256([]byte(signature))[:4], common.LeftPadBytes(of[:], 32))
+	return fmt.Sprintf("%s%x", customPrefix(signature), common.LeftPadBytes(of[:], 32))
+}
+
+// customPrefix returns what describe says of a custom error before its arguments.
+func customPrefix(signature string) string {
+	return fmt.Sprintf("reverted: %x", crypto.Keccak256([]byte(signature))[:4])
 }

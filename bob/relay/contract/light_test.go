@@ -309,6 +309,9 @@ func (g *lightGenerator) genesis() *lightStep {
 	if rng.IntN(6) == 0 {
 		height = uint64(rng.IntN(3)) * epoch
 	}
+	if rng.IntN(30) == 0 {
+		height++
+	}
 	return &lightStep{step{"genesis", []any{h, number(height), uint64(1 + rng.IntN(8))}}, accounts[0], 1 << 40}
 }
 

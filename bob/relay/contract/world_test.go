@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"maps"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -121,8 +120,10 @@ type world struct {
 	periodStart []byte
 	// pool has the headers, each after the one below it, as far as that is in it.
 	pool [][]byte
-	// raw are the headers that have a digest: the pool, genesis and periodStart.
+	// raw are the headers that have a digest: the pool, genesis, periodStart, and all
+	// that a relay was ever told of. digests are these, in the order of their coming.
 	raw     map[chainhash.Hash][]byte
+	digests []chainhash.Hash
 	heights map[chainhash.Hash]uint64
 	proofs  map[chainhash.Hash]inclusion
 }
@@ -132,20 +133,30 @@ func newWorld(genesis []byte, height uint64, periodStart []byte) *world {
 		genesis: genesis, height: height, periodStart: periodStart,
 		raw: map[chainhash.Hash][]byte{}, heights: map[chainhash.Hash]uint64{}, proofs: map[chainhash.Hash]inclusion{},
 	}
-	w.raw[hash256(periodStart)] = periodStart
-	w.raw[hash256(genesis)] = genesis
+	w.know(periodStart)
+	w.know(genesis)
 	w.heights[hash256(genesis)] = height
 	return w
+}
+
+// know remembers a header by its digest, and reports whether it is a new one.
+func (w *world) know(h []byte) bool {
+	digest := hash256(h)
+	if _, known := w.raw[digest]; known {
+		return false
+	}
+	w.raw[digest] = h
+	w.digests = append(w.digests, digest)
+	return true
 }
 
 // add puts a header into the pool.
 func (w *world) add(h []byte) {
 	digest := hash256(h)
-	if _, known := w.raw[digest]; known {
+	if !w.know(h) {
 		return
 	}
 	w.pool = append(w.pool, h)
-	w.raw[digest] = h
 	if below, ok := w.heights[prevOf(h)]; ok {
 		w.heights[digest] = below + 1
 	}
@@ -371,9 +382,4 @@ func realWorld(rng *rand.Rand, all []history) *world {
 		w.add(other)
 	}
 	return w
-}
-
-// digests returns all digests of the world, in the same order for the same world.
-func (w *world) digests() []chainhash.Hash {
-	return slices.SortedFunc(maps.Keys(w.raw), func(a, b chainhash.Hash) int { return slices.Compare(a[:], b[:]) })
 }
