@@ -301,7 +301,10 @@ func (g *lightGenerator) genesis() *lightStep {
 		h = slices.Clone(g.w.chain[0])
 		setTime(h, timeOf(g.w.chain[g.planned-1])-fortnight-uint32(rng.IntN(18)))
 	}
-	if rng.IntN(10) == 0 {
+	switch rng.IntN(10) {
+	case 0, 1:
+		h = g.w.chain[max(g.planned-rng.IntN(6), 0)]
+	case 2:
 		h = slices.Clone(h)
 		setTime(h, timeOf(h)+uint32(rng.IntN(2*fortnight))-fortnight)
 	}
