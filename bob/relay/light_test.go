@@ -182,6 +182,32 @@ func TestLightReverts(t *testing.T) {
 	reverts(t, "a retarget told twice", err, "Invalid target in pre-retarget headers")
 }
 
+// TestOwner hands a relay over, and gives it up.
+func TestOwner(t *testing.T) {
+	r := NewLightRelay(owner)
+	for _, tt := range []struct {
+		name  string
+		does  func(sender Address) ([]Event, error)
+		event Event
+		check func() bool
+	}{
+		{"authorize", func(by Address) ([]Event, error) { return r.Authorize(by, stranger) }, SubmitterAuthorized{stranger}, func() bool { return r.IsAuthorized(stranger) }},
+		{"require", func(by Address) ([]Event, error) { return r.SetAuthorizationStatus(by, true) }, AuthorizationRequirementChanged{true}, r.AuthorizationRequired},
+		{"deauthorize", func(by Address) ([]Event, error) { return r.Deauthorize(by, stranger) }, SubmitterDeauthorized{stranger}, func() bool { return !r.MayRetarget(stranger) }},
+		{"transfer to itself", func(by Address) ([]Event, error) { return r.TransferOwnership(by, by) }, OwnershipTransferred{owner, owner}, func() bool { return r.Owner() == owner }},
+		{"renounce", r.RenounceOwnership, OwnershipTransferred{owner, Address{}}, func() bool { return r.Owner() == Address{} }},
+	} {
+		_, err := tt.does(stranger)
+		reverts(t, tt.name+" by a stranger", err, "OwnableUnauthorizedAccount(address)")
+		events, err := tt.does(owner)
+		if err != nil || !slices.Equal(events, []Event{tt.event}) || !tt.check() {
+			t.Errorf("%s: %v, %v, want %v", tt.name, events, err, tt.event)
+		}
+	}
+	_, err := r.TransferOwnership(Address{}, Address{})
+	reverts(t, "a transfer to nobody", err, "OwnableInvalidOwner(address)")
+}
+
 // TestLightEpochs judges chains by two epochs that a test can mine for. The contract
 // keeps 224 bits of a target, which no such header meets: they are set up in full.
 func TestLightEpochs(t *testing.T) {

@@ -1,7 +1,8 @@
 // Package relay models the Bitcoin relays on BOB: FullRelay, FullRelayWithVerify
 // and LightRelay. A model has the contract's state, reverts where the contract does
 // and with its words, and tells what a call costs, so that a transaction can be
-// judged before it is sent. Nothing here talks to a chain.
+// judged before it is sent. Nothing here talks to a chain. Package contract has relays
+// to deploy, and its tests execute them beside the models.
 //
 // The models follow the contracts of github.com/bob-collective/bob (contracts/src/
 // relay) and their library bitcoin-spv. Where these deviate from Bitcoin's rules, so
