@@ -7,6 +7,9 @@ type Costs struct {
 	// takes Retarget more; Header for each header, NewHeader more if it is not known,
 	// and Height more if its height is stored.
 	AddHeaders, Retarget, Header, NewHeader, Height uint64
+	// HeaderMemory is the memory that each header takes, in bytes: the contracts copy it
+	// from the call, and for hashing.
+	HeaderMemory uint64
 	// Mark is for markNewHeaviest, CommonAncestor for each step of its limit, and
 	// StepDown for each branch that goes down in it.
 	Mark, CommonAncestor, StepDown uint64
@@ -33,6 +36,7 @@ func BOBCosts() Costs {
 		Header:         2091,
 		NewHeader:      415,
 		Height:         80,
+		HeaderMemory:   160,
 		Mark:           12786,
 		CommonAncestor: 89,
 		StepDown:       76,

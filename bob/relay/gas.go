@@ -5,6 +5,8 @@ import (
 	"math/bits"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+
+	"github.com/outrider-project/outrider/blockval/header"
 )
 
 // What the EVM takes for storage and for a transaction (EIP-2028, 2929, 3529, 7623).
@@ -132,10 +134,9 @@ func (m *meter) restore(old, value Uint256) {
 	}
 }
 
-// memory spends what the memory for so many bytes of headers costs more than its
-// first words, which the steps spend: the contracts copy them once from the call, and
-// once as they hash.
+// memory spends what the memory for so many bytes of headers costs more than its first
+// words, which the steps spend.
 func (m *meter) memory(headers int) {
-	words := uint64(2 * headers / 32)
+	words := uint64(headers/header.Size) * m.costs.HeaderMemory / 32
 	m.exec += words * words / 512
 }

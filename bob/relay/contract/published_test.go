@@ -58,6 +58,8 @@ func TestPublishedRelay(t *testing.T) {
 		case "Unknown block", "panic 0x32":
 			// It reads the first header first. Solidity had no panics then.
 			return got == "reverted: Slice out of bounds"
+		case "panic 0x12":
+			return got == "invalid opcode: INVALID"
 		case "panic 0x11":
 			return got == "reverted: Overflow during multiplication." || got == "reverted: Underflow during subtraction."
 		}
