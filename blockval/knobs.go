@@ -18,7 +18,12 @@ func (v *Validator) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{{
 		Name: "blockval.seen", Help: "Memory for transactions that were verified before their block came. What is remembered is forgotten.",
 		Unit: "bytes", Scope: perfcore.Live, Ladder: ladder,
-		Apply: func(_ context.Context, n int64) error { v.seen.resize(n); return nil },
+		Apply: func(_ context.Context, n int64) error {
+			if n != v.seen.bytes() {
+				v.seen.resize(n)
+			}
+			return nil
+		},
 		Read:  v.seen.bytes,
 	}}
 }

@@ -154,6 +154,28 @@ func TestPromotion(t *testing.T) {
 	})
 }
 
+// A knob that is not the engine's to move does not make the calibration wait for what
+// it carries over, a day for a cache of a day's blocks.
+func TestCalibrationWaitsForOwnKnobsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, better(1), func(c *engine.Config) {
+			var value atomic.Int64
+			c.Knobs = append(c.Knobs, perfcore.Knob{
+				Name: "plant.cache", Help: "A cache.", Unit: "bytes", Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: 24 * time.Hour,
+				Ladder: []int64{0, 1},
+				Apply:  func(_ context.Context, v int64) error { value.Store(v); return nil },
+				Read:   value.Load,
+			})
+			c.Engine = fixed{6, 0}
+		})
+		stop := r.start(t)
+		until(t, "calibration", time.Hour, r.decided(perfcore.Calibrated))
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // However the loop ends, the incumbents are in force.
 func TestLoopEnds(t *testing.T) {
 	t.Run("context", func(t *testing.T) {

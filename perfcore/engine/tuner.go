@@ -142,7 +142,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	voids := 0
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
-		one, err := t.block(ctx, t.at, slices.Max(append([]int{1}, t.wash...)), &bill)
+		one, err := t.block(ctx, t.at, t.longestWash(), &bill)
 		var stopped *interruption
 		switch {
 		case errors.As(err, &stopped), errors.Is(err, errVoid), errors.Is(err, errBlamed):
@@ -177,6 +177,18 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	}
 	t.o.decide(d)
 	return d.Verdict == perfcore.Calibrated, nil
+}
+
+// longestWash returns how many slices are left out behind a switch of all knobs that
+// the engine owns.
+func (t *tuner) longestWash() int {
+	wash := 1
+	for i, free := range t.free {
+		if free {
+			wash = max(wash, t.wash[i])
+		}
+	}
+	return wash
 }
 
 // space returns where the knobs stand and how far they may move.
