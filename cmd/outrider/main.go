@@ -32,6 +32,7 @@ func verbs() []verb {
 		{"bench block", "judge one block, and measure that", benchBlock},
 		{"bench follow", "measure a sidecar beside a real btcd", benchFollow},
 		{"bench bitcoind", "measure a sidecar beside a real bitcoind", benchBitcoind},
+		{"bench perf", "measure what the optimizer makes of the sidecar, beside static settings", benchPerf},
 		{"bench sig", "measure the verification of signatures, beside other verifiers", benchSig},
 		{"bench utxo", "measure the coin database, beside goleveldb", benchUtxo},
 		{"evidence", "judge again what raised an alarm", evidenceVerb},

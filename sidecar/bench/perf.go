@@ -1,0 +1,233 @@
+package bench
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// PerfOptions say what Perf measures, and how.
+type PerfOptions struct {
+	// Program is this program, which is started anew for each run, with the arguments
+	// bench, perf and run: RunPerf.
+	Program string
+	// Dir is an empty directory on the disk to measure.
+	Dir string
+	// Rounds is how often each setting, and the optimizer, is measured.
+	Rounds int
+	// Quick makes all of it short: it shows that everything works, and its figures mean
+	// little.
+	Quick bool
+	// Log is told of each run; nil for nobody.
+	Log io.Writer
+
+	settings []PerfSetting // of the sweep; nil means perfSettings
+	aims     []perfAim     // nil means perfAims
+}
+
+// A PerfReport is what "outrider bench perf" prints.
+type PerfReport struct {
+	Quick bool `json:"quick"`
+	// Before is the setting that is improved on.
+	Before PerfSetting `json:"before"`
+	// Work is what each run did.
+	Work perfWork `json:"work"`
+	// Sweep is each static setting that was tried, and Best the best for each row.
+	Sweep []PerfTried            `json:"sweep"`
+	Best  map[string]PerfSetting `json:"best_static"`
+	// Runs are by what was measured: "before", "static" and "perfcore", the latter two
+	// with the row that they are for behind a slash.
+	Runs map[string][]*PerfRun `json:"runs"`
+	// Intervals are the least and the greatest improvement that a round has seen, of
+	// each row that is one.
+	Intervals map[string][2]float64 `json:"intervals"`
+	// AllocationsPerObserve is of observe.
+	AllocationsPerObserve float64 `json:"allocations_per_observe"`
+	// Notes say what the rows are of.
+	Notes []string `json:"notes"`
+	Report
+}
+
+// PerfTried is a static setting and what it came to.
+type PerfTried struct {
+	Setting PerfSetting `json:"setting"`
+	Run     *PerfRun    `json:"run"`
+}
+
+// perfSize returns the recording and the plan.
+func perfSize(quick bool) (perfShape, perfPlan) {
+	if quick {
+		plan := perfPlan{Sync: 12, Tip: 10, WarmSync: 4, WarmTip: 2, Visits: 1, LearnSync: 500 * time.Millisecond, LearnTip: 500 * time.Millisecond}
+		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: plan.tipBlocks(), Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
+	}
+	plan := perfPlan{Sync: 96, Tip: 40, WarmSync: 32, WarmTip: 10, Visits: 2, LearnSync: 10 * time.Second, LearnTip: 10 * time.Second}
+	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: plan.tipBlocks(), Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
+}
+
+// Perf measures what the optimizer of perfcore/engine makes of the parts of the sidecar,
+// on a recorded workload: a synchronisation, the tip, and a synchronisation again. Three
+// things take turns, each in a process of its own: the setting that is "before", the
+// best of the static settings that a sweep has tried, and the optimizer, which begins
+// with "before" and is measured when it has worked for some time. Each row is an aim of
+// its own. First, it measures what an observation costs.
+func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
+	if o.Rounds < 1 {
+		return nil, fmt.Errorf("%d rounds are none", o.Rounds)
+	}
+	if o.settings == nil {
+		o.settings = perfSettings()
+	}
+	if o.aims == nil {
+		o.aims = perfAims
+	}
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	rep := &PerfReport{
+		Quick: o.Quick, Before: perfBefore, Best: make(map[string]PerfSetting), Runs: make(map[string][]*PerfRun),
+		Intervals: make(map[string][2]float64), Report: Report{Machine: ThisMachine()},
+	}
+	observe, allocations := measureObserve()
+	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
+
+	shape, plan := perfSize(o.Quick)
+	b := &perfBench{o: o, plan: plan, recorded: filepath.Join(o.Dir, "recording")}
+	if err := os.Mkdir(b.recorded, 0o700); err != nil {
+		return nil, err
+	}
+	if err := record(ctx, b.recorded, shape); err != nil {
+		return nil, err
+	}
+	if err := b.sweep(ctx, rep); err != nil {
+		return nil, err
+	}
+	if err := b.compare(ctx, rep); err != nil {
+		return nil, err
+	}
+	rep.Work = b.work
+	for i := range o.aims {
+		rep.judge(&o.aims[i])
+	}
+	rep.Notes = append(rep.Notes, perfNotes(rep, shape, plan)...)
+	return rep, nil
+}
+
+// A perfBench runs processes.
+type perfBench struct {
+	o        PerfOptions
+	plan     perfPlan
+	recorded string
+	runs     int
+	work     perfWork // of the first run, and so of each
+}
+
+// sweep tries each static setting once, and names the best for each row.
+func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
+	for _, s := range b.o.settings {
+		run, err := b.run(ctx, "sweep: "+s.String(), s, "")
+		if err != nil {
+			return err
+		}
+		rep.Sweep = append(rep.Sweep, PerfTried{s, run})
+	}
+	for i := range b.o.aims {
+		aim := &b.o.aims[i]
+		best := slices.MinFunc(rep.Sweep, func(a, b PerfTried) int {
+			return cmp.Compare(aim.cost(a.Run.Figures), aim.cost(b.Run.Figures))
+		})
+		rep.Best[aim.row] = best.Setting
+	}
+	return nil
+}
+
+// A perfArm is one of what takes turns.
+type perfArm struct {
+	name    string
+	setting PerfSetting
+	aim     string
+}
+
+// compare measures before, the best static settings and the optimizer in turns. A round
+// begins where the one before it had its second.
+func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
+	arms := []perfArm{{name: "before"}}
+	for _, aim := range b.o.aims {
+		arms = append(arms, perfArm{"static/" + aim.row, rep.Best[aim.row], ""}, perfArm{"perfcore/" + aim.row, nil, aim.row})
+	}
+	for round := range b.o.Rounds {
+		// One setting may be the best for several rows.
+		static := make(map[string]*PerfRun)
+		for i := range arms {
+			arm := &arms[(round+i)%len(arms)]
+			run := static[arm.setting.String()]
+			if arm.aim != "" || run == nil {
+				var err error
+				if run, err = b.run(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), arm.setting, arm.aim); err != nil {
+					return err
+				}
+			}
+			if arm.aim == "" {
+				static[arm.setting.String()] = run
+			}
+			rep.Runs[arm.name] = append(rep.Runs[arm.name], run)
+		}
+	}
+	return nil
+}
+
+// run measures one setting, or the optimizer, in a process of its own.
+func (b *perfBench) run(ctx context.Context, what string, setting PerfSetting, aim string) (run *PerfRun, err error) {
+	began := time.Now()
+	dir := filepath.Join(b.o.Dir, fmt.Sprint("run", b.runs))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b.runs++
+	spec, err := json.Marshal(perfSpec{Recorded: b.recorded, Dir: dir, Setting: setting, Aim: aim, Seed: firstSeed + uint64(b.runs), Plan: b.plan})
+	if err != nil {
+		return nil, err
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, b.o.Program, "bench", "perf", "run")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(spec), &stdout, &stderr
+	// What was set for Go from outside is not what is measured.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		return strings.HasPrefix(kv, "GOGC=") || strings.HasPrefix(kv, "GOMEMLIMIT=")
+	})
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", what, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	run = new(PerfRun)
+	if err := json.Unmarshal(stdout.Bytes(), run); err != nil {
+		return nil, fmt.Errorf("%s: what it says is none: %w", what, err)
+	}
+	if b.runs == 1 {
+		b.work = run.Work
+	}
+	if run.Work != b.work || run.Work.Lookups == 0 {
+		return nil, fmt.Errorf("%s: it did %+v, and the first run %+v: they do not compare", what, run.Work, b.work)
+	}
+	f := run.Figures
+	fmt.Fprintf(b.o.Log, "%s: %.1f µs a unit, %.0f MiB, p90 %.1f µs, in %.0f s\n", what, f.CPU, f.Memory/(1<<20), f.ReadP90*1e6, time.Since(began).Seconds())
+	return run, nil
+}
+
+// WriteTable writes the report for people.
+func (r *PerfReport) WriteTable(w io.Writer) error {
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, note)
+	}
+	fmt.Fprintln(w)
+	return r.Report.WriteTable(w)
+}

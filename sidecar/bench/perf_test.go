@@ -1,0 +1,419 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain is one process of Perf when Perf starts it: the tests' program is the
+// program under test.
+func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], []string{"bench", "perf", "run"}) {
+		if err := RunPerf(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program returns the program that runs the tests.
+func program(t *testing.T) string {
+	t.Helper()
+	p, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// The report has its rows, what each arm did is the same, and the best of the sweep is
+// named. Each process is a real one.
+func TestPerfReport(t *testing.T) {
+	small := PerfSetting{"go.gogc": 50, "coindb.memory": 8 << 20, "sigverify.cache": 2 << 20, "blockval.seen": 1 << 20}
+	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Quick: true, settings: []PerfSetting{perfSettings()[0], small}, aims: perfAims}
+	if testing.Short() {
+		o.aims = perfAims[1:2] // memory, which no other program on the machine disturbs
+	}
+	rep, err := Perf(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"observe"}
+	for _, aim := range o.aims {
+		want = append(want, aim.row, aim.row+"/static", aim.row+"/switching", aim.row+"/sync", aim.row+"/tip")
+	}
+	rows := make(map[string]Row)
+	var got []string
+	for _, row := range rep.Rows {
+		got, rows[row.Name] = append(got, row.Name), row
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("rows %q,\nwant %q", got, want)
+	}
+	if row := rows["observe"]; row.Value <= 0 || row.Anchor != "client_golang" || row.AnchorValue <= 0 || row.Ratio != row.AnchorValue/row.Value {
+		t.Errorf("row %+v", row)
+	}
+	if rep.AllocationsPerObserve != 0 {
+		t.Errorf("%v allocations for an observation", rep.AllocationsPerObserve)
+	}
+	for _, aim := range o.aims {
+		for _, name := range []string{aim.row, aim.row + "/static"} {
+			row := rows[name]
+			if row.Anchor != originalFigure || row.AnchorValue != aim.original || row.Ratio != row.Value/aim.original {
+				t.Errorf("row %+v", row)
+			}
+			if in := rep.Intervals[name]; in[0] > row.Value || in[1] < row.Value {
+				t.Errorf("%s is %v, which is not within %v", name, row.Value, in)
+			}
+		}
+		if setting := rep.Best[aim.row]; !slices.ContainsFunc(rep.Sweep, func(s PerfTried) bool { return s.Setting.String() == setting.String() }) {
+			t.Errorf("the best setting for %s is %v, which was not tried", aim.row, setting)
+		}
+	}
+	if len(rep.Sweep) != 2 {
+		t.Errorf("%d settings were tried", len(rep.Sweep))
+	}
+	// Thirty-two megabytes less for signatures, and fifteen for transactions, cannot be
+	// missed.
+	if best := rep.Best["memory"]; best.String() != small.String() || rows["memory/static"].Value < 20 {
+		t.Errorf("the best setting for memory is %v, with %v %% less", best, rows["memory/static"].Value)
+	}
+	checkRuns(t, rep, len(o.aims))
+
+	var out bytes.Buffer
+	if err := WriteJSON(&out, rep); err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(out.Bytes(), &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"machine", "rows", "before", "work", "sweep", "best_static", "runs", "intervals", "notes"} {
+		if fields[name] == nil {
+			t.Errorf("the report has no field %q", name)
+		}
+	}
+	out.Reset()
+	if err := rep.WriteTable(&out); err != nil || !strings.Contains(out.String(), "the original 20.0 %") || !strings.Contains(out.String(), "quick") {
+		t.Errorf("table (%v):\n%s", err, out.String())
+	}
+	if left, err := filepath.Glob(filepath.Join(o.Dir, "run*")); err != nil || len(left) > 0 {
+		t.Errorf("left are %v: %v", left, err)
+	}
+}
+
+// checkRuns checks that all runs did the same, and that those of the optimizer say
+// what it set.
+func checkRuns(t *testing.T, rep *PerfReport, aims int) {
+	t.Helper()
+	if w := rep.Work; w.Blocks != 34 || w.Inputs == 0 || w.Mempool == 0 || w.Lookups == 0 || w.Found >= w.Lookups || w.Found < w.Lookups*8/10 || w.Value == 0 {
+		t.Errorf("the work was %+v", w)
+	}
+	if len(rep.Runs) != 1+2*aims {
+		t.Errorf("%d arms", len(rep.Runs))
+	}
+	for name, runs := range rep.Runs {
+		for _, run := range runs {
+			f := run.Figures
+			if run.Work != rep.Work || f.CPU <= 0 || f.ReadP90 <= 0 || f.Memory < 1<<20 || f.Peak < f.Memory || f.Seconds < 0.5 {
+				t.Errorf("%s: %+v", name, run)
+			}
+			if tuned := strings.HasPrefix(name, "perfcore/"); tuned != (len(run.Settings) == 2) {
+				t.Errorf("%s: settings %v", name, run.Settings)
+			}
+			for regime, setting := range run.Settings {
+				for knob := range perfBefore {
+					if _, ok := setting[knob]; !ok {
+						t.Errorf("%s: %s is not known at the end of %s", name, knob, regime)
+					}
+				}
+			}
+		}
+	}
+}
+
+// newTestReplay returns a replay of a small recording.
+func newTestReplay(t *testing.T, spoil func(*recording)) (*replay, perfPlan) {
+	t.Helper()
+	shape, plan := perfSize(true)
+	rec, err := generateRecording(t.Context(), shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := rec.writeCoins(filepath.Join(dir, recordedCoins)); err != nil {
+		t.Fatal(err)
+	}
+	if spoil != nil {
+		spoil(rec)
+	}
+	if err := rec.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	r, err := newReplay(dir, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r, plan
+}
+
+// A replay does real work: it can go on for ever, finds the coins that it asks for, and
+// notices a block that is not valid, and coins that are not there.
+func TestReplay(t *testing.T) {
+	r, _ := newTestReplay(t, nil)
+	n := len(r.blocks)
+	var inputs int
+	for round := range 3 {
+		r.work = perfWork{}
+		if err := r.synchronise(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+		if r.work.Blocks != n || r.work.Inputs < n || r.work.Lookups != n*r.rec.Shape.SyncLookups {
+			t.Errorf("round %d did %+v", round, r.work)
+		}
+		if round > 0 && r.work.Inputs != inputs {
+			t.Errorf("round %d decided %d inputs, the one before %d", round, r.work.Inputs, inputs)
+		}
+		inputs = r.work.Inputs
+	}
+	if err := r.follow(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	remembered := uint64(0)
+	for _, s := range r.registry.Series() {
+		if s.Metric.Name == "outrider_blockval_inputs_total" && slices.Contains(s.Metric.Labels, "remembered") {
+			remembered = s.Counter.Value()
+		}
+	}
+	if remembered == 0 {
+		t.Error("the block had nothing that was in the mempool")
+	}
+	if err := r.follow(t.Context(), len(r.rec.Tip)); err == nil {
+		t.Error("blocks of the tip were replayed again")
+	}
+	if stats, err := r.db.Stats(); err != nil || stats.Tip.Height != r.tip.Height {
+		t.Errorf("the database is at %+v, the replay at %v: %v", stats, r.tip, err)
+	}
+}
+
+func TestReplayNoticesInvalidBlocks(t *testing.T) {
+	r, _ := newTestReplay(t, func(rec *recording) {
+		raw := rec.Tip[0].Raw
+		raw[len(raw)-10] ^= 1
+	})
+	if err := r.connect(t.Context(), &r.rec.Tip[0], nil); err == nil || !strings.Contains(err.Error(), "invalid") {
+		t.Errorf("a spoilt block: %v", err)
+	}
+	if err := r.connect(t.Context(), &r.rec.Tip[1], nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.connect(t.Context(), &r.rec.Tip[1], nil); err == nil {
+		t.Error("its coins are spent twice")
+	}
+}
+
+// Every setting of the sweep can be set, and what is before is in force when a replay
+// begins.
+func TestPerfSettings(t *testing.T) {
+	r, _ := newTestReplay(t, nil)
+	knobs := r.knobs()
+	values := func() PerfSetting {
+		s := make(PerfSetting)
+		for _, k := range knobs {
+			if err := k.Check(); err != nil {
+				t.Error(err)
+			}
+			s[k.Name] = k.Read()
+		}
+		return s
+	}
+	for name, v := range perfBefore {
+		if got, ok := values()[name]; !ok || got != v {
+			t.Errorf("%s is %d at first, want %d", name, got, v)
+		}
+	}
+	settings := perfSettings()
+	if settings[0].String() != "as before" {
+		t.Errorf("the first setting is %v", settings[0])
+	}
+	seen := make(map[string]bool)
+	for _, s := range settings {
+		if err := s.apply(t.Context(), knobs); err != nil {
+			t.Error(err)
+		}
+		for name, v := range s {
+			if values()[name] != v || !inGrid(name) {
+				t.Errorf("%s is %d, and was set to %d", name, values()[name], v)
+			}
+		}
+		if seen[s.String()] {
+			t.Errorf("%v is tried twice", s)
+		}
+		seen[s.String()] = true
+	}
+	if err := (PerfSetting{"coindb.memroy": 1}).apply(t.Context(), knobs); err == nil || !strings.Contains(err.Error(), "memroy") {
+		t.Errorf("a knob that does not exist: %v", err)
+	}
+	if err := (PerfSetting{"coindb.memory": 3}).apply(t.Context(), knobs); err == nil {
+		t.Error("a value that is not on the ladder was set")
+	}
+}
+
+// docs/perf.md lists what is before.
+func TestBeforeIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/perf.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range perfBefore {
+		value := fmt.Sprint(v)
+		switch {
+		case name == "sigverify.workers":
+			value = "one for each processor"
+		case v >= 1<<20:
+			value = fmt.Sprintf("%d MiB", v>>20)
+		}
+		if !strings.Contains(string(text), fmt.Sprintf("| `%s` | %s |", name, value)) {
+			t.Errorf("docs/perf.md does not say that %s is %s", name, value)
+		}
+	}
+}
+
+func TestRunPerfRefuses(t *testing.T) {
+	for _, tt := range []struct{ stdin, want string }{
+		{"", "standard input"},
+		{"{}", "no such file"},
+		{`{"Plan": "long"}`, "standard input"},
+	} {
+		if err := RunPerf(t.Context(), strings.NewReader(tt.stdin), new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v", tt.stdin, err)
+		}
+	}
+	r, plan := newTestReplay(t, nil)
+	if _, err := newTuning(t.Context(), r, &memoryMeter{replay: r}, &perfSpec{Aim: "fame"}); err == nil || !strings.Contains(err.Error(), "fame") {
+		t.Errorf("an aim that does not exist: %v", err)
+	}
+	plan.Sync++
+	if err := r.measure(t.Context(), &memoryMeter{replay: r}, &plan, new(PerfRun), func() {}); err == nil {
+		t.Error("half a synchronisation was measured")
+	}
+	if _, err := Perf(t.Context(), PerfOptions{}); err == nil {
+		t.Error("no rounds were measured")
+	}
+}
+
+// A run that did something else is refused, and so is one that fails.
+func TestRunsThatDoNotCompare(t *testing.T) {
+	shape, plan := perfSize(true)
+	dir := t.TempDir()
+	if err := record(t.Context(), dir, shape); err != nil {
+		t.Fatal(err)
+	}
+	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: perfWork{Blocks: 1}}
+	if _, err := b.run(t.Context(), "it", nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
+		t.Errorf("other work: %v", err)
+	}
+	if _, err := b.run(t.Context(), "it", PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
+		t.Errorf("a setting that cannot be: %v", err)
+	}
+}
+
+// Improvements are told as they are: medians of rounds, with what they cost elsewhere.
+func TestJudge(t *testing.T) {
+	run := func(cpu float64, parts ...float64) *PerfRun {
+		r := &PerfRun{Figures: PerfFigures{CPU: cpu, Memory: 2 * cpu, ReadP90: 1}}
+		for i, v := range parts {
+			r.Parts[i].CPU = v
+		}
+		return r
+	}
+	rep := &PerfReport{
+		Intervals: make(map[string][2]float64), Best: map[string]PerfSetting{"cpu": {"go.gogc": 400}},
+		Runs: map[string][]*PerfRun{
+			"before":       {run(100), run(200), run(100)},
+			"static/cpu":   {run(90, 80, 100, 80), run(160, 80, 100, 80), run(100, 80, 100, 80)},
+			"perfcore/cpu": {run(45, 60, 110, 60), run(140, 60, 110, 60), run(110, 60, 110, 60)},
+		},
+	}
+	rep.judge(&perfAims[0])
+	want := map[string][3]float64{ // median, least, greatest
+		"cpu": {30, -10, 55}, "cpu/static": {10, 0, 20}, "cpu/switching": {12.5, -10, 50}, "cpu/sync": {25, 25, 25}, "cpu/tip": {-10, -10, -10},
+	}
+	for _, row := range rep.Rows {
+		w, in := want[row.Name], rep.Intervals[row.Name]
+		for i, got := range []float64{row.Value, in[0], in[1]} {
+			if math.Abs(got-w[i]) > 1e-9 {
+				t.Errorf("%s is %v within %v, want %v", row.Name, row.Value, in, w)
+				break
+			}
+		}
+	}
+	if len(rep.Rows) != len(want) {
+		t.Errorf("rows %+v", rep.Rows)
+	}
+	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, from -10.0 to 55.0 in 3 rounds; reaches the original 23.5 %") ||
+		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "go.gogc=400") {
+		t.Errorf("note %q", note)
+	}
+	rep.Runs["perfcore/cpu"] = rep.Runs["static/cpu"]
+	rep.Rows, rep.Notes = nil, nil
+	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "MISSES the original") {
+		t.Errorf("note %q", rep.Notes[0])
+	}
+}
+
+func TestReadTimes(t *testing.T) {
+	var r readTimes
+	r.add(time.Second) // nobody measures yet
+	if r.drain() != nil || r.drainSlice() != nil {
+		t.Error("what was before is measured")
+	}
+	for i := range 100 {
+		r.add(time.Duration(i+1) * time.Microsecond)
+	}
+	if got := p90(r.drainSlice()); got != 91e-6 {
+		t.Errorf("the 90th percentile is %v", got)
+	}
+	r.add(time.Hour)
+	if took := r.drain(); len(took) != 101 || took[100] != math.MaxUint32 {
+		t.Errorf("%d times", len(took))
+	}
+	if p90(nil) != 0 {
+		t.Error("nothing has a percentile")
+	}
+}
+
+// The aims of the optimizer are costs that the sweep's winner is chosen by, too.
+func TestAims(t *testing.T) {
+	better, worse := PerfFigures{CPU: 1, Memory: 1e8, ReadP90: 1e-5}, PerfFigures{CPU: 2, Memory: 2e8, ReadP90: 2e-5}
+	for i := range perfAims {
+		aim := &perfAims[i]
+		if err := aim.objective().Check(); err != nil {
+			t.Error(err)
+		}
+		if aim.cost(better) >= aim.cost(worse) || aim.value(better) >= aim.value(worse) {
+			t.Errorf("%s: what is better costs more", aim.row)
+		}
+		dearer := better
+		dearer.CPU *= 1.5
+		if aim.cost(dearer) <= aim.cost(better) {
+			t.Errorf("%s: processor time costs nothing", aim.row)
+		}
+	}
+}

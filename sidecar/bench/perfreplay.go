@@ -1,0 +1,488 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/heap"
+	"github.com/outrider-project/outrider/perfcore/regime"
+	"github.com/outrider-project/outrider/sigverify"
+	"github.com/outrider-project/outrider/utxocache"
+	"github.com/outrider-project/outrider/utxocache/coindb"
+	"github.com/outrider-project/outrider/utxocache/coins"
+)
+
+const (
+	// tipGap is the time from block to block at the tip: ten minutes, twelve thousand
+	// times as fast. syncGap is that of a synchronisation, which is as fast as the node
+	// hands blocks over: that the same is done in the same time makes what it costs
+	// comparable.
+	tipGap, syncGap = 50 * time.Millisecond, 15 * time.Millisecond
+	// replayLag is by how many blocks a synchronisation is ahead of the block whose
+	// coins are made anew, so that it can be replayed again.
+	replayLag = 8
+	// replayMempool is the share, of a hundred, of a block's transactions that were in
+	// the mempool; as many are looked at together as mempoolBatch says.
+	replayMempool, mempoolBatch = 95, 16
+	// absentOf is to how many look-ups there is one of a coin that does not exist.
+	absentOf = 10
+	// lookupTick is how often those that ask for coins come: each time for so many that
+	// what a process pays for waking up is in less than one in ten.
+	lookupTick = 5 * time.Millisecond
+	// processLimit is what the process may take; the law of perfcore/heap keeps it there.
+	processLimit = 2 << 30
+)
+
+// A replay plays a recording to the parts of the sidecar, wired as the sidecar wires
+// them, without a node, by a timetable: a synchronisation, which is blocks and some
+// questions for coins, and the tip, where blocks come less often, their transactions
+// before them, and more questions. One goroutine replays.
+type replay struct {
+	rec       *recording
+	ancestors header.Chain
+	registry  perfcore.Registry
+	db        *coindb.DB
+	cache     *utxocache.Cache
+	set       *coins.Set
+	verifier  *sigverify.Verifier
+	validator *blockval.Validator
+	governor  *heap.Governor
+	blocks    []replayBlock // of the synchronisation
+	asked     *rand.Rand    // draws the coins that are asked for
+	reads     readTimes
+
+	tip       utxocache.Tip
+	next      int // block of the synchronisation
+	connected int // blocks of it
+	nextTip   int
+	now       atomic.Pointer[string] // the regime
+	units     atomic.Uint64          // of work that are done
+	work      perfWork
+}
+
+// A perfWork counts what was done.
+type perfWork struct {
+	Blocks, Inputs, Mempool int
+	// Lookups is how many coins were asked for, Found how many there were, and Value
+	// the sum of theirs, in satoshis.
+	Lookups, Found int
+	Value          int64
+}
+
+// A replayBlock is a block of the synchronisation, and transactions that make the
+// coins anew that it spends, and spend those that it creates.
+type replayBlock struct {
+	recordedBlock
+	again      []*wire.MsgTx
+	againTxids []chainhash.Hash
+}
+
+// newReplay copies the recording's database to dir and opens the parts with the
+// settings that are "before". The caller closes it.
+func newReplay(recorded, dir string) (r *replay, err error) {
+	r = &replay{asked: rand.New(rand.NewPCG(firstSeed, 1))}
+	if r.rec, err = readRecording(recorded); err != nil {
+		return nil, err
+	}
+	for _, h := range r.rec.Headers {
+		r.ancestors = append(r.ancestors, h)
+	}
+	for _, b := range r.rec.Sync {
+		again, err := newReplayBlock(b)
+		if err != nil {
+			return nil, err
+		}
+		r.blocks = append(r.blocks, again)
+	}
+	copied := filepath.Join(dir, recordedCoins)
+	if err := os.CopyFS(copied, os.DirFS(filepath.Join(recorded, recordedCoins))); err != nil {
+		return nil, err
+	}
+	debug.SetGCPercent(int(perfBefore["go.gogc"]))
+	r.db, err = coindb.Open(copied, coindb.Options{
+		UndoBlocks: replayLag, Memory: perfBefore["coindb.memory"], MemTable: pebbleMemTable, Compactions: int(perfBefore["coindb.compactions"]),
+		Recorder: &r.registry,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	r.cache, err = utxocache.New(utxocache.Options{LeastBlocks: replayLag, Budget: perfBefore["utxocache.budget"], Recorder: &r.registry})
+	if err != nil {
+		return nil, err
+	}
+	r.tip = utxocache.Tip(r.rec.base())
+	r.cache.Reset(r.tip, false)
+	r.set = coins.New(coins.Options{Cache: r.cache, DB: r.db, Recorder: &r.registry})
+	r.verifier = sigverify.New(sigverify.Options{
+		Workers: int(perfBefore["sigverify.workers"]), Chunk: int(perfBefore["sigverify.chunk"]), CacheBytes: perfBefore["sigverify.cache"],
+		Recorder: &r.registry,
+	})
+	params, err := blockval.ParamsFor("regtest")
+	if err != nil {
+		return nil, err
+	}
+	r.validator = blockval.New(params, blockval.Options{Verifier: r.verifier, SeenBytes: perfBefore["blockval.seen"], Recorder: &r.registry})
+	r.governor, err = heap.New(heap.Config{Limit: processLimit, OffHeap: r.db.OffHeap, Settle: perfSlice})
+	r.enter(regime.InitialSync)
+	return r, err
+}
+
+// close closes the parts.
+func (r *replay) close() error {
+	if r.governor != nil {
+		r.governor.Release()
+	}
+	if r.verifier != nil {
+		r.verifier.Close()
+	}
+	if r.cache != nil {
+		r.cache.Close()
+	}
+	return r.db.Close()
+}
+
+// newReplayBlock adds to a block what makes it repeatable.
+func newReplayBlock(b recordedBlock) (replayBlock, error) {
+	again := replayBlock{recordedBlock: b}
+	parsed, err := blockval.Parse(b.Raw)
+	if err != nil {
+		return again, err
+	}
+	spent, err := b.spends()
+	if err != nil {
+		return again, err
+	}
+	byTx := make(map[chainhash.Hash]*wire.MsgTx)
+	for i := range spent {
+		op, c := spent[i].OutPoint, &spent[i].Coin
+		tx := byTx[op.Hash]
+		if tx == nil {
+			tx = new(wire.MsgTx)
+			byTx[op.Hash] = tx
+			again.again, again.againTxids = append(again.again, tx), append(again.againTxids, op.Hash)
+		}
+		for len(tx.TxOut) <= int(op.Index) {
+			tx.AddTxOut(&wire.TxOut{PkScript: []byte{0x6a}}) // OP_RETURN: it makes no coin
+		}
+		*tx.TxOut[op.Index] = wire.TxOut{Value: c.Value, PkScript: c.Script}
+	}
+	// The first of them spends what the block creates and does not spend itself.
+	gone := make(map[wire.OutPoint]bool)
+	does := coindb.NewBlock(coindb.Tip{}, chainhash.Hash{}, parsed.Txids, parsed.Msg.Transactions)
+	for _, op := range does.Spent {
+		gone[op] = true
+	}
+	for i := range does.Created {
+		if op := &does.Created[i].OutPoint; !gone[*op] {
+			again.again[0].AddTxIn(wire.NewTxIn(op, nil, nil))
+		}
+	}
+	return again, nil
+}
+
+// enter says which regime the replay is in now.
+func (r *replay) enter(name string) { r.now.Store(&name) }
+
+// connect validates a block, and gives it to the coins in memory and on disk, and
+// what makes an earlier one repeatable with it.
+func (r *replay) connect(ctx context.Context, b *recordedBlock, again *replayBlock) error {
+	block, err := blockval.Parse(b.Raw)
+	if err != nil {
+		return err
+	}
+	verdict, err := r.validator.Check(ctx, block, blockval.At{
+		Height: r.rec.Height, Ancestors: r.ancestors, Coins: &replayCoins{r.set, r.tip.Hash, newSpent(block.Msg, b.coins())},
+	})
+	if err != nil {
+		return err
+	}
+	if !verdict.Valid() {
+		return fmt.Errorf("a generated block is invalid: %w", verdict.Err)
+	}
+	txids, txs := block.Txids, block.Msg.Transactions
+	if again != nil {
+		txids, txs = append(txids[:len(txids):len(txids)], again.againTxids...), append(txs[:len(txs):len(txs)], again.again...)
+	}
+	next := utxocache.Tip{Height: r.tip.Height + 1}
+	binary.BigEndian.PutUint32(next.Hash[:], next.Height)
+	if err := r.cache.Apply(utxocache.Block{Tip: next, Prev: r.tip.Hash, Txids: txids, Txs: txs}); err != nil {
+		return err
+	}
+	if err := r.db.Apply(coindb.NewBlock(coindb.Tip(next), r.tip.Hash, txids, txs)); err != nil {
+		return err
+	}
+	r.tip = next
+	r.work.Blocks++
+	r.work.Inputs += verdict.Inputs
+	r.units.Add(uint64(verdict.Inputs))
+	return nil
+}
+
+// coins returns what the block spends.
+func (b *recordedBlock) coins() []blockval.Coin { return coinsOf(b.Spent) }
+
+// replayCoins are the coins that one block spends, from the sidecar's view. Where a
+// coin was made anew, the recording has the height at which it was made first.
+type replayCoins struct {
+	set      *coins.Set
+	parent   chainhash.Hash
+	recorded *spent
+}
+
+// Prevouts implements blockval.Coins.
+func (c *replayCoins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []blockval.Coin) (blockval.Source, error) {
+	answers := make([]utxocache.Answer, len(ops))
+	if err := c.set.Fetch(c.parent, ops, answers); err != nil {
+		return "", err
+	}
+	if _, err := c.recorded.Prevouts(ctx, ops, into); err != nil {
+		return "", err
+	}
+	for i := range answers {
+		if answers[i].State != utxocache.Unspent {
+			into[i] = blockval.Coin{Missing: true}
+			continue
+		}
+		into[i].Value, into[i].Script = answers[i].Coin.Value, answers[i].Coin.Script
+	}
+	return blockval.Own, nil
+}
+
+// Unspent implements blockval.Coins.
+func (c *replayCoins) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
+	answers := make([]utxocache.Answer, len(ops))
+	if err := c.set.Fetch(c.parent, ops, answers); err != nil {
+		return false, false, err
+	}
+	known = true
+	for i := range answers {
+		unspent = unspent || answers[i].State == utxocache.Unspent
+		known = known && answers[i].State != utxocache.Unknown
+	}
+	return unspent, known || unspent, nil
+}
+
+// synchronise connects so many blocks by a timetable, and has coins asked for meanwhile.
+func (r *replay) synchronise(ctx context.Context, blocks int) error {
+	r.enter(regime.InitialSync)
+	start := time.Now()
+	due := make(chan int, blocks)
+	return r.beside(ctx, func(ctx context.Context) error {
+		for n := range due {
+			if err := r.lookUp(ctx, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(ctx context.Context) error {
+		defer close(due)
+		for i := range blocks {
+			if err := until(ctx, start.Add(time.Duration(i)*syncGap)); err != nil {
+				return err
+			}
+			var again *replayBlock
+			if r.connected >= replayLag {
+				again = &r.blocks[(r.next+len(r.blocks)-replayLag)%len(r.blocks)]
+			}
+			if err := r.connect(ctx, &r.blocks[r.next].recordedBlock, again); err != nil {
+				return err
+			}
+			r.next, r.connected = (r.next+1)%len(r.blocks), r.connected+1
+			due <- r.rec.Shape.SyncLookups
+		}
+		return nil
+	})
+}
+
+// follow connects so many blocks by a timetable, verifies most of their transactions
+// before, and has coins asked for by a timetable of their own.
+func (r *replay) follow(ctx context.Context, blocks int) error {
+	r.enter(regime.TipIdle)
+	if r.nextTip+blocks > len(r.rec.Tip) {
+		return fmt.Errorf("the recording has %d blocks for the tip, and %d are asked for", len(r.rec.Tip), r.nextTip+blocks)
+	}
+	start := time.Now()
+	verified := make(chan struct{}, blocks)
+	todo := r.rec.Tip[r.nextTip:][:blocks]
+	r.nextTip += blocks
+	return r.beside(ctx, func(ctx context.Context) error {
+		ticks := int(tipGap / lookupTick)
+		for i := range blocks * ticks {
+			if err := until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
+				return err
+			}
+			n := r.rec.Shape.TipLookups
+			if err := r.lookUp(ctx, n*(i%ticks+1)/ticks-n*(i%ticks)/ticks); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(ctx context.Context) error {
+		for i := range todo {
+			if err := r.verifyMempool(ctx, &todo[i], start.Add(time.Duration(i)*tipGap)); err != nil {
+				return err
+			}
+			verified <- struct{}{}
+		}
+		return nil
+	}, func(ctx context.Context) error {
+		for i := range todo {
+			if err := until(ctx, start.Add(time.Duration(i+1)*tipGap)); err != nil {
+				return err
+			}
+			select {
+			case <-verified:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if err := r.connect(ctx, &todo[i], nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// beside calls functions at once, and returns when all have; the first error ends
+// the others.
+func (r *replay) beside(ctx context.Context, all ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var parts sync.WaitGroup
+	for _, do := range all {
+		parts.Go(func() {
+			if err := do(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	parts.Wait()
+	return context.Cause(ctx)
+}
+
+// until returns at a time, or when ctx ends, with its error.
+func until(ctx context.Context, at time.Time) error {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// verifyMempool verifies the block's transactions as those of the mempool, spread
+// over the time until it comes.
+func (r *replay) verifyMempool(ctx context.Context, b *recordedBlock, from time.Time) error {
+	block, err := blockval.Parse(b.Raw)
+	if err != nil {
+		return err
+	}
+	recorded := newSpent(block.Msg, b.coins())
+	txs := block.Msg.Transactions[1:]
+	txs = txs[:len(txs)*replayMempool/100]
+	for i := 0; i < len(txs); i += mempoolBatch {
+		if err := until(ctx, from.Add(tipGap*time.Duration(i)/time.Duration(len(txs)))); err != nil {
+			return err
+		}
+		if err := r.verifyBatch(ctx, txs[i:min(i+mempoolBatch, len(txs))], recorded); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verifyBatch looks up what transactions spend, and verifies them. What a transaction
+// of the mempool creates is not in the coins, but in the recording.
+func (r *replay) verifyBatch(ctx context.Context, txs []*wire.MsgTx, recorded *spent) error {
+	var ops []wire.OutPoint
+	for _, tx := range txs {
+		for _, in := range tx.TxIn {
+			ops = append(ops, in.PreviousOutPoint)
+		}
+	}
+	answers := make([]utxocache.Answer, len(ops))
+	for {
+		tip, _ := r.set.Tip()
+		err := r.set.Prefetch(tip.Hash, ops, answers)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, utxocache.ErrTip) || ctx.Err() != nil {
+			return err
+		}
+		// A block was connected meanwhile.
+	}
+	for _, tx := range txs {
+		prevouts := make([]wire.TxOut, len(tx.TxIn))
+		for i, in := range tx.TxIn {
+			prevouts[i] = *recorded.FetchPrevOutput(in.PreviousOutPoint)
+			if answers[i].State == utxocache.Unspent {
+				prevouts[i] = wire.TxOut{Value: answers[i].Coin.Value, PkScript: answers[i].Coin.Script}
+			}
+		}
+		answers = answers[len(tx.TxIn):]
+		valid, err := r.validator.VerifyTx(ctx, tx, prevouts)
+		if err != nil {
+			return err
+		}
+		if !valid {
+			return errors.New("a generated transaction is invalid")
+		}
+		r.work.Mempool++
+		r.units.Add(uint64(len(tx.TxIn)))
+	}
+	return nil
+}
+
+// lookUp asks for n coins, one after the other, most of which exist.
+func (r *replay) lookUp(ctx context.Context, n int) error {
+	set := coinSet(r.rec.Shape.Coins)
+	for range n {
+		op := set.outPoint(r.asked.IntN(int(set)))
+		if r.asked.IntN(absentOf) == 0 {
+			op.Index += 4 // no coin has such a number
+		}
+		start := time.Now()
+		a, _, err := r.set.Get(ctx, op)
+		if errors.Is(err, coins.ErrUnknown) {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		r.reads.add(time.Since(start))
+		r.work.Lookups++
+		if a.State == utxocache.Unspent {
+			r.work.Found++
+			r.work.Value += a.Coin.Value
+		}
+		r.units.Add(1)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+)
+
+// originalFigure is what the improvements are held against: what was asked for when the
+// project began.
+const originalFigure = "original figure"
+
+// part returns what was measured of a part of the replay: those of a synchronisation
+// together, or the tip.
+func (run *PerfRun) part(tip bool) PerfFigures {
+	if tip {
+		return run.Parts[1]
+	}
+	a, b := run.Parts[0], run.Parts[2]
+	return PerfFigures{
+		CPU: (a.CPU + b.CPU) / 2, Memory: (a.Memory + b.Memory) / 2, Peak: max(a.Peak, b.Peak),
+		ReadP90: (a.ReadP90 + b.ReadP90) / 2, Seconds: a.Seconds + b.Seconds,
+	}
+}
+
+func (run *PerfRun) whole() PerfFigures { return run.Figures }
+
+// judge adds the rows of an aim: the improvement on before, by the optimizer and by the
+// best static setting, and that of the optimizer on the best static setting where
+// the regime switches, and within each regime.
+func (r *PerfReport) judge(aim *perfAim) {
+	sync := func(run *PerfRun) PerfFigures { return run.part(false) }
+	tip := func(run *PerfRun) PerfFigures { return run.part(true) }
+	static, tuned := "static/"+aim.row, "perfcore/"+aim.row
+	for _, row := range []struct {
+		name, from, to string
+		of             func(*PerfRun) PerfFigures
+		original       bool
+	}{
+		{aim.row, "before", tuned, (*PerfRun).whole, true},
+		{aim.row + "/static", "before", static, (*PerfRun).whole, true},
+		{aim.row + "/switching", static, tuned, (*PerfRun).whole, false},
+		{aim.row + "/sync", static, tuned, sync, false},
+		{aim.row + "/tip", static, tuned, tip, false},
+	} {
+		var improved []float64
+		for i, from := range r.Runs[row.from] {
+			if was := aim.value(row.of(from)); was > 0 {
+				improved = append(improved, 100*(1-aim.value(row.of(r.Runs[row.to][i]))/was))
+			}
+		}
+		if len(improved) == 0 {
+			continue
+		}
+		r.Intervals[row.name] = [2]float64{slices.Min(improved), slices.Max(improved)}
+		v := median(improved)
+		if row.original {
+			r.Rows = append(r.Rows, moreIsBetter(row.name, v, "% less", originalFigure, aim.original))
+		} else {
+			r.Rows = append(r.Rows, plain(row.name, v, "% less"))
+		}
+	}
+	r.Notes = append(r.Notes, r.outcome(aim))
+}
+
+// outcome says, in a sentence, whether a row reached what it is held against, and what
+// it cost elsewhere.
+func (r *PerfReport) outcome(aim *perfAim) string {
+	row := r.Rows[slices.IndexFunc(r.Rows, func(row Row) bool { return row.Name == aim.row })]
+	in := r.Intervals[aim.row]
+	reached := "MISSES"
+	if row.Value >= aim.original {
+		reached = "reaches"
+	}
+	side := ""
+	for _, other := range perfAims {
+		if other.row != aim.row {
+			before, after := r.figures("before", other.value), r.figures("perfcore/"+aim.row, other.value)
+			side += fmt.Sprintf(", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1))
+		}
+	}
+	promoted := make([]int, 0, len(r.Runs["perfcore/"+aim.row]))
+	for _, run := range r.Runs["perfcore/"+aim.row] {
+		promoted = append(promoted, run.Decisions["promoted"])
+	}
+	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d rounds; %s the original %.1f %%. Beside it%s. Changes that were promoted in each round: %v. Best static setting of %d: %s",
+		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side, promoted, len(r.Sweep), r.Best[aim.row])
+}
+
+// figures returns one figure of each run of an arm.
+func (r *PerfReport) figures(arm string, value func(PerfFigures) float64) []float64 {
+	var vs []float64
+	for _, run := range r.Runs[arm] {
+		vs = append(vs, value(run.Figures))
+	}
+	return vs
+}
+
+// perfNotes returns what the rows are of.
+func perfNotes(r *PerfReport, shape perfShape, plan perfPlan) []string {
+	notes := []string{
+		fmt.Sprintf("observe: durations from 0 to %d ms in a Timer, and in a histogram of client_golang with its default buckets; one thread, the time that it had a processor; %.0f allocations",
+			observeStep*observeTimes/1_000_000, r.AllocationsPerObserve),
+		fmt.Sprintf("what is replayed: %d blocks of a synchronisation, one each %v, %d of the tip, one each %v, and %d of a synchronisation again, of %d transactions each, with real signatures; %d coins of %d are asked for, one in %d of which does not exist. All runs did the same: %d blocks, %d inputs, %d transactions of the mempool, %d look-ups that found %d",
+			plan.Sync, syncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, r.Work.Lookups, shape.Coins, absentOf, r.Work.Blocks, r.Work.Inputs, r.Work.Mempool, r.Work.Lookups, r.Work.Found),
+		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache",
+		"of each row, the original figure is for perfcore and for /static, the best of the sweep; /switching is how much less than that perfcore is at on the whole replay, /sync and /tip within one regime. Below 0 it is more",
+		fmt.Sprintf("perfcore begins as before, has worked for %d times %v of a synchronisation and %v of the tip, and goes on while it is measured; its own work is in its figures", plan.Visits, plan.LearnSync, plan.LearnTip),
+		"not in it: the node, the flight of several blocks, and the MuHash of the coins",
+	}
+	if r.Quick {
+		notes = append(notes, "quick: everything is short, and the figures mean little")
+	}
+	return notes
+}

@@ -1,0 +1,311 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/collect"
+	"github.com/outrider-project/outrider/perfcore/engine"
+	"github.com/outrider-project/outrider/perfcore/regime"
+)
+
+// perfSlice is the mean length of the optimizer's slices: some blocks of either regime.
+const perfSlice = 120 * time.Millisecond
+
+// perfGuard is by how much a slice of a candidate may exceed the incumbent's cost, as a
+// share. It is larger than the sidecar's: the slices are a fiftieth of its.
+const perfGuard = 0.9
+
+// A perfSpec says what one process is to measure. It reads it from its standard input.
+type perfSpec struct {
+	// Recorded is the directory of the recording, Dir an empty one.
+	Recorded, Dir string
+	// Setting is what the knobs are set to; what it does not name is as before.
+	Setting PerfSetting
+	// Aim is the row that the optimizer works for; "" for no optimizer.
+	Aim  string
+	Seed uint64 // of the optimizer
+	Plan perfPlan
+}
+
+// A perfPlan says how long a process replays what.
+type perfPlan struct {
+	// Sync and Tip are the blocks of each part of what is measured: a synchronisation,
+	// the tip, and a synchronisation again. Sync is of whole replays of the recording, so
+	// that the same is done wherever it begins.
+	Sync, Tip int
+	// WarmSync and WarmTip are the blocks that are replayed before, of each.
+	WarmSync, WarmTip int
+	// Visits is how often the optimizer sees each regime before that, for LearnSync
+	// and LearnTip each time.
+	Visits              int
+	LearnSync, LearnTip time.Duration
+}
+
+// tipChunk is of how many blocks the optimizer's tip is at a time.
+const tipChunk = 10
+
+// tipBlocks returns how many blocks of the tip a plan takes at most.
+func (p *perfPlan) tipBlocks() int {
+	learn := (int(p.LearnTip/tipGap)/tipChunk + 1) * tipChunk
+	return p.Visits*learn + p.WarmTip + p.Tip
+}
+
+// PerfFigures are what was measured.
+type PerfFigures struct {
+	// CPU is the processor time for a unit of work, in microseconds: an input of a
+	// block that was decided, one of the mempool that was verified, a coin that was
+	// asked for.
+	CPU float64 `json:"cpu_us"`
+	// Memory is the mean of the memory that the process manages, and Peak the most, in
+	// bytes: what the Go runtime has mapped and not given back, and Pebble's.
+	Memory float64 `json:"memory_bytes"`
+	Peak   float64 `json:"memory_peak_bytes"`
+	// ReadP90 is the 90th percentile of the time to look up a coin that is not in the
+	// coin cache, misses of Pebble's cache included, in seconds.
+	ReadP90 float64 `json:"read_p90_seconds"`
+	// Seconds is how long it took.
+	Seconds float64 `json:"seconds"`
+}
+
+// A PerfRun is what one process measured.
+type PerfRun struct {
+	Figures PerfFigures `json:"figures"`
+	// Parts are of the synchronisation, the tip, and the synchronisation after it.
+	Parts [3]PerfFigures `json:"parts"`
+	Work  perfWork       `json:"work"`
+	// Settings are the optimizer's incumbents in each regime, at its end.
+	Settings map[string]PerfSetting `json:"settings,omitempty"`
+	// Decisions counts the optimizer's by verdict, and Promoted says what was promoted.
+	Decisions map[string]int `json:"decisions,omitempty"`
+	Promoted  []string       `json:"promoted,omitempty"`
+	// Regret is the share of the cost that experiments have taken.
+	Regret float64 `json:"regret,omitempty"`
+}
+
+// RunPerf is one process of Perf: it measures what it is told on stdin, and says on
+// stdout, as JSON, what it found.
+func RunPerf(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
+	var spec perfSpec
+	if err := json.NewDecoder(io.LimitReader(stdin, 1<<16)).Decode(&spec); err != nil {
+		return fmt.Errorf("what to measure is read from the standard input, where `outrider bench perf` writes it: %w", err)
+	}
+	run, err := runPerf(ctx, &spec)
+	if err != nil {
+		return err
+	}
+	return WriteJSON(stdout, run)
+}
+
+func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
+	r, err := newReplay(spec.Recorded, spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := spec.Setting.apply(ctx, r.knobs()); err != nil {
+		return nil, err
+	}
+	meter := &memoryMeter{replay: r}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	beside.Go(func() { meter.run(ctx) })
+
+	var tuning *tuning
+	if spec.Aim != "" {
+		if tuning, err = newTuning(ctx, r, meter, spec); err != nil {
+			return nil, err
+		}
+		beside.Go(func() { tuning.run(ctx, cancel) })
+		if err := r.learn(ctx, &spec.Plan); err != nil {
+			return nil, err
+		}
+	}
+	run = new(PerfRun)
+	err = r.measure(ctx, meter, &spec.Plan, run, func() {
+		if tuning != nil {
+			tuning.incumbents(run)
+		}
+	})
+	cancel(nil)
+	beside.Wait()
+	if tuning != nil {
+		tuning.tell(run)
+	}
+	return run, err
+}
+
+// learn replays for the optimizer.
+func (r *replay) learn(ctx context.Context, p *perfPlan) error {
+	for range p.Visits {
+		for end := time.Now().Add(p.LearnSync); time.Now().Before(end); {
+			if err := r.synchronise(ctx, len(r.blocks)); err != nil {
+				return err
+			}
+		}
+		for range int(p.LearnTip/tipGap)/tipChunk + 1 {
+			if err := r.follow(ctx, tipChunk); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// measure replays what is measured, after a little of it that is not, and calls done
+// behind each part.
+func (r *replay) measure(ctx context.Context, meter *memoryMeter, p *perfPlan, run *PerfRun, done func()) error {
+	warm := len(r.rec.Tip) - p.Tip - p.WarmTip
+	if p.Sync%len(r.blocks) != 0 || r.nextTip > warm {
+		return fmt.Errorf("the plan %+v does not fit the recording", *p)
+	}
+	r.nextTip = warm
+	if err := r.follow(ctx, p.WarmTip); err != nil {
+		return err
+	}
+	if err := r.synchronise(ctx, p.WarmSync); err != nil {
+		return err
+	}
+	// Everybody asks for the same coins.
+	r.asked = rand.New(rand.NewPCG(firstSeed, 2))
+	r.work = perfWork{}
+	r.reads.drain()
+	if _, err := meter.drain(); err != nil {
+		return err
+	}
+	units := r.units.Load()
+	var all []uint32
+	var memory memorySum
+	var cpu time.Duration
+	for i, part := range []func() error{
+		func() error { return r.synchronise(ctx, p.Sync) },
+		func() error { return r.follow(ctx, p.Tip) },
+		func() error { return r.synchronise(ctx, p.Sync) },
+	} {
+		before, used, began := r.units.Load(), processTime(), time.Now()
+		if err := part(); err != nil {
+			return err
+		}
+		f := &run.Parts[i]
+		f.Seconds = time.Since(began).Seconds()
+		took := processTime() - used
+		f.CPU = perUnit(took, r.units.Load()-before)
+		seen, err := meter.drain()
+		if err != nil {
+			return err
+		}
+		f.Memory, f.Peak = seen.mean(), seen.peak
+		reads := r.reads.drain()
+		f.ReadP90 = p90(reads)
+		all, cpu = append(all, reads...), cpu+took
+		memory = memorySum{memory.sum + seen.sum, max(memory.peak, seen.peak), memory.looks + seen.looks}
+		run.Figures.Seconds += f.Seconds
+		done()
+	}
+	run.Figures.CPU = perUnit(cpu, r.units.Load()-units)
+	run.Figures.Memory, run.Figures.Peak = memory.mean(), memory.peak
+	run.Figures.ReadP90 = p90(all)
+	run.Work = r.work
+	return nil
+}
+
+// perUnit returns how many microseconds of took each unit has.
+func perUnit(took time.Duration, units uint64) float64 {
+	return float64(took) / float64(time.Microsecond) / float64(max(units, 1))
+}
+
+// A tuning is the optimizer at work on a replay.
+type tuning struct {
+	replay    *replay
+	optimizer *engine.PerformanceOptimizer
+	decisions []perfcore.Decision // of the goroutine of run
+}
+
+// replayRegime tells the regime of a replay, which knows it.
+type replayRegime struct{ *replay }
+
+// Observe implements collect.Classifier.
+func (replayRegime) Observe(regime.Measurement) {}
+
+// Regime implements collect.Classifier.
+func (r replayRegime) Regime() string { return *r.now.Load() }
+
+func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpec) (*tuning, error) {
+	aim, err := aimOf(spec.Aim)
+	if err != nil {
+		return nil, err
+	}
+	t := &tuning{replay: r}
+	collector, err := collect.New(collect.Config{
+		Sources: []collect.Source{&replaySource{replay: r, memory: meter}}, Objective: aim.objective(), Classifier: replayRegime{r},
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.optimizer, err = engine.New(engine.Config{
+		Knobs: r.knobs(), Collector: collector, Slice: perfSlice, Seed: spec.Seed, Guard: perfGuard,
+		Decided: func(d perfcore.Decision) { t.decisions = append(t.decisions, d) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range t.optimizer.Resources.Knobs() {
+		if !inGrid(k.Name) && k.Owner == engine.Engine {
+			if err := t.optimizer.Resources.Pin(ctx, k.Name, k.Incumbent); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
+}
+
+// run optimizes until ctx ends, and keeps Go's memory within the process's; fail is told
+// what went wrong.
+func (t *tuning) run(ctx context.Context, fail context.CancelCauseFunc) {
+	const every = 2 * time.Second
+	var law sync.WaitGroup
+	defer law.Wait()
+	law.Go(func() {
+		for at := time.Now(); until(ctx, at) == nil; at = at.Add(every) {
+			if err := t.replay.governor.Step(); err != nil {
+				fail(err)
+			}
+		}
+	})
+	if err := t.optimizer.Run(ctx); err != nil {
+		fail(err)
+	}
+}
+
+// incumbents adds the incumbents of the regime that the replay is in.
+func (t *tuning) incumbents(run *PerfRun) {
+	now := make(PerfSetting)
+	for _, k := range t.optimizer.Resources.Knobs() {
+		now[k.Name] = k.Incumbent
+	}
+	if run.Settings == nil {
+		run.Settings = make(map[string]PerfSetting)
+	}
+	run.Settings[*t.replay.now.Load()] = now
+}
+
+// tell adds to what was measured what the optimizer did. It has ended.
+func (t *tuning) tell(run *PerfRun) {
+	run.Decisions = make(map[string]int)
+	for _, d := range t.decisions {
+		run.Decisions[d.Verdict.String()]++
+		if d.Verdict == perfcore.Promoted {
+			run.Promoted = append(run.Promoted, d.String())
+		}
+	}
+	run.Regret = t.optimizer.Regret()
+}

@@ -1,0 +1,193 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/collect"
+)
+
+// A PerfSetting is values of knobs, by their names.
+type PerfSetting map[string]int64
+
+// perfBefore is the setting that is improved on: what the libraries and Go do where
+// nobody has set anything, and what is simplest where there is no library. It is
+// frozen: a change of it would change what every figure means. docs/perf.md lists it.
+//
+//   - go.gogc: Go's default. There is no memory limit.
+//   - coindb.memory: Pebble's default block cache, with memtables of pebbleMemTable in
+//     it; coindb.compactions: Pebble's default.
+//   - sigverify.workers: one for each processor; sigverify.chunk: all that a worker can
+//     take at once.
+//   - sigverify.cache, blockval.seen: 32 MiB, as Bitcoin Core's -maxsigcachesize, and
+//     the half of it that Core has for whole scripts.
+//   - utxocache.budget: no library has a default; 256 MiB is what the cache takes for old
+//     coins when it is not told.
+var perfBefore = PerfSetting{
+	"go.gogc":            100,
+	"coindb.memory":      8 << 20,
+	"coindb.compactions": 1,
+	"sigverify.workers":  int64(runtime.GOMAXPROCS(0)),
+	"sigverify.chunk":    256,
+	"sigverify.cache":    32 << 20,
+	"blockval.seen":      16 << 20,
+	"utxocache.budget":   256 << 20,
+}
+
+// pebbleMemTable is Pebble's default size of a memtable.
+const pebbleMemTable = 4 << 20
+
+// perfGrid is what the sweep for the best static setting tries, each value with each of
+// the others. The first of each is as before. The optimizer turns the same knobs, at all
+// their values; the others are pinned, as the minutes that it has are few.
+var perfGrid = []struct {
+	knobs  []string
+	values [][]int64
+}{
+	{[]string{"go.gogc"}, [][]int64{{100}, {50}, {400}}},
+	{[]string{"coindb.memory"}, [][]int64{{8 << 20}, {32 << 20}}},
+	{[]string{"sigverify.cache", "blockval.seen"}, [][]int64{{32 << 20, 16 << 20}, {2 << 20, 1 << 20}}},
+}
+
+// inGrid reports whether the sweep and the optimizer turn a knob.
+func inGrid(name string) bool {
+	for _, axis := range perfGrid {
+		if slices.Contains(axis.knobs, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// perfSettings returns the settings of the sweep, that of before first.
+func perfSettings() []PerfSetting {
+	settings := []PerfSetting{{}}
+	for _, axis := range perfGrid {
+		var next []PerfSetting
+		for _, values := range axis.values {
+			for _, s := range settings {
+				s = maps.Clone(s)
+				for i, knob := range axis.knobs {
+					s[knob] = values[i]
+				}
+				next = append(next, s)
+			}
+		}
+		settings = next
+	}
+	return settings
+}
+
+// String returns the values that differ from before, in the order of the names.
+func (s PerfSetting) String() string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if s[name] != perfBefore[name] {
+			words = append(words, fmt.Sprintf("%s=%d", name, s[name]))
+		}
+	}
+	if words == nil {
+		return "as before"
+	}
+	return strings.Join(words, " ")
+}
+
+// apply sets the knobs that are named, and reads them back.
+func (s PerfSetting) apply(ctx context.Context, knobs []perfcore.Knob) error {
+	left := maps.Clone(s)
+	for _, k := range knobs {
+		if v, ok := left[k.Name]; ok {
+			if err := k.Set(ctx, v); err != nil {
+				return err
+			}
+			delete(left, k.Name)
+		}
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("there are no knobs for %v", left)
+	}
+	return nil
+}
+
+// showsWithin is for how long a value of these knobs shows in a replay when it is another.
+// What their parts say is for a chain with a block every ten minutes: there, the cache of
+// signatures takes an hour to be filled, here a gap between blocks. What is not named is
+// as its part says.
+var showsWithin = map[string]time.Duration{
+	"go.gogc":         perfSlice,
+	"coindb.memory":   perfSlice,
+	"sigverify.cache": perfSlice,
+	"blockval.seen":   perfSlice,
+}
+
+// knobs returns the knobs of the parts as they are for a replay.
+func (r *replay) knobs() []perfcore.Knob {
+	var all []perfcore.Knob
+	for _, part := range []interface{ Knobs() []perfcore.Knob }{r.governor, r.verifier, r.validator, r.cache, r.db} {
+		for _, k := range part.Knobs() {
+			if settle, ok := showsWithin[k.Name]; ok {
+				k.Carry, k.Settle = perfcore.Warm, settle
+			}
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// These are the quantities of a replay.
+const (
+	perfWorkRate = "work_per_second"
+	perfCores    = "cpu_cores"
+	perfMemory   = "managed_bytes"
+	perfRead     = "read_p90_seconds"
+)
+
+// A perfAim is what a row is about: the quantity that is to fall, and what keeps the
+// others from paying for it.
+type perfAim struct {
+	row   string
+	value func(PerfFigures) float64
+	terms []collect.Term
+	// original is the improvement, in per cent, that is to be beaten.
+	original float64
+}
+
+var perfAims = []perfAim{
+	{"cpu", func(f PerfFigures) float64 { return f.CPU }, []collect.Term{cpuTerm(1)}, 23.5},
+	{"memory", func(f PerfFigures) float64 { return f.Memory }, []collect.Term{{Quantity: perfMemory, Weight: 1, Floor: 1}, cpuTerm(0.1)}, 20.0},
+	{"database", func(f PerfFigures) float64 { return f.ReadP90 }, []collect.Term{{Quantity: perfRead, Weight: 1, Floor: 1e-9}, cpuTerm(0.1)}, 33.3},
+}
+
+// cpuTerm is the processor time for a unit of work, with this weight.
+func cpuTerm(weight float64) collect.Term {
+	return collect.Term{Quantity: perfCores, Weight: weight, PerWork: true, Floor: 1e-9}
+}
+
+// cost returns what figures cost under the aim, as the optimizer's slices do.
+func (a *perfAim) cost(f PerfFigures) (sum float64) {
+	for _, t := range a.terms {
+		sum += t.Weight * math.Log(max(map[string]float64{perfCores: f.CPU / 1e6, perfMemory: f.Memory, perfRead: f.ReadP90}[t.Quantity], t.Floor))
+	}
+	return sum
+}
+
+// objective returns the aim as the optimizer has it.
+func (a *perfAim) objective() collect.Objective {
+	return collect.Objective{Terms: a.terms, Work: perfWorkRate, MinWork: 20}
+}
+
+func aimOf(row string) (*perfAim, error) {
+	for i := range perfAims {
+		if perfAims[i].row == row {
+			return &perfAims[i], nil
+		}
+	}
+	return nil, fmt.Errorf("there is no row %q to optimize for", row)
+}
