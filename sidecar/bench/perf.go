@@ -67,10 +67,10 @@ type PerfTried struct {
 // perfSize returns the recording and the plan.
 func perfSize(quick bool) (perfShape, perfPlan) {
 	if quick {
-		plan := perfPlan{Sync: 12, Tip: 10, WarmSync: 4, WarmTip: 2, Visits: 1, LearnSync: 500 * time.Millisecond, LearnTip: 500 * time.Millisecond}
+		plan := perfPlan{Sync: 12, Tip: 10, WarmSync: 4, WarmTip: 2, Visits: 1, LearnSync: 36, LearnTip: 10}
 		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: plan.tipBlocks(), Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
 	}
-	plan := perfPlan{Sync: 96, Tip: 40, WarmSync: 32, WarmTip: 10, Visits: 2, LearnSync: 10 * time.Second, LearnTip: 10 * time.Second}
+	plan := perfPlan{Sync: 96, Tip: 40, WarmSync: 32, WarmTip: 10, Visits: 2, LearnSync: 500, LearnTip: 160}
 	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: plan.tipBlocks(), Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 
@@ -131,10 +131,13 @@ type perfBench struct {
 	work     perfWork // of the first run, and so of each
 }
 
-// sweep tries each static setting once, and names the best for each row.
+// sweep tries each static setting once, without what the optimizer learns in, and names
+// the best for each row.
 func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
+	plan := b.plan
+	plan.Visits = 0
 	for _, s := range b.o.settings {
-		run, err := b.run(ctx, "sweep: "+s.String(), s, "")
+		run, err := b.run(ctx, "sweep: "+s.String(), plan, s, "")
 		if err != nil {
 			return err
 		}
@@ -172,7 +175,7 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 			run := static[arm.setting.String()]
 			if arm.aim != "" || run == nil {
 				var err error
-				if run, err = b.run(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), arm.setting, arm.aim); err != nil {
+				if run, err = b.run(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), b.plan, arm.setting, arm.aim); err != nil {
 					return err
 				}
 			}
@@ -186,7 +189,7 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 }
 
 // run measures one setting, or the optimizer, in a process of its own.
-func (b *perfBench) run(ctx context.Context, what string, setting PerfSetting, aim string) (run *PerfRun, err error) {
+func (b *perfBench) run(ctx context.Context, what string, plan perfPlan, setting PerfSetting, aim string) (run *PerfRun, err error) {
 	began := time.Now()
 	dir := filepath.Join(b.o.Dir, fmt.Sprint("run", b.runs))
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -194,7 +197,7 @@ func (b *perfBench) run(ctx context.Context, what string, setting PerfSetting, a
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b.runs++
-	spec, err := json.Marshal(perfSpec{Recorded: b.recorded, Dir: dir, Setting: setting, Aim: aim, Seed: firstSeed + uint64(b.runs), Plan: b.plan})
+	spec, err := json.Marshal(perfSpec{Recorded: b.recorded, Dir: dir, Setting: setting, Aim: aim, Seed: firstSeed + uint64(b.runs), Plan: plan})
 	if err != nil {
 		return nil, err
 	}

@@ -326,10 +326,15 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: perfWork{Blocks: 1}}
-	if _, err := b.run(t.Context(), "it", nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
+	if _, err := b.run(t.Context(), "it", plan, nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
 		t.Errorf("other work: %v", err)
 	}
-	if _, err := b.run(t.Context(), "it", PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
+	long := plan
+	long.Visits++
+	if _, err := b.run(t.Context(), "it", long, nil, ""); err == nil || !strings.Contains(err.Error(), "the recording has") {
+		t.Errorf("a plan that the recording is too short for: %v", err)
+	}
+	if _, err := b.run(t.Context(), "it", plan, PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
 		t.Errorf("a setting that cannot be: %v", err)
 	}
 }

@@ -33,6 +33,9 @@ const (
 	// hands blocks over: that the same is done in the same time makes what it costs
 	// comparable.
 	tipGap, syncGap = 50 * time.Millisecond, 15 * time.Millisecond
+	// replayRing is how many blocks the coin cache has in its ring: a replay fills it in half
+	// a second, so that what is measured does not grow.
+	replayRing = 32
 	// replayLag is by how many blocks a synchronisation is ahead of the block whose
 	// coins are made anew, so that it can be replayed again.
 	replayLag = 8
@@ -70,6 +73,7 @@ type replay struct {
 	next      int // block of the synchronisation
 	connected int // blocks of it
 	nextTip   int
+	hurry     bool                   // not by the timetable, but as fast as it goes
 	now       atomic.Pointer[string] // the regime
 	units     atomic.Uint64          // of work that are done
 	work      perfWork
@@ -126,7 +130,7 @@ func newReplay(recorded, dir string) (r *replay, err error) {
 			err = errors.Join(err, r.close())
 		}
 	}()
-	r.cache, err = utxocache.New(utxocache.Options{LeastBlocks: replayLag, Budget: perfBefore["utxocache.budget"], Recorder: &r.registry})
+	r.cache, err = utxocache.New(utxocache.Options{Blocks: replayRing, LeastBlocks: replayLag, Budget: perfBefore["utxocache.budget"], Recorder: &r.registry})
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +301,7 @@ func (r *replay) synchronise(ctx context.Context, blocks int) error {
 	}, func(ctx context.Context) error {
 		defer close(due)
 		for i := range blocks {
-			if err := until(ctx, start.Add(time.Duration(i)*syncGap)); err != nil {
+			if err := r.until(ctx, start.Add(time.Duration(i)*syncGap)); err != nil {
 				return err
 			}
 			var again *replayBlock
@@ -328,7 +332,7 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 	return r.beside(ctx, func(ctx context.Context) error {
 		ticks := int(tipGap / lookupTick)
 		for i := range blocks * ticks {
-			if err := until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
+			if err := r.until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
 				return err
 			}
 			n := r.rec.Shape.TipLookups
@@ -347,7 +351,7 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 		return nil
 	}, func(ctx context.Context) error {
 		for i := range todo {
-			if err := until(ctx, start.Add(time.Duration(i+1)*tipGap)); err != nil {
+			if err := r.until(ctx, start.Add(time.Duration(i+1)*tipGap)); err != nil {
 				return err
 			}
 			select {
@@ -380,6 +384,14 @@ func (r *replay) beside(ctx context.Context, all ...func(context.Context) error)
 	return context.Cause(ctx)
 }
 
+// until returns at a time of the timetable, or at once in a hurry; the error is ctx's.
+func (r *replay) until(ctx context.Context, at time.Time) error {
+	if r.hurry {
+		return ctx.Err()
+	}
+	return until(ctx, at)
+}
+
 // until returns at a time, or when ctx ends, with its error.
 func until(ctx context.Context, at time.Time) error {
 	wait := time.Until(at)
@@ -407,7 +419,7 @@ func (r *replay) verifyMempool(ctx context.Context, b *recordedBlock, from time.
 	txs := block.Msg.Transactions[1:]
 	txs = txs[:len(txs)*replayMempool/100]
 	for i := 0; i < len(txs); i += mempoolBatch {
-		if err := until(ctx, from.Add(tipGap*time.Duration(i)/time.Duration(len(txs)))); err != nil {
+		if err := r.until(ctx, from.Add(tipGap*time.Duration(i)/time.Duration(len(txs)))); err != nil {
 			return err
 		}
 		if err := r.verifyBatch(ctx, txs[i:min(i+mempoolBatch, len(txs))], recorded); err != nil {

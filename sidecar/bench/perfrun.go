@@ -43,20 +43,16 @@ type perfPlan struct {
 	Sync, Tip int
 	// WarmSync and WarmTip are the blocks that are replayed before, of each.
 	WarmSync, WarmTip int
-	// Visits is how often the optimizer sees each regime before that, for LearnSync
-	// and LearnTip each time.
+	// Visits is how often the optimizer sees each regime before that, for LearnSync and
+	// LearnTip blocks each time. Where there is no optimizer the same is replayed, as
+	// fast as it goes: what a cache and a database have been through shows in what they
+	// cost.
 	Visits              int
-	LearnSync, LearnTip time.Duration
+	LearnSync, LearnTip int
 }
 
-// tipChunk is of how many blocks the optimizer's tip is at a time.
-const tipChunk = 10
-
-// tipBlocks returns how many blocks of the tip a plan takes at most.
-func (p *perfPlan) tipBlocks() int {
-	learn := (int(p.LearnTip/tipGap)/tipChunk + 1) * tipChunk
-	return p.Visits*learn + p.WarmTip + p.Tip
-}
+// tipBlocks returns how many blocks of the tip a plan takes.
+func (p *perfPlan) tipBlocks() int { return p.Visits*p.LearnTip + p.WarmTip + p.Tip }
 
 // PerfFigures are what was measured.
 type PerfFigures struct {
@@ -126,10 +122,15 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 			return nil, err
 		}
 		beside.Go(func() { tuning.run(ctx, cancel) })
-		if err := r.learn(ctx, &spec.Plan); err != nil {
-			return nil, err
-		}
 	}
+	if r.nextTip = len(r.rec.Tip) - spec.Plan.tipBlocks(); r.nextTip < 0 {
+		return nil, fmt.Errorf("the recording has %d blocks of the tip, and the plan is %+v", len(r.rec.Tip), spec.Plan)
+	}
+	r.hurry = tuning == nil
+	if err := r.learn(ctx, &spec.Plan); err != nil {
+		return nil, err
+	}
+	r.hurry = false
 	run = new(PerfRun)
 	err = r.measure(ctx, meter, &spec.Plan, run, func() {
 		if tuning != nil {
@@ -144,18 +145,14 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 	return run, err
 }
 
-// learn replays for the optimizer.
+// learn replays what comes before, in which the optimizer learns.
 func (r *replay) learn(ctx context.Context, p *perfPlan) error {
 	for range p.Visits {
-		for end := time.Now().Add(p.LearnSync); time.Now().Before(end); {
-			if err := r.synchronise(ctx, len(r.blocks)); err != nil {
-				return err
-			}
+		if err := r.synchronise(ctx, p.LearnSync); err != nil {
+			return err
 		}
-		for range int(p.LearnTip/tipGap)/tipChunk + 1 {
-			if err := r.follow(ctx, tipChunk); err != nil {
-				return err
-			}
+		if err := r.follow(ctx, p.LearnTip); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -164,11 +161,9 @@ func (r *replay) learn(ctx context.Context, p *perfPlan) error {
 // measure replays what is measured, after a little of it that is not, and calls done
 // behind each part.
 func (r *replay) measure(ctx context.Context, meter *memoryMeter, p *perfPlan, run *PerfRun, done func()) error {
-	warm := len(r.rec.Tip) - p.Tip - p.WarmTip
-	if p.Sync%len(r.blocks) != 0 || r.nextTip > warm {
-		return fmt.Errorf("the plan %+v does not fit the recording", *p)
+	if p.Sync%len(r.blocks) != 0 {
+		return fmt.Errorf("%d blocks of a synchronisation are no multiple of the recording's %d", p.Sync, len(r.blocks))
 	}
-	r.nextTip = warm
 	if err := r.follow(ctx, p.WarmTip); err != nil {
 		return err
 	}
