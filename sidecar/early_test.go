@@ -71,7 +71,7 @@ func TestFetchingKnobs(t *testing.T) {
 	c := r.dialPerf(t)
 	for name, value := range map[string]int64{
 		"sidecar.prefetch": 4096, "node.ahead": 32, "node.calls": 2, "node.poll": 1000, "node.resync": 10_000, "node.branches": 5000,
-		"coindb.readers": 1, "utxocache.ring": 10,
+		"coindb.readers": 1, "utxocache.ring": 10, "cpu.elastic": 10,
 	} {
 		if err := c.Post(t.Context(), "pin", perf.PinRequest{Knob: name, Value: value}, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
