@@ -61,7 +61,7 @@ func Costs() relay.Costs {
 		Header:         2836,
 		NewHeader:      419,
 		Height:         79,
-		HeaderMemory:   272,
+		HeaderMemory:   336,
 		Mark:           9293,
 		CommonAncestor: 89,
 		StepDown:       76,

@@ -10,14 +10,14 @@ import (
 )
 
 // sequences returns how many random sequences a test does, and the seed of the first. A
-// few are done by default, a quarter of them if the tests are to be short, with a seed
+// few are done by default, a twentieth of them if the tests are to be short, with a seed
 // that is always the same; OUTRIDER_RELAY_BULK does that many with a seed of the time, or
 // OUTRIDER_RELAY_SEED's.
 func sequences(t testing.TB, few int) (n int, seed uint64) {
 	t.Helper()
 	n, seed = few, 1
 	if testing.Short() {
-		n /= 4
+		n /= 20
 	}
 	if text := os.Getenv("OUTRIDER_RELAY_BULK"); text != "" {
 		var err error

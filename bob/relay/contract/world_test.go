@@ -55,12 +55,6 @@ func bitsOf(target *big.Int) uint32 {
 	return uint32(size)<<24 | mantissa
 }
 
-// workOf returns the number that a digest is.
-func workOf(digest chainhash.Hash) *big.Int {
-	slices.Reverse(digest[:])
-	return new(big.Int).SetBytes(digest[:])
-}
-
 // mine returns a header on top of prev with a random merkle root, and of bits that a
 // test can mine.
 func mine(rng *rand.Rand, prev []byte, bits, time uint32) []byte {
