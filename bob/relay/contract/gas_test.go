@@ -56,8 +56,8 @@ func (p *pair) do(t *testing.T, what string, c relay.Call) {
 	near(t, what, receipt.Exec, r.exec)
 }
 
-// TestGas compares estimates with executions where the gas of BOB's relays is known, and
-// how near the two are to each other is in the log.
+// TestGas compares estimates with executions in the cases in which the gas of BOB's relays
+// is known.
 func TestGas(t *testing.T) {
 	real := histories(t)
 	chain, height := real[0].chain, real[0].height
