@@ -24,6 +24,6 @@ func (v *Validator) Knobs() []perfcore.Knob {
 			}
 			return nil
 		},
-		Read:  v.seen.bytes,
+		Read: v.seen.bytes,
 	}}
 }
