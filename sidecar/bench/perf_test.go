@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -143,14 +145,21 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 	}
 }
 
+// smallRecording is that of the tests; its slices are not to be changed.
+var smallRecording = sync.OnceValues(func() (*recording, error) {
+	shape, _ := perfSize(true)
+	return generateRecording(context.Background(), shape)
+})
+
 // newTestReplay returns a replay of a small recording.
 func newTestReplay(t *testing.T, spoil func(*recording)) (*replay, perfPlan) {
 	t.Helper()
-	shape, plan := perfSize(true)
-	rec, err := generateRecording(t.Context(), shape)
+	_, plan := perfSize(true)
+	small, err := smallRecording()
 	if err != nil {
 		t.Fatal(err)
 	}
+	rec := &recording{Shape: small.Shape, Headers: small.Headers, Height: small.Height, Sync: small.Sync, Tip: slices.Clone(small.Tip)}
 	dir := t.TempDir()
 	if err := rec.writeCoins(filepath.Join(dir, recordedCoins)); err != nil {
 		t.Fatal(err)
@@ -214,8 +223,9 @@ func TestReplay(t *testing.T) {
 
 func TestReplayNoticesInvalidBlocks(t *testing.T) {
 	r, _ := newTestReplay(t, func(rec *recording) {
-		raw := rec.Tip[0].Raw
+		raw := bytes.Clone(rec.Tip[0].Raw)
 		raw[len(raw)-10] ^= 1
+		rec.Tip[0].Raw = raw
 	})
 	if err := r.connect(t.Context(), &r.rec.Tip[0], nil); err == nil || !strings.Contains(err.Error(), "invalid") {
 		t.Errorf("a spoilt block: %v", err)
@@ -320,9 +330,13 @@ func TestRunPerfRefuses(t *testing.T) {
 
 // A run that did something else is refused, and so is one that fails.
 func TestRunsThatDoNotCompare(t *testing.T) {
-	shape, plan := perfSize(true)
+	_, plan := perfSize(true)
 	dir := t.TempDir()
-	if err := record(t.Context(), dir, shape); err != nil {
+	small, err := smallRecording()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(small.writeCoins(filepath.Join(dir, recordedCoins)), small.write(dir)); err != nil {
 		t.Fatal(err)
 	}
 	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: perfWork{Blocks: 1}}
