@@ -70,7 +70,7 @@ func perfSize(quick bool) (perfShape, perfPlan) {
 		plan := perfPlan{Sync: 12, Tip: 10, WarmSync: 4, WarmTip: 2, Visits: 1, LearnSync: 36, LearnTip: 10}
 		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: plan.tipBlocks(), Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
 	}
-	plan := perfPlan{Sync: 96, Tip: 40, WarmSync: 32, WarmTip: 10, Visits: 2, LearnSync: 500, LearnTip: 160}
+	plan := perfPlan{Sync: 96, Tip: 40, WarmSync: 32, WarmTip: 10, Visits: 1, LearnSync: 1200, LearnTip: 360}
 	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: plan.tipBlocks(), Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 
