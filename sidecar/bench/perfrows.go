@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // originalFigure is what the improvements are held against: what was asked for when the
@@ -71,11 +72,11 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 	if row.Value >= aim.original {
 		reached = "reaches"
 	}
-	side := ""
+	var side strings.Builder
 	for _, other := range perfAims {
 		if other.row != aim.row {
 			before, after := r.figures("before", other.value), r.figures("perfcore/"+aim.row, other.value)
-			side += fmt.Sprintf(", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1))
+			side.WriteString(fmt.Sprintf(", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1)))
 		}
 	}
 	promoted := make([]int, 0, len(r.Runs["perfcore/"+aim.row]))
@@ -83,7 +84,7 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		promoted = append(promoted, run.Decisions["promoted"])
 	}
 	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d rounds; %s the original %.1f %%. Beside it%s. Changes that were promoted in each round: %v. Best static setting of %d: %s",
-		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side, promoted, len(r.Sweep), r.Best[aim.row])
+		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side.String(), promoted, len(r.Sweep), r.Best[aim.row])
 }
 
 // figures returns one figure of each run of an arm.

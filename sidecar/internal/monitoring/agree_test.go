@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -177,9 +178,9 @@ func expected(t *testing.T, list []*wander) []byte {
 	}
 	one := test{Interval: slice.String()}
 	for _, w := range list {
-		values := ""
+		var values strings.Builder
 		for i, v := range w.values {
-			values += number(v) + " "
+			values.WriteString(number(v) + " ")
 			var firing []sample
 			name := alertName(w.metric.Alert.Name)
 			if w.firing[i] {
@@ -189,7 +190,7 @@ func expected(t *testing.T, list []*wander) []byte {
 				fmt.Sprintf(`ALERTS{alertname=%q, alertstate="firing"}`, name), (time.Duration(i) * slice).String(), firing,
 			})
 		}
-		one.Input = append(one.Input, series{w.metric.Name + `{instance="a"}`, values})
+		one.Input = append(one.Input, series{w.metric.Name + `{instance="a"}`, values.String()})
 	}
 	text, err := yaml.Dump(struct {
 		Files    []string `yaml:"rule_files"`
