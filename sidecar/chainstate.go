@@ -100,9 +100,10 @@ func heightOf(ctx context.Context, n node.Node, genesis, hash chainhash.Hash) (u
 	}
 }
 
-// lost reports whether an error of the database's is none that passes.
+// lost reports whether an error of the database's is none that passes. Where disk and
+// memory disagree about a coin, one of them is wrong, and no verdict rests on either.
 func lost(err error) bool {
-	return errors.Is(err, coindb.ErrBroken) || errors.Is(err, coindb.ErrCorrupt) || errors.Is(err, coindb.ErrClosed)
+	return errors.Is(err, coindb.ErrKnown) || errors.Is(err, coindb.ErrBroken) || errors.Is(err, coindb.ErrCorrupt) || errors.Is(err, coindb.ErrClosed)
 }
 
 // follows returns the database while it follows the chain, else nil.

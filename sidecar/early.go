@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
-	"github.com/outrider-project/outrider/utxocache"
 	"github.com/outrider-project/outrider/utxocache/coins"
 )
 
@@ -28,18 +28,23 @@ func newEarly(set *coins.Set, most *atomic.Int64, rec perfcore.Recorder) *early 
 	})}
 }
 
-// look looks the coins of a block up, if there is a database.
-func (e *early) look(_ context.Context, b *blockval.Block) {
+// earlyPart is how many coins are looked up between two looks at whether there is still
+// a need.
+const earlyPart = 1024
+
+// look looks the coins of a block up, if there is a database, until ctx ends.
+func (e *early) look(ctx context.Context, b *blockval.Block) {
 	most := int(e.most.Load())
 	tip, ok := e.coins.Tip()
 	if most == 0 || !ok || !e.coins.HasDB() {
 		return
 	}
-	ops := spentOutside(b, most)
-	if len(ops) == 0 || e.coins.Fetch(tip.Hash, ops, make([]utxocache.Answer, len(ops))) != nil {
-		return // there is another tip by now, or the block's turn will tell
+	for part := range slices.Chunk(spentOutside(b, most), earlyPart) {
+		if ctx.Err() != nil || e.coins.Touch(tip.Hash, part) != nil {
+			return // there is another tip by now, or the block's turn will tell
+		}
+		e.total.Add(uint64(len(part)))
 	}
-	e.total.Add(uint64(len(ops)))
 }
 
 // spentOutside returns the first outpoints that a block spends, so many at most, without

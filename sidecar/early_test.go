@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -70,7 +71,7 @@ func TestFetchingKnobs(t *testing.T) {
 	r.awaitTip(t)
 	c := r.dialPerf(t)
 	for name, value := range map[string]int64{
-		"sidecar.prefetch": 4096, "node.ahead": 32, "node.calls": 2, "node.poll": 1000, "node.resync": 10_000, "node.branches": 5000,
+		"sidecar.prefetch": 4096, "node.ahead": 16, "node.calls": 2, "node.poll": 1000, "node.resync": 10_000, "node.branches": 5000,
 		"coindb.readers": 1, "utxocache.ring": 10, "cpu.elastic": 10,
 	} {
 		if err := c.Post(t.Context(), "pin", perf.PinRequest{Knob: name, Value: value}, nil); err != nil {
@@ -86,9 +87,19 @@ func TestFetchingKnobs(t *testing.T) {
 		t.Fatal("coins that are looked up early are not counted")
 		return 0
 	}
-	for range 20 {
-		r.btcd.AddTxs(10)
-		r.btcd.Mine(1)
+	// Blocks that cannot be had for a while are then fetched ahead of their turns.
+	for range 3 {
+		r.btcd.Rewrite(func(method string, a nodetest.Answer) nodetest.Answer {
+			if method == "getblock" {
+				a = nodetest.Answer{Status: http.StatusServiceUnavailable}
+			}
+			return a
+		})
+		for range 10 {
+			r.btcd.AddTxs(10)
+			r.btcd.Mine(1)
+		}
+		r.btcd.Rewrite(nil)
 		r.awaitTip(t)
 	}
 	if early() == 0 {

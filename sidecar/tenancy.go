@@ -33,7 +33,7 @@ type tenancy struct {
 	cache       *utxocache.Cache
 	coins       *coinRatio
 	db          *coindb.DB  // nil in cache mode
-	blocks      *blockRatio // nil in cache mode
+	blocks      *blockRatio // asked in full mode only
 	governor    *heap.Governor
 	since       *moments // of the collector's bid
 }

@@ -32,6 +32,10 @@ func (v View) Fetch(ops []wire.OutPoint, answers []Answer) {
 	v.perf.count(&n)
 }
 
+// Unobserved returns the view without its metrics and its share in the sample of
+// references: for look-ups that are only to be ready for others.
+func (v View) Unobserved() View { return View{v.view, new(instruments)} }
+
 // Has reports whether tip is the view's own or a block of the ring below it, the
 // floor among them. No block since then has touched an outpoint that is Unknown:
 // it is as of the view's tip what it was as of that block.

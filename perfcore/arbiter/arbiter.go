@@ -461,7 +461,11 @@ func (a *Arbiter) finish(ctx context.Context, now time.Time) {
 		}
 		takes := max(c.to, t.Held()) - max(c.from, t.Held())
 		if takes > room {
-			return // somebody else holds more than a lease
+			// Somebody else holds more than a lease, or was given a larger one.
+			if now.Sub(p.since) > a.cfg.Patience {
+				a.end(p, perfcore.Aborted, fmt.Sprintf("others have taken the memory that %s was to have", t.Knob))
+			}
+			return
 		}
 		if err := a.set(ctx, c.tenant, c.to); err != nil {
 			p.refused = append(p.refused, err.Error())

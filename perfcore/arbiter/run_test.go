@@ -243,6 +243,33 @@ func TestArbiterWaitsForBytes(t *testing.T) {
 	})
 }
 
+// An operator who takes what is on its way ends the move: it is not waited for.
+func TestArbiterWorksAround(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := &part{name: "from", lease: 40 * mem, bid: arbiter.Bid{Saved: rising(10, 100)}, settle: time.Minute, slow: 5 * time.Minute}
+		to := &part{name: "to", lease: 40 * mem, bid: arbiter.Bid{Saved: rising(90, 9000)}, settle: time.Minute}
+		other := &part{name: "other", lease: 20 * mem, settle: time.Minute, owner: "it is pinned"}
+		b := &building{t: t, limit: 100 * mem, parts: []*part{from, to, other}}
+		b.run(12*time.Minute, b.config(), func(a *arbiter.Arbiter) {
+			b.mu.Lock()
+			from.held, from.slow = from.lease, 0
+			other.lease, other.held = 30*mem, 30*mem
+			b.mu.Unlock()
+			time.Sleep(10 * time.Minute)
+			if got := b.verdicts(); !slices.Equal(got, []string{"aborted"}) || a.Report().Late != "" {
+				t.Errorf("the verdicts are %v, and %q is late", got, a.Report().Late)
+			}
+			b.mu.Lock()
+			other.lease, other.held = 10*mem, 10*mem
+			b.mu.Unlock()
+			time.Sleep(time.Hour)
+			if got := b.leases(); got[1] <= 40 {
+				t.Errorf("in the end the leases are %v", got)
+			}
+		})
+	})
+}
+
 // What is pinned, or not known, stays; so does all while it rests, and where only
 // advice is asked for.
 func TestArbiterLeavesAlone(t *testing.T) {

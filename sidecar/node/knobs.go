@@ -38,7 +38,7 @@ func (f *Feed) Knobs() []perfcore.Knob {
 		{
 			Name: "node.ahead", Help: "How many blocks are fetched ahead of the one that is judged.", Unit: "blocks",
 			Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Warm, Settle: fetching,
-			Ladder: with([]int64{1, 2, 4, 8, 16, 32}, f.ahead.get()),
+			Ladder: with([]int64{1, 2, 4, 8, 16}, f.ahead.get()),
 			Apply: func(_ context.Context, n int64) error {
 				if n < 1 || n > maxAhead {
 					return fmt.Errorf("node: %d blocks cannot be fetched ahead", n)

@@ -47,7 +47,7 @@ func (f *follower) prefetch(ctx context.Context, from, to uint32) *prefetch {
 			p.queue <- place // has room for all
 			p.wg.Go(func() {
 				b := f.fetch(ctx, height)
-				if b.block != nil && f.opt.Fetched != nil {
+				if b.block != nil && f.opt.Fetched != nil && height > from { // the first one's turn is now
 					f.opt.Fetched(ctx, b.block)
 				}
 				place <- b

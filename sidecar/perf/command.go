@@ -86,7 +86,7 @@ func (p *Performance) thawed() error {
 
 // defaults freezes, and sets every knob to its value at the start. Those that the
 // optimizer or the arbiter owned are its own again; an operator's are then pinned. Who
-// gives memory back comes first, so that there is never more of it in use.
+// gives memory back comes first; that it has been given back is not waited for.
 func (p *Performance) defaults(ctx context.Context) error {
 	return p.command("defaults", func(f *following) (string, error) {
 		f.freeze("all knobs are at their defaults")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -445,7 +446,7 @@ func TestMemory(t *testing.T) {
 func TestKnown(t *testing.T) {
 	c := newChain(seedOf(t))
 	d := mustOpen(t, vfs.NewMem(), Options{knownSample: 1})
-	trusting := mustOpen(t, vfs.NewMem(), Options{knownSample: 1 << 62})
+	trusting := mustOpen(t, vfs.NewMem(), Options{knownSample: math.MaxInt32})
 	must(t, d.Reset(c.top().tip, true))
 	must(t, trusting.Reset(c.top().tip, true))
 	var before moment

@@ -28,7 +28,7 @@ var (
 	// not have.
 	ErrMissing = errors.New("spends a coin that does not exist")
 	// ErrKnown says that a coin is another than the caller of Apply knows.
-	ErrKnown = errors.New("a spent coin is another than the caller knows")
+	ErrKnown = errors.New("a spent coin is another on the disk than in memory; `outrider utxo verify` tells whether the disk is right")
 	// ErrDiskFull says that there is too little space on the disk. Nothing was
 	// changed, and the call may be made again, unless the error is ErrBroken
 	// too.

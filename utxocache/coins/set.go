@@ -97,6 +97,20 @@ func (s *Set) Prefetch(at chainhash.Hash, ops []wire.OutPoint, answers []utxocac
 	return nil
 }
 
+// Touch has the database read what the memory does not know of ops as of the tip at, so
+// that it comes soon when it is asked for. The memory learns nothing by that, and does
+// not count it as asked.
+func (s *Set) Touch(at chainhash.Hash, ops []wire.OutPoint) error {
+	v, ok := s.cache.View()
+	if !ok || v.Tip().Hash != at {
+		return fmt.Errorf("touch %d coins as of %s: %w", len(ops), at, utxocache.ErrTip)
+	}
+	answers := make([]utxocache.Answer, len(ops))
+	v.Unobserved().Fetch(ops, answers)
+	_, err := s.readBelow(v, ops, answers)
+	return err
+}
+
 // fetch is Fetch. It returns the places of what the database answered.
 func (s *Set) fetch(at chainhash.Hash, ops []wire.OutPoint, answers []utxocache.Answer) (below []int, err error) {
 	for try := 1; ; try++ {
