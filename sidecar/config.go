@@ -315,7 +315,7 @@ func LoadConfig(s Sources) (Config, error) {
 			env[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OUTRIDER_")), "_", "-")] = value
 		}
 	}
-	for _, name := range []string{"vectors", "fixtures", "seed", "libzmq", "sigverify-bulk"} {
+	for _, name := range []string{"vectors", "fixtures", "relays", "seed", "libzmq", "sigverify-bulk"} {
 		delete(env, name) // they are for tests
 	}
 	delete(env, "config") // is s.File

@@ -87,7 +87,7 @@ func TestCommandLineMistakes(t *testing.T) {
 		{[]string{"bench", "bitcoind", "--bitcoind", "/nonexistent/bitcoind"}, "outrider bench bitcoind: --bitcoind: "},
 		{[]string{"bench", "bitcoind", "--bitcoind", "", "--blocks", "0"}, "--blocks: must be"},
 		{[]string{"bench", "utxo", "--rounds", "0"}, "--rounds: must be"},
-		{[]string{"bench", "utxo", "--rounds", "10", "--coins", "159999"}, "--coins: must be from 160000"},
+		{[]string{"bench", "utxo", "--rounds", "10", "--coins", "239999"}, "--coins: must be from 240000"},
 		{[]string{"demo", "--interval", "-1s"}, "--interval"},
 		{[]string{"version", "please"}, "please"},
 	}
