@@ -39,8 +39,8 @@ test: ## Run the tests
 	cd $(ASM) && go test ./...
 
 .PHONY: race
-race: ## Run the tests under the race detector, without the long ones
-	CGO_ENABLED=1 go test -race -short ./...
+race: ## Run the tests under the race detector, without the long ones, the demo's and the benchmarks'
+	CGO_ENABLED=1 go test -race -short $$(go list ./... | grep -v -e /sidecar/demo$$ -e /sidecar/bench$$)
 
 .PHONY: fallback
 fallback: ## Run the tests of what has assembly without it, then of what has cgo without that
