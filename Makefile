@@ -13,6 +13,11 @@ STATICCHECK := go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 ASM := sigverify/internal/asm
 FUZZTIME ?= 1s
 BENCHCOUNT ?= 6
+# The tests of how many packages run at once: those that wait for faults and timeouts
+# leave a processor to others.
+ATONCE := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# What the race detector looks at in the night only.
+UNRACED := outrider|blockval/script|bob/relay/contract|sidecar/bench|sidecar/demo|sidecar/internal/monitoring|testvectors
 
 .PHONY: help
 help: ## Show this help
@@ -35,12 +40,12 @@ run: build ## Run the demo: three btcd nodes on regtest, and Outrider beside one
 
 .PHONY: test
 test: ## Run the tests
-	go test ./...
+	go test -p $(ATONCE) ./...
 	cd $(ASM) && go test ./...
 
 .PHONY: race
-race: ## Run the tests under the race detector, without the long ones, the demo's and the benchmarks'
-	CGO_ENABLED=1 go test -race -short $$(go list ./... | grep -v -e /sidecar/demo$$ -e /sidecar/bench$$)
+race: ## Run the tests under the race detector, without the long ones, and without packages that have little to race
+	CGO_ENABLED=1 go test -p $(ATONCE) -race -short $$(go list ./... | grep -v -E '/($(UNRACED))$$')
 
 .PHONY: fallback
 fallback: ## Run the tests of what has assembly without it, then of what has cgo without that
