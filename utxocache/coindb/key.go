@@ -69,19 +69,45 @@ type place struct {
 	index  uint32
 }
 
-// sorted returns the places of n outpoints in the order of their keys. Sorting
-// places costs a third of sorting the outpoints themselves.
+// indexBits is how much of a number says which outpoint it is of, while numbers are
+// sorted whose rest is the beginning of its txid.
+const indexBits = 24
+
+// sorted returns the places of n outpoints in the order of their keys. Sorting numbers
+// costs a tenth of sorting the outpoints themselves; those that begin alike, such as the
+// outputs of one transaction, are then put in order.
 func sorted(n int, op func(int) *wire.OutPoint) []place {
 	places := make([]place, n)
 	for i := range places {
 		places[i] = place{binary.BigEndian.Uint64(op(i).Hash[:]), uint32(i)}
 	}
-	slices.SortFunc(places, func(a, b place) int {
+	byKey := func(a, b place) int {
 		if c := cmp.Compare(a.prefix, b.prefix); c != 0 {
 			return c
 		}
 		return compareOps(*op(int(a.index)), *op(int(b.index)))
-	})
+	}
+	if n > 1<<indexBits {
+		slices.SortFunc(places, byKey)
+		return places
+	}
+	numbers := make([]uint64, n)
+	for i, p := range places {
+		numbers[i] = p.prefix&^(1<<indexBits-1) | uint64(i)
+	}
+	slices.Sort(numbers)
+	for i, number := range numbers {
+		index := uint32(number & (1<<indexBits - 1))
+		places[i] = place{binary.BigEndian.Uint64(op(int(index)).Hash[:]), index}
+	}
+	for first := 0; first < n; {
+		end := first + 1
+		for end < n && numbers[end]>>indexBits == numbers[first]>>indexBits {
+			end++
+		}
+		slices.SortFunc(places[first:end], byKey)
+		first = end
+	}
 	return places
 }
 
