@@ -73,9 +73,9 @@ type place struct {
 // sorted whose rest is the beginning of its txid.
 const indexBits = 24
 
-// sorted returns the places of n outpoints in the order of their keys. Sorting numbers
-// costs a tenth of sorting the outpoints themselves; those that begin alike, such as the
-// outputs of one transaction, are then put in order.
+// sorted returns the places of n outpoints in the order of their keys. Numbers are sorted
+// without calling back; outpoints that begin alike, such as the outputs of one
+// transaction, are then put in order.
 func sorted(n int, op func(int) *wire.OutPoint) []place {
 	places := make([]place, n)
 	for i := range places {

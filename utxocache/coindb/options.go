@@ -150,10 +150,9 @@ func checkCompactions(n int) error {
 //   - Every block is synchronised. Without that, a machine without power would
 //     lose what a caller was told is safe.
 //
-// Apply takes 23 to 27 ms for 8,000 spends that its caller knows and 12,000 creations, of
-// which 10 are the commit, and flushes and compactions as much again in the background;
+// Apply takes 23 to 27 ms for 8,000 spends that its caller knows and 12,000 creations;
 // goleveldb takes 2.1 to 2.6 times as much. Where nothing is known the look-ups make it
-// 55 to 90 ms (bench utxo).
+// 55 to 90 ms (outrider bench utxo, the files in the system's cache).
 func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
