@@ -64,11 +64,10 @@ func (b *Branch) Fetch(ops []wire.OutPoint, answers []Answer) error {
 			continue
 		}
 		hash := v.hasher.of(&k)
-		f := v.lookAt(&k, hash)
-		answers[i] = f.Answer
-		n[f.tier]++
+		at := v.lookAt(&k, hash, &answers[i])
+		n[at.tier]++
 		if p := &b.cache.perf; p.observing && sampled(hash) {
-			p.observe(v, hash, &f)
+			p.observe(v, hash, &answers[i], at)
 		}
 	}
 	b.cache.perf.count(&n)
@@ -103,7 +102,7 @@ func (b *Branch) play(block *Block) (*connection, error) {
 	}
 	return connect(block, func(k *key) found {
 		if a, ok := b.known[*k]; ok {
-			return found{Answer: a, ring: true}
+			return found{Answer: a, where: where{ring: true}}
 		}
 		return v.look(k)
 	})

@@ -155,11 +155,10 @@ func (c *Cache) Complete() bool { return c.view.Load().complete }
 
 // Get says what is known of op as of the tip that it returns with the answer;
 // Unknown and the zero Tip when the cache stands at none.
-func (c *Cache) Get(op wire.OutPoint) (Answer, Tip) {
+func (c *Cache) Get(op wire.OutPoint) (a Answer, tip Tip) {
 	v := c.view.Load()
-	tip, ok := v.tip()
-	if !ok {
-		return Answer{}, Tip{}
+	if len(v.ring) == 0 {
+		return a, tip
 	}
 	k := keyOf(&op)
 	var start time.Time
@@ -168,14 +167,14 @@ func (c *Cache) Get(op wire.OutPoint) (Answer, Tip) {
 		start = time.Now()
 	}
 	hash := c.hasher.of(&k)
-	f := v.lookAt(&k, hash)
+	at := v.lookAt(&k, hash, &a)
 	if timed {
-		c.perf.sample(f.tier, time.Since(start))
+		c.perf.sample(at.tier, time.Since(start))
 	}
 	if c.perf.observing && sampled(hash) {
-		c.perf.observe(v, hash, &f)
+		c.perf.observe(v, hash, &a, at)
 	}
-	return f.Answer, tip
+	return a, v.ring[len(v.ring)-1].tip
 }
 
 // Fetch sets answers[i] to what is known of ops[i] as of the tip at, for every
@@ -285,7 +284,10 @@ func (c *Cache) settle(next *view, id uint64) {
 	l := next.layers[id]
 	for i := range l.entries {
 		e := &l.entries[i]
-		if e.flags&unspent == 0 || next.recentAt(&e.key, c.hasher.of(&e.key)) != layerRef(id, i) {
+		if e.flags&unspent == 0 {
+			continue
+		}
+		if ref, _, _ := next.recentAt(&e.key, c.hasher.of(&e.key)); ref != layerRef(id, i) {
 			continue
 		}
 		a := l.answer(e)

@@ -55,20 +55,20 @@ type Reference struct {
 func sampled(hash uint64) bool { return hash>>2&(1<<SampleShift-1) == 0 }
 
 // observe records a look-up in v of an outpoint in the sample.
-func (p *instruments) observe(v *view, hash uint64, f *found) {
-	r := Reference{Hash: hash, Event: Event(f.tier)}
-	if f.State == Unspent {
-		r.Age = v.ring[len(v.ring)-1].tip.Height - f.Coin.Height
-		p.ages[f.tier][ageOf(r.Age)].Add(1 << SampleShift)
+func (p *instruments) observe(v *view, hash uint64, a *Answer, at where) {
+	r := Reference{Hash: hash, Event: Event(at.tier)}
+	if a.State == Unspent {
+		r.Age = v.ring[len(v.ring)-1].tip.Height - a.Coin.Height
+		p.ages[at.tier][ageOf(r.Age)].Add(1 << SampleShift)
 	}
 	if p.refer == nil {
 		return
 	}
-	switch f.tier {
+	switch at.tier {
 	case tierRing:
-		r.Bytes = ringBytes(&f.Coin)
+		r.Bytes = ringBytes(&a.Coin)
 	case tierRistretto:
-		_, record := v.pages.at(f.ref, v.epoch)
+		_, record := v.pages.at(at.ref, v.epoch)
 		_, size := decodeRecord(record)
 		r.Bytes = max(size, place) + 4 + indexBytes
 	}

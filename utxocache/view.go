@@ -35,8 +35,9 @@ func (v *view) tip() (Tip, bool) {
 	return v.ring[len(v.ring)-1].tip, true
 }
 
-// recentAt returns where the ring speaks of k; 0 when it does not.
-func (v *view) recentAt(k *key, hash uint64) uint64 {
+// recentAt returns where the ring speaks of k, and what it says; 0 and nil when it
+// does not.
+func (v *view) recentAt(k *key, hash uint64) (ref uint64, l *layer, e *entry) {
 	s, tag := shardOf(hash), tagOf(hash)
 	for _, t := range [...]*table{&v.recent.fresh[s], &v.recent.settled[s]} {
 		for i := t.home(tag); i < len(t.slots); i++ {
@@ -47,12 +48,12 @@ func (v *view) recentAt(k *key, hash uint64) uint64 {
 			if slot>>refBits < tag {
 				continue
 			}
-			if _, e := v.layers.at(slot & refMask); e != nil && e.key == *k {
-				return slot & refMask
+			if l, e := v.layers.at(slot & refMask); e != nil && e.key.is(k) {
+				return slot & refMask, l, e
 			}
 		}
 	}
-	return 0
+	return 0, nil, nil
 }
 
 // oldAt returns where pages hold the coin of k; 0 and nil when none does. The
@@ -68,7 +69,7 @@ func (v *view) oldAt(k *key, hash uint64) (ref uint64, p *page, record []byte) {
 			if slot>>refBits < tag {
 				continue
 			}
-			if p, record := v.pages.at(slot&refMask, v.epoch); p != nil && key(record) == *k {
+			if p, record := v.pages.at(slot&refMask, v.epoch); p != nil && (*key)(record).is(k) {
 				return slot & refMask, p, record
 			}
 		}
@@ -76,42 +77,51 @@ func (v *view) oldAt(k *key, hash uint64) (ref uint64, p *page, record []byte) {
 	return 0, nil, nil
 }
 
-// A found is what is known of an outpoint.
-type found struct {
-	Answer
+// A where is the place at which a look-up ended.
+type where struct {
 	tier tier
-	// ring says that the ring speaks of it. If it does not, ref is where a page
-	// holds the coin.
+	// ring says that the ring speaks of the outpoint. If it does not, ref is where a
+	// page holds the coin.
 	ring bool
 	ref  uint64
 }
 
-// look returns what is known of k.
-func (v *view) look(k *key) found { return v.lookAt(k, v.hasher.of(k)) }
+// A found is what is known of an outpoint.
+type found struct {
+	Answer
+	where
+}
 
-// lookAt returns what is known of k, whose hash is given.
-func (v *view) lookAt(k *key, hash uint64) (f found) {
-	if ref := v.recentAt(k, hash); ref != 0 {
-		l, e := v.layers.at(ref)
-		f.Answer, f.tier, f.ring = l.answer(e), tierRing, true
-		if f.State == Absent {
-			f.tier = tierAbsent
+// look returns what is known of k.
+func (v *view) look(k *key) (f found) {
+	f.where = v.lookAt(k, v.hasher.of(k), &f.Answer)
+	return f
+}
+
+// lookAt sets a to what is known of k, whose hash is given. An answer is larger than
+// what the compiler keeps in registers, so that to return it is to copy it.
+func (v *view) lookAt(k *key, hash uint64, a *Answer) where {
+	if _, l, e := v.recentAt(k, hash); e != nil {
+		if e.flags&unspent == 0 {
+			*a = Answer{State: Absent, Own: true}
+			return where{tier: tierAbsent, ring: true}
 		}
-		return f
+		*a = Answer{Coin: l.coin(e), State: Unspent, Own: e.flags&own != 0}
+		return where{tier: tierRing, ring: true}
 	}
 	if ref, p, record := v.oldAt(k, hash); p != nil {
 		if hash%hitSample == 0 {
 			p.hits.Add(1)
 		}
-		f.Answer, _ = decodeRecord(record)
-		f.tier, f.ref = tierRistretto, ref
-		return f
+		*a, _ = decodeRecord(record)
+		return where{tier: tierRistretto, ref: ref}
 	}
 	if v.complete {
-		return found{Answer: Answer{State: Absent, Own: true}, tier: tierAbsent}
+		*a = Answer{State: Absent, Own: true}
+		return where{tier: tierAbsent}
 	}
-	f.tier = tierUnknown
-	return f
+	*a = Answer{}
+	return where{tier: tierUnknown}
 }
 
 // lanes is how many look-ups of a batch go side by side: as many as wait for
@@ -135,11 +145,10 @@ func (v *view) lookAll(ops []wire.OutPoint, answers []Answer, p *instruments) (n
 			n[warmed] += v.warm(&hashes)
 		}
 		for i := range few {
-			f := v.lookAt(&keys[i], hashes[i])
-			answers[i] = f.Answer
-			n[f.tier]++
+			at := v.lookAt(&keys[i], hashes[i], &answers[i])
+			n[at.tier]++
 			if p.observing && sampled(hashes[i]) {
-				p.observe(v, hashes[i], &f)
+				p.observe(v, hashes[i], &answers[i], at)
 			}
 		}
 		ops, answers = ops[few:], answers[few:]
