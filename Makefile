@@ -16,6 +16,8 @@ BENCHCOUNT ?= 6
 # The tests of how many packages run at once: those that wait for faults and timeouts
 # leave a processor to others.
 ATONCE := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# What takes longest begins first, and not when all else is done.
+PACKAGES := ./sidecar/node ./sidecar ./cmd/outrider ./...
 # What the race detector looks at in the night only.
 UNRACED := outrider|blockval/script|bob/relay/contract|sidecar/bench|sidecar/demo|sidecar/internal/monitoring|testvectors
 
@@ -40,12 +42,12 @@ run: build ## Run the demo: three btcd nodes on regtest, and Outrider beside one
 
 .PHONY: test
 test: ## Run the tests
-	go test -p $(ATONCE) ./...
+	go test -p $(ATONCE) $(PACKAGES)
 	cd $(ASM) && go test ./...
 
 .PHONY: race
 race: ## Run the tests under the race detector, without the long ones, and without packages that have little to race
-	CGO_ENABLED=1 go test -p $(ATONCE) -race -short $$(go list ./... | grep -v -E '/($(UNRACED))$$')
+	CGO_ENABLED=1 go test -p $(ATONCE) -race -short $$(go list $(PACKAGES) | grep -v -E '/($(UNRACED))$$')
 
 .PHONY: fallback
 fallback: ## Run the tests of what has assembly without it, then of what has cgo without that
