@@ -241,6 +241,31 @@ func TestFullDiskWaits(t *testing.T) {
 	}
 }
 
+// A database that is damaged, or whose coins are not those in memory, ends the sidecar;
+// one that cannot take the block is given up, and the sidecar goes on.
+func TestChangeFails(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		ends bool
+	}{
+		{coindb.ErrKnown, true}, {coindb.ErrBroken, true}, {coindb.ErrCorrupt, true}, {coindb.ErrClosed, true},
+		{coindb.ErrMissing, false}, {coindb.ErrTip, false},
+	} {
+		c := &chainstate{
+			set: coins.New(coins.Options{}), log: slog.New(slog.DiscardHandler),
+			trouble: func(err error) { t.Errorf("%v: the trouble %v", tt.err, err) },
+		}
+		why := fmt.Errorf("apply a block: %w", tt.err)
+		err := c.change(t.Context(), func() error { return why })
+		if tt.ends != errors.Is(err, tt.err) || tt.ends == (err == nil) {
+			t.Errorf("%v: the change ended with %v", tt.err, err)
+		}
+		if gone := c.gone; tt.ends != (gone == nil) {
+			t.Errorf("%v: the database is gone for %v", tt.err, gone)
+		}
+	}
+}
+
 // writeSnapshot writes the coins of the node's chain as dumptxoutset does.
 func writeSnapshot(t *testing.T, tree *nodetest.Tree) string {
 	t.Helper()

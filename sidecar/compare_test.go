@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -82,6 +83,28 @@ func TestCoinsAreCompared(t *testing.T) {
 			r.awaitCompared(t, web.Agree)
 			r.checkAgreement(t)
 		})
+	}
+}
+
+// A scan that failed is asked for again, until one is done.
+func TestFailedScanIsRepeated(t *testing.T) {
+	r := newFullRider(t, nodetest.BitcoindOptions{}, CompareScan)
+	failures := 2
+	r.core.Rewrite(func(what string, a nodetest.Answer) nodetest.Answer {
+		if what == "gettxoutsetinfo" && failures > 0 {
+			failures--
+			a = nodetest.Answer{Status: http.StatusInternalServerError, Body: []byte(`{"result":null,"error":{"code":-32603,"message":"Unable to read UTXO set"},"id":null}`)}
+		}
+		return a
+	})
+	r.run(t)
+	r.awaitTip(t)
+	r.awaitCompared(t, web.Agree)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.core.Bitcoind.Calls("gettxoutsetinfo"); n != 3 {
+		t.Errorf("the node was asked to scan its coins %d times, want 3", n)
 	}
 }
 

@@ -53,6 +53,16 @@ func TestEarly(t *testing.T) {
 			t.Errorf("with %d inputs %d coins were looked up, and %d counted", tt.most, got, e.total.Value()-total)
 		}
 	}
+	// The curve of the coins in memory would have them twice.
+	many := outpoints(5, 4096)
+	e.look(t.Context(), spendingBlock(many))
+	if _, n := b.tenancy.coins.sampler.Curve(); n != 0 {
+		t.Errorf("%d early look-ups are in the sample of the curve", n)
+	}
+	b.ask(t, many)
+	if _, n := b.tenancy.coins.sampler.Curve(); n == 0 {
+		t.Error("no look-up is in the sample of the curve")
+	}
 	got := spentOutside(block, 1000)
 	slices.SortFunc(got, func(a, b wire.OutPoint) int { return slices.Compare(a.Hash[:], b.Hash[:]) })
 	slices.SortFunc(ops, func(a, b wire.OutPoint) int { return slices.Compare(a.Hash[:], b.Hash[:]) })
