@@ -51,6 +51,9 @@ func TestSigReport(t *testing.T) {
 	if row := rows["ecdsa/8/allcores"]; row.Ratio != row.Value/row.AnchorValue {
 		t.Errorf("more is better: %+v", row)
 	}
+	if row := rows["scaling/ecdsa/8/allcores"]; row.Anchor != hashesAnchor || row.Ratio != row.Value/row.AnchorValue {
+		t.Errorf("beside what the machine has to give: %+v", row)
+	}
 	var out bytes.Buffer
 	if err := rep.WriteTable(&out); err != nil || !strings.Contains(out.String(), "path "+string(rep.Path)) {
 		t.Errorf("table (%v):\n%s", err, out.String())

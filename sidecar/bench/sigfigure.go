@@ -131,7 +131,14 @@ type sigFigure struct {
 	anchor       string // "" if theirs is nil
 	unit         sigUnit
 	did, didRef  []float64
+	// cores is set for relative ones, and hashed how many times as many hashes as many
+	// threads make as one does: what the machine has to give just then.
+	cores  int
+	hashed []float64
 }
+
+// hashesAnchor is what scaling has beside it.
+const hashesAnchor = "hashes, which share nothing"
 
 // A sigUnit is what a row counts.
 type sigUnit string
@@ -162,7 +169,20 @@ func (f *sigFigure) measure(ctx context.Context) error {
 		return fmt.Errorf("%s, anchor: %w", f.name, err)
 	}
 	f.didRef = append(f.didRef, got)
-	return nil
+	if f.unit != relative {
+		return nil
+	}
+	many := make([]task, f.cores)
+	for i := range many {
+		many[i] = hashes()
+	}
+	all, err := perSecond(ctx, many, false)
+	if err != nil {
+		return err
+	}
+	one, err := perSecond(ctx, many[:1], false)
+	f.hashed = append(f.hashed, all/one)
+	return err
 }
 
 // row returns the row of the medians.
@@ -170,7 +190,7 @@ func (f *sigFigure) row() Row {
 	ours, theirs := median(f.did), median(f.didRef)
 	switch {
 	case f.unit == relative:
-		return plain(f.name, ours/theirs, string(f.unit))
+		return moreIsBetter(f.name, ours/theirs, string(f.unit), hashesAnchor, median(f.hashed))
 	case f.unit == micros && f.theirs == nil:
 		return plain(f.name, 1e6/ours, string(f.unit))
 	case f.theirs == nil:
@@ -208,7 +228,7 @@ func (b *sigBench) figures() []*sigFigure {
 		}
 		for _, size := range b.sizes[max(0, len(b.sizes)-2):] {
 			figures = append(figures, &sigFigure{
-				name: fmt.Sprintf("scaling/%s/%d/allcores", s.name, size), unit: relative,
+				name: fmt.Sprintf("scaling/%s/%d/allcores", s.name, size), unit: relative, cores: b.cores,
 				ours: b.callers(b.all, s.scheme, size, 1), theirs: b.callers(b.one, s.scheme, size, 1),
 			})
 		}

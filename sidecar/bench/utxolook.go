@@ -353,7 +353,7 @@ func (f *scalingFigure) measure(ctx context.Context, round int) error {
 }
 
 func (f *scalingFigure) rows() []Row {
-	return []Row{moreIsBetter("scaling/get", median(f.ours), string(relative), "hashes, which share nothing", median(f.theirs))}
+	return []Row{moreIsBetter("scaling/get", median(f.ours), string(relative), hashesAnchor, median(f.theirs))}
 }
 
 // The anchors of look-ups.
