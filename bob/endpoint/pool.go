@@ -39,10 +39,12 @@ type Pool struct {
 	opts  Options
 	nodes []*node
 	perf  *instruments
-	// What the knobs turn; durations are in milliseconds.
-	pollInterval, batchSize, hedgeDelay atomic.Int64
-	hedges                              allowance
+	*tuning
+	hedges allowance
 }
+
+// A tuning is what the knobs turn. Durations are in milliseconds.
+type tuning struct{ pollInterval, batchSize, hedgeDelay atomic.Int64 }
 
 const (
 	defaultPoll    = 1000
@@ -55,7 +57,7 @@ const (
 // if one is of another: a mistake of the operator that no other endpoint makes good. One
 // that does not answer is asked again before its first use. ctx bounds the asking.
 func Open(ctx context.Context, opts Options) (*Pool, error) {
-	p, err := newPool(opts)
+	p, err := New(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +73,9 @@ func Open(ctx context.Context, opts Options) (*Pool, error) {
 	return p, nil
 }
 
-// newPool returns a pool that has asked nobody.
-func newPool(opts Options) (*Pool, error) {
+// New returns a pool that has asked nobody. An endpoint is asked for its chain before its
+// first use; one that is of another is not used until Run finds that it is no more.
+func New(opts Options) (*Pool, error) {
 	switch {
 	case opts.Layer != "l1" && opts.Layer != "l2":
 		return nil, fmt.Errorf("a pool of layer %q: it is l1 or l2", opts.Layer)
@@ -94,7 +97,7 @@ func newPool(opts Options) (*Pool, error) {
 	if opts.Recorder == nil {
 		opts.Recorder = perfcore.Discard
 	}
-	p := &Pool{opts: opts, perf: newInstruments(opts.Recorder, opts.Layer)}
+	p := &Pool{opts: opts, perf: newInstruments(opts.Recorder, opts.Layer), tuning: new(tuning)}
 	p.pollInterval.Store(defaultPoll)
 	p.batchSize.Store(defaultBatch)
 	p.hedgeDelay.Store(defaultHedge)
@@ -112,6 +115,19 @@ func newPool(opts Options) (*Pool, error) {
 		p.nodes = append(p.nodes, n)
 	}
 	return p, nil
+}
+
+// Only returns a pool of one of p's endpoints, for who must know which node answers. It
+// shares the endpoint's budget, breaker and metrics with p, and p's knobs; p's Run is its
+// own. It is nil if p has no endpoint of that name.
+func (p *Pool) Only(name string) *Pool {
+	i := slices.IndexFunc(p.nodes, func(n *node) bool { return n.cfg.Name == name })
+	if i < 0 {
+		return nil
+	}
+	one := &Pool{opts: p.opts, nodes: p.nodes[i : i+1], perf: p.perf, tuning: p.tuning}
+	one.opts.Endpoints, one.opts.Confirm = p.opts.Endpoints[i:i+1], 1
+	return one
 }
 
 // Run asks the endpoints for their chain again and again until ctx ends, whose error it

@@ -33,7 +33,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a scheme":       {Layer: "l2", ChainID: 1, Endpoints: []Endpoint{{Name: "a", URL: "ws://key@h"}}},
 		"an address":     {Layer: "l2", ChainID: 1, Endpoints: []Endpoint{{Name: "a", URL: "http://key\x7f@h"}}},
 	} {
-		if _, err := newPool(opts); err == nil || strings.Contains(err.Error(), "key") {
+		if _, err := New(opts); err == nil || strings.Contains(err.Error(), "key") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -692,5 +692,44 @@ func TestInstruments(t *testing.T) {
 		if n, ok := got[key]; !ok || n != want {
 			t.Errorf("%s is %d, want %d", key, n, want)
 		}
+	}
+}
+
+// A pool of one endpoint asks no other, and shares what the endpoint may be asked and what
+// is known of it; a pool that has asked nobody proves the chain with its first question.
+func TestOnly(t *testing.T) {
+	a, b := newServer(t, nil), newServer(t, always("null"))
+	b.chain.Store(1)
+	p, err := New(options(a, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	if p.Only("c") != nil {
+		t.Error("there is a pool of an endpoint that there is not")
+	}
+	if _, err := p.Only("b").Call(t.Context(), "eth_getTransactionReceipt", "0x01"); !errors.Is(err, WrongChain) {
+		t.Errorf("of another chain: %v", err)
+	}
+	if got := p.Status()[1].Chain; got != "wrong" {
+		t.Errorf("what the one learnt is %q to all", got)
+	}
+	b.chain.Store(60808)
+	p.prove(t.Context())
+	if _, err := p.Only("b").Call(t.Context(), "eth_getTransactionReceipt", "0x01"); !errors.Is(err, Absent) {
+		t.Errorf("null, by the only one: %v", err)
+	}
+	if _, calls := a.seen(); calls != 0 {
+		t.Errorf("the other was asked %d times", calls)
+	}
+	for _, k := range p.Knobs() {
+		if k.Name == "bob.l2_poll_interval" {
+			if err := k.Set(t.Context(), 4000); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := p.Only("a").PollInterval(); got != 4*time.Second {
+		t.Errorf("the knob of all has one poll each %v", got)
 	}
 }
