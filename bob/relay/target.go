@@ -66,6 +66,10 @@ func difficultyOf(target Uint256) (Uint256, error) {
 	return fromBig(new(big.Int).Div(diff1Target, toBig(target))), nil
 }
 
+// HeaderDifficulty returns the difficulty of the header that begins data, as a contract has
+// it. It fails with a *Revert where the contract would.
+func HeaderDifficulty(data []byte) (Uint256, error) { return headerDifficulty(data) }
+
 // headerDifficulty returns the difficulty of the header that begins data.
 func headerDifficulty(data []byte) (Uint256, error) {
 	target, err := targetOf(data)
