@@ -89,11 +89,13 @@ var errDown = errors.New("HTTP 503: the node has too many calls open")
 
 // A bitcoin is a node with a chain that tests set.
 type bitcoin struct {
-	mu    sync.Mutex // guards what follows
-	best  []header.Header
-	known map[chainhash.Hash]header.Header
-	fault func() error // nil if it always answers
-	most  int          // headers in an answer
+	mu   sync.Mutex // guards what follows
+	best []header.Header
+	// hashes are those of best.
+	hashes []chainhash.Hash
+	known  map[chainhash.Hash]header.Header
+	fault  func() error // nil if it always answers
+	most   int          // headers in an answer
 }
 
 func newBitcoin(chain []header.Header) *bitcoin {
@@ -105,9 +107,15 @@ func newBitcoin(chain []header.Header) *bitcoin {
 func (b *bitcoin) set(chain []header.Header) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.best = chain
-	for _, h := range chain {
-		b.known[h.Hash()] = h
+	same := 0
+	for same < min(len(chain), len(b.best)) && chain[same] == b.best[same] {
+		same++
+	}
+	b.best, b.hashes = chain, slices.Clone(b.hashes[:same])
+	for _, h := range chain[same:] {
+		hash := h.Hash()
+		b.known[hash] = h
+		b.hashes = append(b.hashes, hash)
 	}
 }
 
@@ -137,7 +145,7 @@ func (b *bitcoin) BlockHash(_ context.Context, height uint32) (chainhash.Hash, e
 	if int(height) >= len(best) {
 		return chainhash.Hash{}, errors.New("block height out of range")
 	}
-	return best[height].Hash(), nil
+	return b.hashes[height], nil
 }
 
 func (b *bitcoin) Header(_ context.Context, hash chainhash.Hash) (header.Header, error) {
@@ -163,8 +171,7 @@ func (b *bitcoin) Headers(_ context.Context, locator []chainhash.Hash) ([]header
 	for _, l := range locator {
 		heights[l] = -1
 	}
-	for i := range best {
-		hash := best[i].Hash()
+	for i, hash := range b.hashes {
 		if _, ok := heights[hash]; ok {
 			heights[hash] = i
 		}

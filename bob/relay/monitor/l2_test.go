@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,7 @@ var owner = common.Address{19: 1}
 // An l2Block is a block of an L2 with the state after it.
 type l2Block struct {
 	header *types.Header
+	hash   common.Hash
 	db     *state.StateDB
 }
 
@@ -91,9 +93,9 @@ func (l *l2) seal(db *state.StateDB) {
 		GasLimit: 30_000_000, Time: 1_760_000_000 + 2*uint64(len(l.blocks)), Extra: []byte{l.salt}, UncleHash: types.EmptyUncleHash,
 	}
 	if n := len(l.blocks); n > 0 {
-		h.ParentHash = l.blocks[n-1].header.Hash()
+		h.ParentHash = l.blocks[n-1].hash
 	}
-	l.blocks = append(l.blocks, l2Block{h, db})
+	l.blocks = append(l.blocks, l2Block{h, h.Hash(), db})
 }
 
 // send calls the contract in a block of its own, and returns what it reverts with.
@@ -122,9 +124,11 @@ func (l *l2) reorganise(depth, empty int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.blocks = l.blocks[:len(l.blocks)-depth]
-	l.salt++
+	if depth > 0 {
+		l.salt++
+	}
 	for range empty {
-		l.seal(l.blocks[len(l.blocks)-1].db.Copy())
+		l.seal(l.blocks[len(l.blocks)-1].db)
 	}
 }
 
@@ -192,12 +196,14 @@ func (l *l2) call(c rpcCall, blocks []l2Block) (any, error) {
 	if !at.RequireCanonical {
 		return nil, &rpcError{code: -32602, message: "the question is not about one block"}
 	}
-	for i := range blocks {
-		if blocks[i].header.Hash() != at.BlockHash {
+	for i := range slices.Backward(blocks) {
+		if blocks[i].hash != at.BlockHash {
 			continue
 		}
-		db := blocks[i].db.Copy()
+		db := blocks[i].db
+		before := db.Snapshot()
 		out, _, err := l.evm(db).StaticCall(common.Address{}, tx.To, tx.Data, vm.NewGasBudget(gasLimit, 0))
+		db.RevertToSnapshot(before)
 		switch {
 		case errors.Is(err, vm.ErrExecutionReverted):
 			return nil, &rpcError{code: 3, message: "execution reverted", data: out}
@@ -281,7 +287,7 @@ func (s *server) one(c rpcCall) string {
 		result, err, answered = call(c)
 	}
 	if !answered {
-		result, err = s.l2.answer(c, s.l2.height()-lag)
+		result, err = s.l2.answer(c, max(s.l2.height()-lag, 0))
 	}
 	if err != nil {
 		e, ok := errors.AsType[*rpcError](err)
