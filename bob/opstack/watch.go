@@ -114,6 +114,26 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
+// Refresh asks every source once and returns what each said, in the order of the
+// configuration, and the state that follows. It must not be called while Run runs.
+func (w *Watcher) Refresh(ctx context.Context) ([]Report, State) {
+	reports := make([]Report, len(w.cfg.Sources))
+	var asking sync.WaitGroup
+	for i, s := range w.cfg.Sources {
+		asking.Go(func() { reports[i] = w.ask(ctx, s) })
+	}
+	asking.Wait()
+	for _, r := range reports {
+		w.tracking.Observe(r)
+	}
+	st := w.tracking.State(time.Now())
+	w.state.Store(&st)
+	for _, r := range reports {
+		w.perf.record(&st, r.Err)
+	}
+	return reports, st
+}
+
 // ask asks a source once.
 func (w *Watcher) ask(ctx context.Context, s Source) Report {
 	start := time.Now()
