@@ -20,7 +20,9 @@ import (
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/perfcore/snapshot"
+	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/node/zmq"
 	"github.com/outrider-project/outrider/sidecar/perf"
@@ -97,6 +99,9 @@ type Config struct {
 	Perf          perf.Mode
 	PerfSnapshots uint32
 	PerfWebhook   string
+	// BOB says which nodes of BOB are asked and which relay is watched; without a node,
+	// nothing is.
+	BOB bob.Config
 	// LogLevel is the least severe level that is logged; LogFormat is text or
 	// json.
 	LogLevel  slog.Level
@@ -190,6 +195,7 @@ func DefaultConfig() Config {
 		Branches:        10 * time.Second,
 		Perf:            perf.Observe,
 		PerfSnapshots:   snapshot.DefaultEvery,
+		BOB:             bob.DefaultConfig(),
 		LogFormat:       "text",
 	}
 }
@@ -287,6 +293,18 @@ func Settings() []Setting {
 			}
 			return perf.CheckWebhook(v)
 		}},
+		{Name: "bob-l2", Secret: true, Help: "`addresses` of BOB's execution clients, separated by commas, http or https, each with a name before it if it is to have one (mine=http://127.0.0.1:8545); with one, or an op-node, the sidecar watches BOB (default: none)", set: nodesOfBOB("l2", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.Execution })},
+		{Name: "bob-op-node", Secret: true, Help: "`addresses` of BOB's op-nodes, likewise, in the order of their execution clients (default: none)", set: nodesOfBOB("op-node", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.OpNodes })},
+		{Name: "bob-chain-id", Help: "the `number` of the chain that they must be of: 60808 is BOB, 808813 BOB Sepolia (default: 60808)", set: number(func(c *Config, n int64) { c.BOB.ChainID = uint64(n) }, 1, math.MaxInt64)},
+		{Name: "bob-relay", Help: "`address` of the Bitcoin relay to watch; BOB's light relay is 0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41 (default: none)", set: func(c *Config, v string) (err error) {
+			c.BOB.Relay, err = bob.ParseAddress(v)
+			return err
+		}},
+		{Name: "bob-relay-kind", Help: "the `kind` of that relay: full, full-verify, light", set: func(c *Config, v string) (err error) {
+			c.BOB.Kind, err = bob.ParseKind(v)
+			return err
+		}},
+		{Name: "bob-confirmations", Help: "the `number` of headers on top that proofs ask for, for which outages are foreseen (default: 6)", set: number(func(c *Config, n int64) { c.BOB.Confirmations = uint8(n) }, 1, 255)},
 		{Name: "log-level", Help: "least `severity` that is logged: debug, info, warn, error (default: info)", set: func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 		{Name: "log-format", Help: "`form` of the log: text, json (default: text)", set: oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
 	}
@@ -307,6 +325,19 @@ type Sources struct {
 // and what is found on the machine, in this order of precedence. The error
 // lists every mistake, one a line.
 func LoadConfig(s Sources) (Config, error) {
+	cfg, given, err := s.load()
+	return cfg, errors.Join(err, cfg.findNode(given), cfg.check(given["node-address"]))
+}
+
+// LoadWithoutNode is LoadConfig for who can do without the Bitcoin node: what is wrong with
+// that, and with what is for it alone, is apart.
+func LoadWithoutNode(s Sources) (cfg Config, nodeErr, err error) {
+	cfg, given, err := s.load()
+	return cfg, errors.Join(cfg.findNode(given), cfg.check(given["node-address"])), err
+}
+
+// load returns what is set, and by which names.
+func (s *Sources) load() (Config, map[string]bool, error) {
 	cfg := DefaultConfig()
 	file, errs := s.readFile(cfg.Datadir)
 	env := make(map[string]string)
@@ -345,8 +376,7 @@ func LoadConfig(s Sources) (Config, error) {
 	apply("outrider.yaml", file)
 	apply("environment", env)
 	apply("flag", s.Flags)
-	errs = append(errs, cfg.findNode(given), cfg.check(given["node-address"]))
-	return cfg, errors.Join(errs...)
+	return cfg, given, errors.Join(append(errs, cfg.BOB.Check())...)
 }
 
 // readFile returns the file's lines as settings.
@@ -450,6 +480,14 @@ func setNetwork(c *Config, v string) error {
 		v = "test"
 	}
 	return oneOf(func(c *Config) *string { return &c.Network }, "main", "test", "testnet4", "signet", "regtest", "simnet")(c, v)
+}
+
+// nodesOfBOB takes a list of nodes. Its error has no address.
+func nodesOfBOB(kind string, field func(*Config) *[]endpoint.Endpoint) func(*Config, string) error {
+	return func(c *Config, v string) (err error) {
+		*field(c), err = bob.ParseEndpoints(v, kind)
+		return err
+	}
 }
 
 func text(field func(*Config) *string) func(*Config, string) error {

@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"github.com/outrider-project/outrider/bob/endpoint"
+	"github.com/outrider-project/outrider/bob/relay"
+	"github.com/outrider-project/outrider/bob/relay/monitor"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/perf"
 )
@@ -20,6 +23,9 @@ func Describe(ctx context.Context, registry *perfcore.Registry, dir string) erro
 			cfg.Datadir, cfg.Start = filepath.Join(dir, string(kind)+"-"+string(mode)), &first
 			cfg.Node = NodeConfig{Kind: kind, Address: "127.0.0.1:1", NoTLS: true, User: "nobody", Password: "nothing"}
 			cfg.UTXOMode, cfg.Perf = mode, perf.Optimize
+			cfg.BOB.Execution = []endpoint.Endpoint{{Name: "l2-1", URL: "http://127.0.0.1:1"}}
+			cfg.BOB.OpNodes = []endpoint.Endpoint{{Name: "op-node-1", URL: "http://127.0.0.1:1"}}
+			cfg.BOB.Relay, cfg.BOB.Kind = relay.Address{1}, monitor.LightRelay
 			if err := describeOne(ctx, cfg, registry); err != nil {
 				return err
 			}

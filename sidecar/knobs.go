@@ -46,6 +46,9 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 			Ladder: []int64{0, 256, 1024, 4096, 16384},
 		}, &s.tuning.prefetch),
 	}
+	if s.bob != nil {
+		knobs = append(knobs, s.bob.Knobs()...)
+	}
 	if parts := s.parts.Load(); parts != nil {
 		for _, p := range *parts {
 			knobs = append(knobs, p.Knobs()...)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/perf"
 	"github.com/outrider-project/outrider/sidecar/web"
@@ -56,6 +57,7 @@ type Sidecar struct {
 	registry *perfcore.Registry
 	tuning   tuning
 	perf     *perf.Performance // nil where it is off
+	bob      *bob.Watch        // nil unless it is configured
 	web      *web.Server
 	set      atomic.Pointer[coins.Set] // nil until the node's chain is followed
 	parts    atomic.Pointer[[]tuned]   // with knobs, while it is
@@ -100,6 +102,13 @@ func unserved(cfg Config, registry *perfcore.Registry, log *slog.Logger) (*Sidec
 		s.node.Close()
 		return nil, err
 	}
+	if cfg.BOB.Enabled() {
+		if s.bob, err = bob.New(cfg.BOB, s.node, s.registry); err != nil {
+			s.node.Close()
+			return nil, err
+		}
+		s.status.watch(s.bob)
+	}
 	return s, nil
 }
 
@@ -128,6 +137,9 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	parts := map[string]func(context.Context) error{"web": s.web.Run, "follow": s.follow}
 	if s.perf != nil {
 		parts["perf"] = func(ctx context.Context) error { return s.perf.Run(ctx, s.Addr()) }
+	}
+	if s.bob != nil {
+		parts["bob"] = s.bob.Run
 	}
 	results := make(chan error, len(parts))
 	var wg sync.WaitGroup

@@ -7,6 +7,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/web"
 	"github.com/outrider-project/outrider/sigverify"
@@ -26,6 +27,7 @@ type status struct {
 	verifier *sigverify.Verifier // nil until there is one
 	evidence *evidence           // nil until there is one
 	state    *chainstate         // nil in cache mode
+	bob      *bob.Watch          // nil unless BOB is watched
 }
 
 func (st *status) begin(cfg Config) {
@@ -96,6 +98,13 @@ func (st *status) trouble(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.s.Node.Problem = err.Error()
+}
+
+// watch notes who watches BOB.
+func (st *status) watch(w *bob.Watch) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.bob = w
 }
 
 // advise notes what the node calls itself, and what to add to its configuration.
@@ -183,6 +192,9 @@ func (st *status) status() (web.Status, *chainstate) {
 	}
 	if st.evidence != nil {
 		s.Evidence = st.evidence.state()
+	}
+	if st.bob != nil {
+		s.BOB = st.bob.Status()
 	}
 	if st.feed == nil {
 		return s, st.state

@@ -49,6 +49,9 @@ func (*instruments) node(rec perfcore.Recorder, layer, name string) *nodePerf {
 		}),
 		wrong: rec.Gauge(perfcore.Metric{
 			Name: "outrider_bob_rpc_wrong_chain", Help: "Whether an endpoint is of another chain.", Labels: labels(),
+			Alert: perfcore.Alert{
+				Name: "bob_wrong_chain", Help: "A node is of another chain than was said, and is not asked any more: see its address, and bob-chain-id.", Urgent: true,
+			},
 		}),
 	}
 	for _, c := range classes {

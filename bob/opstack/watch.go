@@ -217,9 +217,22 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		in.sources[l] = gauge("outrider_bob_head_sources", "Sources that have the L2's head; 0 when none does.")
 	}
 	for _, k := range FaultKinds {
-		in.faults[k] = rec.Gauge(perfcore.Metric{
+		m := perfcore.Metric{
 			Name: "outrider_bob_head_faults", Help: "What is wrong with heads now, by kind.", Labels: []string{"fault", string(k)},
-		})
+		}
+		switch k {
+		case Disagree, FinalizedChanged:
+			m.Alert = perfcore.Alert{
+				Name: "bob_heads_disagree", Help: "Sources of the L2's heads have different blocks at one height, or one has replaced a final block: one of them is wrong.",
+				Urgent: true, For: time.Minute,
+			}
+		case Silent, Stale, SyncTarget, Future, Late:
+			m.Alert = perfcore.Alert{
+				Name: "bob_heads_late", Help: "The L2's heads are late, or a source of them is silent, stale, syncing or ahead of the clock: \"outrider bob doctor\" says which and what to do.",
+				For: 10 * time.Minute,
+			}
+		}
+		in.faults[k] = rec.Gauge(m)
 	}
 	return in
 }

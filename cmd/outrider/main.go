@@ -37,6 +37,9 @@ func verbs() []verb {
 		{"bench utxo", "measure the coin database, beside goleveldb", benchUtxo},
 		{"evidence", "judge again what raised an alarm", evidenceVerb},
 		{"bob headers", "verify Bitcoin headers from a file, as relays on BOB need them", bobHeaders},
+		{"bob status", "tell where the relay on BOB and the L2's heads are", bobStatus},
+		{"bob fees", "tell what a transaction on BOB costs", bobFees},
+		{"bob doctor", "tell what is wrong with nodes of BOB, and what to set", bobDoctor},
 		{"bob relay replay", "show headers from a file to a model of a relay contract", bobRelayReplay},
 		{"version", "print the version", versionVerb},
 	}, append(utxoVerbs(), perfVerbs()...)...)

@@ -1,5 +1,6 @@
-// Package bob answers questions about BOB, the hybrid L2, from files: what its Bitcoin
-// relays would do with headers.
+// Package bob answers questions about BOB, the hybrid L2: from files, what its Bitcoin relays
+// would do with headers; and from its nodes and a Bitcoin node, where relay and heads are,
+// what transactions cost, and what is wrong.
 package bob
 
 import (

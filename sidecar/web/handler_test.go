@@ -93,6 +93,7 @@ func TestStatusJSON(t *testing.T) {
 		"evidence":            map[string]any{"directory": "/data/evidence", "bundles": 1.0, "bytes": 2048.0, "failures": 4.0},
 		"signatures":          map[string]any{"path": "lane", "reason": "it is the fastest"},
 		"utxo":                map[string]any{"mode": "", "problem": "", "coins": 0.0, "compared": nil},
+		"bob":                 nil,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("status is\n%v\nwant\n%v", got, want)

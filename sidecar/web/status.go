@@ -1,6 +1,10 @@
 package web
 
-import "time"
+import (
+	"time"
+
+	"github.com/outrider-project/outrider/sidecar/bob"
+)
 
 // A Source tells what the sidecar knows. It is asked once for each request and
 // must answer quickly, from memory; it is safe for concurrent use.
@@ -46,6 +50,8 @@ type Status struct {
 	Evidence Evidence `json:"evidence"`
 	// UTXO says what is held of the coins.
 	UTXO UTXO `json:"utxo"`
+	// BOB says where the L2 and its Bitcoin relay are; nil unless they are watched.
+	BOB *bob.Status `json:"bob"`
 }
 
 // UTXO says what is held of the unspent transaction outputs.

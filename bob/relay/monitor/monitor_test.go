@@ -278,7 +278,6 @@ func TestUnknown(t *testing.T) {
 		t.Errorf("without Bitcoin: %+v", st)
 	}
 	first := st.Bitcoin.Age
-	time.Sleep(time.Millisecond)
 	if st = m.Refresh(t.Context()); st.Bitcoin.Age <= first || st.Bitcoin.V == nil || st.Bitcoin.V.Height != beginAt {
 		t.Errorf("what was known last is of an age of %v, %v before", st.Bitcoin.Age, first)
 	}
@@ -469,7 +468,7 @@ func TestRun(t *testing.T) {
 	defer running.Wait()
 	defer cancel()
 	l.add(chain, beginAt+1, beginAt+1)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(time.Millisecond) {
 		if st := m.State(); st != nil && st.Position.Known && st.Position.V.StoredHeight == beginAt+1 {
 			break
 		}

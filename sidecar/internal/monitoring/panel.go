@@ -35,7 +35,7 @@ func (s *section) panels() ([]panel, error) {
 }
 
 // acronyms are words that are not written as others.
-var acronyms = map[string]string{"rpc": "RPC", "zmq": "ZeroMQ", "cpu": "CPU", "gc": "GC", "utxo": "UTXO", "seconds": "time"}
+var acronyms = map[string]string{"rpc": "RPC", "zmq": "ZeroMQ", "cpu": "CPU", "gc": "GC", "utxo": "UTXO", "bob": "BOB", "l2": "L2", "seconds": "time"}
 
 // inWords returns the name of a metric as a title.
 func inWords(name string) string {

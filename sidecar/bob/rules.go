@@ -1,0 +1,188 @@
+package bob
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A rule is a setting that a program should have.
+type rule struct {
+	program string
+	// flag and variable are its names, either of which may be given.
+	flag, variable string
+	// value is what to set, by chain where that matters.
+	value func(chain uint64) string
+	// right reports whether a value that is set is good; nil is any.
+	right func(value, want string) bool
+	// seen reports whether the probes show that the program has what the setting is for,
+	// and what they measured; "" for what cannot be seen from outside.
+	seen func(p *probes) (good bool, measured string)
+	// recorded is the measurement where there is none of the operator's node.
+	recorded string
+	why      string
+}
+
+func is(text string) func(uint64) string { return func(uint64) string { return text } }
+
+func equal(value, want string) bool { return value == want }
+
+// jovianTimes are when Jovian began, by chain. op-node's own configuration of BOB lacks it.
+var jovianTimes = map[uint64]string{60808: "1773325801", 808813: "1772548201"}
+
+func jovian(chain uint64) string { return jovianTimes[chain] }
+
+// rules are what is proposed. Recorded measurements are those of BOB's guide for operators as
+// of 2026-08 where they name no other origin.
+var rules = []rule{
+	{
+		program: "op-node", flag: "override.jovian", variable: "OP_NODE_OVERRIDE_JOVIAN", value: jovian, right: equal,
+		seen: func(p *probes) (bool, string) {
+			return p.jovian != "" && p.jovian != "not planned", measured(p.jovian, p.opNode+" plans Jovian: %s (optimism_rollupConfig)")
+		},
+		recorded: "the superchain registry's bob.toml ends at Isthmus, 1746806401",
+		why:      "op-node's built-in configuration of BOB has no Jovian: without it the node leaves the chain there, and the operator's fee is computed by Isthmus's formula",
+	},
+	{
+		program: "op-node", flag: "safedb.path", variable: "OP_NODE_SAFEDB_PATH", value: is("/data/safedb"),
+		seen: func(p *probes) (bool, string) {
+			return p.safeDB == "yes", measured(p.safeDB, "optimism_safeHeadAtL1Block answers: %s")
+		},
+		recorded: "with it, the Ethereum block that made an L2 block safe is found in some 20 questions, by halving",
+		why:      "without it nobody can tell in which Ethereum block an L2 block became safe",
+	},
+	{
+		program: "op-node", flag: "syncmode", variable: "OP_NODE_SYNCMODE", value: is("execution-layer"), right: equal,
+		recorded: "op-reth from scratch: several hours; by derivation from Ethereum it is days of L1 queries",
+		why:      "the execution client syncs by P2P; there is no snapshot of BOB for op-reth",
+	},
+	{
+		program: "op-node", flag: "syncmode.req-resp", variable: "OP_NODE_SYNCMODE_REQ_RESP", value: is("true"), right: func(v, _ string) bool { return v == "true" || v == "" },
+		recorded: "BOB's guide sets it",
+		why:      "blocks that gossip missed are asked for; without it the unsafe head waits for the next batch, about an hour",
+	},
+	{
+		program: "op-node", flag: "l2.enginekind", variable: "OP_NODE_L2_ENGINE_KIND", value: is("reth"), right: equal,
+		seen: func(p *probes) (bool, string) {
+			// What op-node believes of its engine cannot be seen; that it is reth can.
+			if p.client == "" || p.isGeth() {
+				return true, ""
+			}
+			return false, fmt.Sprintf("%s is %s (web3_clientVersion)", p.execution, p.client)
+		},
+		recorded: "op-node's default is geth",
+		why:      "with the default, heads of a reth that syncs are taken for where it is (optimism#20990, optimism#18124)",
+	},
+	{
+		program: "op-reth", flag: "chain", value: is("/data/genesis.json"), right: func(v, _ string) bool { return strings.HasSuffix(v, ".json") },
+		recorded: "genesis.json of api.conduit.xyz with jovianTime 1773325801; op-reth's built-in \"bob\" has no Jovian",
+		why:      "a node with the built-in chain leaves BOB at Jovian",
+	},
+	{
+		program: "op-reth", flag: "full", value: is(""),
+		recorded: "8 GB of memory and 100 GB of NVMe are enough for a full node",
+		why:      "an archive grows without bound, and neither relay, heads nor fees need old states",
+	},
+	{
+		program: "op-reth", flag: "storage.v2", value: is(""),
+		recorded: "BOB's guide sets it since op-reth v2.1.0",
+		why:      "the older layout of the database is migrated by a resync only",
+	},
+	{
+		program: "op-reth", flag: "rollup.sequencer-http", value: is("the sequencer's address, as BOB's guide has it"),
+		recorded: "with gossip off, transactions that are sent to a node without it never leave it",
+		why:      "transactions reach the sequencer by it alone",
+	},
+	{
+		program: "op-reth", flag: "rollup.disable-tx-pool-gossip", value: is(""),
+		recorded: "txpool_status of replicas with it is near 0",
+		why:      "replicas have no use for others' transactions, and gossip takes bandwidth",
+	},
+	{
+		program: "op-reth", flag: "http.api", value: is("web3,debug,eth,txpool,net"),
+		right: func(v, want string) bool {
+			for _, api := range strings.Split(want, ",") {
+				if !strings.Contains(","+v+",", ","+api+",") {
+					return false
+				}
+			}
+			return true
+		},
+		seen: func(p *probes) (bool, string) {
+			return p.txpool == "yes", measured(p.txpool, "txpool_status answers: %s")
+		},
+		recorded: "BOB's guide sets these",
+		why:      "receipts, pools and traces are asked for by them",
+	},
+	{
+		program: "op-reth", flag: "metrics", value: is("127.0.0.1:9001"),
+		recorded: "off by default; 127.0.0.1:9001 in BOB's guide",
+		why:      "without it nobody sees a stage of the sync stand still",
+	},
+	{
+		program: "op-geth", flag: "rollup.sequencerhttp", value: is("the sequencer's address, as BOB's guide had it"),
+		recorded: "support of op-geth ended on 2026-05-31",
+		why:      "as long as it still runs: transactions reach the sequencer by it alone; plan the move to op-reth first",
+	},
+	{
+		program: "op-geth", flag: "override.jovian", value: jovian, right: equal,
+		recorded: "op-geth v1.101702.3 knows Jovian, and none of its releases Karst",
+		why:      "as long as it still runs: its built-in chain has no Jovian",
+	},
+}
+
+// measured says what a probe found; "" if it found nothing.
+func measured(found, format string) string {
+	if found == "" {
+		return ""
+	}
+	return fmt.Sprintf(format, found)
+}
+
+// runs reports whether the operator runs a program: there is a file of its settings, or the
+// probes have seen it.
+func (r *rule) runs(given map[string]settings, p *probes) bool {
+	if _, ok := given[r.program]; ok {
+		return true
+	}
+	switch r.program {
+	case "op-node":
+		return p.opNode != ""
+	case "op-geth":
+		return p.isGeth()
+	}
+	return p.execution != "" && p.client != "" && !p.isGeth()
+}
+
+// apply adds the rule's proposal, if the program runs and is not seen or said to have it.
+func (r *rule) apply(d *Diagnosis, given map[string]settings, p *probes, chain uint64) {
+	want := r.value(chain)
+	if want == "" && r.right != nil || !r.runs(given, p) {
+		return // it is about another chain, or a program that is not there
+	}
+	proposal := Proposal{Program: r.program, Setting: "--" + r.flag, Value: want, Why: r.why, Measured: r.recorded}
+	if r.variable != "" {
+		proposal.Setting = r.variable
+	}
+	if r.seen != nil {
+		good, seen := r.seen(p)
+		if good && seen != "" {
+			return
+		}
+		if seen != "" {
+			proposal.Measured = seen
+		}
+	}
+	if file, ok := given[r.program]; ok {
+		value, set := file[r.flag]
+		if !set && r.variable != "" {
+			value, set = file[r.variable]
+		}
+		switch {
+		case set && (r.right == nil || r.right(value, want)):
+			return
+		case set:
+			proposal.Have = value
+		}
+	}
+	d.Proposals = append(d.Proposals, proposal)
+}
