@@ -21,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
+	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
@@ -293,10 +294,13 @@ func Settings() []Setting {
 			}
 			return perf.CheckWebhook(v)
 		}},
-		{Name: "bob-l2", Secret: true, Help: "`addresses` of BOB's execution clients, separated by commas, http or https, each with a name before it if it is to have one (mine=http://127.0.0.1:8545); with one, or an op-node, the sidecar watches BOB (default: none)", set: nodesOfBOB("l2", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.Execution })},
-		{Name: "bob-op-node", Secret: true, Help: "`addresses` of BOB's op-nodes, likewise, in the order of their execution clients (default: none)", set: nodesOfBOB("op-node", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.OpNodes })},
+		{Name: "bob-l2", Secret: true, Help: "`addresses` of BOB's execution clients, separated by commas, http or https, each with a name before it if it is to have one (mine=http://127.0.0.1:8545); with one, or an op-node, the sidecar watches BOB; off is none (default: off)", set: nodesOfBOB("l2", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.Execution })},
+		{Name: "bob-op-node", Secret: true, Help: "`addresses` of BOB's op-nodes, likewise, in the order of their execution clients; off is none (default: off)", set: nodesOfBOB("op-node", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.OpNodes })},
 		{Name: "bob-chain-id", Help: "the `number` of the chain that they must be of: 60808 is BOB, 808813 BOB Sepolia (default: 60808)", set: number(func(c *Config, n int64) { c.BOB.ChainID = uint64(n) }, 1, math.MaxInt64)},
-		{Name: "bob-relay", Help: "`address` of the Bitcoin relay to watch; BOB's light relay is 0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41 (default: none)", set: func(c *Config, v string) (err error) {
+		{Name: "bob-relay", Help: "`address` of the Bitcoin relay to watch; BOB's light relay is 0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41; off is none (default: off)", set: func(c *Config, v string) (err error) {
+			if c.BOB.Relay = (relay.Address{}); v == "off" {
+				return nil
+			}
 			c.BOB.Relay, err = bob.ParseAddress(v)
 			return err
 		}},
@@ -485,6 +489,9 @@ func setNetwork(c *Config, v string) error {
 // nodesOfBOB takes a list of nodes. Its error has no address.
 func nodesOfBOB(kind string, field func(*Config) *[]endpoint.Endpoint) func(*Config, string) error {
 	return func(c *Config, v string) (err error) {
+		if *field(c) = nil; v == "off" {
+			return nil
+		}
 		*field(c), err = bob.ParseEndpoints(v, kind)
 		return err
 	}

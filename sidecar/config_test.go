@@ -332,3 +332,102 @@ func TestSettingsTellTheirDefaults(t *testing.T) {
 		t.Errorf("the help tells of\n%+v\nthe defaults are\n%+v", got, want)
 	}
 }
+
+// What is to be watched of BOB comes from the environment, mistakes say what to do, and no
+// address is told: it may contain a key.
+func TestBOBSettings(t *testing.T) {
+	node := []string{"OUTRIDER_NODE_KIND=bitcoind", "OUTRIDER_NODE_ADDRESS=127.0.0.1:1", "OUTRIDER_NODE_USER=u", "OUTRIDER_NODE_PASSWORD=p"}
+	load := func(more ...string) (Config, error) {
+		dir := t.TempDir()
+		return LoadConfig(Sources{Environ: append(append([]string{"OUTRIDER_DATADIR=" + dir}, node...), more...)})
+	}
+	const relay = "OUTRIDER_BOB_RELAY=0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41"
+	cfg, err := load("OUTRIDER_BOB_L2=mine=http://127.0.0.1:8545, https://rpc.example/0123456789secret", "OUTRIDER_BOB_OP_NODE=http://127.0.0.1:9545",
+		relay, "OUTRIDER_BOB_RELAY_KIND=light", "OUTRIDER_BOB_CHAIN_ID=808813", "OUTRIDER_BOB_CONFIRMATIONS=9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := cfg.BOB
+	if len(b.Execution) != 2 || b.Execution[0].Name != "mine" || b.Execution[0].URL != "http://127.0.0.1:8545" || b.Execution[1].Name != "l2-2" ||
+		len(b.OpNodes) != 1 || b.OpNodes[0].Name != "op-node-1" || b.Relay[0] != 0x9f || b.Relay[19] != 0x41 || b.Kind != "light" || b.ChainID != 808813 || b.Confirmations != 9 {
+		t.Errorf("it is %+v", b)
+	}
+	if cfg, err := load(); err != nil || cfg.BOB.Enabled() || cfg.BOB.ChainID != 60808 {
+		t.Errorf("by default it is %+v, %v", cfg.BOB, err)
+	}
+	for _, tt := range []struct {
+		want string
+		set  []string
+	}{
+		{"bob-l2: endpoint l2-1: its address", []string{"OUTRIDER_BOB_L2=ftp://secret-host/key"}},
+		{"bob-op-node: endpoint op-node-1: its address", []string{"OUTRIDER_BOB_OP_NODE=secret-host"}},
+		{"two nodes are called", []string{"OUTRIDER_BOB_L2=x=http://secret-host", "OUTRIDER_BOB_OP_NODE=x=http://secret-host"}},
+		{"set OUTRIDER_BOB_L2", []string{relay, "OUTRIDER_BOB_RELAY_KIND=full", "OUTRIDER_BOB_OP_NODE=http://secret-host"}},
+		{"say what the relay is", []string{relay, "OUTRIDER_BOB_L2=http://secret-host"}},
+		{"there is a kind of relay and no address", []string{"OUTRIDER_BOB_L2=http://secret-host", "OUTRIDER_BOB_RELAY_KIND=full"}},
+		{"40 hexadecimal digits", []string{"OUTRIDER_BOB_RELAY=0x12"}},
+		{"must not be the zero address", []string{"OUTRIDER_BOB_RELAY=0x0000000000000000000000000000000000000000"}},
+		{"must be full, full-verify or light", []string{"OUTRIDER_BOB_RELAY_KIND=heavy"}},
+		{"must be a whole number from 1 to 255", []string{"OUTRIDER_BOB_CONFIRMATIONS=0"}},
+	} {
+		_, err := load(tt.set...)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v, want %q", tt.set, err, tt.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("an address is told: %v", err)
+		}
+	}
+	// Who can do without the Bitcoin node hears of it apart.
+	cfg, nodeErr, err := LoadWithoutNode(Sources{Environ: []string{"OUTRIDER_DATADIR=" + t.TempDir(), "OUTRIDER_BOB_L2=http://127.0.0.1:1", "OUTRIDER_NODE_KIND=bitcoind", "OUTRIDER_NODE_ADDRESS=127.0.0.1:1"}})
+	if err != nil || nodeErr == nil || !strings.Contains(nodeErr.Error(), "node-") || !cfg.BOB.Enabled() {
+		t.Errorf("without a node: %+v, %v, %v", cfg.BOB, nodeErr, err)
+	}
+	if _, _, err := LoadWithoutNode(Sources{Environ: []string{"OUTRIDER_BOB_L2=x"}}); err == nil {
+		t.Error("another mistake is none")
+	}
+	for _, st := range Settings() {
+		if st.Secret != (st.Name == "bob-l2" || st.Name == "bob-op-node") && strings.HasPrefix(st.Name, "bob-") {
+			t.Errorf("%s is secret: %v", st.Name, st.Secret)
+		}
+	}
+}
+
+// A sidecar that watches BOB has its knobs and tells what it knows, goes on though nobody of
+// BOB answers, and ends.
+func TestWatchesBOB(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.BOB = nobodysBOB()
+	r.btcd.Mine(3)
+	r.run(t)
+	r.awaitTip(t)
+	names := make(map[string]bool)
+	for _, k := range r.s.Knobs() {
+		names[k.Name] = true
+	}
+	for _, want := range []string{"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay"} {
+		if !names[want] {
+			t.Errorf("there is no knob %s", want)
+		}
+	}
+	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
+		st := r.s.Status().BOB
+		if st == nil || len(st.Nodes) != 2 {
+			t.Fatalf("the status is %+v", st)
+		}
+		if st.Relay != nil && !st.Relay.Relay.Known && st.Relay.Relay.Reason != "" && len(st.Heads) == 3 && st.Heads[0].Sources == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the status stays %+v", st)
+		}
+	}
+	if err := r.stop(); err != nil {
+		t.Errorf("the sidecar ended with %v", err)
+	}
+	none := newRider(t, nodetest.BtcdOptions{})
+	none.run(t)
+	if st := none.s.Status().BOB; st != nil {
+		t.Errorf("nothing was to be watched, and the status is %+v", st)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/monitor"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/perf"
 )
 
@@ -23,15 +24,22 @@ func Describe(ctx context.Context, registry *perfcore.Registry, dir string) erro
 			cfg.Datadir, cfg.Start = filepath.Join(dir, string(kind)+"-"+string(mode)), &first
 			cfg.Node = NodeConfig{Kind: kind, Address: "127.0.0.1:1", NoTLS: true, User: "nobody", Password: "nothing"}
 			cfg.UTXOMode, cfg.Perf = mode, perf.Optimize
-			cfg.BOB.Execution = []endpoint.Endpoint{{Name: "l2-1", URL: "http://127.0.0.1:1"}}
-			cfg.BOB.OpNodes = []endpoint.Endpoint{{Name: "op-node-1", URL: "http://127.0.0.1:1"}}
-			cfg.BOB.Relay, cfg.BOB.Kind = relay.Address{1}, monitor.LightRelay
+			cfg.BOB = nobodysBOB()
 			if err := describeOne(ctx, cfg, registry); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// nobodysBOB is a configuration of nodes that do not answer.
+func nobodysBOB() bob.Config {
+	c := bob.DefaultConfig()
+	c.Execution = []endpoint.Endpoint{{Name: "l2-1", URL: "http://127.0.0.1:1"}}
+	c.OpNodes = []endpoint.Endpoint{{Name: "op-node-1", URL: "http://127.0.0.1:1"}}
+	c.Relay, c.Kind = relay.Address{1}, monitor.LightRelay
+	return c
 }
 
 func describeOne(ctx context.Context, cfg Config, registry *perfcore.Registry) error {

@@ -48,7 +48,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Skip("that all metrics are documented was not checked: those of the process are others here, and the documentation is of Linux")
 	}
 	beside := newRider(t, nodetest.BtcdOptions{})
-	beside.cfg.UTXOMode, beside.cfg.Perf = UTXOFull, perf.Optimize
+	beside.cfg.UTXOMode, beside.cfg.Perf, beside.cfg.BOB = UTXOFull, perf.Optimize, nobodysBOB()
 	beside.btcd.Mine(3)
 	beside.run(t)
 	beside.awaitTip(t)
