@@ -291,8 +291,8 @@ func (p *Pool) Batch(ctx context.Context, name string, params [][]any) []Result 
 // batch asks for some of a batch.
 func (p *Pool) batch(ctx context.Context, q *question, results []Result) {
 	var answers []answer
+	var err *Error
 	for _, n := range p.ranked(nil) {
-		var err *Error
 		if answers, err = p.askProven(ctx, n, q, false); err == nil || ctx.Err() != nil {
 			break
 		}
@@ -307,6 +307,12 @@ func (p *Pool) batch(ctx context.Context, q *question, results []Result) {
 			continue
 		}
 		results[i].Raw, results[i].Err = p.Call(ctx, q.method, q.params[i]...)
+		if answers != nil {
+			err = answers[i].err
+		}
+		if err != nil && errors.Is(results[i].Err, Resting) {
+			results[i].Err = err // why there is nobody left to ask
+		}
 	}
 }
 

@@ -733,3 +733,26 @@ func TestOnly(t *testing.T) {
 		t.Errorf("the knob of all has one poll each %v", got)
 	}
 }
+
+// A batch that nobody is left to ask about says why they are left alone.
+func TestBatchSaysWhy(t *testing.T) {
+	for name, handle := range map[string]func(http.ResponseWriter, *http.Request, call) bool{
+		"each": func(w http.ResponseWriter, _ *http.Request, c call) bool {
+			refuse(w, c, -32005, "limit exceeded")
+			return true
+		},
+		"all": nil,
+	} {
+		s := newServer(t, handle)
+		p := open(t, options(s))
+		if handle == nil {
+			p.nodes[0].breaker.hold(time.Minute, time.Now())
+		}
+		results := p.Batch(t.Context(), "eth_getLogs", [][]any{{1}, {2}})
+		for i, r := range results {
+			if want := map[string]Kind{"each": RateLimited, "all": Resting}[name]; !errors.Is(r.Err, want) {
+				t.Errorf("%s, %d: %v, want %v", name, i, r.Err, want)
+			}
+		}
+	}
+}

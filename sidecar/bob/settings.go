@@ -51,6 +51,7 @@ func parseSettings(r io.Reader) (settings, error) {
 			continue
 		}
 		for _, word := range strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == ',' && strings.Contains(line, `"`) }) {
+			word = strings.TrimPrefix(word, "Environment=") // of systemd
 			word = strings.Trim(unquoted(word), `[]"'`)
 			name, value, assigned := strings.Cut(word, "=")
 			switch {

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,7 +142,7 @@ func (m *Monitor) Refresh(ctx context.Context) *State {
 		tip = m.chain.tip()
 	}
 	var position *Position
-	positionErr := errors.Join(relayErr, bitcoinErr)
+	positionErr := cmp.Or(relayErr, bitcoinErr)
 	if positionErr == nil {
 		position, positionErr = m.locate(ctx, reading, tip)
 	}
