@@ -1,0 +1,314 @@
+package devchain
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/common/math"
+	"github.com/ethereum/go-ethereum/consensus/misc/eip1559"
+	"github.com/ethereum/go-ethereum/core/state"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/params"
+	"github.com/ethereum/go-ethereum/rpc"
+	"github.com/holiman/uint256"
+)
+
+const (
+	// callTime bounds an execution that somebody asks for.
+	callTime = 5 * time.Second
+	// maxHistory and maxPercentiles bound what eth_feeHistory is asked for.
+	maxHistory     = 1024
+	maxPercentiles = 100
+)
+
+// decodeHex decodes digits with 0x before them.
+func decodeHex(text string) ([]byte, error) {
+	digits, ok := strings.CutPrefix(text, "0x")
+	if !ok {
+		return nil, hexutil.ErrMissingPrefix
+	}
+	return hex.DecodeString(digits)
+}
+
+// An ethAPI is what a node answers: the method ChainId is eth_chainId, and so on. They
+// are named, and answer, as go-ethereum's do (internal/ethapi).
+type ethAPI struct{ c *Chain }
+
+// A netAPI and a web3API are two more name spaces.
+type (
+	netAPI  struct{ c *Chain }
+	web3API struct{}
+)
+
+func (a *netAPI) Version() string { return a.c.config.ChainID.String() }
+
+func (*web3API) ClientVersion() string { return "outrider-devchain" }
+
+func (a *ethAPI) ChainId() *hexutil.Big { return (*hexutil.Big)(a.c.config.ChainID) }
+
+func (a *ethAPI) BlockNumber() hexutil.Uint64 { return hexutil.Uint64(a.c.Number()) }
+
+func (*ethAPI) Syncing() bool { return false }
+
+func (a *ethAPI) GetBlockByNumber(n rpc.BlockNumber, full bool) (fields, error) {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	return a.c.json(a.c.resolve(n), full)
+}
+
+func (a *ethAPI) GetBlockByHash(hash common.Hash, full bool) (fields, error) {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	return a.c.json(a.c.byHash[hash], full)
+}
+
+func (a *ethAPI) GetTransactionByHash(hash common.Hash) (fields, error) {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	if at, ok := a.c.mined[hash]; ok {
+		return a.c.transactionJSON(at)
+	}
+	q := a.c.pool.find(hash)
+	if q == nil {
+		return nil, nil
+	}
+	f, err := asFields(q.tx)
+	if err == nil {
+		f["from"], f["blockHash"], f["blockNumber"], f["transactionIndex"] = q.from, nil, nil, nil
+	}
+	return f, err
+}
+
+func (a *ethAPI) GetTransactionReceipt(hash common.Hash) (fields, error) {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	at, ok := a.c.mined[hash]
+	if !ok {
+		return nil, nil
+	}
+	return a.c.receiptJSON(at)
+}
+
+func (a *ethAPI) GetBlockReceipts(which rpc.BlockNumberOrHash) ([]fields, error) {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	b, err := a.c.state(&which)
+	if err != nil {
+		return nil, nil // as go-ethereum: null says that there is no such block
+	}
+	all := make([]fields, len(b.receipts))
+	for i := range all {
+		if all[i], err = a.c.receiptJSON(place{b, i}); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (a *ethAPI) GetLogs(f logFilter) ([]*types.Log, error) {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	return a.c.logs(&f)
+}
+
+func (a *ethAPI) SendRawTransaction(raw hexutil.Bytes) (common.Hash, error) {
+	if len(raw) > maxTransaction {
+		return common.Hash{}, fmt.Errorf("a transaction of %d bytes", len(raw))
+	}
+	var tx types.Transaction
+	if err := tx.UnmarshalBinary(raw); err != nil {
+		return common.Hash{}, err
+	}
+	return tx.Hash(), a.c.Send(&tx)
+}
+
+// A callArgs is what is to be executed. Prices are accepted and count for nothing, as the
+// execution costs nobody anything.
+type callArgs struct {
+	From                 common.Address  `json:"from"`
+	To                   *common.Address `json:"to"`
+	Gas                  *hexutil.Uint64 `json:"gas"`
+	GasPrice             *hexutil.Big    `json:"gasPrice"`
+	MaxFeePerGas         *hexutil.Big    `json:"maxFeePerGas"`
+	MaxPriorityFeePerGas *hexutil.Big    `json:"maxPriorityFeePerGas"`
+	Value                *hexutil.Big    `json:"value"`
+	Data                 *hexutil.Bytes  `json:"data"`
+	Input                *hexutil.Bytes  `json:"input"`
+}
+
+// perform does with a message, and the state that it is for, what is asked for.
+func perform[T any](ctx context.Context, a *ethAPI, args *callArgs, which *rpc.BlockNumberOrHash, most uint64,
+	do func(context.Context, *block, *uint256.Int, []byte, uint64) (T, error)) (result T, err error) {
+	data, value := args.Input, new(uint256.Int)
+	switch {
+	case data == nil:
+		data = args.Data
+	case args.Data != nil && !slices.Equal(*data, *args.Data):
+		return result, errors.New(`both "data" and "input" are set and not equal. Please use "input" to pass transaction call data`)
+	}
+	if data == nil {
+		data = new(hexutil.Bytes)
+	}
+	if args.Value != nil && value.SetFromBig(args.Value.ToInt()) {
+		return result, errors.New("the value has more than 256 bits")
+	}
+	gas := most
+	if args.Gas != nil {
+		gas = min(gas, uint64(*args.Gas))
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	b, err := a.c.state(which)
+	if err != nil {
+		return result, err
+	}
+	return do(ctx, b, value, *data, gas)
+}
+
+func (a *ethAPI) Call(ctx context.Context, args callArgs, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
+	return perform(ctx, a, &args, which, callGas, func(ctx context.Context, b *block, value *uint256.Int, data []byte, gas uint64) (hexutil.Bytes, error) {
+		return a.c.call(ctx, b, newMessage(args.From, args.To, value, data, gas))
+	})
+}
+
+func (a *ethAPI) EstimateGas(ctx context.Context, args callArgs, which *rpc.BlockNumberOrHash) (hexutil.Uint64, error) {
+	return perform(ctx, a, &args, which, params.MaxTxGas, func(ctx context.Context, b *block, value *uint256.Int, data []byte, gas uint64) (hexutil.Uint64, error) {
+		least, err := a.c.estimate(ctx, b, newMessage(args.From, args.To, value, data, gas))
+		return hexutil.Uint64(least), err
+	})
+}
+
+// read returns what f reads of a state.
+func read[T any](a *ethAPI, which *rpc.BlockNumberOrHash, f func(*state.StateDB) T) (result T, err error) {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	b, err := a.c.state(which)
+	if err != nil {
+		return result, err
+	}
+	statedb, err := state.New(b.Root(), a.c.db)
+	if err != nil {
+		return result, err
+	}
+	return f(statedb), nil
+}
+
+func (a *ethAPI) GetBalance(of common.Address, which *rpc.BlockNumberOrHash) (*hexutil.Big, error) {
+	return read(a, which, func(s *state.StateDB) *hexutil.Big { return (*hexutil.Big)(s.GetBalance(of).ToBig()) })
+}
+
+func (a *ethAPI) GetCode(of common.Address, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
+	return read(a, which, func(s *state.StateDB) hexutil.Bytes { return s.GetCode(of) })
+}
+
+func (a *ethAPI) GetStorageAt(of common.Address, slot string, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
+	digits := strings.TrimPrefix(slot, "0x")
+	key, err := hex.DecodeString(strings.Repeat("0", len(digits)%2) + digits)
+	if err != nil || len(key) > common.HashLength {
+		return nil, fmt.Errorf("unable to decode storage key %.80q", slot)
+	}
+	return read(a, which, func(s *state.StateDB) hexutil.Bytes {
+		value := s.GetState(of, common.BytesToHash(key))
+		return value[:]
+	})
+}
+
+func (a *ethAPI) GetTransactionCount(of common.Address, which *rpc.BlockNumberOrHash) (hexutil.Uint64, error) {
+	pending := which != nil && which.BlockNumber != nil && *which.BlockNumber == rpc.PendingBlockNumber
+	return read(a, which, func(s *state.StateDB) hexutil.Uint64 {
+		next := s.GetNonce(of)
+		if pending {
+			next = a.c.pool.next(of, next)
+		}
+		return hexutil.Uint64(next)
+	})
+}
+
+func (*ethAPI) MaxPriorityFeePerGas() *hexutil.Big { return (*hexutil.Big)(big.NewInt(params.GWei)) }
+
+func (a *ethAPI) GasPrice() *hexutil.Big {
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	return (*hexutil.Big)(new(big.Int).Add(a.c.latest().BaseFee(), big.NewInt(params.GWei)))
+}
+
+// A feeHistory is the answer to eth_feeHistory.
+type feeHistory struct {
+	OldestBlock      hexutil.Uint64   `json:"oldestBlock"`
+	Reward           [][]*hexutil.Big `json:"reward,omitempty"`
+	BaseFeePerGas    []*hexutil.Big   `json:"baseFeePerGas"`
+	GasUsedRatio     []float64        `json:"gasUsedRatio"`
+	BlobBaseFee      []*hexutil.Big   `json:"baseFeePerBlobGas"`
+	BlobGasUsedRatio []float64        `json:"blobGasUsedRatio"`
+}
+
+func (a *ethAPI) FeeHistory(count math.HexOrDecimal64, newest rpc.BlockNumber, percentiles []float64) (*feeHistory, error) {
+	if len(percentiles) > maxPercentiles {
+		return nil, fmt.Errorf("%d percentiles, at most %d may be", len(percentiles), maxPercentiles)
+	}
+	for i, p := range percentiles {
+		if !(p >= 0 && p <= 100) || i > 0 && p < percentiles[i-1] {
+			return nil, fmt.Errorf("invalid reward percentile: %v", p)
+		}
+	}
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	last := a.c.resolve(newest)
+	if last == nil {
+		return nil, errors.New("request beyond head block")
+	}
+	end := int(last.NumberU64()-a.c.blocks[0].NumberU64()) + 1
+	blocks := a.c.blocks[end-min(end, int(min(uint64(count), maxHistory))) : end]
+	h := &feeHistory{}
+	if len(blocks) == 0 {
+		return h, nil
+	}
+	h.OldestBlock = hexutil.Uint64(blocks[0].NumberU64())
+	for _, b := range blocks {
+		h.BaseFeePerGas = append(h.BaseFeePerGas, (*hexutil.Big)(b.BaseFee()))
+		h.GasUsedRatio = append(h.GasUsedRatio, float64(b.GasUsed())/float64(b.GasLimit()))
+		h.BlobBaseFee, h.BlobGasUsedRatio = append(h.BlobBaseFee, (*hexutil.Big)(big.NewInt(1))), append(h.BlobGasUsedRatio, 0)
+		if len(percentiles) > 0 {
+			h.Reward = append(h.Reward, b.rewards(percentiles))
+		}
+	}
+	h.BaseFeePerGas = append(h.BaseFeePerGas, (*hexutil.Big)(eip1559.CalcBaseFee(a.c.config, last.Header())))
+	h.BlobBaseFee = append(h.BlobBaseFee, (*hexutil.Big)(big.NewInt(1)))
+	return h, nil
+}
+
+// rewards returns what the block's transactions paid beyond the base fee, by percentiles
+// of the gas that they used.
+func (b *block) rewards(percentiles []float64) []*hexutil.Big {
+	type paid struct {
+		tip *big.Int
+		gas uint64
+	}
+	all := make([]paid, len(b.receipts))
+	for i, tx := range b.Transactions() {
+		all[i] = paid{effectiveTip(tx, b.BaseFee()), b.receipts[i].GasUsed}
+	}
+	slices.SortStableFunc(all, func(x, y paid) int { return x.tip.Cmp(y.tip) })
+	rewards := make([]*hexutil.Big, len(percentiles))
+	for i, p := range percentiles {
+		rewards[i] = new(hexutil.Big)
+		sum, want := uint64(0), uint64(float64(b.GasUsed())*p/100)
+		for _, one := range all {
+			rewards[i] = (*hexutil.Big)(one.tip)
+			if sum += one.gas; sum >= want {
+				break
+			}
+		}
+	}
+	return rewards
+}
