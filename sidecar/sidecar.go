@@ -118,6 +118,11 @@ func (s *Sidecar) Addr() string { return s.web.Addr() }
 // Status returns what the web server tells.
 func (s *Sidecar) Status() web.Status { return s.status.Status() }
 
+// ShowRelay has the status and its page tell of the demo's Bitcoin relay, too. The function
+// is called for each request, must answer quickly, and is safe for concurrent use; nil
+// is a relay that is not there yet.
+func (s *Sidecar) ShowRelay(relay func() *web.DemoRelay) { s.status.showRelay(relay) }
+
 // Close frees what New took, when the sidecar will not be run.
 func (s *Sidecar) Close() error {
 	s.node.Close()

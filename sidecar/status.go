@@ -28,6 +28,7 @@ type status struct {
 	evidence *evidence           // nil until there is one
 	state    *chainstate         // nil in cache mode
 	bob      *bob.Watch          // nil unless BOB is watched
+	relay    func() *web.DemoRelay
 }
 
 func (st *status) begin(cfg Config) {
@@ -56,6 +57,13 @@ func (st *status) pending(op wire.OutPoint) (pending, wire.TxOut) {
 		return pendingUnknown, wire.TxOut{}
 	}
 	return w.coin(op)
+}
+
+// showRelay notes who tells of the demo's relay.
+func (st *status) showRelay(relay func() *web.DemoRelay) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.relay = relay
 }
 
 // verify notes who verifies signatures.
@@ -175,14 +183,17 @@ func prepend[T any](list []T, v T) []T {
 
 // Status implements web.Source.
 func (st *status) Status() web.Status {
-	s, state := st.status()
+	s, state, relay := st.status()
 	if state != nil {
 		state.tell(&s.UTXO) // reads the database
+	}
+	if relay != nil {
+		s.DemoRelay = relay()
 	}
 	return s
 }
 
-func (st *status) status() (web.Status, *chainstate) {
+func (st *status) status() (web.Status, *chainstate, func() *web.DemoRelay) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.s
@@ -197,7 +208,7 @@ func (st *status) status() (web.Status, *chainstate) {
 		s.BOB = st.bob.Status()
 	}
 	if st.feed == nil {
-		return s, st.state
+		return s, st.state, st.relay
 	}
 	f := st.feed.Status()
 	s.Node.Attached = f.Attached && f.Err == nil
@@ -213,7 +224,7 @@ func (st *status) status() (web.Status, *chainstate) {
 	s.AtTip = s.Tip != nil && f.Best.Height <= st.tip.Height+1
 	s.Mempool = web.Mempool{Transactions: f.Mempool, Resyncs: f.Resyncs, Warming: st.warmer.counts()}
 	s.Disconnected = f.Disconnected
-	return s, st.state
+	return s, st.state, st.relay
 }
 
 func blockID(t node.Tip) *web.BlockID {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/outrider-project/outrider/sidecar"
 	"github.com/outrider-project/outrider/sidecar/demo"
+	"github.com/outrider-project/outrider/sidecar/web"
 )
 
 // stopPatience bounds the orderly end of the demo's nodes.
@@ -26,6 +29,7 @@ func demoVerb(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	var (
 		btcd     = fs.String("btcd", "", "btcd `program` (default: beside this one, or built from its module)")
 		http     = fs.String("http", sidecar.DefaultConfig().HTTP, "`host:port` of the dashboard, API and metrics")
+		l2       = fs.String("l2", "127.0.0.1:0", "`host:port`, of the loopback, of the JSON-RPC of the Ethereum chain that has the Bitcoin relay; port 0 is a free one")
 		interval = fs.Duration("interval", 2*time.Second, "`time` between blocks")
 		blocks   = fs.Int("blocks", 0, "end after this `number` of blocks of traffic (default: when interrupted)")
 		seed     = fs.Uint64("seed", 1, "what decides keys, transactions and choices, a `number`")
@@ -40,7 +44,7 @@ func demoVerb(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	err = runDemo(ctx, demoOptions{dir: dir, btcd: *btcd, http: *http, interval: *interval, blocks: *blocks, seed: *seed}, stdout, stderr)
+	err = runDemo(ctx, demoOptions{dir: dir, btcd: *btcd, http: *http, l2: *l2, interval: *interval, blocks: *blocks, seed: *seed}, stdout, stderr)
 	return errors.Join(err, os.RemoveAll(dir))
 }
 
@@ -57,10 +61,11 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 }
 
 type demoOptions struct {
-	dir, btcd, http string
-	interval        time.Duration
-	blocks          int
-	seed            uint64
+	dir, btcd string
+	http, l2  string
+	interval  time.Duration
+	blocks    int
+	seed      uint64
 }
 
 // runDemo starts the nodes, rides beside the first of them, and keeps them
@@ -73,7 +78,20 @@ func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err 
 	}
 	fmt.Fprintln(stdout, "starting three btcd nodes on a regtest network of their own …")
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	network, err := demo.StartNetwork(ctx, demo.Config{Btcd: program, Dir: o.dir, Seed: o.seed, Log: log})
+	told := lastHash{changed: make(chan struct{})}
+	relay, err := demo.NewRelay(demo.RelayConfig{Report: func(s demo.RelayState) {
+		printRelay(stdout, &s)
+		told.set(s.Hash.String())
+	}})
+	if err != nil {
+		return err
+	}
+	l2, err := net.Listen("tcp", o.l2)
+	if err != nil {
+		return &usageError{fmt.Errorf("--l2: %w", err)}
+	}
+	defer l2.Close() // if it was not handed on
+	network, err := demo.StartNetwork(ctx, demo.Config{Btcd: program, Dir: o.dir, Seed: o.seed, Follow: relay.Follow, Log: log})
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -89,7 +107,7 @@ func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err 
 	cfg.Node = sidecar.NodeConfig{Address: at.Address, User: at.User, Password: at.Password, Certificate: at.Certificate}
 	first := uint32(0)
 	cfg.Start, cfg.Branches, cfg.Nice = &first, time.Second, 0
-	judged := lastJudged{changed: make(chan struct{})}
+	judged := lastHash{changed: make(chan struct{})}
 	s, err := sidecar.New(cfg, log, func(r sidecar.Report) {
 		printReport(stdout, &r)
 		if r.NodeValid {
@@ -99,32 +117,36 @@ func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) (err 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "riding beside %s; dashboard at http://%s; end with Ctrl-C\n", at.Address, s.Addr())
+	s.ShowRelay(relayShown(relay, l2.Addr()))
+	fmt.Fprintf(stdout, "riding beside %s; dashboard at http://%s; a Bitcoin relay on an Ethereum chain at http://%s; end with Ctrl-C\n",
+		at.Address, s.Addr(), l2.Addr())
 
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	var riding error
+	var riding, telling error
 	wg.Go(func() { defer cancel(); riding = s.Run(ctx) })
+	wg.Go(func() { defer cancel(); telling = relay.Run(ctx, l2) })
 	driving := drive(ctx, network, &o, stdout)
 	if driving == nil && ctx.Err() == nil {
 		tip := network.Tip()
-		if driving = judged.await(ctx, tip.Hash.String()); driving == nil {
-			fmt.Fprintf(stdout, "that was all, and all is judged up to block %d\n", tip.Height)
+		driving = cmp.Or(judged.await(ctx, "judged", tip.Hash.String()), told.await(ctx, "told to the relay", tip.Hash.String()))
+		if driving == nil {
+			fmt.Fprintf(stdout, "that was all, and all is judged, and told to the relay, up to block %d\n", tip.Height)
 		}
 	}
 	cancel()
 	wg.Wait()
-	return errors.Join(riding, interrupted(ctx, driving))
+	return errors.Join(riding, telling, interrupted(ctx, driving))
 }
 
-// lastJudged is the block of the best chain that was judged last.
-type lastJudged struct {
+// lastHash is the block of the best chain that was judged last, or told to the relay.
+type lastHash struct {
 	mu      sync.Mutex // guards what follows
 	hash    string
 	changed chan struct{} // closed, and replaced, when hash is another
 }
 
-func (l *lastJudged) set(hash string) {
+func (l *lastHash) set(hash string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hash = hash
@@ -132,12 +154,13 @@ func (l *lastJudged) set(hash string) {
 	l.changed = make(chan struct{})
 }
 
-// judgePatience bounds the wait for the last verdict.
-const judgePatience = 30 * time.Second
+// lastPatience bounds the wait for the last block.
+const lastPatience = 30 * time.Second
 
-// await waits until the block with this hash is the one that was judged last.
-func (l *lastJudged) await(ctx context.Context, hash string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, judgePatience, fmt.Errorf("block %s was not judged within %v", hash, judgePatience))
+// await waits until the block with this hash is the last; done is what is done with it
+// then.
+func (l *lastHash) await(ctx context.Context, done, hash string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, lastPatience, fmt.Errorf("block %s was not %s within %v", hash, done, lastPatience))
 	defer cancel()
 	for {
 		l.mu.Lock()
@@ -205,4 +228,29 @@ func printReport(w io.Writer, r *sidecar.Report) {
 	}
 	fmt.Fprintf(w, "block %6d  %4d transactions  %5d inputs  %5d signatures  %8.1f ms  %-9s  %s\n",
 		v.Height, v.Transactions, v.Inputs, v.Signatures, float64(took.Microseconds())/1e3, r.Outcome, says)
+}
+
+// printRelay writes the line of what the relay was told.
+func printRelay(w io.Writer, s *demo.RelayState) {
+	if s.Headers == 0 {
+		fmt.Fprintf(w, "relay %6d  deployed as %#x in block %d of chain %d, with block %d of Bitcoin\n", s.Height, s.Address, s.Block, s.ChainID, s.First)
+		return
+	}
+	fmt.Fprintf(w, "relay %6d  %4d headers  %8d gas  %8.1f ms after its block, in block %d of chain %d; Bitcoin is at %d, %d ahead\n",
+		s.Height, s.Headers, s.Gas, float64(s.Took.Microseconds())/1e3, s.Block, s.ChainID, s.Bitcoin, s.Behind)
+}
+
+// relayShown tells the dashboard of the relay, whose chain answers at l2.
+func relayShown(relay *demo.Relay, l2 net.Addr) func() *web.DemoRelay {
+	return func() *web.DemoRelay {
+		s, ok := relay.State()
+		if !ok {
+			return nil
+		}
+		return &web.DemoRelay{
+			ChainID: s.ChainID, RPC: "http://" + l2.String(), Address: fmt.Sprintf("%#x", s.Address),
+			BlockID:       web.BlockID{Height: s.Height, Hash: s.Hash.String()},
+			BitcoinHeight: s.Bitcoin, Behind: s.Behind,
+		}
+	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -13,10 +15,47 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/sidecar/demo"
+	"github.com/outrider-project/outrider/sidecar/web"
 )
 
 // blockLine is what the demo prints for a block.
 var blockLine = regexp.MustCompile(`^block +(\d+) +(\d+) transactions +\d+ inputs +\d+ signatures +[\d.]+ ms +(\w+) `)
+
+// relayLine is what it prints when the relay has moved.
+var relayLine = regexp.MustCompile(`^relay +(\d+) +(\d+) headers +\d+ gas +[\d.]+ ms after its block, in block \d+ of chain 1337; Bitcoin is at (\d+), (\d+) ahead$`)
+
+// demoAt is where the dashboard and the relay's chain are.
+var demoAt = regexp.MustCompile(`dashboard at (http://[\d.:]+); .* chain at (http://[\d.:]+);`)
+
+// checkRelayShown demands that the dashboard tells of the relay, and that its chain
+// answers.
+func checkRelayShown(t *testing.T, dashboard, chain string) {
+	resp, err := http.Get(dashboard + "/api/v1/status")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer resp.Body.Close()
+	var s web.Status
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil || s.DemoRelay == nil {
+		t.Errorf("the dashboard does not tell of the relay: %v", err)
+		return
+	}
+	if r := s.DemoRelay; r.RPC != chain || r.ChainID != 1337 || r.Height < 130 || r.BitcoinHeight < r.Height || r.Behind > r.BitcoinHeight-130 {
+		t.Errorf("the dashboard tells of the relay %+v", r)
+	}
+	call := `{"jsonrpc":"2.0","id":1,"method":"eth_getCode","params":["` + s.DemoRelay.Address + `","latest"]}`
+	answer, err := http.Post(chain, "application/json", strings.NewReader(call))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer answer.Body.Close()
+	var code struct{ Result string }
+	if err := json.NewDecoder(answer.Body).Decode(&code); err != nil || len(code.Result) < 1000 {
+		t.Errorf("the relay's code is %.100q, %v", code.Result, err)
+	}
+}
 
 // TestDemo starts the demo, watches 20 blocks of traffic, ends it as Ctrl-C
 // does, and demands that it leaves nothing behind: no process, no file.
@@ -52,9 +91,16 @@ func TestDemo(t *testing.T) {
 	watchdog := time.AfterFunc(3*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer watchdog.Stop()
 
-	traffic := 0
+	traffic, relayed := 0, 0
+	var at []string
 	var interrupted time.Time
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if m := demoAt.FindStringSubmatch(lines.Text()); m != nil {
+			at = m
+		}
+		if relayLine.MatchString(lines.Text()) {
+			relayed++
+		}
 		m := blockLine.FindStringSubmatch(lines.Text())
 		if m == nil {
 			continue
@@ -65,7 +111,13 @@ func TestDemo(t *testing.T) {
 		if m[2] != "1" {
 			traffic++
 		}
-		if traffic == 20 && interrupted.IsZero() {
+		// The relay's chain has a block every two seconds.
+		if traffic >= 20 && relayed > 0 && interrupted.IsZero() {
+			if at == nil {
+				t.Error("the demo did not say where it is")
+			} else {
+				checkRelayShown(t, at[1], at[2])
+			}
 			if running := processes(t, session); len(running) < 4 {
 				t.Errorf("processes %v run, want outrider and three nodes", running)
 			}
@@ -80,7 +132,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the demo ended with %v\n%s", err, &stderr)
 	}
 	if interrupted.IsZero() {
-		t.Fatalf("the demo ended after %d blocks of traffic, want 20\n%s", traffic, &stderr)
+		t.Fatalf("the demo ended after %d blocks of traffic, want 20, and told the relay %d times\n%s", traffic, relayed, &stderr)
 	}
 	t.Logf("ended %v after the interrupt", time.Since(interrupted).Round(time.Millisecond))
 	if left := processes(t, session); len(left) != 0 {
@@ -102,14 +154,21 @@ func TestDemoJudgesItsLastBlock(t *testing.T) {
 	}
 	status, stdout, stderr := outrider(t, "demo", "--btcd", btcd, "--http", "127.0.0.1:0", "--interval", "0s", "--blocks", "3")
 	var heights []string
+	var relayed []string
 	for line := range strings.Lines(stdout) {
 		if m := blockLine.FindStringSubmatch(line); m != nil {
 			heights = append(heights, m[1])
+		}
+		if m := relayLine.FindStringSubmatch(strings.TrimSuffix(line, "\n")); m != nil {
+			relayed = m
 		}
 	}
 	// 130 blocks make coins, one spreads them, and three follow.
 	if status != statusDone || len(heights) != 134 || heights[len(heights)-1] != "134" || !strings.HasSuffix(stdout, "up to block 134\n") {
 		t.Errorf("status %d, %d lines, printed\n%s\n%s", status, len(heights), stdout, stderr)
+	}
+	if relayed == nil || relayed[1] != "134" || relayed[3] != "134" || relayed[4] != "0" {
+		t.Errorf("the relay's last line is %q, printed\n%s", relayed, stdout)
 	}
 }
 

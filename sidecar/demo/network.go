@@ -48,6 +48,9 @@ type Config struct {
 	Seed uint64
 	// Transactions is how many transactions Step sends; 0 means 30.
 	Transactions int
+	// Follow, unless nil, is called with each new tip once a node has it, before the
+	// call that made it returns (see Relay.Follow). Its error is that call's.
+	Follow func(tip *Block) error
 	// Log gets what happens. Nil discards it.
 	Log *slog.Logger
 }
@@ -62,6 +65,7 @@ type Network struct {
 
 	log          *slog.Logger
 	work         *workload
+	follow       func(*Block) error
 	transactions int
 	// rejected counts the transactions that a node refused.
 	rejected int
@@ -73,10 +77,14 @@ func StartNetwork(ctx context.Context, cfg Config) (*Network, error) {
 	n := &Network{
 		log:          cfg.Log,
 		work:         newWorkload(cfg.Seed),
+		follow:       cfg.Follow,
 		transactions: cmp.Or(cfg.Transactions, defaultTransactions),
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.follow == nil {
+		n.follow = func(*Block) error { return nil }
 	}
 	for i := range cmp.Or(cfg.Nodes, defaultNodes) {
 		node, err := StartNode(ctx, NodeConfig{

@@ -85,7 +85,7 @@ func (n *Network) Submit(ctx context.Context, node int, b *Block) error {
 		return fmt.Errorf("submit to node %d: %w", node, err)
 	}
 	n.work.connect(b)
-	return nil
+	return n.follow(b)
 }
 
 // Coins returns the coins that Spend may spend: mined, not spent by a pending
@@ -178,6 +178,9 @@ func (n *Network) Reorg(ctx context.Context, depth uint32) (*Reorg, error) {
 		}
 	}
 	n.work.switchTo(r)
+	if err := n.follow(n.Tip()); err != nil {
+		return nil, err
+	}
 	n.log.Debug("reorganised", "depth", depth, "height", n.Tip().Height, "hash", n.Tip().Hash, "node", node)
 	if err := n.Sync(ctx); err != nil {
 		return nil, fmt.Errorf("reorganise %d blocks: %w", depth, err)

@@ -54,6 +54,7 @@ func TestStatusJSON(t *testing.T) {
 	s.Agreement.Cases = []Case{{BlockID: *s.Tip, At: s.Blocks[0].At, Outcome: Undecided, Node: "invalid", Prevouts: "node", Detail: "a coin may be missing", Evidence: "/data/evidence/812345"}}
 	s.Disconnected = 3
 	s.Evidence = Evidence{Directory: "/data/evidence", Bundles: 1, Bytes: 2048, Failures: 4}
+	s.DemoRelay = &DemoRelay{ChainID: 1337, RPC: "http://127.0.0.1:8545", Address: "0x01", BlockID: *s.Tip, BitcoinHeight: 812347, Behind: 2}
 	base := start(t, Config{Source: newSource(s)})
 	resp, body := get(t, base+"/api/v1/status")
 	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || ct != "application/json" {
@@ -94,6 +95,10 @@ func TestStatusJSON(t *testing.T) {
 		"signatures":          map[string]any{"path": "lane", "reason": "it is the fastest"},
 		"utxo":                map[string]any{"mode": "", "problem": "", "coins": 0.0, "compared": nil},
 		"bob":                 nil,
+		"demo_relay": map[string]any{
+			"chain_id": 1337.0, "rpc": "http://127.0.0.1:8545", "address": "0x01", "height": 812345.0, "hash": s.Tip.Hash,
+			"bitcoin_height": 812347.0, "blocks_behind": 2.0,
+		},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("status is\n%v\nwant\n%v", got, want)
@@ -107,6 +112,9 @@ func TestStatusOfNothing(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("status lacks %s: %s", want, body)
 		}
+	}
+	if strings.Contains(body, "demo_relay") {
+		t.Errorf("a sidecar without a demo tells of its relay: %s", body)
 	}
 }
 

@@ -42,6 +42,24 @@ func TestPageTellsTheStatus(t *testing.T) {
 	}
 }
 
+func TestPageShowsTheDemosRelay(t *testing.T) {
+	s := following()
+	if body := draw(t, s); strings.Contains(body, "Relay") {
+		t.Error("the page shows a relay although there is none")
+	}
+	s.DemoRelay = &DemoRelay{ChainID: 1337, Address: "0x8387cb", BlockID: BlockID{Height: 811111}, BitcoinHeight: 812222, Behind: 1111}
+	body := draw(t, s)
+	for _, want := range []string{"<dt>Relay</dt>", "<dd>811,111</dd>", "<b>1,111</b> behind Bitcoin’s 812,222 · chain 1337", "0x8387cb"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	s.DemoRelay.Behind = 0
+	if body := draw(t, s); !strings.Contains(body, "in step with Bitcoin ·") || strings.Contains(body, "behind") {
+		t.Error("the page does not say that the relay is in step")
+	}
+}
+
 func TestPageMoods(t *testing.T) {
 	for _, tt := range []struct {
 		mood   mood

@@ -52,6 +52,24 @@ type Status struct {
 	UTXO UTXO `json:"utxo"`
 	// BOB says where the L2 and its Bitcoin relay are; nil unless they are watched.
 	BOB *bob.Status `json:"bob"`
+	// DemoRelay is the Bitcoin relay of the demo; absent elsewhere, and before there
+	// is one.
+	DemoRelay *DemoRelay `json:"demo_relay,omitempty"`
+}
+
+// A DemoRelay is where the demo's Bitcoin relay is beside its network.
+type DemoRelay struct {
+	// ChainID is of the Ethereum chain that the relay is on, RPC where that answers
+	// JSON-RPC, and Address the contract's.
+	ChainID uint64 `json:"chain_id"`
+	RPC     string `json:"rpc"`
+	Address string `json:"address"`
+	// BlockID is the best header that the relay has.
+	BlockID
+	// BitcoinHeight is that of the network's tip, and Behind how many blocks of its
+	// chain the relay has not.
+	BitcoinHeight uint32 `json:"bitcoin_height"`
+	Behind        uint32 `json:"blocks_behind"`
 }
 
 // UTXO says what is held of the unspent transaction outputs.
