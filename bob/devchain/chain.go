@@ -288,6 +288,14 @@ func (c *Chain) at(number uint64) *block {
 	return c.blocks[number-first]
 }
 
+// Mined reports whether a transaction is in one of the blocks that are kept.
+func (c *Chain) Mined(hash [32]byte) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.mined[hash]
+	return ok
+}
+
 // Await waits until a transaction is mined, and returns its receipt, which is not to be
 // changed. It fails when ctx ends.
 func (c *Chain) Await(ctx context.Context, hash [32]byte) (*types.Receipt, error) {

@@ -33,6 +33,7 @@ func verbs() []verb {
 		{"bench follow", "measure a sidecar beside a real btcd", benchFollow},
 		{"bench bitcoind", "measure a sidecar beside a real bitcoind", benchBitcoind},
 		{"bench perf", "measure what the optimizer makes of the sidecar, beside static settings", benchPerf},
+		{"bench relay", "measure how headers are verified, and a relay on an Ethereum chain is told of them", benchRelay},
 		{"bench sig", "measure the verification of signatures, beside other verifiers", benchSig},
 		{"bench utxo", "measure the coin database, beside goleveldb", benchUtxo},
 		{"evidence", "judge again what raised an alarm", evidenceVerb},
