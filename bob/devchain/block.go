@@ -49,9 +49,13 @@ func asFields(v any) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	var f fields
-	if err := json.Unmarshal(raw, &f); err != nil {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
 		return nil, fmt.Errorf("an object of JSON: %w", err)
+	}
+	f := make(fields, len(members)+4)
+	for name, value := range members {
+		f[name] = value
 	}
 	return f, nil
 }

@@ -91,8 +91,17 @@ func (c *Chain) execute(ctx context.Context, b *block, m *core.Message) (*core.E
 		return nil, err
 	}
 	evm := vm.NewEVM(c.blockContext(b.Header()), statedb, c.config, vm.Config{NoBaseFee: true})
-	stop := context.AfterFunc(ctx, evm.Cancel)
-	defer stop()
+	cancelled := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		evm.Cancel()
+		close(cancelled)
+	})
+	defer func() {
+		if !stop() {
+			<-cancelled // another execution may have what is released
+		}
+		evm.Release()
+	}()
 	result, err := core.ApplyMessage(evm, m, core.NewGasPool(m.GasLimit))
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("the execution was given up: %w", ctx.Err())

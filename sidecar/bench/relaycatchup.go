@@ -55,7 +55,7 @@ func (f *catchupFigure) measure(ctx context.Context, offset int) error {
 	var took []float64
 	for range f.rounds {
 		start := time.Now()
-		if plan, err = c.model.Plan(f.request(first, first+relayPeriod, c.at), relay.DefaultCaps()); err != nil {
+		if plan, err = c.model.Plan(f.request(first, first+relayPeriod, c), relay.DefaultCaps()); err != nil {
 			return fmt.Errorf("relay/catchup2016: %w", err)
 		}
 		took = append(took, time.Since(start).Seconds())

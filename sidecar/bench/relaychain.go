@@ -48,8 +48,9 @@ func newRelayBench(size relaySize) (*relayBench, error) {
 	}
 	for len(b.chain) < count {
 		last := b.chain[len(b.chain)-1]
-		// The target stays about the same, and times are not in order.
-		at := p.Genesis.Time() + 600*uint32(len(b.chain)) + uint32(len(b.chain)*7919%1200)
+		// Blocks come a little too soon, so that each period's target is another, and
+		// their times are not in order.
+		at := p.Genesis.Time() + 590*uint32(len(b.chain)) + uint32(len(b.chain)*7919%2400)
 		bits, err := p.NextBits(b.chain, uint32(len(b.chain)), at)
 		if err != nil {
 			return nil, err
@@ -106,13 +107,13 @@ func (b *relayBench) newModel(height int) (*relay.FullRelay, error) {
 
 // request returns what tells a relay, whose best header is that at height best, of the
 // headers after it, up to and with that at height to.
-func (b *relayBench) request(best, to int, at relay.Address) relay.Request {
+func (b *relayBench) request(best, to int, c *relayChain) relay.Request {
 	data := make([]byte, 0, (to-best)*header.Size)
 	for i := best + 1; i <= to; i++ {
 		data = append(data, b.chain[i][:]...)
 	}
 	return relay.Request{
 		Headers: data, Height: uint64(best + 1), Anchor: b.chain[best][:], PeriodStart: b.chain[best-best%relayPeriod][:],
-		Best: b.chain[best][:], Ancestor: b.chain[best].Hash(), Relay: at,
+		Best: b.chain[best][:], Ancestor: b.chain[best].Hash(), Relay: c.at, Multicall: c.multicall,
 	}
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/outrider-project/outrider/bob/relay/contract"
 )
 
-// A relayChain is a chain that has a relay, the model of that, and the clock, which only
-// moves when a block is mined.
+// A relayChain is a chain that has a relay and a multicall, the model of the relay, and the
+// clock, which only moves when a block is mined.
 type relayChain struct {
 	*devchain.Chain
-	account *devchain.Account
-	at      relay.Address
-	model   *relay.FullRelay
-	clock   time.Time
+	account       *devchain.Account
+	at, multicall relay.Address
+	model         *relay.FullRelay
+	clock         time.Time
 }
 
 // deploy returns a chain with a relay that begins with the header at height.
@@ -41,16 +41,25 @@ func (b *relayBench) deploy(ctx context.Context, height int) (*relayChain, error
 	first := b.chain[height]
 	creation := slices.Concat(contract.FullRelayWithVerify().Creation,
 		relay.ConstructorData(first[:], uint64(height), b.chain[height-height%relayPeriod].Hash()))
-	hash, at, err := c.Deploy(account, creation, 3_000_000)
-	if err != nil {
+	if c.at, err = c.create(ctx, creation); err != nil {
 		return nil, err
 	}
-	c.at = at
+	c.multicall, err = c.create(ctx, contract.Multicall().Creation)
+	return c, err
+}
+
+// create deploys a contract.
+func (c *relayChain) create(ctx context.Context, creation []byte) (at relay.Address, err error) {
+	hash, address, err := c.Deploy(c.account, creation, 3_000_000)
+	at = address
+	if err != nil {
+		return at, err
+	}
 	if err := c.tick(); err != nil {
-		return nil, err
+		return at, err
 	}
 	_, err = c.succeeded(ctx, hash)
-	return c, err
+	return at, err
 }
 
 // tick mines the next block.
@@ -64,7 +73,7 @@ func (c *relayChain) tick() error {
 func (c *relayChain) send(plan *relay.Plan) (hashes [][32]byte, err error) {
 	for i := range plan.Transactions {
 		tx := &plan.Transactions[i]
-		hash, err := c.Transact(c.account, c.at, tx.Data, tx.GasLimit)
+		hash, err := c.Transact(c.account, tx.To, tx.Data, tx.GasLimit)
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ type syncFigure struct {
 	count int // of refreshes in a round
 	took  []float64
 	p99   []float64
+	cpu   []float64 // milliseconds for a refresh
 }
 
 // syncHeads are those that are asked for.
@@ -39,19 +40,34 @@ type refreshed struct {
 	height uint64
 }
 
+// askHeads asks a node for its heads, in the order of syncHeads.
+func askHeads(ctx context.Context, p *endpoint.Pool) ([]*types.Header, error) {
+	var calls [][]any
+	for _, label := range syncHeads {
+		calls = append(calls, []any{label.Tag(), false})
+	}
+	var heads []*types.Header
+	for _, answer := range p.Batch(ctx, "eth_getBlockByNumber", calls) {
+		if answer.Err != nil {
+			return nil, answer.Err
+		}
+		head, _, err := opstack.ParseHeader(answer.Raw)
+		if err != nil {
+			return nil, err
+		}
+		heads = append(heads, head)
+	}
+	return heads, nil
+}
+
 // refresh asks all nodes for their heads, at once, and one for the state of the relay as
 // of its newest block.
 func refresh(ctx context.Context, pools []*endpoint.Pool, at relay.Address) (*refreshed, error) {
 	r := &refreshed{heads: make([][]*types.Header, len(pools))}
-	errs := make([]error, len(pools)*len(syncHeads))
+	errs := make([]error, len(pools))
 	var asking sync.WaitGroup
 	for i, p := range pools {
-		r.heads[i] = make([]*types.Header, len(syncHeads))
-		for j, label := range syncHeads {
-			asking.Go(func() {
-				r.heads[i][j], errs[i*len(syncHeads)+j] = opstack.Client{Caller: p}.Header(ctx, label)
-			})
-		}
+		asking.Go(func() { r.heads[i], errs[i] = askHeads(ctx, p) })
 	}
 	asking.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -107,11 +123,12 @@ func (f *syncFigure) measure(ctx context.Context) error {
 	}
 	err = c.nodes(ctx, 2, func(ctx context.Context, pools []*endpoint.Pool) error {
 		var took []float64
+		var cpu time.Duration
 		for n := range f.count {
 			// In every fifth block the relay moves.
 			if n%5 == 0 {
 				at := first + n/5
-				plan, err := c.model.Plan(f.request(at, at+1, c.at), relay.DefaultCaps())
+				plan, err := c.model.Plan(f.request(at, at+1, c), relay.DefaultCaps())
 				if err != nil {
 					return err
 				}
@@ -122,17 +139,18 @@ func (f *syncFigure) measure(ctx context.Context) error {
 			if err := c.tick(); err != nil {
 				return err
 			}
-			start := time.Now()
+			start, used := time.Now(), processTime()
 			r, err := refresh(ctx, pools, c.at)
 			if err != nil {
 				return err
 			}
-			took = append(took, millis(time.Since(start)))
+			took, cpu = append(took, millis(time.Since(start))), cpu+processTime()-used
 			if want := uint64(first + n/5 + 1); r.height != want || r.heads[1][2].Number.Uint64() != c.Number() {
 				return fmt.Errorf("the relay is at %d in block %d, want %d in %d", r.height, r.heads[1][2].Number, want, c.Number())
 			}
 		}
 		f.took, f.p99 = append(f.took, took...), append(f.p99, quantile(took, 0.99))
+		f.cpu = append(f.cpu, millis(cpu)/float64(f.count))
 		return nil
 	})
 	if err != nil {
@@ -145,5 +163,6 @@ func (f *syncFigure) rows() []Row {
 	return []Row{
 		plain("relay/state-sync", median(f.p99), "ms, p99"),
 		plain("relay/state-sync/median", median(f.took), "ms"),
+		plain("relay/state-sync/cpu", median(f.cpu), "CPU-ms"),
 	}
 }

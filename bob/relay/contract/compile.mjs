@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const solc = createRequire(import.meta.url)("solc");
 const file = (name) => fileURLToPath(new URL(name, import.meta.url));
 const artifact = file("artifact.json");
-const contracts = ["FullRelay", "FullRelayWithVerify", "LightRelay"];
+const contracts = ["FullRelay", "FullRelayWithVerify", "LightRelay", "Multicall"];
 
 const sources = {};
 for (const name of readdirSync(file(".")).filter((name) => name.endsWith(".sol")).sort()) {

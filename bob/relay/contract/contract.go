@@ -1,5 +1,5 @@
 // Package contract has Bitcoin relays to deploy: FullRelay, FullRelayWithVerify and
-// LightRelay, which package relay models, as contracts of our own. They have the
+// LightRelay, which package relay models, as contracts of our own, and a multicall. They have the
 // interface, the storage layout, the events and the words of the contracts on BOB, but
 // were written from a description of these and share no source with them. Their gas is
 // their own: see Costs.
@@ -50,6 +50,11 @@ func FullRelayWithVerify() *Contract { return load("FullRelayWithVerify") }
 
 // LightRelay returns the contract that is told of every change of the target.
 func LightRelay() *Contract { return load("LightRelay") }
+
+// Multicall returns a contract that does several calls in one transaction: the part of
+// Multicall3 that plans make use of (relay.MulticallData). Where Multicall3 is there,
+// use that.
+func Multicall() *Contract { return load("Multicall") }
 
 // Costs is what the steps of these contracts take beside storage, fitted to executions
 // in go-ethereum's EVM, for SetCosts of the models. The tests compare their sums with

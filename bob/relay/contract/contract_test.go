@@ -67,6 +67,9 @@ func TestInterface(t *testing.T) {
 			"owner 0 0, ready 0 20, authorizationRequired 0 21, proofLength 0 22, genesisEpoch 1 0, currentEpoch 1 8, " +
 				"currentEpochDifficulty 2 0, prevEpochDifficulty 3 0, epochs 4 0, isAuthorized 5 0",
 		},
+		{
+			"Multicall", Multicall(), "aggregate3((address,bool,bytes)[])", "", "aggregate3 82ad56cb", "",
+		},
 	} {
 		a := parseABI(t, tt.contract.ABI)
 		var functions, events []string
@@ -121,6 +124,7 @@ func TestDeploy(t *testing.T) {
 		"FullRelay":           {FullRelay(), constructor},
 		"FullRelayWithVerify": {FullRelayWithVerify(), constructor},
 		"LightRelay":          {LightRelay(), nil},
+		"Multicall":           {Multicall(), nil},
 	} {
 		d, r := deploy(t, parseABI(t, tt.contract.ABI), relay.Address{1}, slices.Concat(tt.contract.Creation, tt.args))
 		if r.err != nil {
@@ -140,7 +144,7 @@ func TestSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	names, err := filepath.Glob("*.sol")
-	if err != nil || len(names) != 4 || len(file.Sources) != len(names) {
+	if err != nil || len(names) != 5 || len(file.Sources) != len(names) {
 		t.Errorf("the sources are %v (%v), those of the artifact %v", names, err, file.Sources)
 	}
 	for _, name := range names {
