@@ -88,7 +88,7 @@ func relayNotes(rep *RelayReport, b *relayBench, size relaySize) []string {
 		fmt.Sprintf("relay/catchup2016: 2,016 headers over a retarget, on a chain whose clock is simulated: a block of two seconds and 30 million gas each time, after planning, which took %.3f s. The worst of %d catch-ups that begin %v blocks into a period: %d transactions in %d blocks. BOB's relayer takes 2.1 hours at least, by its limit of 5 headers in 15 s and two receipts",
 			worst.PlanSeconds, len(rep.Catchups), size.catchups, worst.Transactions, worst.Blocks),
 		"relay/gas-per-header: of its receipts, marks and transactions included; executed, and not estimated",
-		"relay/state-sync: unsafe, safe and finalized heads of two nodes, and the relay's best header, its height, last fork and difficulty, as of the newest block; with a new block each time. cpu is the processor time of all of the process, that of the nodes included. What the original design had for this is 1 to 5 s",
+		"relay/state-sync: unsafe, safe and finalized heads of two nodes, and the relay's best header, its height, last fork and difficulty, as of the newest block; with a new block each time. cpu is the processor time of all of the process, that of the nodes included: what it takes on a processor that nobody else uses, at most. What the original design had for this is 1 to 5 s",
 		"chain-bound stages cannot be beaten and are in no row but relay/catchup2016: a block of Bitcoin comes about every ten minutes, one of BOB every two seconds",
 	}
 	if rep.Quick {
