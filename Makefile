@@ -88,6 +88,10 @@ bulk-coins: ## Load 10 million coins, and measure the coin database with them; c
 	OUTRIDER_COINS_BULK=1 go test -run '^TestResidentMemory$$' -count 1 -v ./utxocache/coins
 	go run ./cmd/outrider bench utxo --coins 10000000 --rounds 3
 
+.PHONY: bulk-bitvm
+bulk-bitvm: ## Try 10,000 batches of proofs whose errors cancel
+	OUTRIDER_GROTH16_BULK=10000 go test -run '^TestErrorsThatCancel$$' -count 1 -timeout 2h -v ./bitvm/groth16
+
 .PHONY: record-anvil
 record-anvil: ## Record again what anvil, from npm, answers as an OP chain
 	cd bob/opstack/testdata/anvil && npm ci --no-audit --no-fund

@@ -55,7 +55,7 @@ var parts = []string{
 var homes = map[string][]string{
 	"github.com/prometheus":           {"sidecar/web", "sidecar/bench"},
 	"github.com/ethereum/go-ethereum": {"bob/...", "sidecar/bench"},
-	"github.com/consensys":            {"bitvm/groth16"},
+	"github.com/consensys":            {"bitvm/groth16", "bitvm/assertion", "sidecar/bench"},
 	"github.com/cockroachdb/pebble":   {"utxocache/...", "sidecar/gateway/..."},
 	"github.com/dgraph-io/ristretto":  {"utxocache/...", "sidecar/bench"},
 	"github.com/syndtr/goleveldb":     {"sidecar/bench", "utxocache/coindb"},
@@ -292,6 +292,7 @@ func TestLayoutRules(t *testing.T) {
 		{"Prometheus away from home", "sidecar/a.go", outside("github.com/prometheus/client_golang/prometheus"), "its home is sidecar/web, sidecar/bench"},
 		{"Prometheus at home", "sidecar/web/a.go", outside("github.com/prometheus/client_golang/prometheus"), ""},
 		{"geth away from home", "sidecar/gateway/a.go", outside("github.com/ethereum/go-ethereum/core/vm"), "its home is bob/..."},
+		{"gnark in assertions", "bitvm/assertion/a.go", outside("github.com/consensys/gnark-crypto/ecc"), ""},
 		{"gnark away from home", "bitvm/a.go", outside("github.com/consensys/gnark-crypto/ecc"), "its home is bitvm/groth16"},
 		{"Pebble away from home", "sidecar/audit/a.go", outside("github.com/cockroachdb/pebble/v2"), "its home is utxocache"},
 		{"Pebble in the gateway", "sidecar/gateway/a.go", outside("github.com/cockroachdb/pebble/v2"), ""},
