@@ -32,6 +32,7 @@ func verbs() []verb {
 		{"bench block", "judge one block, and measure that", benchBlock},
 		{"bench follow", "measure a sidecar beside a real btcd", benchFollow},
 		{"bench bitcoind", "measure a sidecar beside a real bitcoind", benchBitcoind},
+		{"bench bitvm", "measure the verification of what BitVM's provers claim", benchBitvm},
 		{"bench perf", "measure what the optimizer makes of the sidecar, beside static settings", benchPerf},
 		{"bench relay", "measure how headers are verified, and a relay on an Ethereum chain is told of them", benchRelay},
 		{"bench sig", "measure the verification of signatures, beside other verifiers", benchSig},
@@ -43,7 +44,7 @@ func verbs() []verb {
 		{"bob doctor", "tell what is wrong with nodes of BOB, and what to set", bobDoctor},
 		{"bob relay replay", "show headers from a file to a model of a relay contract", bobRelayReplay},
 		{"version", "print the version", versionVerb},
-	}, append(utxoVerbs(), perfVerbs()...)...)
+	}, slices.Concat(bitvmVerbs(), utxoVerbs(), perfVerbs())...)
 }
 
 // These are the exit statuses.

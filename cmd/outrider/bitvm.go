@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/outrider-project/outrider/sidecar/bench"
+	"github.com/outrider-project/outrider/sidecar/bitvm"
+)
+
+func bitvmVerbs() []verb {
+	return []verb{
+		{"bitvm verify", "verify a Groth16 proof from a file", bitvmVerify},
+	}
+}
+
+// A judged is a report that says that all is well, or not.
+type judged interface {
+	Good() bool
+	WriteTable(io.Writer) error
+}
+
+// printJudged prints a report, and ends the program with statusFailed if something in it
+// is not well.
+func printJudged(stdout io.Writer, rep judged, asJSON bool) (err error) {
+	if asJSON {
+		err = bench.WriteJSON(stdout, rep)
+	} else {
+		err = rep.WriteTable(stdout)
+	}
+	if err == nil && !rep.Good() {
+		return errReported
+	}
+	return err
+}
+
+func bitvmVerify(_ context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("outrider bitvm verify", flag.ContinueOnError)
+	file := fs.String("file", "", "JSON `file` of a proof with its key, public inputs, seal and claim, plain or .zst")
+	asJSON := fs.Bool("json", false, "print JSON")
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), "outrider bitvm verify derives public inputs from the claim of RISC Zero or SP1, compares the seal, and verifies\n"+
+			"the proof. Exit status: 0 when all is well, 1 when something is not or the file cannot be read, 2 when the\n"+
+			"command line is wrong. Flags:")
+		fs.PrintDefaults()
+	}
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	if *file == "" {
+		return &usageError{errors.New("--file: name the file of the proof")}
+	}
+	rep, err := bitvm.VerifyProof(*file)
+	if err != nil {
+		return err
+	}
+	return printJudged(stdout, rep, *asJSON)
+}
+
+func benchBitvm(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("outrider bench bitvm", flag.ContinueOnError)
+	var o bench.BitvmOptions
+	fs.IntVar(&o.Rounds, "rounds", 11, "measure this `number` of times, and print medians")
+	asJSON := fs.Bool("json", false, "print JSON")
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), "outrider bench bitvm measures on one thread what a watchtower of BitVM bridges verifies, beside others, in turns.\n"+
+			"Times are those that the thread had a processor, where the system tells it. Exit status: 0 when all is well,\n"+
+			"1 when the work failed, 2 when the command line is wrong. Flags:")
+		fs.PrintDefaults()
+	}
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	if o.Rounds < 1 || o.Rounds > 1000 {
+		return &usageError{errors.New("--rounds: must be from 1 to 1000")}
+	}
+	rep, err := bench.Bitvm(ctx, o)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return bench.WriteJSON(stdout, rep)
+	}
+	return rep.WriteTable(stdout)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/outrider-project/outrider/testvectors"
+)
+
+func TestBitvmMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"bitvm", "verify"}, statusUsage, "--file"},
+		{[]string{"bitvm", "verify", "--file", "/nonexistent/proof"}, statusFailed, "/nonexistent/proof"},
+		{[]string{"bitvm", "verify", "--file", "bitvm_test.go"}, statusFailed, "bitvm_test.go"},
+		{[]string{"bitvm"}, statusUsage, "verify"},
+		{[]string{"bench", "bitvm", "--rounds", "0"}, statusUsage, "--rounds"},
+	} {
+		status, stdout, stderr := outrider(t, tt.args...)
+		if status != tt.status || !strings.Contains(stderr, tt.want) || stdout != "" {
+			t.Errorf("%v: status %d, said %q, want %d and a word on %q", tt.args, status, stderr, tt.status, tt.want)
+		}
+	}
+}
+
+// Published proofs, and what is wrong with one of which something was changed.
+func TestBitvmVerify(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "proof.json")
+	verify := func(data string, wantStatus int) (rep struct {
+		Valid       bool
+		InputsMatch bool `json:"inputs_match"`
+		SealMatch   bool `json:"seal_match"`
+		Problems    []string
+	}) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := outrider(t, "bitvm", "verify", "--file", path, "--json")
+		if err := json.Unmarshal([]byte(stdout), &rep); err != nil || status != wantStatus {
+			t.Fatalf("status %d, want %d: %v: %s %s", status, wantStatus, err, stdout, stderr)
+		}
+		return rep
+	}
+	for _, name := range []string{"bitvm/groth16/risc0_v2_2.json", "bitvm/groth16/sp1_v4_0_0_rc_3.json"} {
+		data := string(testvectors.Load(t, name, "that outrider bitvm verify takes published proofs"))
+		if rep := verify(data, statusDone); !rep.Valid || !rep.InputsMatch || !rep.SealMatch || len(rep.Problems) != 0 {
+			t.Errorf("%s: %+v", name, rep)
+		}
+		before, seal, _ := strings.Cut(data, `"seal": "0x`)
+		rep := verify(before+`"seal": "0x00000000`+seal[8:], statusFailed)
+		if !rep.Valid || !rep.InputsMatch || rep.SealMatch || len(rep.Problems) != 1 {
+			t.Errorf("%s with another selector: %+v", name, rep)
+		}
+		before, inputs, _ := strings.Cut(data, `"public_inputs": [`)
+		_, inputs, _ = strings.Cut(inputs, "0x")
+		rep = verify(before+`"public_inputs": ["0x`+strings.Repeat("f", 64)+inputs[64:], statusFailed)
+		if rep.Valid || len(rep.Problems) != 1 || !strings.Contains(rep.Problems[0], "public input 0") {
+			t.Errorf("%s with an input above r: %+v", name, rep)
+		}
+		if status, stdout, _ := outrider(t, "bitvm", "verify", "--file", path); status != statusFailed || !strings.Contains(stdout, "valid false") {
+			t.Errorf("status %d: %s", status, stdout)
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// BitvmOptions says how Bitvm measures.
+type BitvmOptions struct {
+	// Rounds is how often each figure is measured; its median is told.
+	Rounds int
+}
+
+// A bitvmFigure is a row under way: how many milliseconds something takes on one thread,
+// measured in turns with an anchor, if there is one.
+type bitvmFigure struct {
+	name         string
+	ours, theirs task
+	anchor       string // "" if theirs is nil
+	did, didRef  []float64
+}
+
+// measure measures both once.
+func (f *bitvmFigure) measure(ctx context.Context) error {
+	for _, m := range []struct {
+		run task
+		did *[]float64
+	}{{f.ours, &f.did}, {f.theirs, &f.didRef}} {
+		if m.run == nil {
+			continue
+		}
+		ms, err := each(ctx, m.run)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		*m.did = append(*m.did, ms)
+	}
+	return nil
+}
+
+// each runs a task for windowTime, once at least, and returns how many milliseconds of
+// a processor one of what it does takes.
+func each(ctx context.Context, run task) (float64, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	did := 0
+	for start, began := time.Now(), threadTime(); ; {
+		n, err := run(ctx)
+		if err != nil {
+			return 0, err
+		}
+		did += n
+		if time.Since(start) >= windowTime {
+			return float64((threadTime() - began).Nanoseconds()) / 1e6 / float64(did), nil
+		}
+	}
+}
+
+func (f *bitvmFigure) row() Row {
+	if f.theirs == nil {
+		return plain(f.name, median(f.did), "ms")
+	}
+	return lessIsBetter(f.name, median(f.did), "ms", f.anchor, median(f.didRef))
+}
+
+// Bitvm measures what a watchtower of BitVM bridges verifies, each figure in turns with
+// its anchor.
+func Bitvm(ctx context.Context, o BitvmOptions) (*Report, error) {
+	figures, err := groth16Figures()
+	if err != nil {
+		return nil, err
+	}
+	for range o.Rounds {
+		for _, f := range figures {
+			if err := f.measure(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	rep := &Report{Machine: ThisMachine(), Rows: []Row{}}
+	for _, f := range figures {
+		rep.Rows = append(rep.Rows, f.row())
+	}
+	return rep, nil
+}
