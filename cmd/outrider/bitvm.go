@@ -14,6 +14,7 @@ import (
 func bitvmVerbs() []verb {
 	return []verb{
 		{"bitvm verify", "verify a Groth16 proof from a file", bitvmVerify},
+		{"bitvm wots", "verify Winternitz signatures from a file", bitvmWots},
 	}
 }
 
@@ -54,6 +55,28 @@ func bitvmVerify(_ context.Context, args []string, stdout, stderr io.Writer) err
 		return &usageError{errors.New("--file: name the file of the proof")}
 	}
 	rep, err := bitvm.VerifyProof(*file)
+	if err != nil {
+		return err
+	}
+	return printJudged(stdout, rep, *asJSON)
+}
+
+func bitvmWots(_ context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("outrider bitvm wots", flag.ContinueOnError)
+	file := fs.String("file", "", "JSON `file` of vectors, plain or .zst: message, publicKey, and signatures in any of BitVM's forms")
+	asJSON := fs.Bool("json", false, "print JSON")
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), "outrider bitvm wots verifies BitVM's Winternitz signatures. Exit status: 0 when all are valid, 1 when one is not\n"+
+			"or the file cannot be read, 2 when the command line is wrong. Flags:")
+		fs.PrintDefaults()
+	}
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	if *file == "" {
+		return &usageError{errors.New("--file: name the file of vectors")}
+	}
+	rep, err := bitvm.CheckWots(*file)
 	if err != nil {
 		return err
 	}

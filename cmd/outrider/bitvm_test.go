@@ -19,6 +19,8 @@ func TestBitvmMistakes(t *testing.T) {
 		{[]string{"bitvm", "verify"}, statusUsage, "--file"},
 		{[]string{"bitvm", "verify", "--file", "/nonexistent/proof"}, statusFailed, "/nonexistent/proof"},
 		{[]string{"bitvm", "verify", "--file", "bitvm_test.go"}, statusFailed, "bitvm_test.go"},
+		{[]string{"bitvm", "wots"}, statusUsage, "--file"},
+		{[]string{"bitvm", "wots", "--file", "/nonexistent/vectors"}, statusFailed, "/nonexistent/vectors"},
 		{[]string{"bitvm"}, statusUsage, "verify"},
 		{[]string{"bench", "bitvm", "--rounds", "0"}, statusUsage, "--rounds"},
 	} {
@@ -67,5 +69,58 @@ func TestBitvmVerify(t *testing.T) {
 		if status, stdout, _ := outrider(t, "bitvm", "verify", "--file", path); status != statusFailed || !strings.Contains(stdout, "valid false") {
 			t.Errorf("status %d: %s", status, stdout)
 		}
+	}
+}
+
+// BitVM's vectors, and then each kind of part with a digit changed.
+func TestBitvmWots(t *testing.T) {
+	data := testvectors.Load(t, "bitvm/wots-test-vectors.json.zst", "that outrider bitvm wots takes BitVM's vectors")
+	path := filepath.Join(t.TempDir(), "vectors.json")
+	check := func(vectors any, wantStatus int) (rep struct {
+		Vectors, Passed int
+		Failures        []struct {
+			Index    int
+			Problems []string
+		}
+	}) {
+		t.Helper()
+		raw, err := json.Marshal(vectors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := outrider(t, "bitvm", "wots", "--file", path, "--json")
+		if err := json.Unmarshal([]byte(stdout), &rep); err != nil || status != wantStatus {
+			t.Fatalf("status %d, want %d: %v: %s %s", status, wantStatus, err, stdout, stderr)
+		}
+		return rep
+	}
+	var vectors []map[string]any
+	if err := json.Unmarshal(data, &vectors); err != nil {
+		t.Fatal(err)
+	}
+	if rep := check(vectors, statusDone); rep.Vectors != 21 || rep.Passed != 21 || len(rep.Failures) != 0 {
+		t.Errorf("%+v", rep)
+	}
+	for _, part := range []string{"witness", "signature", "compact_witness", "compact_signature", "publicKey"} {
+		list := vectors[4][part].([]any)
+		kept := list[2]
+		turned := []byte(kept.(string))
+		turned[0] ^= 1 // one hexadecimal digit or another
+		list[2] = string(turned)
+		rep := check(vectors, statusFailed)
+		if rep.Passed != 20 || len(rep.Failures) != 1 || rep.Failures[0].Index != 4 || len(rep.Failures[0].Problems) == 0 {
+			t.Errorf("%s: %+v", part, rep)
+		}
+		list[2] = kept
+	}
+	delete(vectors[0], "secretKey")
+	if rep := check(vectors[:1], statusDone); rep.Passed != 1 {
+		t.Errorf("without a secret key: %+v", rep)
+	}
+	if status, stdout, _ := outrider(t, "bitvm", "wots", "--file", path); status != statusDone || !strings.Contains(stdout, "1 of 1 vectors passed") {
+		t.Errorf("status %d: %s", status, stdout)
 	}
 }

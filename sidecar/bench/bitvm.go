@@ -68,9 +68,13 @@ func (f *bitvmFigure) row() Row {
 // Bitvm measures what a watchtower of BitVM bridges verifies, each figure in turns with
 // its anchor.
 func Bitvm(ctx context.Context, o BitvmOptions) (*Report, error) {
-	figures, err := groth16Figures()
-	if err != nil {
-		return nil, err
+	var figures []*bitvmFigure
+	for _, of := range []func() ([]*bitvmFigure, error){groth16Figures, wotsFigures} {
+		some, err := of()
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, some...)
 	}
 	for range o.Rounds {
 		for _, f := range figures {

@@ -26,7 +26,7 @@ func TestBitvmReport(t *testing.T) {
 			t.Errorf("row %+v", row)
 		}
 	}
-	want := "groth16/1 groth16/batch64 anchor/gnark verifier anchor/geth precompile 8"
+	want := "groth16/1 groth16/batch64 anchor/gnark verifier anchor/geth precompile 8 wots16 wots16/batch363"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("rows %q, want %q", got, want)
 	}
@@ -129,6 +129,20 @@ func TestBitvmStopsAtAWrongVerdict(t *testing.T) {
 	b.items[1].Proof.C.Neg(&b.items[1].Proof.C)
 	if _, err := b.batch(t.Context()); err == nil {
 		t.Error("the batch is taken")
+	}
+	w, err := newWotsBench(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.items[1].Signature.Values[3][0] ^= 1
+	if _, err := w.together(t.Context()); err == nil {
+		t.Error("a wrong signature is taken")
+	}
+	for _, run := range []task{w.alone, w.theirs} {
+		w.at = 0
+		if _, err := run(t.Context()); err == nil {
+			t.Error("a wrong signature is taken")
+		}
 	}
 	for name, verify := range map[string]func(groth16.Item) bool{
 		"ours": b.ours, "gnark's pairings": b.pairings, "gnark's verifier": b.gnark.verify, "go-ethereum's precompile": b.precompile,
