@@ -6,9 +6,10 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 )
 
-// A Call is a call that changes a FullRelay.
+// A Call is a call that changes a relay.
 type Call struct {
-	// Function is addHeaders, addHeadersWithRetarget or markNewHeaviest.
+	// Function is addHeaders, addHeadersWithRetarget or markNewHeaviest, or a
+	// LightRelay's retarget, which Do does not do.
 	Function string
 	// Args are the arguments that are headers, in the contract's order.
 	Args [][]byte
@@ -26,6 +27,8 @@ func (c *Call) Data() []byte {
 		return AddHeadersWithRetargetData(c.Args[0], c.Args[1], c.Args[2])
 	case "markNewHeaviest":
 		return MarkNewHeaviestData(c.Ancestor, c.Args[0], c.Args[1], c.Limit)
+	case "retarget":
+		return RetargetData(c.Args[0])
 	}
 	panic("relay: no such call: " + c.Function)
 }

@@ -354,7 +354,7 @@ func (r *FullRelay) markNewHeaviest(m *meter, ancestor chainhash.Hash, currentBe
 	if err != nil {
 		return nil, err
 	}
-	if err := require(heaviest == digest, notHeaviest); err != nil {
+	if err := require(heaviest == digest, NotHeaviest); err != nil {
 		return nil, err
 	}
 	difficulty, err := headerDifficulty(newBest)

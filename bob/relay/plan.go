@@ -101,6 +101,19 @@ func (r *FullRelay) Plan(req Request, caps Caps) (*Plan, error) {
 	return p.plan, nil
 }
 
+// PlanMark plans the mark of the anchor, where that is all there is left to do. It is
+// else as Plan.
+func (r *FullRelay) PlanMark(req Request, caps Caps) (*Plan, error) {
+	if len(req.Headers) != 0 {
+		return nil, fmt.Errorf("a plan to mark, with %d bytes of headers", len(req.Headers))
+	}
+	p := &planner{caps: caps, req: req, relay: r.Fork(), plan: new(Plan)}
+	if err := p.mark(); err != nil {
+		return nil, err
+	}
+	return p.plan, nil
+}
+
 // A planner is a plan in the making: req is what is left of it, and relay has what the
 // plan does so far.
 type planner struct {
@@ -202,7 +215,7 @@ func (p *planner) try(n int) (tx Transaction, fork *FullRelay, marked bool, err 
 	}
 	tx.Calls = append(tx.Calls[:len(adds):len(adds)], c)
 	fork, err = p.run(&tx)
-	if r, ok := errors.AsType[*Revert](err); ok && r.Reason == notHeaviest && n < len(p.req.Headers)/header.Size {
+	if r, ok := errors.AsType[*Revert](err); ok && r.Reason == NotHeaviest && n < len(p.req.Headers)/header.Size {
 		// A branch that is not the best yet: later headers make it so.
 		tx.Calls = adds
 		fork, err = p.run(&tx)
@@ -285,16 +298,18 @@ func (p *planner) run(tx *Transaction) (*FullRelay, error) {
 	return fork, nil
 }
 
-// fits reports whether a transaction is within the caps. Its estimated size is at most
+func (p *planner) fits(tx Transaction) bool { return p.caps.allow(&tx) }
+
+// allow reports whether a transaction is within the caps. Its estimated size is at most
 // its size.
-func (p *planner) fits(tx Transaction) bool {
-	footprint := uint64(len(tx.Data)+transactionSize) * uint64(p.caps.FootprintScalar)
-	return tx.GasLimit <= min(p.caps.TransactionGas, p.caps.BlockGas) && footprint <= p.caps.BlockGas
+func (c Caps) allow(tx *Transaction) bool {
+	footprint := uint64(len(tx.Data)+transactionSize) * uint64(c.FootprintScalar)
+	return tx.GasLimit <= min(c.TransactionGas, c.BlockGas) && footprint <= c.BlockGas
 }
 
 // transactionSize is the most that a transaction has beside its data: fees, nonce,
 // limits, signature and lengths.
 const transactionSize = 200
 
-// notHeaviest is the revert of a mark without more work.
-const notHeaviest = "New best hash does not have more work than previous"
+// NotHeaviest is the reason that a mark without more work reverts with.
+const NotHeaviest = "New best hash does not have more work than previous"

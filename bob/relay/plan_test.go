@@ -197,7 +197,7 @@ func TestPlanReorganises(t *testing.T) {
 	// Without enough work there is nothing to mark.
 	req.Headers = long[:9*header.Size]
 	_, err = r.Plan(req, caps)
-	reverts(t, "a branch with as much work", err, notHeaviest)
+	reverts(t, "a branch with as much work", err, NotHeaviest)
 }
 
 func TestPlanFails(t *testing.T) {
