@@ -11,6 +11,10 @@ import (
 	"github.com/outrider-project/outrider/bob/relay/planner"
 )
 
+// errLags says that a node does not have yet what another, or itself a moment later, has: the
+// next step looks again. Nothing is planned from such a state.
+var errLags = errors.New("the state that was read is not the last one")
+
 // settle learns what became of what was sent, up to head, and returns the account's next
 // nonce by head's state.
 func (s *Submitter) settle(ctx context.Context, head *planner.Head, o *Outcome) (count uint64, err error) {
@@ -31,11 +35,11 @@ func (s *Submitter) settle(ctx context.Context, head *planner.Head, o *Outcome) 
 		}
 	}
 	if newest := s.journal.newest(); newest != nil && newest.block > head.Number {
-		return 0, fmt.Errorf("the node is at block %d, a transaction is in block %d: it lags", head.Number, newest.block)
+		return 0, fmt.Errorf("%w: the node is at block %d, a transaction is in block %d", errLags, head.Number, newest.block)
 	}
 	switch next := s.journal.next(); {
 	case count < next && len(s.journal.pending()) == 0:
-		return 0, fmt.Errorf("the next nonce is %d at block %d, and %d was used: the node lags", count, head.Number, next-1)
+		return 0, fmt.Errorf("%w: the next nonce is %d at block %d, and %d was used", errLags, count, head.Number, next-1)
 	case count > next && next > 0 && s.warned != count:
 		s.warned = count
 		s.o.Log.Warn("another program sends from this account", "nonce", count, "expected", next)
@@ -119,7 +123,7 @@ func (s *Submitter) confirmTaken(ctx context.Context, slot *slot) error {
 	}
 	const depth = 3
 	if head.Number < depth {
-		return fmt.Errorf("nonce %d is used, and nobody has a receipt yet", slot.nonce)
+		return fmt.Errorf("%w: nonce %d is used, and nobody has a receipt yet", errLags, slot.nonce)
 	}
 	below, err := opstack.Client{Caller: s.o.Chain}.HeaderByNumber(ctx, head.Number-depth)
 	if err != nil {
@@ -130,7 +134,7 @@ func (s *Submitter) confirmTaken(ctx context.Context, slot *slot) error {
 		return err
 	}
 	if !n.IsUint64() || n.Uint64() <= slot.nonce {
-		return fmt.Errorf("nonce %d is used, and nobody has a receipt yet", slot.nonce)
+		return fmt.Errorf("%w: nonce %d is used, and nobody has a receipt yet", errLags, slot.nonce)
 	}
 	return nil
 }

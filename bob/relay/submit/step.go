@@ -56,6 +56,10 @@ func (s *Submitter) Step(ctx context.Context) (*Outcome, error) {
 	}
 	o := &Outcome{Head: head}
 	count, err := s.settle(ctx, head, o)
+	if errors.Is(err, errLags) {
+		s.o.Log.Debug("the step looks again", "why", err)
+		return o, nil
+	}
 	if err != nil {
 		return o, err
 	}
