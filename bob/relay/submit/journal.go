@@ -82,6 +82,11 @@ type slot struct {
 	ok        bool
 	cost      *big.Int
 	time      int64
+
+	// missing is the number of different heads, one after another, whose state has the
+	// nonce as used while nobody had a receipt; lastMissing is the last of them.
+	missing     int
+	lastMissing uint64
 }
 
 // last returns the newest variant.

@@ -35,7 +35,13 @@ func blockID(h common.Hash) any { return map[string]any{"blockHash": h} }
 // *relay.Revert if it would revert.
 func (s *Submitter) try(ctx context.Context, head *planner.Head, to common.Address, data []byte, gas uint64) error {
 	_, err := s.o.Chain.Call(ctx, "eth_call", callObject(s.o.Target.Sender, to, data, gas), blockID(head.Hash))
-	if e, ok := errors.AsType[*endpoint.Error](err); ok && e.Kind == endpoint.Reverted {
+	return reverted(err)
+}
+
+// reverted returns the *relay.Revert that an error of a call is, if the contract gave a
+// reason, which the relays always do: a node that says so without one is not believed.
+func reverted(err error) error {
+	if e, ok := errors.AsType[*endpoint.Error](err); ok && e.Kind == endpoint.Reverted && len(e.Data) >= 4 {
 		return planner.ParseRevert(e.Data)
 	}
 	return err
@@ -61,9 +67,9 @@ func (s *Submitter) preflight(ctx context.Context, head *planner.Head, tx *relay
 		return 0, &Refusal{What: "preflight", Err: revert}
 	}
 	raw, err := s.o.Chain.Call(ctx, "eth_estimateGas", callObject(s.o.Target.Sender, to, tx.Data, 0), blockID(head.Hash))
-	if err != nil {
-		if e, ok := errors.AsType[*endpoint.Error](err); ok && e.Kind == endpoint.Reverted {
-			return 0, &Refusal{What: "preflight", Err: planner.ParseRevert(e.Data)}
+	if err = reverted(err); err != nil {
+		if r, ok := errors.AsType[*relay.Revert](err); ok {
+			return 0, &Refusal{What: "preflight", Err: r}
 		}
 		return 0, err
 	}

@@ -30,7 +30,7 @@ func (s *Submitter) settle(ctx context.Context, head *planner.Head, o *Outcome) 
 	}
 	count = n.Uint64()
 	for _, slot := range s.journal.pending() {
-		if err := s.settleOne(ctx, slot, count, o); err != nil {
+		if err := s.settleOne(ctx, head, slot, count, o); err != nil {
 			return 0, err
 		}
 	}
@@ -78,7 +78,7 @@ func (s *Submitter) recheck(ctx context.Context, head *planner.Head) error {
 }
 
 // settleOne learns what became of a nonce that is pending; count is the account's next.
-func (s *Submitter) settleOne(ctx context.Context, slot *slot, count uint64, o *Outcome) error {
+func (s *Submitter) settleOne(ctx context.Context, head *planner.Head, slot *slot, count uint64, o *Outcome) error {
 	for i := len(slot.variants) - 1; i >= 0; i-- {
 		v := &slot.variants[i]
 		receipt, err := opstack.Client{Caller: s.o.Chain}.Receipt(ctx, v.tx.Hash())
@@ -99,12 +99,16 @@ func (s *Submitter) settleOne(ctx context.Context, slot *slot, count uint64, o *
 		return s.settleMined(ctx, slot, v, receipt, o)
 	}
 	if count <= slot.nonce {
+		slot.missing = 0
 		return nil
 	}
-	// The state has the nonce as used, and no receipt was found for what we sent. A
-	// node may have the state and not yet the receipts.
-	if err := s.confirmTaken(ctx, slot); err != nil {
-		return err
+	// A node may have a state and not yet its receipts, and some never had one: it is
+	// another's only if it stays so.
+	if head.Number > slot.lastMissing {
+		slot.missing, slot.lastMissing = slot.missing+1, head.Number
+	}
+	if slot.missing < takenAfter {
+		return fmt.Errorf("%w: nonce %d is used, and nobody has a receipt", errLags, slot.nonce)
 	}
 	hash := slot.last().tx.Hash()
 	if err := s.journal.record(&entry{Is: isTaken, Time: s.o.Now().Unix(), Nonce: slot.nonce, Hash: &hash}); err != nil {
@@ -114,30 +118,8 @@ func (s *Submitter) settleOne(ctx context.Context, slot *slot, count uint64, o *
 		"the account must be for this relay alone", slot.nonce, s.o.Target.Sender)}
 }
 
-// confirmTaken fails unless the nonce was used some blocks ago: what was mined then has
-// receipts.
-func (s *Submitter) confirmTaken(ctx context.Context, slot *slot) error {
-	head, err := planner.ReadHead(ctx, s.o.Chain, s.o.Schedule)
-	if err != nil {
-		return err
-	}
-	const depth = 3
-	if head.Number < depth {
-		return fmt.Errorf("%w: nonce %d is used, and nobody has a receipt yet", errLags, slot.nonce)
-	}
-	below, err := opstack.Client{Caller: s.o.Chain}.HeaderByNumber(ctx, head.Number-depth)
-	if err != nil {
-		return err
-	}
-	n, err := s.number(ctx, "eth_getTransactionCount", s.o.Target.Sender, blockID(below.Hash()))
-	if err != nil {
-		return err
-	}
-	if !n.IsUint64() || n.Uint64() <= slot.nonce {
-		return fmt.Errorf("%w: nonce %d is used, and nobody has a receipt yet", errLags, slot.nonce)
-	}
-	return nil
-}
+// takenAfter is after how many blocks without a receipt a nonce that is used is another's.
+const takenAfter = 5
 
 // settleMined writes down that a variant is in a block.
 func (s *Submitter) settleMined(ctx context.Context, slot *slot, v *variant, receipt *opstack.Receipt, o *Outcome) error {

@@ -65,10 +65,13 @@ func (w *world) mine(t testing.TB, on header.Header, n int) header.Header {
 	return mined[n-1]
 }
 
-// pool returns a pool of one node.
+// pool returns a pool of nodes.
 func (w *world) pool(t testing.TB, urls ...string) *endpoint.Pool {
 	t.Helper()
 	o := endpoint.Options{Layer: "l2", ChainID: relaytest.ChainID, Timeout: 10 * time.Second}
+	if len(urls) > 1 {
+		o.Timeout = 300 * time.Millisecond
+	}
 	for i, url := range urls {
 		o.Endpoints = append(o.Endpoints, endpoint.Endpoint{Name: string(rune('a' + i)), URL: url, Rate: 1e6, Calls: 64})
 	}

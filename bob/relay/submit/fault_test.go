@@ -1,0 +1,65 @@
+package submit
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/outrider-project/outrider/blockval/header"
+)
+
+// TestFaults does harm to 10,000 exchanges with the nodes while headers and reorganisations
+// come: the relay ends up in step, nothing was sent twice, no header was told twice for
+// want of an answer, and no transaction failed.
+func TestFaults(t *testing.T) {
+	w := newWorld(t, 1900, "that faults of nodes make nothing be sent twice")
+	rng := seeded(t)
+	f := newFront(t, w.URL, randomHarm(rng, 40))
+	urls := []string{f.URL + "/0", f.URL + "/1", f.URL + "/2", f.URL + "/3", f.URL + "/4", f.URL + "/5"}
+	w.options.Chain = w.pool(t, urls...)
+	w.options.Log = nil
+	w.options.Poll, w.options.Idle = 2*time.Millisecond, 2*time.Millisecond
+	s := w.open(t)
+	stop := w.MineAlways(t, 5*time.Millisecond)
+	defer stop()
+	want := 10_000
+	if testing.Short() {
+		want = 1000
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	ended, end := context.WithCancel(ctx)
+	end()
+	chain := []header.Header{w.genesis}
+	rounds := 0
+	for ; f.faults() < want; rounds++ {
+		on := len(chain) - 1
+		if rng.IntN(4) == 0 {
+			on = max(0, on-rng.IntN(3)) // a reorganisation, if it is longer
+		}
+		more := w.bitcoin.Mine(t, chain[on], len(chain)-on+rng.IntN(3))
+		chain = append(chain[:on+1], more...)
+		if _, err := w.tree.Add(more, time.Unix(1_900_000_000, 0)); err != nil {
+			t.Fatal(err)
+		}
+		// As CatchUp, without its pauses; and a pool that has not yet learnt to leave nodes
+		// alone that fail so often.
+		pool := w.pool(t, urls...)
+		s.o.Chain = pool
+		for done := false; !done; {
+			o, err := s.Step(ctx)
+			if err != nil && (Fatal(err) || ctx.Err() != nil) {
+				t.Fatalf("after %d faults: %v", f.faults(), err)
+			}
+			done = err == nil && o.Done
+		}
+		pool.Run(ended) // which closes its connections
+		if !w.inStep(t) {
+			t.Fatalf("after %d faults the relay is not in step, and the submitter says so", f.faults())
+		}
+	}
+	stop()
+	t.Logf("%d faults in %d rounds: %v", f.faults(), rounds, f.done)
+	f.checkSent(t, w.options.Limits)
+	w.checkChain(t, s)
+}
