@@ -128,15 +128,25 @@ func (b *Bitcoin) File(t testing.TB, tip header.Header) []byte {
 	for i := range b.below {
 		data = append(data, b.below[i][:]...)
 	}
+	for _, h := range b.Chain(t, tip) {
+		data = append(data, h[:]...)
+	}
+	return data
+}
+
+// Chain returns the headers above Start up to one.
+func (b *Bitcoin) Chain(t testing.TB, tip header.Header) []header.Header {
+	t.Helper()
+	at, ok := b.byHash[tip.Hash()]
+	if !ok {
+		t.Fatal("a chain up to a header that is not of this one")
+	}
 	chain := make([]header.Header, at.height-b.Height)
 	for i := len(chain) - 1; i >= 0; i-- {
 		chain[i] = at.header
 		at = b.byHash[at.header.Prev()]
 	}
-	for i := range chain {
-		data = append(data, chain[i][:]...)
-	}
-	return data
+	return chain
 }
 
 // HeightOf returns the height of a header of the tree.
