@@ -48,8 +48,9 @@ func reverted(err error) error {
 }
 
 // preflight tries a transaction, and returns the gas limit that it needs: the model's or,
-// if that is more, what the node estimates and a hundredth. A multicall hides why it
-// reverted, so its first call is then tried alone.
+// if that is more, what the node estimates and a hundredth. A call of an address without
+// a contract works and does nothing: an estimate far below the plan tells. A multicall
+// hides why it reverted, so its first call is then tried alone.
 func (s *Submitter) preflight(ctx context.Context, head *planner.Head, tx *relay.Transaction) (uint64, error) {
 	to := common.Address(tx.To)
 	caps := head.Caps()
@@ -76,6 +77,10 @@ func (s *Submitter) preflight(ctx context.Context, head *planner.Head, tx *relay
 	var estimate hexutil.Uint64
 	if err := json.Unmarshal(raw, &estimate); err != nil {
 		return 0, fmt.Errorf("eth_estimateGas: %w", err)
+	}
+	if uint64(estimate) < tx.Gas/4*3 {
+		return 0, refuse("preflight", "the node estimates %d gas, and the plan takes %d: the call does not do what it should; are the addresses of relay and multicall right?",
+			uint64(estimate), tx.Gas)
 	}
 	limit := max(tx.GasLimit, uint64(estimate)+uint64(estimate)/100)
 	if limit > most {
