@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,9 +113,38 @@ func beChild(path string) error {
 func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	w := newWorld(t, 1950, "that a submitter that is killed goes on, without a double send")
 	rng := seeded(t)
+	// Some lives end a while after the process first asks for something, and one send in
+	// three is its process's last deed: the node hears of it, or does not.
+	draw := seeded(t)
+	var mu sync.Mutex
+	var child *os.Process
+	var life time.Duration // 0: none is drawn
+	f := newFront(t, w.URL, func(methods []string) harm {
+		mu.Lock()
+		defer mu.Unlock()
+		p := child
+		if p == nil {
+			return noHarm
+		}
+		if life > 0 {
+			time.AfterFunc(life, func() { _ = p.Kill() }) // it may have ended
+			life = 0
+		}
+		if slices.Contains(methods, "eth_sendRawTransaction") {
+			switch draw.IntN(6) {
+			case 0:
+				_ = p.Kill()
+				return resetBefore
+			case 1:
+				_ = p.Kill()
+				return resetAfter
+			}
+		}
+		return noHarm
+	})
 	dir := t.TempDir()
 	c := childConfig{
-		URL: w.URL, Journal: filepath.Join(dir, "journal"), Headers: filepath.Join(dir, "headers"),
+		URL: f.URL, Journal: filepath.Join(dir, "journal"), Headers: filepath.Join(dir, "headers"),
 		Key: hex.EncodeToString(crypto.FromECDSA(w.account.key)), Relay: w.relay, Multicall: w.multi, DailySpend: "1000000000000000000",
 	}
 	config := filepath.Join(dir, "config")
@@ -134,28 +165,36 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	if testing.Short() {
 		lives = 30
 	}
-	for life := range lives {
+	for i := range lives {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childVariable+"="+config)
 		cmd.Stderr = t.Output()
-		if err := cmd.Start(); err != nil {
+		mu.Lock()
+		err := cmd.Start()
+		child, life = cmd.Process, 0
+		if i%2 == 0 {
+			life = time.Millisecond + time.Duration(rng.IntN(60))*time.Millisecond
+		}
+		mu.Unlock()
+		if err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(15*time.Millisecond+time.Duration(rng.IntN(120))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		err := cmd.Wait()
-		timer.Stop()
+		err = cmd.Wait()
 		switch exit, ok := errors.AsType[*exec.ExitError](err); {
 		case err == nil:
 			more(1 + rng.IntN(4))
 		case ok && !exit.Exited():
 			killed++
-			if life%3 == 0 {
+			if i%3 == 0 {
 				more(1)
 			}
 		default:
-			t.Fatalf("life %d: %v", life, err)
+			t.Fatalf("life %d: %v", i, err)
 		}
 	}
+	mu.Lock()
+	child = nil
+	mu.Unlock()
 	t.Logf("%d of %d lives were killed", killed, lives)
 	if killed < lives/4 {
 		t.Errorf("only %d of %d lives were killed", killed, lives)
@@ -165,6 +204,7 @@ func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	s := w.open(t)
 	w.catchUpHere(t, s)
 	stop()
+	f.checkSent(t, w.options.Limits)
 	w.checkChain(t, s)
 }
 
