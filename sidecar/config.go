@@ -21,7 +21,6 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
-	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
@@ -100,8 +99,8 @@ type Config struct {
 	Perf          perf.Mode
 	PerfSnapshots uint32
 	PerfWebhook   string
-	// BOB says which nodes of BOB are asked and which relay is watched; without a node,
-	// nothing is.
+	// BOB says which nodes of BOB are asked, which relay is watched, and who tells it of
+	// Bitcoin's headers. A sidecar watches, if there is a node, and tells nothing.
 	BOB bob.Config
 	// LogLevel is the least severe level that is logged; LogFormat is text or
 	// json.
@@ -217,7 +216,7 @@ type Setting struct {
 
 // Settings returns every setting, in the order of the manual.
 func Settings() []Setting {
-	return []Setting{
+	return append([]Setting{
 		{Name: "datadir", Help: "`directory` for state (default: ~/.outrider)", set: text(func(c *Config) *string { return &c.Datadir })},
 		{Name: "network", Help: "refuse a node that is on another `chain`: main, test, testnet4, signet, regtest, simnet (default: any)", set: setNetwork},
 		{Name: "node-kind", Help: "the `program` that the node is: auto, bitcoind, btcd (default: auto)", set: func(c *Config, v string) error {
@@ -294,24 +293,9 @@ func Settings() []Setting {
 			}
 			return perf.CheckWebhook(v)
 		}},
-		{Name: "bob-l2", Secret: true, Help: "`addresses` of BOB's execution clients, separated by commas, http or https, each with a name before it if it is to have one (mine=http://127.0.0.1:8545); with one, or an op-node, the sidecar watches BOB; off is none (default: off)", set: nodesOfBOB("l2", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.Execution })},
-		{Name: "bob-op-node", Secret: true, Help: "`addresses` of BOB's op-nodes, likewise, in the order of their execution clients; off is none (default: off)", set: nodesOfBOB("op-node", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.OpNodes })},
-		{Name: "bob-chain-id", Help: "the `number` of the chain that they must be of: 60808 is BOB, 808813 BOB Sepolia (default: 60808)", set: number(func(c *Config, n int64) { c.BOB.ChainID = uint64(n) }, 1, math.MaxInt64)},
-		{Name: "bob-relay", Help: "`address` of the Bitcoin relay to watch; BOB's light relay is 0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41; off is none (default: off)", set: func(c *Config, v string) (err error) {
-			if c.BOB.Relay = (relay.Address{}); v == "off" {
-				return nil
-			}
-			c.BOB.Relay, err = bob.ParseAddress(v)
-			return err
-		}},
-		{Name: "bob-relay-kind", Help: "the `kind` of that relay: full, full-verify, light", set: func(c *Config, v string) (err error) {
-			c.BOB.Kind, err = bob.ParseKind(v)
-			return err
-		}},
-		{Name: "bob-confirmations", Help: "the `number` of headers on top that proofs ask for, for which outages are foreseen (default: 6)", set: number(func(c *Config, n int64) { c.BOB.Confirmations = uint8(n) }, 1, 255)},
 		{Name: "log-level", Help: "least `severity` that is logged: debug, info, warn, error (default: info)", set: func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 		{Name: "log-format", Help: "`form` of the log: text, json (default: text)", set: oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
-	}
+	}, bobSettings()...)
 }
 
 // Sources is where LoadConfig looks, in descending precedence.
@@ -350,7 +334,7 @@ func (s *Sources) load() (Config, map[string]bool, error) {
 			env[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OUTRIDER_")), "_", "-")] = value
 		}
 	}
-	for _, name := range []string{"vectors", "fixtures", "relays", "seed", "libzmq", "sigverify-bulk"} {
+	for _, name := range []string{"vectors", "fixtures", "relays", "anvil", "seed", "libzmq", "sigverify-bulk"} {
 		delete(env, name) // they are for tests
 	}
 	delete(env, "config") // is s.File

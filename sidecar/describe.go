@@ -7,7 +7,6 @@ import (
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay"
-	"github.com/outrider-project/outrider/bob/relay/monitor"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/perf"
@@ -38,7 +37,7 @@ func nobodysBOB() bob.Config {
 	c := bob.DefaultConfig()
 	c.Execution = []endpoint.Endpoint{{Name: "l2-1", URL: "http://127.0.0.1:1"}}
 	c.OpNodes = []endpoint.Endpoint{{Name: "op-node-1", URL: "http://127.0.0.1:1"}}
-	c.Relay, c.Kind = relay.Address{1}, monitor.LightRelay
+	c.Relay, c.Kind = relay.Address{1}, relay.KindLight
 	return c
 }
 

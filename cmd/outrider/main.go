@@ -42,6 +42,8 @@ func verbs() []verb {
 		{"bob status", "tell where the relay on BOB and the L2's heads are", bobStatus},
 		{"bob fees", "tell what a transaction on BOB costs", bobFees},
 		{"bob doctor", "tell what is wrong with nodes of BOB, and what to set", bobDoctor},
+		{"bob relay plan", "what a relay contract would be told, why, and what it would cost", bobRelayPlan},
+		{"bob relay submit", "tell a relay contract of Bitcoin's headers, or rehearse that", bobRelaySubmit},
 		{"bob relay replay", "show headers from a file to a model of a relay contract", bobRelayReplay},
 		{"version", "print the version", versionVerb},
 	}, slices.Concat(bitvmVerbs(), utxoVerbs(), perfVerbs())...)

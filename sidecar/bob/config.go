@@ -1,7 +1,7 @@
 package bob
 
 import (
-	"encoding/hex"
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -10,25 +10,38 @@ import (
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay"
-	"github.com/outrider-project/outrider/bob/relay/monitor"
+	"github.com/outrider-project/outrider/bob/relay/planner"
+	"github.com/outrider-project/outrider/bob/relay/submit"
+	"github.com/outrider-project/outrider/bob/signer"
 )
 
-// A Config says which nodes of BOB are asked, and which relay is watched.
+// A Config says which nodes of BOB are asked, which relay is watched, and who tells it of
+// Bitcoin's headers.
 type Config struct {
-	// ChainID is the L2's; 60808 is BOB's, 808813 BOB Sepolia's.
+	// ChainID is the L2's: 60808 is BOB's, 808813 BOB Sepolia's. 0 is BOB's for who only
+	// looks, and nothing is sent.
 	ChainID uint64
 	// Execution and OpNodes are execution clients and op-nodes, each op-node before the
 	// execution client at the same place. Their addresses are secrets.
 	Execution, OpNodes []endpoint.Endpoint
-	// Relay is the contract to watch, of a Kind; the zero address is none.
+	// Relay is the contract, of a Kind; the zero address is none.
 	Relay relay.Address
-	Kind  monitor.Kind
+	Kind  relay.Kind
 	// Confirmations is how many headers on top the proofs ask for that are foreseen (0: 6).
 	Confirmations uint8
+	Operator
 }
 
-// DefaultConfig is BOB's mainnet, without nodes.
-func DefaultConfig() Config { return Config{ChainID: 60808, Confirmations: 6} }
+// Mainnet is BOB's chain.
+const Mainnet = 60808
+
+// DefaultConfig is BOB's mainnet, without nodes, and without anybody who pays.
+func DefaultConfig() Config {
+	return Config{Confirmations: 6, Operator: Operator{Multicall: planner.Multicall3, SignerMethod: signer.Web3Signer}}
+}
+
+// chain returns the chain to look at.
+func (c *Config) chain() uint64 { return cmp.Or(c.ChainID, Mainnet) }
 
 // Enabled reports whether there is somebody to ask.
 func (c *Config) Enabled() bool { return len(c.Execution) > 0 || len(c.OpNodes) > 0 }
@@ -80,22 +93,19 @@ func ParseEndpoints(text, kind string) ([]endpoint.Endpoint, error) {
 	return list, nil
 }
 
-// ParseAddress returns the address of a contract that is written as 0x and 40 digits.
-func ParseAddress(text string) (a relay.Address, err error) {
-	digits, ok := strings.CutPrefix(text, "0x")
-	raw, err := hex.DecodeString(digits)
-	if !ok || err != nil || len(raw) != len(a) {
-		return a, errors.New("must be 0x and 40 hexadecimal digits")
+// ParseAddress returns the address of a contract, as submit.ParseAddress does, but for the
+// zero address.
+func ParseAddress(text string) (relay.Address, error) {
+	a, err := submit.ParseAddress(text)
+	if err == nil && a == (planner.Address{}) {
+		err = errors.New("must not be the zero address")
 	}
-	if a = relay.Address(raw); a == (relay.Address{}) {
-		return a, errors.New("must not be the zero address")
-	}
-	return a, nil
+	return relay.Address(a), err
 }
 
 // ParseKind returns the kind of relay that a text names.
-func ParseKind(text string) (monitor.Kind, error) {
-	if k := monitor.Kind(text); slices.Contains(monitor.Kinds, k) {
+func ParseKind(text string) (relay.Kind, error) {
+	if k := relay.Kind(text); slices.Contains(relay.Kinds, k) {
 		return k, nil
 	}
 	return "", errors.New("must be full, full-verify or light")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/opstack"
+	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/monitor"
 )
 
@@ -226,13 +227,13 @@ func (w *Watch) examineRelay(ctx context.Context, d *Diagnosis) {
 
 // otherKind returns the kind that the relay seems to be of, if it is not the one that is
 // said, and whether there is no contract.
-func (w *Watch) otherKind(ctx context.Context) (kind monitor.Kind, none bool) {
+func (w *Watch) otherKind(ctx context.Context) (kind relay.Kind, none bool) {
 	code, err := w.exec.Call(ctx, "eth_getCode", "0x"+hex.EncodeToString(w.cfg.Relay[:]), "latest")
 	if err == nil && string(code) == `"0x"` {
 		return "", true
 	}
-	for _, k := range []monitor.Kind{monitor.FullRelay, monitor.LightRelay} {
-		if (k == monitor.LightRelay) == (w.cfg.Kind == monitor.LightRelay) {
+	for _, k := range []relay.Kind{relay.KindFull, relay.KindLight} {
+		if (k == relay.KindLight) == (w.cfg.Kind == relay.KindLight) {
 			continue
 		}
 		m, err := monitor.New(monitor.Config{L2: w.exec, Address: w.cfg.Relay, Kind: k, Bitcoin: w.bitcoin})

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/bob/opstack"
-	"github.com/outrider-project/outrider/bob/relay/monitor"
+	"github.com/outrider-project/outrider/bob/relay"
 )
 
 // diagnose returns the diagnosis of a world, and it for people.
@@ -41,11 +41,11 @@ func TestDoctor(t *testing.T) {
 		{"another chain", func(w *world) { w.answers["eth_chainId"] = "0x1" }, nil, []string{"failure: exec: it is of another chain: "}, "OUTRIDER_BOB_CHAIN_ID"},
 		{"op-geth", func(w *world) { w.answers["web3_clientVersion"] = "Geth/v1.101702.3-stable/linux" }, nil, []string{"failure: exec: it is op-geth"}, "move to op-reth"},
 		{"no contract", func(w *world) { w.answers["eth_call"], w.answers["eth_getCode"] = "0x", "0x" }, nil, []string{"failure: relay: there is no contract at its address"}, "set OUTRIDER_BOB_RELAY to"},
-		{"a light one", func(w *world) { w.kind, w.marked = monitor.LightRelay, 4*2016 }, func(c *Config) { c.Kind = monitor.FullRelay }, []string{
+		{"a light one", func(w *world) { w.kind, w.marked = relay.KindLight, 4*2016 }, func(c *Config) { c.Kind = relay.KindFull }, []string{
 			"failure: relay: it is no full relay: it answers as a light one",
 		}, "OUTRIDER_BOB_RELAY_KIND=light"},
-		{"a full one", func(*world) {}, func(c *Config) { c.Kind = monitor.LightRelay }, []string{"failure: relay: it is no light relay: it answers as a full one"}, "OUTRIDER_BOB_RELAY_KIND=full"},
-		{"retarget due", func(w *world) { w.kind, w.marked = monitor.LightRelay, 4*2016 }, nil, []string{"failure: relay: blocks from 10080 on cannot be proven"}, "run a submitter"},
+		{"a full one", func(*world) {}, func(c *Config) { c.Kind = relay.KindLight }, []string{"failure: relay: it is no light relay: it answers as a full one"}, "OUTRIDER_BOB_RELAY_KIND=full"},
+		{"retarget due", func(w *world) { w.kind, w.marked = relay.KindLight, 4*2016 }, nil, []string{"failure: relay: blocks from 10080 on cannot be proven"}, "run a submitter"},
 		{"behind", func(w *world) { w.marked -= 20 }, nil, []string{"warning: relay: it is 20 blocks behind", "note: relay: the contract takes 256 confirmations for none"}, "20 headers are stored and not marked"},
 		{"no Bitcoin", func(w *world) { w.offline = true }, nil, []string{"failure: Bitcoin: the Bitcoin node: block height out of range"}, "in sync"},
 		{"states differ", func(w *world) { w.answers["optimism_outputAtBlock"] = w.opNodeOutput("0x" + strings.Repeat("11", 32)) }, nil, []string{"failure: output roots: "}, "resync the wrong one"},
@@ -58,7 +58,7 @@ func TestDoctor(t *testing.T) {
 		kind := w.kind
 		tt.change(w)
 		if tt.name == "a light one" {
-			kind = monitor.FullRelay
+			kind = relay.KindFull
 		} else {
 			kind = w.kind
 		}

@@ -40,7 +40,7 @@ type world struct {
 
 	mu sync.Mutex // guards what follows
 	// kind is the relay's; marked and stored are a full relay's.
-	kind           monitor.Kind
+	kind           relay.Kind
 	marked, stored int
 	// answers replace those of the nodes, by method; an error is refused.
 	answers map[string]any
@@ -62,7 +62,7 @@ type none struct{}
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, receipts: map[string]json.RawMessage{}, heights: map[chainhash.Hash]int{}, kind: monitor.FullRelayWithVerify, answers: map[string]any{}}
+	w := &world{t: t, receipts: map[string]json.RawMessage{}, heights: map[chainhash.Hash]int{}, kind: relay.KindFullWithVerify, answers: map[string]any{}}
 	data, err := os.ReadFile("../../bob/opstack/testdata/anvil.json")
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +244,7 @@ func (w *world) relay(c call) any {
 	}
 	digest := func(height int) string { h := w.headers[height].Hash(); return "0x" + hex.EncodeToString(h[:]) }
 	selector, args := tx.Data[2:10], tx.Data[10:]
-	if w.kind == monitor.LightRelay {
+	if w.kind == relay.KindLight {
 		n, ok := map[string]int{"6defbf80": 1, "95410d2b": 0, "f5619fda": 5, "b70e6be6": 0, "76671808": w.marked / 2016, "113764be": 1, "2b97be24": 1}[selector]
 		if !ok {
 			return refused{3, "execution reverted", "0x"}

@@ -309,7 +309,7 @@ func (w *Watch) FeesToRelay(ctx context.Context, n int) (*FeeReport, error) {
 		return nil, errors.New(st.Bitcoin.Reason)
 	}
 	var calls []submission
-	if w.cfg.Kind == monitor.LightRelay {
+	if w.cfg.Kind == relay.KindLight {
 		calls, err = w.retarget(ctx, st)
 	} else {
 		calls, err = w.addHeaders(ctx, st.Bitcoin.V.Height, uint32(n))

@@ -123,7 +123,7 @@ func writeRelay(w io.Writer, s *monitor.State) {
 		return
 	}
 	p := v.V
-	if s.Kind != monitor.LightRelay {
+	if s.Kind != relay.KindLight {
 		fmt.Fprintf(w, "stored, marked\t%d, %d\nfork\t%d deep, %s\n", p.StoredHeight, p.MarkedHeight, p.ForkDepth, p.Wedge)
 	} else {
 		fmt.Fprintf(w, "difficulty agrees\t%t\nnext epoch can be told from\t%d\n", p.Agrees, p.Due)

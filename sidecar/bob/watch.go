@@ -31,8 +31,8 @@ type Watch struct {
 	survey  atomic.Pointer[Survey]
 }
 
-// A node is one node with who asks it.
-type node struct {
+// A member is one node with who asks it.
+type member struct {
 	name   string
 	pool   *endpoint.Pool
 	client opstack.Client
@@ -50,6 +50,7 @@ func New(cfg Config, bitcoin monitor.Bitcoin, rec perfcore.Recorder) (*Watch, er
 	if rec == nil {
 		rec = perfcore.Discard
 	}
+	cfg.ChainID = cfg.chain()
 	w := &Watch{cfg: cfg, bitcoin: bitcoin, perf: newSurveyPerf(rec)}
 	var err error
 	pool := func(role endpoint.Role, list []endpoint.Endpoint) *endpoint.Pool {
@@ -83,14 +84,14 @@ func New(cfg Config, bitcoin monitor.Bitcoin, rec perfcore.Recorder) (*Watch, er
 	return w, err
 }
 
-func (w *Watch) executionNodes() []node { return nodesOf(w.exec, w.cfg.Execution) }
-func (w *Watch) opNodes() []node        { return nodesOf(w.nodes, w.cfg.OpNodes) }
+func (w *Watch) executionNodes() []member { return nodesOf(w.exec, w.cfg.Execution) }
+func (w *Watch) opNodes() []member        { return nodesOf(w.nodes, w.cfg.OpNodes) }
 
-func nodesOf(p *endpoint.Pool, list []endpoint.Endpoint) []node {
-	all := make([]node, len(list))
+func nodesOf(p *endpoint.Pool, list []endpoint.Endpoint) []member {
+	all := make([]member, len(list))
 	for i, e := range list {
 		one := p.Only(e.Name)
-		all[i] = node{e.Name, one, opstack.Client{Caller: one}}
+		all[i] = member{e.Name, one, opstack.Client{Caller: one}}
 	}
 	return all
 }

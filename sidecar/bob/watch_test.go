@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
+	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/monitor"
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -120,7 +121,7 @@ func (w *world) opNodeOutput(state string) map[string]any {
 // A light relay has an epoch, and not headers.
 func TestAskLight(t *testing.T) {
 	w := newWorld(t)
-	w.kind, w.marked = monitor.LightRelay, 4*2016
+	w.kind, w.marked = relay.KindLight, 4*2016
 	st := w.watch(nil).Ask(t.Context())
 	p := st.Relay.Position
 	if !p.Known || p.V.EpochGap != 1 || p.V.Due != 10084 || int(p.V.LagBlocks) != len(w.headers)-10084 || !p.V.Agrees {
@@ -138,7 +139,7 @@ func TestRun(t *testing.T) {
 	c := DefaultConfig()
 	c.Execution = []endpoint.Endpoint{{Name: "exec", URL: w.exec.URL, Rate: 1e6}}
 	c.OpNodes = []endpoint.Endpoint{{Name: "node", URL: w.node.URL, Rate: 1e6}}
-	c.Relay[0], c.Kind = 1, monitor.FullRelay
+	c.Relay[0], c.Kind = 1, relay.KindFull
 	watch, err := New(c, w, registry)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/contract"
 )
 
@@ -145,7 +146,7 @@ func TestFaults(t *testing.T) {
 		inject("the Bitcoin node")
 		return errDown
 	}
-	m := watch(t, l, FullRelayWithVerify, pool, node)
+	m := watch(t, l, relay.KindFullWithVerify, pool, node)
 
 	knowns, rounds := 0, 0
 	for enough := false; !enough; rounds++ {

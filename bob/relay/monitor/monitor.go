@@ -22,7 +22,7 @@ type Config struct {
 	// L2 is asked about the relay, the contract at Address, of a Kind.
 	L2      Caller
 	Address relay.Address
-	Kind    Kind
+	Kind    relay.Kind
 	Bitcoin Bitcoin
 	// Confirmations is how many the proofs that are foreseen ask of the contract: headers
 	// on top, one less than Bitcoin Core counts (0: 6).
@@ -59,8 +59,8 @@ type Monitor struct {
 
 // A State is what a Monitor knows at one moment. Nobody changes it.
 type State struct {
-	At   time.Time `json:"at"`
-	Kind Kind      `json:"kind"`
+	At   time.Time  `json:"at"`
+	Kind relay.Kind `json:"kind"`
 	// Bitcoin is the tip of Bitcoin's best chain, Relay what the relay says of itself,
 	// and Position what follows from both, at the same moment.
 	Bitcoin  Value[Block]    `json:"bitcoin"`
@@ -75,7 +75,7 @@ func New(cfg Config) (*Monitor, error) {
 	switch {
 	case cfg.L2 == nil || cfg.Bitcoin == nil:
 		return nil, errors.New("a monitor needs an L2 and a Bitcoin node")
-	case !slices.Contains(Kinds, cfg.Kind):
+	case !slices.Contains(relay.Kinds, cfg.Kind):
 		return nil, fmt.Errorf("there is no kind of relay %.20q", cfg.Kind)
 	case cfg.Address == relay.Address{}:
 		return nil, errors.New("a monitor needs the relay's address")
@@ -197,7 +197,7 @@ func (m *Monitor) read(ctx context.Context) (reading *Reading, err error) {
 			return last, nil
 		}
 		c := m.reader(head)
-		if m.cfg.Kind == LightRelay {
+		if m.cfg.Kind == relay.KindLight {
 			reading, err = c.readLight(ctx)
 		} else {
 			reading, err = c.readFull(ctx)

@@ -16,7 +16,7 @@ import (
 )
 
 // watch returns a monitor of the contract of an l2.
-func watch(t testing.TB, l *l2, kind Kind, caller Caller, node Bitcoin) *Monitor {
+func watch(t testing.TB, l *l2, kind relay.Kind, caller Caller, node Bitcoin) *Monitor {
 	t.Helper()
 	m, err := New(Config{
 		L2: caller, Address: relay.Address(l.address), Kind: kind, Bitcoin: node, Recorder: new(perfcore.Registry), Timeout: 5 * time.Second,
@@ -37,7 +37,7 @@ func known(t testing.TB, st *State) Position {
 }
 
 func TestNewRefuses(t *testing.T) {
-	good := Config{L2: &fresh{}, Address: relay.Address{1}, Kind: FullRelay, Bitcoin: newBitcoin(trunk()[:1])}
+	good := Config{L2: &fresh{}, Address: relay.Address{1}, Kind: relay.KindFull, Bitcoin: newBitcoin(trunk()[:1])}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestFullRelay(t *testing.T) {
 	chain := trunk()
 	node := newBitcoin(chain[:beginAt+1])
 	l := fullRelay(t, chain, contract.FullRelay().Creation)
-	m := watch(t, l, FullRelay, newFresh(t, newServer(t, l)), node)
+	m := watch(t, l, relay.KindFull, newFresh(t, newServer(t, l)), node)
 	if m.State() != nil {
 		t.Error("there is a state before the first round")
 	}
@@ -95,7 +95,7 @@ func TestFullRelay(t *testing.T) {
 	}
 	// The node is behind the relay.
 	node.set(grown(chain[:retargetAt-10], 1, 0))
-	m2 := watch(t, l, FullRelay, m.cfg.L2, node)
+	m2 := watch(t, l, relay.KindFull, m.cfg.L2, node)
 	p = known(t, m2.Refresh(t.Context()))
 	if p.Ahead != 10 || p.ForkDepth != 0 || p.LagBlocks != 0 || int(p.MarkedHeight) != retargetAt-10 {
 		t.Errorf("ahead of the node: %+v", p)
@@ -112,7 +112,7 @@ func TestStoredFarBehind(t *testing.T) {
 	l := newL2(t, append(contract.FullRelay().Creation, relay.ConstructorData(chain[interval+1][:], interval+1, chain[interval].Hash())...))
 	s := newServer(t, l)
 	node := newBitcoin(chain[:retargetAt])
-	m := watch(t, l, FullRelay, newFresh(t, s), node)
+	m := watch(t, l, relay.KindFull, newFresh(t, s), node)
 	known(t, m.Refresh(t.Context()))
 	at := interval + 1
 	for _, stored := range []int{interval + 2, 2200, 3333, 4000, retargetAt - 1} {
@@ -138,7 +138,7 @@ func TestForks(t *testing.T) {
 			l := fullRelay(t, chain, contract.FullRelayWithVerify().Creation)
 			l.add(chain, beginAt+1, tip)
 			l.must(mark(beginAt, chain[:beginAt+1], chain))
-			m := watch(t, l, FullRelayWithVerify, newFresh(t, newServer(t, l)), node)
+			m := watch(t, l, relay.KindFullWithVerify, newFresh(t, newServer(t, l)), node)
 			if p := known(t, m.Refresh(t.Context())); p.LagBlocks != 0 || p.ForkDepth != 0 {
 				t.Fatalf("before the fork: %+v", p)
 			}
@@ -179,7 +179,7 @@ func TestL2Reorganises(t *testing.T) {
 			l.add(chain, beginAt+1, retargetAt-12)
 			s := newServer(t, l)
 			pool := newFresh(t, s)
-			m := watch(t, l, FullRelay, pool, newBitcoin(chain[:retargetAt+41]))
+			m := watch(t, l, relay.KindFull, pool, newBitcoin(chain[:retargetAt+41]))
 			stored := retargetAt - 12
 			for stored < retargetAt+12 {
 				l.add(chain, stored+1, stored+1)
@@ -220,7 +220,7 @@ func TestNodeBehind(t *testing.T) {
 	chain := trunk()
 	l := fullRelay(t, chain, contract.FullRelay().Creation)
 	s := newServer(t, l)
-	m := watch(t, l, FullRelay, newFresh(t, s), newBitcoin(chain[:beginAt+6]))
+	m := watch(t, l, relay.KindFull, newFresh(t, s), newBitcoin(chain[:beginAt+6]))
 	for i := range 5 {
 		l.add(chain, beginAt+1+i, beginAt+1+i)
 		known(t, m.Refresh(t.Context()))
@@ -260,7 +260,7 @@ func TestUnknown(t *testing.T) {
 	s := newServer(t, l)
 	node := newBitcoin(chain[:beginAt+1])
 	pool := newFresh(t, s)
-	m := watch(t, l, FullRelay, pool, node)
+	m := watch(t, l, relay.KindFull, pool, node)
 
 	s.set(func(s *server) {
 		s.call = func(rpcCall) (any, error, bool) { return nil, &rpcError{code: 429, message: "slow down"}, true }
@@ -303,7 +303,7 @@ func TestUnknown(t *testing.T) {
 		{"a height beyond all", "more than", func(c rpcCall) (any, error, bool) { return "0x" + strings.Repeat("ff", 32), nil, true }},
 	} {
 		pool.renew(t)
-		m := watch(t, l, FullRelay, pool, node)
+		m := watch(t, l, relay.KindFull, pool, node)
 		s.set(func(s *server) {
 			s.call = func(c rpcCall) (any, error, bool) {
 				if c.Method != "eth_call" {
@@ -353,7 +353,7 @@ func TestAnswersAboutHeaders(t *testing.T) {
 				return tt.result, tt.err, mine
 			}
 		})
-		m := watch(t, l, FullRelay, newFresh(t, s), node)
+		m := watch(t, l, relay.KindFull, newFresh(t, s), node)
 		st := m.Refresh(t.Context())
 		if st.Position.Known != (tt.want == "") || !strings.Contains(st.Position.Reason, tt.want) || !st.Relay.Known {
 			t.Errorf("%s: %v, %q", tt.name, st.Position.Known, st.Position.Reason)
@@ -365,7 +365,7 @@ func TestAnswersAboutHeaders(t *testing.T) {
 	// A chain of another network has no header of the relay's.
 	s.set(func(s *server) { s.call = nil })
 	other := newBitcoin(grown(nil, beginAt+6, 77))
-	m := watch(t, l, FullRelay, newFresh(t, s), other)
+	m := watch(t, l, relay.KindFull, newFresh(t, s), other)
 	if st := m.Refresh(t.Context()); st.Position.Known || !strings.Contains(st.Position.Reason, "different networks") {
 		t.Errorf("of another network: %+v", st.Position)
 	}
@@ -378,7 +378,7 @@ func TestLightRelay(t *testing.T) {
 	// Its difficulties are all 0: a chain that has others is told by its first header.
 	node := newBitcoin(chain[:beginAt+1])
 	l := lightRelay(t, chain, length)
-	m := watch(t, l, LightRelay, newFresh(t, newServer(t, l)), node)
+	m := watch(t, l, relay.KindLight, newFresh(t, newServer(t, l)), node)
 	p := known(t, m.Refresh(t.Context()))
 	r := m.State().Relay.V.Light
 	if !r.Ready || r.AuthorizationRequired || r.ProofLength != length || r.GenesisEpoch != 1 || r.CurrentEpoch != 1 {
@@ -425,12 +425,12 @@ func TestLightRelay(t *testing.T) {
 	}
 
 	node.set(chain[:interval])
-	behind := watch(t, l, LightRelay, m.cfg.L2, node)
+	behind := watch(t, l, relay.KindLight, m.cfg.L2, node)
 	if st := behind.Refresh(t.Context()); st.Position.Known || !strings.Contains(st.Position.Reason, "the node is behind") {
 		t.Errorf("a node below the relay's epoch: %+v", st.Position)
 	}
 	idle := newL2(t, contract.LightRelay().Creation)
-	m = watch(t, idle, LightRelay, newFresh(t, newServer(t, idle)), newBitcoin(chain[:beginAt+1]))
+	m = watch(t, idle, relay.KindLight, newFresh(t, newServer(t, idle)), newBitcoin(chain[:beginAt+1]))
 	p = known(t, m.Refresh(t.Context()))
 	if len(p.Outages) != 1 || p.Outages[0].Kind != Mismatch || !p.Outages[0].Active || !strings.Contains(p.Outages[0].Why, "genesis") {
 		t.Errorf("not begun: %+v", p)
@@ -443,8 +443,8 @@ func TestOtherKind(t *testing.T) {
 	node := newBitcoin(chain[:beginAt+1])
 	full, light := fullRelay(t, chain, contract.FullRelay().Creation), lightRelay(t, chain, 5)
 	for _, m := range []*Monitor{
-		watch(t, full, LightRelay, newFresh(t, newServer(t, full)), node),
-		watch(t, light, FullRelay, newFresh(t, newServer(t, light)), node),
+		watch(t, full, relay.KindLight, newFresh(t, newServer(t, full)), node),
+		watch(t, light, relay.KindFull, newFresh(t, newServer(t, light)), node),
 	} {
 		if st := m.Refresh(t.Context()); st.Relay.Known || st.Position.Known || st.Relay.Reason == "" {
 			t.Errorf("of another kind: %+v", st)
@@ -456,7 +456,7 @@ func TestOtherKind(t *testing.T) {
 func TestRun(t *testing.T) {
 	chain := trunk()
 	l := fullRelay(t, chain, contract.FullRelay().Creation)
-	m := watch(t, l, FullRelay, newFresh(t, newServer(t, l)), newBitcoin(chain[:beginAt+2]))
+	m := watch(t, l, relay.KindFull, newFresh(t, newServer(t, l)), newBitcoin(chain[:beginAt+2]))
 	m.cfg.Interval = func() time.Duration { return time.Millisecond }
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

@@ -3,6 +3,8 @@ package monitor
 import (
 	"fmt"
 	"time"
+
+	"github.com/outrider-project/outrider/bob/relay"
 )
 
 // A Position is where a relay is beside Bitcoin.
@@ -107,7 +109,7 @@ type Outage struct {
 // A sight is what a position follows from.
 type sight struct {
 	now     time.Time
-	kind    Kind
+	kind    relay.Kind
 	confs   uint8
 	tip     Block
 	spacing time.Duration
@@ -173,7 +175,7 @@ func (s *sight) full(p *Position) {
 		}
 		p.Outages = append(p.Outages, o)
 	}
-	if s.kind == FullRelayWithVerify {
+	if s.kind == relay.KindFullWithVerify {
 		s.wrap(p)
 	}
 }

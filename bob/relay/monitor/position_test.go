@@ -25,7 +25,7 @@ func TestWrap(t *testing.T) {
 	l.must(mark(first, chain[:first+1], chain[:tip+1]))
 	pool := newFresh(t, newServer(t, l))
 	for _, confs := range []uint8{1, 6, 40} {
-		m := watch(t, l, FullRelayWithVerify, pool, newBitcoin(chain[:tip+1]))
+		m := watch(t, l, relay.KindFullWithVerify, pool, newBitcoin(chain[:tip+1]))
 		m.cfg.Confirmations = confs
 		p := known(t, m.Refresh(t.Context()))
 		if len(p.Outages) != 1 || p.Outages[0].Kind != Wrapped || !p.Outages[0].Active {
@@ -43,7 +43,7 @@ func TestWrap(t *testing.T) {
 			t.Errorf("it ends at %v, want %v", o.Ends, want)
 		}
 	}
-	m := watch(t, l, FullRelay, pool, newBitcoin(chain[:tip+1]))
+	m := watch(t, l, relay.KindFull, pool, newBitcoin(chain[:tip+1]))
 	if p := known(t, m.Refresh(t.Context())); len(p.Outages) != 0 {
 		t.Errorf("a relay without proofs has outages: %+v", p.Outages)
 	}
@@ -57,45 +57,45 @@ func TestPosition(t *testing.T) {
 	one := Difficulty{1}
 	for _, tt := range []struct {
 		name    string
-		kind    Kind
+		kind    relay.Kind
 		tip     uint32
 		reading Reading
 		place   place
 		want    Position
 	}{
 		{
-			"a wedge needs a difficulty of 0", FullRelay, 10_090,
+			"a wedge needs a difficulty of 0", relay.KindFull, 10_090,
 			Reading{Full: &FullReading{MarkedHeight: 10_090, Current: one}}, place{ancestor: 10_079, stored: 10_079, next: at(10_080)},
 			Position{LagBlocks: 11, StoredHeight: 10_079, MarkedHeight: 10_079, EpochGap: 1, ForkDepth: 11, Wedge: Free},
 		},
 		{
-			"and a retarget in between", FullRelay, 10_090,
+			"and a retarget in between", relay.KindFull, 10_090,
 			Reading{Full: &FullReading{MarkedHeight: 10_089}}, place{ancestor: 10_080, stored: 10_082, next: at(10_081)},
 			Position{LagBlocks: 10, StoredHeight: 10_082, MarkedHeight: 10_080, ForkDepth: 9, Wedge: Exposed},
 		},
 		{
-			"then it is there", FullRelay, 10_090,
+			"then it is there", relay.KindFull, 10_090,
 			Reading{Full: &FullReading{MarkedHeight: 10_080}}, place{ancestor: 10_079, stored: 10_079, next: at(10_080)},
 			Position{LagBlocks: 11, StoredHeight: 10_079, MarkedHeight: 10_079, EpochGap: 1, ForkDepth: 1, Wedge: Wedged},
 		},
 		{
-			"far above a retarget nothing is exposed", FullRelay, 10_280,
+			"far above a retarget nothing is exposed", relay.KindFull, 10_280,
 			Reading{Full: &FullReading{MarkedHeight: 10_180}}, place{ancestor: 10_180, stored: 10_280, next: at(10_181)},
 			Position{LagBlocks: 100, StoredHeight: 10_280, MarkedHeight: 10_180, Wedge: Free},
 		},
 		{
-			"in the first period there is none below", FullRelay, 20,
+			"in the first period there is none below", relay.KindFull, 20,
 			Reading{Full: &FullReading{MarkedHeight: 20}}, place{ancestor: 20, stored: 20},
 			Position{StoredHeight: 20, MarkedHeight: 20, Wedge: Free},
 		},
 		{
-			"a light relay two periods behind", LightRelay, 14_112 + 100,
+			"a light relay two periods behind", relay.KindLight, 14_112 + 100,
 			Reading{Light: &LightReading{Ready: true, ProofLength: 20, CurrentEpoch: 5}},
 			place{agrees: true, boundary: at(12_096), due: at(12_115)},
 			Position{LagBlocks: 2098, EpochGap: 2, Agrees: true, Due: 12_115},
 		},
 		{
-			"a light relay of another chain", LightRelay, 10_080 + 100,
+			"a light relay of another chain", relay.KindLight, 10_080 + 100,
 			Reading{Light: &LightReading{Ready: true, ProofLength: 20, CurrentEpoch: 5}}, place{},
 			Position{Due: 12_115},
 		},
@@ -160,7 +160,7 @@ func TestLightMismatch(t *testing.T) {
 	other := chain[interval]
 	copy(other[72:], []byte{0xff, 0xff, 0x00, 0x1d}) // difficulty 1
 	l.must(relay.GenesisData(other[:], interval, 5))
-	m := watch(t, l, LightRelay, newFresh(t, newServer(t, l)), newBitcoin(chain[:beginAt]))
+	m := watch(t, l, relay.KindLight, newFresh(t, newServer(t, l)), newBitcoin(chain[:beginAt]))
 	p := known(t, m.Refresh(t.Context()))
 	if p.Agrees || p.Outages[0].Kind != Mismatch || p.Outages[0].From != interval || !strings.Contains(p.Outages[0].Why, "is 1, which is not") {
 		t.Errorf("the position is %+v", p)
@@ -284,7 +284,7 @@ func BenchmarkRefresh(b *testing.B) {
 	l.add(chain, beginAt+1, retargetAt+10)
 	l.must(mark(beginAt, chain[:beginAt+1], chain[:retargetAt+11]))
 	node := newBitcoin(chain[:retargetAt+12])
-	m := watch(b, l, FullRelayWithVerify, newFresh(b, newServer(b, l)), node)
+	m := watch(b, l, relay.KindFullWithVerify, newFresh(b, newServer(b, l)), node)
 	known(b, m.Refresh(b.Context()))
 	took := make([]time.Duration, 0, 1<<16)
 	for i := 0; b.Loop(); i++ {

@@ -10,19 +10,6 @@ import (
 	"github.com/outrider-project/outrider/bob/opstack"
 )
 
-// A Kind is a kind of relay.
-type Kind string
-
-// These are the kinds.
-const (
-	FullRelay           Kind = "full"
-	FullRelayWithVerify Kind = "full-verify"
-	LightRelay          Kind = "light"
-)
-
-// Kinds are all kinds.
-var Kinds = []Kind{FullRelay, FullRelayWithVerify, LightRelay}
-
 // A Reading is what a relay says of itself in one block of the L2.
 type Reading struct {
 	// Block is that block. It is its chain's unsafe head: it may be reorganised away.

@@ -219,7 +219,7 @@ func (s *FullState) Plan(t *Target, tree *headers.Tree) (*Situation, error) {
 	if situation.ForkDepth > 0 {
 		situation.Why += fmt.Sprintf("; a reorganisation, %d headers deep", situation.ForkDepth)
 	}
-	if t.Kind == FullWithVerify && s.Tip.Height >= 256 {
+	if t.Kind == relay.KindFullWithVerify && s.Tip.Height >= 256 {
 		situation.Notes = append(situation.Notes, fmt.Sprintf("the contract keeps eight bits of a depth: with the tip at %d, proofs of blocks %d to %d "+
 			"that ask for 6 confirmations fail until the next blocks", s.Tip.Height, int64(s.Tip.Height)-261, s.Tip.Height-256))
 	}

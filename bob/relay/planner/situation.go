@@ -70,7 +70,7 @@ func Look(ctx context.Context, chain Chain, t *Target, tree *headers.Tree, sched
 
 // LookAt is Look in the state after a block.
 func LookAt(ctx context.Context, chain Chain, t *Target, tree *headers.Tree, head *Head) (*Situation, error) {
-	if t.Kind == Light {
+	if t.Kind == relay.KindLight {
 		state, err := ReadLight(ctx, chain, t, head)
 		if err != nil {
 			return nil, err
@@ -88,7 +88,7 @@ func LookAt(ctx context.Context, chain Chain, t *Target, tree *headers.Tree, hea
 // amounts of wei are decimal strings.
 type Report struct {
 	Relay   common.Address `json:"relay"`
-	Kind    Kind           `json:"kind"`
+	Kind    relay.Kind     `json:"kind"`
 	Verdict Verdict        `json:"verdict"`
 	Why     string         `json:"why"`
 	Notes   []string       `json:"notes,omitempty"`
@@ -143,7 +143,7 @@ func NewReport(t *Target, head *Head, s *Situation, fees Fees) (*Report, error) 
 	if head.Attributes == nil {
 		r.Notes = append(r.Notes, "the last block has no L1 attributes, so this is no chain of the OP Stack: no L1 fee is counted")
 	}
-	if t.Kind == Light {
+	if t.Kind == relay.KindLight {
 		r.Epoch, r.NextHeight = &s.Epoch, &s.NextHeight
 	} else {
 		r.Best, r.Stored, r.ForkDepth = &s.Best, &s.Stored, &s.ForkDepth

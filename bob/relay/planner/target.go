@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -19,22 +20,15 @@ import (
 	"github.com/outrider-project/outrider/bob/relay"
 )
 
-// A Kind is which contract a relay is.
-type Kind string
+// An Address is an account or a contract of the chain that a relay is on.
+type Address = common.Address
 
-// These are the kinds of relay.
-const (
-	Full           Kind = "full"
-	FullWithVerify Kind = "full-with-verify"
-	Light          Kind = "light"
-)
-
-// Kinds are all kinds.
-var Kinds = []Kind{Full, FullWithVerify, Light}
+// Multicall3 is where most chains, BOB among them, have it.
+var Multicall3 = common.HexToAddress("0xcA11bde05977b3631167028862bE2a173976CA11")
 
 // A Target is a relay on a chain.
 type Target struct {
-	Kind Kind
+	Kind relay.Kind
 	// Relay and Multicall are addresses of contracts. Without a Multicall3 it is zero.
 	Relay, Multicall common.Address
 	// Costs are what the contract's steps take; the zero value is relay.BOBCosts.
@@ -46,10 +40,8 @@ type Target struct {
 
 // Check says what is wrong with a target.
 func (t *Target) Check() error {
-	switch t.Kind {
-	case Full, FullWithVerify, Light:
-	default:
-		return fmt.Errorf("a relay of kind %q: it is one of %v", t.Kind, Kinds)
+	if !slices.Contains(relay.Kinds, t.Kind) {
+		return fmt.Errorf("a relay of kind %q: it is one of %v", t.Kind, relay.Kinds)
 	}
 	if t.Relay == (common.Address{}) {
 		return errors.New("a relay without an address")

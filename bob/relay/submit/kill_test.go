@@ -24,6 +24,7 @@ import (
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/headers"
+	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/contract"
 	"github.com/outrider-project/outrider/bob/relay/planner"
 	"github.com/outrider-project/outrider/bob/relay/relaytest"
@@ -95,7 +96,7 @@ func beChild(path string) error {
 	spend, _ := new(big.Int).SetString(c.DailySpend, 10)
 	s, err := Open(Options{
 		Chain: pool, Tree: tree, Signer: &testSigner{key},
-		Target:  planner.Target{Kind: planner.Full, Relay: c.Relay, Multicall: c.Multicall, Costs: contract.Costs()},
+		Target:  planner.Target{Kind: relay.KindFull, Relay: c.Relay, Multicall: c.Multicall, Costs: contract.Costs()},
 		Limits:  Limits{ChainID: relaytest.ChainID, MaxFee: big.NewInt(1e9), DailySpend: spend},
 		Journal: c.Journal, Poll: 5 * time.Millisecond, Idle: 5 * time.Millisecond,
 	})

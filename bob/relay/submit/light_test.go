@@ -47,7 +47,7 @@ func newLight(t *testing.T, authorised bool, unchecked string) *lightWorld {
 		account := w.account.Address()
 		w.Send(t, w.relay, append([]byte{0xb6, 0xa5, 0xd7, 0xde}, common.LeftPadBytes(account[:], 32)...))
 	}
-	w.options.Target = planner.Target{Kind: planner.Light, Relay: w.relay, Costs: contract.Costs()}
+	w.options.Target = planner.Target{Kind: relay.KindLight, Relay: w.relay, Costs: contract.Costs()}
 	return w
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/headers"
+	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/contract"
 	"github.com/outrider-project/outrider/bob/relay/planner"
 	"github.com/outrider-project/outrider/bob/relay/relaytest"
@@ -49,7 +50,7 @@ func newWorld(t testing.TB, genesis int, unchecked string) *world {
 	w.Fund(t, w.account.Address())
 	w.options = Options{
 		Chain: w.pool(t, w.URL), Tree: w.tree, Signer: w.account,
-		Target:  planner.Target{Kind: planner.Full, Relay: w.relay, Multicall: w.multi, Costs: contract.Costs()},
+		Target:  planner.Target{Kind: relay.KindFull, Relay: w.relay, Multicall: w.multi, Costs: contract.Costs()},
 		Limits:  Limits{ChainID: relaytest.ChainID, MaxFee: big.NewInt(1e9), DailySpend: big.NewInt(1e18)},
 		Journal: filepath.Join(t.TempDir(), "journal"),
 		Poll:    10 * time.Millisecond, Idle: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
