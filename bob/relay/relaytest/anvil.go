@@ -12,12 +12,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/accounts/keystore"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/holiman/uint256"
@@ -313,4 +315,21 @@ func (a *Anvil) serveOpNode(w http.ResponseWriter, r *http.Request) {
 			`"delta_time":0,"ecotone_time":0,"fjord_time":0,"granite_time":0,"holocene_time":0,"isthmus_time":0,"jovian_time":0}`, common.Hash{1}, ChainID)
 	}
 	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, q.ID, result)
+}
+
+// Keystore writes a keystore file with a new key, and a file with its passphrase, and
+// returns their paths and the account.
+func Keystore(t testing.TB) (path, passphrase string, account common.Address) {
+	t.Helper()
+	dir := t.TempDir()
+	const secret = "correct horse"
+	a, err := keystore.StoreKey(dir, secret, keystore.LightScryptN, keystore.LightScryptP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passphrase = filepath.Join(dir, "passphrase")
+	if err := os.WriteFile(passphrase, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return a.URL.Path, passphrase, a.Address
 }
