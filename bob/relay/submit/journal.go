@@ -195,8 +195,11 @@ func readJournal(r io.Reader) (entries []entry, good int64, err error) {
 		}
 		e, err := parseEntry(line[:len(line)-1])
 		if err != nil {
-			if _, err := lines.Peek(1); err == io.EOF {
-				return entries, good, nil // torn, with the end of its line on disk
+			// What follows the last good line and is not one may be torn, with its end
+			// on disk; but not if it begins with a whole entry.
+			whole := wholeEntry(line)
+			if _, err := lines.Peek(1); err == io.EOF && !whole {
+				return entries, good, nil
 			}
 			return nil, 0, fmt.Errorf("damaged after %d entries: %w", len(entries), err)
 		}
@@ -235,6 +238,19 @@ func parseEntry(line []byte) (*entry, error) {
 		return nil, fmt.Errorf("the entry %q lacks something", e.Is)
 	}
 	return e, nil
+}
+
+// wholeEntry reports whether a line that is none begins with an entry and its checksum.
+func wholeEntry(line []byte) bool {
+	if len(line) < 10 {
+		return false
+	}
+	d := json.NewDecoder(bytes.NewReader(line[9:]))
+	if err := d.Decode(new(json.RawMessage)); err != nil {
+		return false
+	}
+	_, err := parseEntry(line[:9+d.InputOffset()])
+	return err == nil
 }
 
 // format returns an entry's line.
