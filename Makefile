@@ -1,7 +1,7 @@
 # Every target runs on a clean clone with Go, gcc, make and git, and nothing
-# else installed, but for those of the relay contracts and the recording of anvil, which
-# need node and npm. gcc is for the race detector. Under CI=true the tests want promtool
-# and relays that others published too, which .ci/run brings.
+# else installed, but for those of the relay contracts and of anvil, which need node and
+# npm. gcc is for the race detector. Under CI=true the tests want promtool,
+# anvil and relays that others published too, which .ci/run brings.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -107,6 +107,11 @@ bulk-relay: ## Run 10,000 random sequences of calls on each relay contract, ours
 published-relays: ## Hold the relay models against relays that others published, fetched by npm
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && .ci/published-relays "$$dir" && \
 	OUTRIDER_RELAYS="$$dir" go test -run '^TestPublished' -count 1 -v ./bob/relay/contract
+
+.PHONY: anvil
+anvil: ## Run the tests that submit to a chain, with anvil fetched by npm
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	OUTRIDER_ANVIL=$$(.ci/anvil "$$dir") go test -count 1 ./bob/relay/submit ./sidecar/bob
 
 .PHONY: contracts
 contracts: ## Compile the relay contracts
