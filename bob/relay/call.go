@@ -76,23 +76,20 @@ func MulticallData(relay Address, calls []Call) []byte {
 	return append(data, tails...)
 }
 
-// What Multicall3 takes beside the calls' data in memory, for itself and for each call,
-// fitted to executions as in gas.go.
+// What the EVM takes for a call of an account (EIP-2929).
 const (
-	gasMulticall     = 1160
-	gasMulticallCall = 2175
-	gasColdAccount   = 2600
-	gasWarmAccount   = 100
+	gasColdAccount = 2600
+	gasWarmAccount = 100
 )
 
 // multicall spends what it takes to pass calls on.
 func (m *meter) multicall(calls []Call) {
-	m.spend(gasMulticall + gasColdAccount - gasWarmAccount)
+	m.spend(m.costs.Multicall + gasColdAccount - gasWarmAccount)
 	words := uint64(0)
 	for i := range calls {
 		// Copied into memory, and a result of few words out of it.
 		words += uint64(len(calls[i].Data()))/32 + 8
-		m.spend(gasMulticallCall + gasWarmAccount)
+		m.spend(m.costs.MulticallCall + gasWarmAccount)
 	}
-	m.spend(2*3*words + words*words/512)
+	m.spend(3*m.costs.MulticallCopies*words + words*words/512)
 }

@@ -24,9 +24,12 @@ type Costs struct {
 	// what it takes more to write another difficulty than there is, or another number
 	// of the genesis epoch. Authorization is for the look at who calls.
 	LightGenesis, LightRetarget, LightHeader, Authorization uint64
+	// Multicall is for a multicall, MulticallCall for each call in it, beside their data
+	// in memory, which it copies MulticallCopies times.
+	Multicall, MulticallCall, MulticallCopies uint64
 }
 
-// BOBCosts are those of the contracts on BOB as solc compiles them (0.8.24, optimised
+// BOBCosts are those of Multicall3, and of the contracts on BOB as solc compiles them (0.8.24, optimised
 // for 5000 runs), fitted to executions in go-ethereum's EVM. The tests compare their
 // sums with measurements.
 func BOBCosts() Costs {
@@ -50,5 +53,9 @@ func BOBCosts() Costs {
 		LightRetarget:  42148,
 		LightHeader:    2459,
 		Authorization:  89,
+
+		Multicall:       1160,
+		MulticallCall:   2175,
+		MulticallCopies: 2,
 	}
 }

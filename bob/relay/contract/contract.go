@@ -80,6 +80,10 @@ func Costs() relay.Costs {
 		LightRetarget:  41770,
 		LightHeader:    3039,
 		Authorization:  78,
+
+		Multicall:       980,
+		MulticallCall:   1365,
+		MulticallCopies: 1,
 	}
 }
 
