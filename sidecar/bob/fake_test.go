@@ -22,7 +22,6 @@ import (
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/opstack"
 	"github.com/outrider-project/outrider/bob/relay"
-	"github.com/outrider-project/outrider/bob/relay/monitor"
 	"github.com/outrider-project/outrider/testvectors"
 )
 

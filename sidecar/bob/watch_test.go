@@ -13,7 +13,6 @@ import (
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay"
-	"github.com/outrider-project/outrider/bob/relay/monitor"
 	"github.com/outrider-project/outrider/perfcore"
 )
 

@@ -102,7 +102,7 @@ func knows(all []header.Header, genesis, stored, best int) *node {
 	return n
 }
 
-var target = Target{Kind: Full, Relay: common.Address{1}, Multicall: common.Address{2}}
+var target = Target{Kind: relay.KindFull, Relay: common.Address{1}, Multicall: common.Address{2}}
 
 func head() *Head {
 	return &Head{Number: 7, Time: 1_900_000_000, GasLimit: 30_000_000, Hash: common.Hash{7}, BaseFee: big.NewInt(1e6)}
@@ -222,7 +222,7 @@ func TestVerdicts(t *testing.T) {
 	b, tree, all := chain(t)
 	last := len(all) - 1
 	verify := target
-	verify.Kind = FullWithVerify
+	verify.Kind = relay.KindFullWithVerify
 	s := situation(t, knows(all, 0, last-5, last-5), tree, &verify)
 	if s.Verdict != Behind || s.Behind != 5 || s.Plan.Headers != 5 || len(s.Plan.Transactions) != 1 || s.ForkDepth != 0 ||
 		len(s.Notes) != 1 || !strings.Contains(s.Notes[0], fmt.Sprint(startHeight+last-261)) {
