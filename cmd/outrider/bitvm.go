@@ -13,6 +13,7 @@ import (
 
 func bitvmVerbs() []verb {
 	return []verb{
+		{"bitvm assertion", "find the leaf that disproves an assertion of BitVM2", bitvmAssertion},
 		{"bitvm verify", "verify a Groth16 proof from a file", bitvmVerify},
 		{"bitvm wots", "verify Winternitz signatures from a file", bitvmWots},
 	}
@@ -77,6 +78,37 @@ func bitvmWots(_ context.Context, args []string, stdout, stderr io.Writer) error
 		return &usageError{errors.New("--file: name the file of vectors")}
 	}
 	rep, err := bitvm.CheckWots(*file)
+	if err != nil {
+		return err
+	}
+	return printJudged(stdout, rep, *asJSON)
+}
+
+func bitvmAssertion(_ context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("outrider bitvm assertion", flag.ContinueOnError)
+	file := fs.String("file", "", "`file` of what was committed to: 32 bytes of public input, 14 times 32, 363 times 16")
+	vk := fs.String("vk", "", "`file` of the verifying key, as arkworks or gnark writes it, or as contracts have it")
+	asJSON := fs.Bool("json", false, "print JSON")
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), "outrider bitvm assertion computes the parts of an assertion from what it commits to, and names the first leaf\n"+
+			"that disproves it. Exit status: 0 when none does, 1 when one does or a file is of no use, 2 when the command\n"+
+			"line is wrong. Flags:")
+		fs.PrintDefaults()
+	}
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	var mistakes []error
+	if *file == "" {
+		mistakes = append(mistakes, errors.New("--file: name the file of the assertion"))
+	}
+	if *vk == "" {
+		mistakes = append(mistakes, errors.New("--vk: name the file of the verifying key"))
+	}
+	if len(mistakes) > 0 {
+		return &usageError{errors.Join(mistakes...)}
+	}
+	rep, err := bitvm.EvaluateAssertion(*file, *vk)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,10 @@ func TestBitvmMistakes(t *testing.T) {
 		{[]string{"bitvm", "verify", "--file", "bitvm_test.go"}, statusFailed, "bitvm_test.go"},
 		{[]string{"bitvm", "wots"}, statusUsage, "--file"},
 		{[]string{"bitvm", "wots", "--file", "/nonexistent/vectors"}, statusFailed, "/nonexistent/vectors"},
+		{[]string{"bitvm", "assertion", "--file", "x"}, statusUsage, "--vk"},
+		{[]string{"bitvm", "assertion", "--vk", "x"}, statusUsage, "--file"},
+		{[]string{"bitvm", "assertion", "--file", "/nonexistent/raw", "--vk", "x"}, statusFailed, "/nonexistent/raw"},
+		{[]string{"bitvm", "assertion", "--file", "bitvm_test.go", "--vk", "x"}, statusFailed, "6288"},
 		{[]string{"bitvm"}, statusUsage, "verify"},
 		{[]string{"bench", "bitvm", "--rounds", "0"}, statusUsage, "--rounds"},
 	} {
@@ -122,5 +126,30 @@ func TestBitvmWots(t *testing.T) {
 	}
 	if status, stdout, _ := outrider(t, "bitvm", "wots", "--file", path); status != statusDone || !strings.Contains(stdout, "1 of 1 vectors passed") {
 		t.Errorf("status %d: %s", status, stdout)
+	}
+}
+
+// BitVM's own key, and an assertion that commits to nothing but zeros.
+func TestBitvmAssertion(t *testing.T) {
+	dir := t.TempDir()
+	vk, raw := filepath.Join(dir, "vk"), filepath.Join(dir, "raw")
+	key := testvectors.Load(t, "bitvm/groth16_arkworks_vk.bin", "that outrider bitvm assertion takes BitVM's own key")
+	for path, data := range map[string][]byte{vk: key, raw: make([]byte, 6288)} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, stdout, stderr := outrider(t, "bitvm", "assertion", "--file", raw, "--vk", vk, "--json")
+	var rep struct {
+		Valid        bool
+		Segments     int
+		Leaf         *int
+		Kind, Reason string
+	}
+	if err := json.Unmarshal([]byte(stdout), &rep); err != nil || status != statusFailed {
+		t.Fatalf("status %d: %v: %s %s", status, err, stdout, stderr)
+	}
+	if rep.Valid || rep.Segments != 0 || rep.Leaf == nil || *rep.Leaf != 0 || rep.Kind != "PreMillerPrecomputeP" || rep.Reason != "invalid input" {
+		t.Errorf("%s", stdout)
 	}
 }

@@ -18,6 +18,9 @@ import (
 // batchOfProofs is how many proofs groth16/batch64 verifies at once.
 const batchOfProofs = 64
 
+// fourPairings names the anchor of proofs.
+const fourPairings = "gnark-crypto, 4 pairings"
+
 // A proofBench is what proofs are verified with: a key of two inputs, as SP1's have, and
 // proofs for it, of which those that are verified alone change each time.
 type proofBench struct {
@@ -145,11 +148,10 @@ func groth16Figures() ([]*bitvmFigure, error) {
 	if err != nil {
 		return nil, err
 	}
-	const four = "gnark-crypto, 4 pairings"
-	pairings := func() task { return b.each(four, b.pairings) }
+	pairings := func() task { return b.each(fourPairings, b.pairings) }
 	return []*bitvmFigure{
-		{name: "groth16/1", ours: b.each("groth16", b.ours), anchor: four, theirs: pairings()},
-		{name: "groth16/batch64", ours: b.batch, anchor: four, theirs: pairings()},
+		{name: "groth16/1", ours: b.each("groth16", b.ours), anchor: fourPairings, theirs: pairings()},
+		{name: "groth16/batch64", ours: b.batch, anchor: fourPairings, theirs: pairings()},
 		{name: "anchor/gnark verifier", ours: b.each("gnark", b.gnark.verify)},
 		{name: "anchor/geth precompile 8", ours: b.each("go-ethereum", b.precompile)},
 	}, nil
