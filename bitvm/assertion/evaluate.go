@@ -173,7 +173,12 @@ func (e *evaluator) miller() bool {
 			return false
 		}
 	}
-	return line() && line()
+	for at < len(moves) {
+		if !line() {
+			return false
+		}
+	}
+	return true
 }
 
 // frobeniusOf returns (1 + a·w)^(p^power) without the 1.

@@ -22,6 +22,8 @@ const maxStatement = 16 << 20
 // list of its real part and its imaginary part. Fields that are not known are ignored.
 type Statement struct {
 	System string
+	// Key, Proof and Inputs are nil where they are not encoded as they must be:
+	// then [Statement.Verify] says so.
 	Key    *VerifyingKey
 	Proof  *Proof
 	Inputs []fr.Element
@@ -32,6 +34,8 @@ type Statement struct {
 	// there is none, which Sealed tells.
 	SealProblem string
 	Sealed      bool
+
+	malformed error // of key, proof or inputs; wraps ErrEncoding
 }
 
 type (
@@ -91,8 +95,9 @@ type jsonStatement struct {
 	Claim  json.RawMessage `json:"claim"`
 }
 
-// ParseStatement reads a statement. An error means that there is nothing to verify: the
-// file, the key, the proof or a public input is not well-formed.
+// ParseStatement reads a statement. An error means that the file has not the form of one,
+// or that its claim leads to no public inputs. What of key, proof, seal and public inputs
+// is malformed in itself is found, as what is wrong with them, by the methods.
 func ParseStatement(data []byte) (*Statement, error) {
 	if len(data) > maxStatement {
 		return nil, fmt.Errorf("groth16: more than %d bytes", maxStatement)
@@ -110,22 +115,20 @@ func ParseStatement(data []byte) (*Statement, error) {
 		words = append(words, j.Key.IC[i].words()...)
 	}
 	var err error
-	if s.Key, err = DecodeEIP197Key(words); err != nil {
-		return nil, fmt.Errorf("verifying_key: %w", err)
-	}
-	if a, b, c := j.Proof.A, j.Proof.B, j.Proof.C; a != nil && b != nil && c != nil {
-		if s.Proof, err = DecodeEIP197Proof(bytes.Join([][]byte{a.words(), b.words(), c.words()}, nil)); err != nil {
-			return nil, fmt.Errorf("proof: %w", err)
-		}
-	} else if a != nil || b != nil || c != nil || !s.Sealed {
+	s.Key, err = DecodeEIP197Key(words)
+	s.complain("verifying_key", err)
+	a, b, c := j.Proof.A, j.Proof.B, j.Proof.C
+	switch given := a != nil && b != nil && c != nil; {
+	case given:
+		s.Proof, err = DecodeEIP197Proof(bytes.Join([][]byte{a.words(), b.words(), c.words()}, nil))
+		s.complain("proof", err)
+	case a != nil || b != nil || c != nil || !s.Sealed:
 		return nil, errors.New("groth16: proof has neither a, b and c nor a seal")
 	}
-	seal, err := s.openSeal(j.Proof.Seal)
-	if err != nil {
-		return nil, fmt.Errorf("proof: %w", err)
-	}
-	if s.Inputs, err = DecodeInputs(bytes.Join(bytesOf(j.Inputs), nil)); err != nil {
-		return nil, fmt.Errorf("public_inputs: %w", err)
+	seal := s.openSeal(j.Proof.Seal, a == nil)
+	if j.Inputs != nil {
+		s.Inputs, err = DecodeInputs(bytes.Join(bytesOf(j.Inputs), nil))
+		s.complain("public_inputs", err)
 	}
 	if len(j.Claim) > 0 && !bytes.Equal(j.Claim, []byte("null")) {
 		if err := s.derive(j.Claim, seal); err != nil {
@@ -138,12 +141,20 @@ func ParseStatement(data []byte) (*Statement, error) {
 	return s, nil
 }
 
-// openSeal decodes the seal, if there is one, and compares it with the proof, or takes
-// the proof from it. An error means that then there is no proof.
-func (s *Statement) openSeal(raw []byte) (seal *SP1Seal, err error) {
-	if !s.Sealed {
-		return nil, nil
+// complain keeps what is malformed.
+func (s *Statement) complain(what string, err error) {
+	if err != nil {
+		s.malformed = errors.Join(s.malformed, fmt.Errorf("%s: %w", what, err))
 	}
+}
+
+// openSeal decodes the seal, if there is one, and compares it with the proof, or takes
+// the proof from it if it stands alone. It returns nil if there is none that can be read.
+func (s *Statement) openSeal(raw []byte, alone bool) (seal *SP1Seal) {
+	if !s.Sealed {
+		return nil
+	}
+	var err error
 	if s.System == "sp1" {
 		seal, err = DecodeSP1Seal(raw)
 	} else {
@@ -151,17 +162,18 @@ func (s *Statement) openSeal(raw []byte) (seal *SP1Seal, err error) {
 		seal.Selector, seal.Proof, err = DecodeRISC0Seal(raw)
 	}
 	switch {
-	case err != nil && s.Proof == nil:
-		return nil, err
 	case err != nil:
 		s.SealProblem = err.Error()
-		return nil, nil
-	case s.Proof == nil:
+		if alone {
+			s.complain("proof", err)
+		}
+		return nil
+	case alone:
 		s.Proof = seal.Proof
-	case !s.Proof.Equal(seal.Proof):
+	case s.Proof == nil || !s.Proof.Equal(seal.Proof):
 		s.SealProblem = "the seal is another proof than a, b and c"
 	}
-	return seal, nil
+	return seal
 }
 
 // derive derives public inputs and the seal's selector from a claim.
@@ -176,7 +188,11 @@ func (s *Statement) derive(raw json.RawMessage, seal *SP1Seal) error {
 	default:
 		return nil
 	}
-	if err == nil && seal != nil && seal.Selector != want && s.SealProblem == "" {
+	switch {
+	case seal == nil || s.SealProblem != "":
+	case s.Key == nil:
+		s.SealProblem = "there is no key that a selector could belong to"
+	case seal.Selector != want:
 		s.SealProblem = fmt.Sprintf("the seal's selector is %x, and should be %x", seal.Selector, want)
 	}
 	return err
@@ -213,9 +229,12 @@ func (s *Statement) deriveRISC0(raw json.RawMessage) (selector [4]byte, err erro
 		ExitSystem: j.Exit.System, ExitUser: j.Exit.User,
 	}
 	params := RISC0Parameters{j.ControlRoot.array(), j.ControlID.array()}
-	digest := params.Digest(s.Key)
+	if s.Key != nil {
+		digest := params.Digest(s.Key)
+		selector = [4]byte(digest[:])
+	}
 	s.Derived, err = params.Inputs(claim.Digest())
-	return [4]byte(digest[:]), err
+	return selector, err
 }
 
 func (s *Statement) deriveSP1(raw json.RawMessage, seal *SP1Seal) (selector [4]byte, err error) {
@@ -243,7 +262,7 @@ func (s *Statement) deriveSP1(raw json.RawMessage, seal *SP1Seal) (selector [4]b
 		seal = new(SP1Seal)
 	}
 	selector = [4]byte(j.VerifierHash)
-	if known, ok := FindSP1Key(selector); ok && s.Sealed && s.SealProblem == "" {
+	if known, ok := FindSP1Key(selector); ok && s.Key != nil && s.Sealed && s.SealProblem == "" {
 		s.SealProblem = known.problem(s.Key, seal)
 	}
 	s.Derived, err = seal.Inputs(j.Program.array(), hash.Digest(j.Values))
@@ -300,8 +319,11 @@ func (s *Statement) InputsMatch() bool {
 }
 
 // Verify returns what [Key.Verify] does of the proof and the public inputs, or why the
-// key is none.
+// key is none, or an error that wraps [ErrEncoding].
 func (s *Statement) Verify() error {
+	if s.malformed != nil {
+		return s.malformed
+	}
 	k, err := Prepare(s.Key)
 	if err != nil {
 		return err

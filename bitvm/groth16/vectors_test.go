@@ -171,6 +171,21 @@ func TestMutatedStatements(t *testing.T) {
 			k := m["verifying_key"].(map[string]any)
 			k["delta_g2"] = k["gamma_g2"]
 		}, found{false, true, false}, ""},
+		{"a point off the curve", func(m map[string]any) {
+			a := m["proof"].(map[string]any)["a"].([]any)
+			a[0] = turn(a[0].(string))
+		}, found{false, true, false}, ""},
+		{"a point of the seal off the curve", func(m map[string]any) {
+			p := m["proof"].(map[string]any)
+			p["seal"] = turn(p["seal"].(string))
+		}, found{true, true, false}, ""},
+		{"a point of the key off the curve", func(m map[string]any) {
+			ic := m["verifying_key"].(map[string]any)["ic"].([]any)[0].([]any)
+			ic[1] = turn(ic[1].(string))
+		}, found{false, true, false}, ""},
+		{"an input above r", func(m map[string]any) {
+			m["public_inputs"].([]any)[0] = "0x" + strings.Repeat("f", 64)
+		}, found{false, false, true}, ""},
 		{"the journal", claim("journal"), found{true, false, true}, "risc0"},
 		{"the image", claim("image_id"), found{true, false, true}, "risc0"},
 		{"the control root", claim("control_root"), found{true, false, false}, "risc0"},

@@ -67,7 +67,7 @@ func TestBitvmVerify(t *testing.T) {
 		before, inputs, _ := strings.Cut(data, `"public_inputs": [`)
 		_, inputs, _ = strings.Cut(inputs, "0x")
 		rep = verify(before+`"public_inputs": ["0x`+strings.Repeat("f", 64)+inputs[64:], statusFailed)
-		if rep.Valid || len(rep.Problems) != 1 || !strings.Contains(rep.Problems[0], "public input 0") {
+		if rep.Valid || rep.InputsMatch || !rep.SealMatch || len(rep.Problems) != 2 || !strings.Contains(rep.Problems[0], "public input 0") {
 			t.Errorf("%s with an input above r: %+v", name, rep)
 		}
 		if status, stdout, _ := outrider(t, "bitvm", "verify", "--file", path); status != statusFailed || !strings.Contains(stdout, "valid false") {

@@ -29,24 +29,18 @@ type ProofReport struct {
 func (r *ProofReport) Good() bool { return r.Valid && r.InputsMatch && r.SealMatch }
 
 // VerifyProof verifies the proof in the JSON file at path, which is as
-// [groth16.ParseStatement] takes it. That something is no encoding of a point or a
-// number is in the report; an error says that the file could not be read or is not of
-// that form.
+// [groth16.ParseStatement] takes it. What is wrong with the proof is in the report; an
+// error says that the file could not be read or is not of that form.
 func VerifyProof(path string) (*ProofReport, error) {
 	data, err := read(path)
 	if err != nil {
 		return nil, err
 	}
-	rep := &ProofReport{Problems: []string{}}
 	s, err := groth16.ParseStatement(data)
-	if errors.Is(err, groth16.ErrEncoding) {
-		rep.Problems = append(rep.Problems, err.Error())
-		return rep, nil
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	rep.System = s.System
+	rep := &ProofReport{System: s.System, Problems: []string{}}
 	if err := s.Verify(); err != nil {
 		rep.Problems = append(rep.Problems, err.Error())
 	} else {
