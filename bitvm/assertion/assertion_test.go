@@ -239,6 +239,22 @@ func TestFinalCheck(t *testing.T) {
 	}
 }
 
+// Each half of the last check decides alone.
+func TestProven(t *testing.T) {
+	f := loadFixture(t)
+	honest := evaluator{key: f.key, raw: f.raw}
+	honest.run()
+	if !honest.proven() {
+		t.Fatal("the honest chain proves nothing")
+	}
+	otherF, otherT := honest, honest
+	otherF.f.B2.A1.Double(&otherF.f.B2.A1)
+	otherT.t4.Neg(&otherT.t4)
+	if otherF.proven() || otherT.proven() {
+		t.Errorf("another f: %v, another T: %v", otherF.proven(), otherT.proven())
+	}
+}
+
 // A proof can be asserted if, and only if, it is valid.
 func TestAssert(t *testing.T) {
 	rounds := 6

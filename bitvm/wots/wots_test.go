@@ -194,6 +194,32 @@ func TestVerifier(t *testing.T) {
 	}
 }
 
+// What is wrong with a compact witness is found where it is read.
+func TestCompactErrors(t *testing.T) {
+	s := scheme(t, 4)
+	key := s.PublicKey([]byte("secret"))
+	sig := s.Sign([]byte("secret"), []byte{1, 2, 3, 4})
+	if got, err := s.DecodeCompactWitness(key, sig.CompactWitness()); err != nil || !slices.Equal(got.Digits, sig.Digits) {
+		t.Error(err)
+	}
+	for _, tt := range []struct {
+		change func(items [][]byte) [][]byte
+		want   error
+	}{
+		{func(items [][]byte) [][]byte { return items[1:] }, ErrForm},
+		{func(items [][]byte) [][]byte { items[3] = items[3][1:]; return items }, ErrForm},
+		{func(items [][]byte) [][]byte { items[3] = bytes.Repeat([]byte{1}, Hash); return items }, ErrChain},
+		{func(items [][]byte) [][]byte { items[3] = items[4]; return items }, ErrChain},
+	} {
+		if _, err := s.DecodeCompactWitness(key, tt.change(slices.Clone(sig.CompactWitness()))); !errors.Is(err, tt.want) {
+			t.Errorf("%v, want %v", err, tt.want)
+		}
+	}
+	if _, err := s.DecodeCompactWitness(key[1:], sig.CompactWitness()); !errors.Is(err, ErrForm) {
+		t.Error(err)
+	}
+}
+
 // A digit raised by hashing its value is a valid chain, and the checksum gives it away.
 func TestRaisedDigit(t *testing.T) {
 	s := scheme(t, 4)
