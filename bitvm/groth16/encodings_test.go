@@ -95,20 +95,24 @@ func TestInfinity(t *testing.T) {
 	c.Add(&c, u.Mul(&u, &s.gamma))
 	c.Div(&c, &s.delta).Neg(&c)
 	valid := &Proof{C: g1Times(&c)}
+	_, _, g1, g2 := bn254.Generators()
 	key, err := Prepare(s.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range encodings() {
-		p, err := e.decode(e.encode(valid))
-		if err != nil {
-			t.Errorf("%s: %v", e.name, err)
-			continue
+		// Either factor of a pairing may be at infinity.
+		for _, want := range []*Proof{valid, {A: g1, C: valid.C}, {B: g2, C: valid.C}} {
+			p, err := e.decode(e.encode(want))
+			if err != nil {
+				t.Errorf("%s: %v", e.name, err)
+				continue
+			}
+			if err := key.Verify(p, []fr.Element{input}); err != nil {
+				t.Errorf("%s: %v", e.name, err)
+			}
 		}
-		if err := key.Verify(p, []fr.Element{input}); err != nil {
-			t.Errorf("%s: %v", e.name, err)
-		}
-		if p, err = e.decode(e.encode(&Proof{})); err != nil {
+		if p, err := e.decode(e.encode(&Proof{})); err != nil {
 			t.Errorf("%s: %v", e.name, err)
 		} else if err := key.Verify(p, []fr.Element{input}); !errors.Is(err, ErrEquation) {
 			t.Errorf("%s: all at infinity: %v", e.name, err)
@@ -141,6 +145,18 @@ func TestNonCanonical(t *testing.T) {
 		if _, err := e.decode(raw); err != nil {
 			t.Error(err)
 		}
+	}
+	// Infinity has no coordinates.
+	none := gnarkShort(&Proof{})
+	for _, at := range []int{31, 32 + 63, 96 + 5} {
+		none[at] ^= 1
+		if _, err := DecodeGnarkProof(none); !errors.Is(err, ErrEncoding) {
+			t.Errorf("infinity with a coordinate at byte %d: %v", at, err)
+		}
+		none[at] ^= 1
+	}
+	if _, err := DecodeGnarkProof(none); err != nil {
+		t.Error(err)
 	}
 	var word [32]byte
 	fr.Modulus().FillBytes(word[:])

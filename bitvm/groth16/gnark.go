@@ -35,23 +35,13 @@ func gnarkG2(b []byte) (p bn254.G2Affine, err error) {
 	return p, nil
 }
 
-// checkGnarkFlag says whether a point is marked as compressed, and is all zero if it is
-// infinity.
+// checkGnarkFlag says whether a point is marked as compressed, which to gnark-crypto
+// decides how many bytes it has.
 func checkGnarkFlag(b []byte) error {
-	switch b[0] & gnarkMask {
-	case gnarkSmallest, gnarkLargest:
-		return nil
-	case gnarkInfinity:
-		rest := b[0] &^ gnarkMask
-		for _, x := range b[1:] {
-			rest |= x
-		}
-		if rest == 0 {
-			return nil
-		}
-		return encodingError("infinity with coordinates")
+	if b[0]&gnarkMask == 0 {
+		return encodingError("a point is not marked as compressed")
 	}
-	return encodingError("a point is not marked as compressed")
+	return nil
 }
 
 // DecodeGnarkProof decodes what gnark writes as a proof of its groth16 for BN254: A, B
