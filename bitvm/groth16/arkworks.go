@@ -18,7 +18,6 @@ const (
 
 // Flags of gnark, in the two highest bits of the first byte of a compressed point.
 const (
-	gnarkMask     = 0xc0
 	gnarkInfinity = 0x40
 	gnarkSmallest = 0x80 // y is the smaller one of y and -y
 	gnarkLargest  = 0xc0

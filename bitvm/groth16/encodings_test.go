@@ -172,6 +172,23 @@ func TestNonCanonical(t *testing.T) {
 	}
 }
 
+// What stands behind gnark's proof without commitments is nothing else.
+func TestGnarkCommitments(t *testing.T) {
+	proof := NewSimulator(1, 3).Item().Proof
+	_, _, g1, _ := bn254.Generators()
+	short, long := g1.Bytes(), g1.RawBytes()
+	for _, bad := range [][]byte{
+		slices.Concat(gnarkShort(proof), []byte{0, 0, 0, 0}, short[:]),
+		slices.Concat(gnarkShort(proof), []byte{0, 0, 0, 1}, gnarkNone(32)[4:]),
+		slices.Concat(proof.EncodeEIP197(), []byte{0, 0, 0, 0}, long[:]),
+		slices.Concat(proof.EncodeEIP197(), []byte{1, 0, 0, 0}, gnarkNone(64)[4:]),
+	} {
+		if _, err := DecodeGnarkProof(bad); !errors.Is(err, ErrEncoding) {
+			t.Errorf("%x: %v", bad[len(bad)-80:], err)
+		}
+	}
+}
+
 // A point on the twist that is not in G2 is refused, as a proof's and as a key's.
 func TestSubgroup(t *testing.T) {
 	s := NewSimulator(2, 5)

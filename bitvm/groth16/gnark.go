@@ -6,13 +6,11 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/bn254"
 )
 
-// gnarkG1 decodes a point that gnark wrote: 32 bytes compressed, else 64.
+// gnarkG1 decodes a point that gnark wrote: 32 bytes compressed, else 64. To gnark-crypto
+// flags say which it is, and it refuses 32 bytes of a point that is not compressed.
 func gnarkG1(b []byte) (p bn254.G1Affine, err error) {
 	if len(b) != sizeG1/2 {
 		return g1FromWords(b)
-	}
-	if err := checkGnarkFlag(b); err != nil {
-		return p, err
 	}
 	if _, err := p.SetBytes(b); err != nil {
 		return p, encodingError("a point of G1: %v", err)
@@ -26,22 +24,10 @@ func gnarkG2(b []byte) (p bn254.G2Affine, err error) {
 	if len(b) != sizeG2/2 {
 		return g2FromWords(b)
 	}
-	if err := checkGnarkFlag(b); err != nil {
-		return p, err
-	}
 	if _, err := p.SetBytes(b); err != nil {
 		return p, encodingError("a point of G2: %v", err)
 	}
 	return p, nil
-}
-
-// checkGnarkFlag says whether a point is marked as compressed, which to gnark-crypto
-// decides how many bytes it has.
-func checkGnarkFlag(b []byte) error {
-	if b[0]&gnarkMask == 0 {
-		return encodingError("a point is not marked as compressed")
-	}
-	return nil
 }
 
 // DecodeGnarkProof decodes what gnark writes as a proof of its groth16 for BN254: A, B
