@@ -8,8 +8,8 @@ import (
 )
 
 // Evaluate computes the parts of an assertion one after the other, each from what the
-// ones before committed to, and stops at the first that can be disproved. It does not
-// look at signatures.
+// ones before committed to, and stops at the first that can be disproved. Signatures are
+// [ReadSigned]'s.
 func (k *Key) Evaluate(raw *Raw) Verdict {
 	e := evaluator{key: k, raw: raw}
 	e.run()
