@@ -16,7 +16,7 @@ import (
 var ErrProof = errors.New("assertion: the proof is not valid")
 
 // Assert returns what an honest prover commits to for a valid proof with the public
-// input. It takes a fifth of a second. BitVM's own prover chooses c among several; both
+// input, in some tens of milliseconds. BitVM's own prover chooses c among several; both
 // choices cannot be disproved.
 func (k *Key) Assert(p *groth16.Proof, input fr.Element) (*Raw, error) {
 	var sum, t bn254.G1Affine
