@@ -92,6 +92,17 @@ type slot struct {
 // last returns the newest variant.
 func (s *slot) last() *variant { return &s.variants[len(s.variants)-1] }
 
+// most returns the most that the nonce can cost: one of the variants is mined at last.
+func (s *slot) most() *big.Int {
+	most := new(big.Int)
+	for i := range s.variants {
+		if s.variants[i].most.Cmp(most) > 0 {
+			most = s.variants[i].most
+		}
+	}
+	return most
+}
+
 // A journal is a file that knows every transaction that was ever sent, before it is sent:
 // lines with a checksum, each on disk before the next step. Whoever is killed at any
 // moment and starts again learns from it what it may have sent. It also counts what was
@@ -396,13 +407,7 @@ func (j *journal) spent(now time.Time, except *slot) *big.Int {
 		switch {
 		case s == except:
 		case s.state == isSending:
-			most := new(big.Int)
-			for i := range s.variants {
-				if s.variants[i].most.Cmp(most) > 0 {
-					most = s.variants[i].most
-				}
-			}
-			sum.Add(sum, most)
+			sum.Add(sum, s.most())
 		case s.state == isMined && s.time > since:
 			sum.Add(sum, s.cost)
 		}

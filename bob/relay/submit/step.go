@@ -235,6 +235,9 @@ func (s *Submitter) sign(ctx context.Context, head *planner.Head, d draft, o *Ou
 // afford refuses what would exceed the daily spend or the account's balance.
 func (s *Submitter) afford(ctx context.Context, head *planner.Head, worst *big.Int, replaced *slot) error {
 	spent := s.journal.spent(s.o.Now(), replaced)
+	if replaced != nil && replaced.most().Cmp(worst) > 0 {
+		worst = replaced.most() // which may be mined all the same
+	}
 	if sum := new(big.Int).Add(spent, worst); sum.Cmp(s.o.Limits.DailySpend) > 0 {
 		return refuse("daily spend", "%v wei were spent or are on their way, this may cost %v, and the limit of a day is %v",
 			spent, worst, s.o.Limits.DailySpend)

@@ -86,7 +86,7 @@ type Options struct {
 	// Journal is the path of the journal: one for each account and chain.
 	Journal string
 	// Poll is how long to wait between two steps while there is something to wait for
-	// (0: 1 s), and Idle while there is nothing (0: 5 s).
+	// (0: 1 s), and Idle while there is nothing (0: 1 s).
 	Poll, Idle time.Duration
 	// Patience is after how many blocks a transaction that is not mined is replaced
 	// by one with a higher fee (0: 5).
@@ -98,7 +98,7 @@ type Options struct {
 
 const (
 	defaultPoll     = time.Second
-	defaultIdle     = 5 * time.Second
+	defaultIdle     = time.Second
 	defaultPatience = 5
 )
 
