@@ -13,8 +13,10 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/holiman/uint256"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
+	"github.com/outrider-project/outrider/bob/opstack"
 	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/planner"
 	"github.com/outrider-project/outrider/bob/relay/relaytest"
@@ -223,9 +225,13 @@ func TestReplacement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// As long as the node has it, it waits.
+	if o, err := s.Step(t.Context()); err != nil || o.Sent != (common.Hash{}) || o.Done {
+		t.Errorf("while it waits: %+v, %v", o, err)
+	}
 	var replaced []common.Hash
 	last := first.Sent
-	for range 12 {
+	for i := range 12 {
 		// The node forgets it, and makes blocks without it.
 		w.Must(t, nil, "anvil_removePoolTransactions", w.account.Address())
 		w.Mine(t)
@@ -241,6 +247,9 @@ func TestReplacement(t *testing.T) {
 			last = o.Sent
 		} else if o.Sent != last || !o.Again {
 			t.Errorf("%+v, want %v again", o, last)
+		}
+		if i < 2 && len(replaced) != i { // a patience of 2 blocks
+			t.Errorf("%d replacements after %d blocks", len(replaced), i+1)
 		}
 	}
 	if len(replaced) != 2 {
@@ -369,6 +378,22 @@ func TestLyingSigner(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 	w.nothingSent(t, s)
+}
+
+// TestMost counts all gas at the maximum fee, and the L1 fee twice.
+func TestMost(t *testing.T) {
+	head := &planner.Head{Fork: opstack.Jovian, BaseFee: big.NewInt(1), Attributes: &opstack.Attributes{
+		Form: opstack.FormJovian, BaseFee: *uint256.NewInt(1e9), BaseFeeScalar: 1_000_000, OperatorFeeConstant: 5,
+	}}
+	cost, err := head.Cost(common.Address{1}, []byte{1}, 1000, big.NewInt(7))
+	if err != nil || cost.L1.Sign() <= 0 {
+		t.Fatalf("%+v, %v", cost, err)
+	}
+	got, err := most(head, common.Address{1}, []byte{1}, 1000, planner.Fees{Base: big.NewInt(1), Tip: big.NewInt(1), Max: big.NewInt(7)})
+	want := new(big.Int).Add(big.NewInt(7*1000+5), new(big.Int).Lsh(cost.L1, 1))
+	if err != nil || got.Cmp(want) != 0 {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
 }
 
 func isDiverged(err error) bool { return errors.Is(err, planner.ErrDiverged) }
