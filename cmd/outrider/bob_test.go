@@ -11,6 +11,10 @@ import (
 )
 
 func TestBobMistakes(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("p"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		args   []string
 		status int
@@ -24,6 +28,14 @@ func TestBobMistakes(t *testing.T) {
 		{[]string{"relay", "replay"}, statusUsage, "--headers"},
 		{[]string{"relay", "replay", "--headers", "x", "--kind", "heavy"}, statusUsage, "--kind"},
 		{[]string{"relay", "replay", "--headers", "/nonexistent/headers", "--kind", "full"}, statusFailed, "/nonexistent/headers"},
+		{[]string{"relay", "plan", "--bob-relay", "0x1"}, statusUsage, `bob-relay: "0x1": must be 0x and 40 hexadecimal digits`},
+		{[]string{"relay", "plan", "--bob-relay-kind", "heavy"}, statusUsage, `bob-relay-kind: "heavy": must be one of`},
+		{[]string{"relay", "plan", "--send"}, statusUsage, "-send"},
+		{[]string{"relay", "submit", "--bob-max-fee", "0gwei"}, statusUsage, `bob-max-fee: "0gwei": must be more than 0`},
+		{[]string{"relay", "submit", "--bob-daily-spend", "much"}, statusUsage, `bob-daily-spend: "much": must be a number of wei`},
+		{[]string{"relay", "submit", "--bob-passphrase-fd", "1"}, statusUsage, `bob-passphrase-fd: "1": must be a whole number from 3`},
+		{[]string{"relay", "submit", "--follow", "--node-kind", "btcd", "--node-address", "127.0.0.1:1", "--node-notls", "--node-user", "u", "--node-password-file", password}, statusUsage, "--follow: only with --send"},
+		{[]string{"relay", "submit", "--send", "--node-kind", "btcd", "--node-address", "127.0.0.1:1", "--node-notls", "--node-user", "u", "--node-password-file", password}, statusUsage, "bob-max-fee: name"},
 	} {
 		status, stdout, stderr := outrider(t, append([]string{"bob"}, tt.args...)...)
 		if status != tt.status || !strings.Contains(stderr, tt.want) || stdout != "" {

@@ -109,9 +109,9 @@ type Report struct {
 	Gas          uint64                `json:"gas"`
 	GasPerHeader float64               `json:"gas_per_header"`
 	// Cost is that of all transactions at the fees of the last block, in wei.
-	BaseFee string `json:"base_fee_wei"`
-	Tip1559 string `json:"priority_fee_wei"`
-	Cost    string `json:"cost_wei"`
+	BaseFee     string `json:"base_fee_wei"`
+	PriorityFee string `json:"priority_fee_wei"`
+	Cost        string `json:"cost_wei"`
 }
 
 // A ReportedTransaction is one of a plan.
@@ -138,7 +138,7 @@ func NewReport(t *Target, head *Head, s *Situation, fees Fees) (*Report, error) 
 	r := &Report{
 		Relay: t.Relay, Kind: t.Kind, Verdict: s.Verdict, Why: s.Why, Notes: s.Notes,
 		Block: head.Number, BlockHash: head.Hash, Tip: s.Tip, Behind: s.Behind,
-		BaseFee: fees.Base.String(), Tip1559: fees.Tip.String(), Transactions: []ReportedTransaction{},
+		BaseFee: fees.Base.String(), PriorityFee: fees.Tip.String(), Transactions: []ReportedTransaction{},
 	}
 	if head.Attributes == nil {
 		r.Notes = append(r.Notes, "the last block has no L1 attributes, so this is no chain of the OP Stack: no L1 fee is counted")

@@ -94,7 +94,9 @@ func NewAnvil(t testing.TB, unchecked string) *Anvil {
 	op := httptest.NewServer(http.HandlerFunc(a.serveOpNode))
 	t.Cleanup(op.Close)
 	a.OpNode = op.URL
-	a.begin(t)
+	if err := a.begin(); err != nil {
+		t.Fatal(err)
+	}
 	return a
 }
 
@@ -142,20 +144,28 @@ func (a *Anvil) attributes() *opstack.Attributes {
 }
 
 // begin puts the deposit of the next block into the node's pool.
-func (a *Anvil) begin(t testing.TB) {
-	t.Helper()
-	a.Must(t, nil, "eth_sendTransaction", a.attributes().Deposit())
+func (a *Anvil) begin() error {
 	a.number++
+	_, err := a.Call("eth_sendTransaction", a.attributes().Deposit())
+	return err
 }
 
 // Mine makes a block of what is in the pool.
 func (a *Anvil) Mine(t testing.TB) {
 	t.Helper()
+	if err := a.mine(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (a *Anvil) mine() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.time += blockTime
-	a.Must(t, nil, "evm_mine", a.time)
-	a.begin(t)
+	if _, err := a.Call("evm_mine", a.time); err != nil {
+		return err
+	}
+	return a.begin()
 }
 
 // MineAlways makes blocks, with a pause between two, until stop is called.
@@ -169,7 +179,10 @@ func (a *Anvil) MineAlways(t testing.TB, pause time.Duration) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				a.Mine(t)
+				if err := a.mine(); err != nil {
+					t.Error(err)
+					return
+				}
 			case <-end:
 				return
 			}
@@ -182,7 +195,8 @@ func (a *Anvil) MineAlways(t testing.TB, pause time.Duration) (stop func()) {
 }
 
 // Snapshot returns the name of the state of the chain, and Revert goes back to it: blocks
-// since then and what was in the pool are gone, as after a reorganisation.
+// since then and what was in the pool are gone, as after a reorganisation. Nobody else may
+// make blocks meanwhile.
 func (a *Anvil) Snapshot(t testing.TB) string {
 	t.Helper()
 	var id string
@@ -193,15 +207,14 @@ func (a *Anvil) Snapshot(t testing.TB) string {
 // Revert goes back to a snapshot, and makes another block in the place of the next.
 func (a *Anvil) Revert(t testing.TB, id string) {
 	t.Helper()
-	a.mu.Lock()
 	var ok bool
 	a.Must(t, &ok, "evm_revert", id)
 	a.Must(t, nil, "anvil_dropAllTransactions")
-	a.time += blockTime
-	a.begin(t)
-	a.mu.Unlock()
 	if !ok {
 		t.Fatal("there is no such snapshot")
+	}
+	if err := a.begin(); err != nil {
+		t.Fatal(err)
 	}
 	a.Mine(t)
 }
