@@ -68,16 +68,17 @@ func TestBOBUnanswered(t *testing.T) {
 	if len(st.Nodes) != 1 || st.Nodes[0].Name != "mine" || st.Nodes[0].Problem == "" || st.Relay.Kind != "light" || st.Relay.Position.Known || st.Relay.Position.Reason == "" {
 		t.Errorf("the status is %+v", st)
 	}
-	all := stdout + stderr
+	var all strings.Builder
+	all.WriteString(stdout + stderr)
 	for _, args := range [][]string{{"status"}, {"doctor"}, {"doctor", "--json"}, {"fees"}, {"fees", "--tx", "0x" + strings.Repeat("12", 32)}} {
 		status, stdout, stderr := askBOB(t, lines, args...)
 		if status != statusFailed || stdout+stderr == "" {
 			t.Errorf("bob %v: %d %s %s", args, status, stdout, stderr)
 		}
-		all += stdout + stderr
+		all.WriteString(stdout + stderr)
 	}
-	if strings.Contains(all, "secretkey") || strings.Contains(all, strings.TrimPrefix(server.URL, "http://")) {
-		t.Errorf("an address is told: %s", all)
+	if strings.Contains(all.String(), "secretkey") || strings.Contains(all.String(), strings.TrimPrefix(server.URL, "http://")) {
+		t.Errorf("an address is told: %s", all.String())
 	}
 	raw := filepath.Join(t.TempDir(), "raw")
 	if err := os.WriteFile(raw, []byte("0x"), 0o600); err != nil {

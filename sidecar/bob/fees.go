@@ -387,7 +387,7 @@ const period = 2016
 // addHeaders plans for the last n headers up to a height.
 func (w *Watch) addHeaders(ctx context.Context, tip, n uint32) ([]submission, error) {
 	if tip < n+1 {
-		return nil, fmt.Errorf("Bitcoin's chain has %d headers, and not %d that could be added", tip, n)
+		return nil, fmt.Errorf("the best chain has %d headers, and not %d that could be added", tip, n)
 	}
 	first := tip - n + 1
 	_, raw, err := w.headersFrom(ctx, first, n)

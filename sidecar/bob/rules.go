@@ -100,7 +100,7 @@ var rules = []rule{
 	{
 		program: "op-reth", flag: "http.api", value: is("web3,debug,eth,txpool,net"),
 		right: func(v, want string) bool {
-			for _, api := range strings.Split(want, ",") {
+			for api := range strings.SplitSeq(want, ",") {
 				if !strings.Contains(","+v+",", ","+api+",") {
 					return false
 				}

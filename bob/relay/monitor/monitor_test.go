@@ -128,10 +128,21 @@ func TestStoredFarBehind(t *testing.T) {
 	}
 }
 
+// depths are how deep reorganisations are: 1 to 20, or some of these where tests are to be
+// short.
+func depths() (all []int) {
+	for depth := 1; depth <= 20; depth++ {
+		if !testing.Short() || depth < 3 || depth == 11 || depth == 20 {
+			all = append(all, depth)
+		}
+	}
+	return all
+}
+
 // Bitcoin reorganises 1 to 20 deep, with the retarget at every place of the branch. The
 // depth is seen, and whether the contract can follow, which it shows then.
 func TestForks(t *testing.T) {
-	for depth := 1; depth <= 20; depth++ {
+	for _, depth := range depths() {
 		for _, tip := range []int{retargetAt - 2, retargetAt - 1, retargetAt, retargetAt + depth - 1, retargetAt + depth, retargetAt + 30} {
 			chain := trunk()[:tip+1]
 			node := newBitcoin(chain)
@@ -173,7 +184,7 @@ func TestForks(t *testing.T) {
 // block. What was read in blocks that are no more is forgotten.
 func TestL2Reorganises(t *testing.T) {
 	chain := trunk()
-	for depth := 1; depth <= 20; depth++ {
+	for _, depth := range depths() {
 		for _, missed := range []int{0, 3} { // rounds that do not see every block
 			l := fullRelay(t, chain, contract.FullRelay().Creation)
 			l.add(chain, beginAt+1, retargetAt-12)
