@@ -151,12 +151,17 @@ func (s *Status) node(name string) *Node {
 	panic(fmt.Sprintf("bob: there is no node %q", name))
 }
 
-// Good reports whether nothing is known to be wrong: the relay follows Bitcoin's best chain
-// and every node answered, is ready for what comes, and agrees with the others. That
-// something is not known is not good.
+// Good reports whether nothing is known to be wrong: every node answered, is ready for what
+// comes and agrees with the others, and the relay needs nobody's help. That something is not
+// known is not good; that heads are late may be.
 func (s *Status) Good() bool {
 	for _, n := range s.Nodes {
 		if n.Problem != "" || n.Chain == "wrong" {
+			return false
+		}
+	}
+	for _, f := range s.Faults {
+		if k := opstack.FaultKind(f.Kind); k == opstack.Disagree || k == opstack.FinalizedChanged {
 			return false
 		}
 	}
@@ -172,5 +177,5 @@ func (s *Status) Good() bool {
 		return true
 	}
 	p := s.Relay.Position
-	return p.Known && p.V.ForkDepth == 0 && p.V.Wedge != monitor.Wedged
+	return p.Known && !slices.ContainsFunc(p.V.Outages, func(o monitor.Outage) bool { return o.Active && o.Ends.IsZero() })
 }

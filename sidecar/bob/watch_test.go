@@ -68,7 +68,7 @@ func TestAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"chain_id":60808`, `"lag_blocks":30`, `"known":true`, `"verdict":"ready"`, `"sources":2`, `"agree":true`, `"stored_height":10226`} {
+	for _, want := range []string{`"marked":"` + w.headers[tip-30].Hash().String() + `"`, `"chain_id":60808`, `"lag_blocks":30`, `"known":true`, `"verdict":"ready"`, `"sources":2`, `"agree":true`, `"stored_height":10226`} {
 		if !strings.Contains(string(raw), want) {
 			t.Errorf("there is no %s in %s", want, raw)
 		}
@@ -88,6 +88,13 @@ func TestAskFaults(t *testing.T) {
 		{"another state", func(w *world) {
 			w.answers["optimism_outputAtBlock"] = w.opNodeOutput("0x" + strings.Repeat("11", 32))
 		}, []string{"THEY DIFFER", "one of them has a wrong state"}},
+		{"another branch", func(w *world) {
+			status := w.opNode(call{Method: "optimism_syncStatus"}).(map[string]any)
+			other := w.ref(3)
+			other["hash"] = "0x" + strings.Repeat("22", 32)
+			status["safe_l2"] = other
+			w.answers["optimism_syncStatus"] = status
+		}, []string{"disagree"}},
 		{"a fork is missed", func(w *world) {
 			w.answers["eth_config"] = map[string]any{"current": map[string]any{"activationTime": 1746806401, "chainId": "0xed88"}}
 		}, []string{"not ready", "the execution client's rules are from 1746806401"}},
@@ -125,6 +132,9 @@ func TestAskLight(t *testing.T) {
 	p := st.Relay.Position
 	if !p.Known || p.V.EpochGap != 1 || p.V.Due != 10084 || int(p.V.LagBlocks) != len(w.headers)-10084 || !p.V.Agrees {
 		t.Fatalf("the relay is %+v", p)
+	}
+	if st.Good() {
+		t.Error("a retarget that is due is good")
 	}
 	if got := tableOf(t, st); !strings.Contains(got, "no proofs, now") || !strings.Contains(got, "could be submitted since block 10084") {
 		t.Errorf("for people it is\n%s", got)

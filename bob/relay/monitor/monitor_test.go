@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -185,7 +186,7 @@ func TestForks(t *testing.T) {
 func TestL2Reorganises(t *testing.T) {
 	chain := trunk()
 	for _, depth := range depths() {
-		for _, missed := range []int{0, 3} { // rounds that do not see every block
+		for _, missed := range []int{0, 1, 3} { // rounds that do not see every block
 			l := fullRelay(t, chain, contract.FullRelay().Creation)
 			l.add(chain, beginAt+1, retargetAt-12)
 			s := newServer(t, l)
@@ -202,7 +203,7 @@ func TestL2Reorganises(t *testing.T) {
 			if p := known(t, m.Refresh(t.Context())); int(p.StoredHeight) != stored {
 				t.Fatalf("stored up to %d, not %d", stored, p.StoredHeight)
 			}
-			// At first as high, then one higher; nobody answers about the state.
+			// As high, one higher, or more; nobody answers about the state.
 			l.reorganise(depth, depth+missed)
 			s.set(func(s *server) {
 				s.call = func(c rpcCall) (any, error, bool) {
@@ -487,4 +488,37 @@ func TestRun(t *testing.T) {
 			t.Fatalf("the state stays %+v", m.State())
 		}
 	}
+}
+
+// What a node does not have the block for is asked of another.
+func TestOtherNodeHasBlock(t *testing.T) {
+	chain := trunk()
+	l := fullRelay(t, chain, contract.FullRelay().Creation)
+	lacks, slow := newServer(t, l), newServer(t, l)
+	asked := 0
+	lacks.set(func(s *server) {
+		s.call = func(c rpcCall) (any, error, bool) {
+			if c.Method != "eth_call" {
+				return nil, nil, false
+			}
+			lacks.set(func(*server) { asked++ })
+			return nil, &rpcError{code: -32000, message: "header not found"}, true
+		}
+	})
+	slow.set(func(s *server) {
+		s.exchange = func(http.ResponseWriter, *http.Request, []byte) bool {
+			<-time.After(10 * time.Millisecond) // so that the other is asked first
+			return false
+		}
+	})
+	m := watch(t, l, FullRelay, newFresh(t, lacks, slow), newBitcoin(chain[:beginAt+3]))
+	for range 5 {
+		known(t, m.Refresh(t.Context()))
+		l.reorganise(0, 1)
+	}
+	lacks.set(func(*server) {
+		if asked == 0 {
+			t.Error("the node that lacks the block was not asked: that says nothing")
+		}
+	})
 }
