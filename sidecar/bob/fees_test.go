@@ -160,6 +160,21 @@ func TestFeesFor(t *testing.T) {
 	if x := r.Transactions[0]; x.Gas != 21_000 || x.GasPrice != price.Dec() || x.Hash != tx.Hash.Hex() || x.L1 == "0" || r.Block != 4 {
 		t.Errorf("it pays %+v, want a price of %s", x, price.Dec())
 	}
+	// It never pays more than its cap, and says when that is too little.
+	for _, most := range []*uint256.Int{new(uint256.Int).AddUint64(base, 3), new(uint256.Int).SubUint64(base, 1)} {
+		capped, err := opstack.Sample(60808, 0, 21_000, [20]byte{1}, nil, uint256.NewInt(100), most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := watch.FeesFor(t.Context(), capped)
+		if err != nil {
+			t.Fatal(err)
+		}
+		low := strings.Contains(strings.Join(r.Notes, " "), "is not included now")
+		if x := r.Transactions[0]; x.GasPrice != most.Dec() || low != (most.Cmp(base) < 0) {
+			t.Errorf("with a cap of %s it pays %s: %q", most.Dec(), x.GasPrice, r.Notes)
+		}
+	}
 	deposit, err := w.transactions(4)[1].MarshalBinary()
 	if err != nil {
 		t.Fatal(err)

@@ -232,6 +232,20 @@ func TestChain(t *testing.T) {
 	node.set(grown(before[:len(before)-5], 5, 99))
 	check(node.best)
 
+	// It goes to another branch between two questions, to one that is as long.
+	before = node.best
+	after := newBitcoin(grown(before[:len(before)-3], 3, 55))
+	node.set(before[:len(before)-3])
+	asked := 0
+	node.down(func() error {
+		if asked++; asked == 2 {
+			node.best, node.hashes, node.known = after.best, after.hashes, after.known
+		}
+		return nil
+	})
+	check(after.best)
+	node.down(nil)
+
 	few := chain{node: newBitcoin(long[:50])}
 	if err := few.begin(t.Context(), 10); err != nil || few.spacing() != 10*time.Minute {
 		t.Errorf("of few blocks: every %v, %v", few.spacing(), err)
