@@ -14,6 +14,7 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/common/math"
 	"github.com/ethereum/go-ethereum/consensus/misc/eip1559"
+	"github.com/ethereum/go-ethereum/core"
 	"github.com/ethereum/go-ethereum/core/state"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/params"
@@ -144,48 +145,55 @@ type callArgs struct {
 	Input                *hexutil.Bytes  `json:"input"`
 }
 
-// perform does with a message, and the state that it is for, what is asked for.
-func perform[T any](ctx context.Context, a *ethAPI, args *callArgs, which *rpc.BlockNumberOrHash, most uint64,
-	do func(context.Context, *block, *uint256.Int, []byte, uint64) (T, error)) (result T, err error) {
-	data, value := args.Input, new(uint256.Int)
+// message returns the message that is asked for, with at most so much gas, and the block
+// after which it is executed.
+func (c *Chain) message(args *callArgs, which *rpc.BlockNumberOrHash, most uint64) (*block, *core.Message, error) {
+	b, err := c.state(which)
+	if err != nil {
+		return nil, nil, err
+	}
+	var data hexutil.Bytes
 	switch {
-	case data == nil:
-		data = args.Data
-	case args.Data != nil && !slices.Equal(*data, *args.Data):
-		return result, errors.New(`both "data" and "input" are set and not equal. Please use "input" to pass transaction call data`)
+	case args.Input != nil && args.Data != nil && !slices.Equal(*args.Input, *args.Data):
+		return nil, nil, errors.New(`both "data" and "input" are set and not equal. Please use "input" to pass transaction call data`)
+	case args.Input != nil:
+		data = *args.Input
+	case args.Data != nil:
+		data = *args.Data
 	}
-	if data == nil {
-		data = new(hexutil.Bytes)
-	}
+	value := new(uint256.Int)
 	if args.Value != nil && value.SetFromBig(args.Value.ToInt()) {
-		return result, errors.New("the value has more than 256 bits")
+		return nil, nil, errors.New("the value has more than 256 bits")
 	}
-	gas := most
 	if args.Gas != nil {
-		gas = min(gas, uint64(*args.Gas))
+		most = min(most, uint64(*args.Gas))
 	}
+	return b, newMessage(args.From, args.To, value, data, most), nil
+}
+
+func (a *ethAPI) Call(ctx context.Context, args callArgs, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
-	b, err := a.c.state(which)
+	b, m, err := a.c.message(&args, which, callGas)
 	if err != nil {
-		return result, err
+		return nil, err
 	}
-	return do(ctx, b, value, *data, gas)
-}
-
-func (a *ethAPI) Call(ctx context.Context, args callArgs, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
-	return perform(ctx, a, &args, which, callGas, func(ctx context.Context, b *block, value *uint256.Int, data []byte, gas uint64) (hexutil.Bytes, error) {
-		return a.c.call(ctx, b, newMessage(args.From, args.To, value, data, gas))
-	})
+	return a.c.call(ctx, b, m)
 }
 
 func (a *ethAPI) EstimateGas(ctx context.Context, args callArgs, which *rpc.BlockNumberOrHash) (hexutil.Uint64, error) {
-	return perform(ctx, a, &args, which, params.MaxTxGas, func(ctx context.Context, b *block, value *uint256.Int, data []byte, gas uint64) (hexutil.Uint64, error) {
-		least, err := a.c.estimate(ctx, b, newMessage(args.From, args.To, value, data, gas))
-		return hexutil.Uint64(least), err
-	})
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	a.c.mu.RLock()
+	defer a.c.mu.RUnlock()
+	b, m, err := a.c.message(&args, which, params.MaxTxGas)
+	if err != nil {
+		return 0, err
+	}
+	least, err := a.c.estimate(ctx, b, m)
+	return hexutil.Uint64(least), err
 }
 
 // read returns what f reads of a state.

@@ -128,14 +128,11 @@ func (c *Chain) estimate(ctx context.Context, b *block, m *core.Message) (uint64
 	if err := failure(result); err != nil {
 		return 0, err
 	}
-	// What is left over for a call inside another makes more necessary than is used
-	// (EIP-150).
-	least := result.UsedGas - 1
+	// What is used is enough, unless as much as a call inside another must leave over
+	// is not (EIP-150), or gas is given back.
+	middle := result.UsedGas
+	least := middle - 1
 	for most-least > 1+least/100 {
-		middle := least + (most-least)/2
-		if most > 2*least {
-			middle = 2 * least // it is rarely far above what is used
-		}
 		if result, err = try(middle); err != nil {
 			return 0, err
 		}
@@ -143,6 +140,10 @@ func (c *Chain) estimate(ctx context.Context, b *block, m *core.Message) (uint64
 			least = middle
 		} else {
 			most = middle
+		}
+		middle = least + (most-least)/2
+		if most > 2*least {
+			middle = 2 * least // it is rarely far above what is used
 		}
 	}
 	return most, nil
