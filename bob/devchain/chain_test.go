@@ -251,6 +251,54 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// A transaction that does not fit leaves its place to those that pay less, but for its
+// sender's.
+func TestDoesNotFit(t *testing.T) {
+	b, err := NewAccount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, a := newChain(t, Options{GasLimit: 8 * params.TxGas, Rich: []*Account{b}})
+	var want []common.Hash
+	for n := range uint64(6) {
+		tip := int64(9)
+		if n == 5 {
+			tip = 1
+		}
+		tx := transfer{nonce: n, tip: tip}.sign(t, c, a)
+		if err := c.Send(tx); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, tx.Hash())
+	}
+	for n, gas := range []uint64{4 * params.TxGas, params.TxGas} {
+		if err := c.Send(transfer{nonce: uint64(n), tip: 5, gas: gas}.sign(t, c, b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []common.Hash
+	first := mine(t, c)
+	for _, tx := range first.Transactions() {
+		got = append(got, tx.Hash())
+	}
+	if !slices.Equal(got, want) || first.GasUsed() != 6*params.TxGas || c.pool.count != 2 {
+		t.Errorf("mined %v with %d gas, %d wait,\nwant  %v", got, first.GasUsed(), c.pool.count, want)
+	}
+	if second := mine(t, c); len(second.Transactions()) != 2 || c.pool.count != 0 {
+		t.Errorf("then %d, %d wait", len(second.Transactions()), c.pool.count)
+	}
+	// The fee of a transaction that is sent in vain may be gone when its turn comes.
+	all := new(big.Int).Sub(c.balance(t, b), new(big.Int).SetUint64(params.TxGas*12*params.GWei))
+	for n, value := range []*big.Int{all, all} {
+		if err := c.Send(transfer{nonce: uint64(2 + n), tip: 1, value: value}.sign(t, c, b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if third := mine(t, c); len(third.Transactions()) != 1 || third.GasUsed() != params.TxGas || c.pool.count != 1 {
+		t.Errorf("of two that one's money is enough for, %d are mined, %d wait", len(third.Transactions()), c.pool.count)
+	}
+}
+
 const easyBits = 0x207fffff
 
 // mineHeaders returns Bitcoin headers of a target that half of all hashes meet, each on
