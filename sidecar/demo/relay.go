@@ -69,8 +69,8 @@ type arrival struct {
 
 // A RelayState is where the relay is beside the network.
 type RelayState struct {
-	// ChainID is that of the relay's chain, Block the last one in which the relay was
-	// told something, and Address the contract's.
+	// ChainID is that of the relay's chain, Block its newest block when this was read,
+	// and Address the contract's.
 	ChainID, Block uint64
 	Address        [20]byte
 	// Relays counts those that were deployed. First is what this one began with.
@@ -82,9 +82,9 @@ type RelayState struct {
 	Hash            chainhash.Hash
 	// Behind is how many blocks of the network's best chain the relay has not.
 	Behind uint32
-	// Headers is how many it was told in Block, and before since the last report, Gas
-	// what that took, with marking and without deploying, and Took the time since the
-	// network had the block with this hash.
+	// Headers is how many it was told since the state before, Gas what that took, with
+	// marking and without deploying, and Took the time since the network had the block
+	// with this hash.
 	Headers int
 	Gas     uint64
 	Took    time.Duration
@@ -149,9 +149,9 @@ func (r *Relay) beside(hash chainhash.Hash) (height, behind uint32) {
 	return tip.Height, tip.Height - fork.Height
 }
 
-// Follow makes tip, and the blocks below it that Follow was not told of, known: Run has
-// the relay told. It is called with each tip, at least once in keptBlocks, by the
-// goroutine that has the network or one at a time.
+// Follow makes tip, and the blocks below it that are not known, known: Run has the relay
+// told. It is called with each tip, or at least once in keptBlocks, by the goroutine that
+// has the network.
 func (r *Relay) Follow(tip *Block) error {
 	var news []header.Header
 	now := time.Now()
@@ -166,8 +166,11 @@ func (r *Relay) Follow(tip *Block) error {
 		}
 		news = append(news, header.Header(h))
 	}
-	if b == nil {
+	switch {
+	case b == nil:
 		return fmt.Errorf("the relay follows block %d: what is below is not kept any more", tip.Height)
+	case len(news) == 0:
+		return nil
 	}
 	r.mu.Lock()
 	r.arrived[tip.Hash] = arrival{now, tip.Height}
