@@ -21,6 +21,7 @@ const keptReports = 20
 type status struct {
 	mu       sync.Mutex // guards what follows; held for moments only
 	s        web.Status
+	relay    func() *web.DemoRelay
 	tip      node.Tip            // up to which everything is done
 	feed     *node.Feed          // nil until attached
 	warmer   *warmer             // nil until attached
@@ -28,7 +29,6 @@ type status struct {
 	evidence *evidence           // nil until there is one
 	state    *chainstate         // nil in cache mode
 	bob      *bob.Watch          // nil unless BOB is watched
-	relay    func() *web.DemoRelay
 }
 
 func (st *status) begin(cfg Config) {
@@ -57,13 +57,6 @@ func (st *status) pending(op wire.OutPoint) (pending, wire.TxOut) {
 		return pendingUnknown, wire.TxOut{}
 	}
 	return w.coin(op)
-}
-
-// showRelay notes who tells of the demo's relay.
-func (st *status) showRelay(relay func() *web.DemoRelay) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.relay = relay
 }
 
 // verify notes who verifies signatures.
@@ -183,17 +176,17 @@ func prepend[T any](list []T, v T) []T {
 
 // Status implements web.Source.
 func (st *status) Status() web.Status {
-	s, state, relay := st.status()
+	s, state := st.status()
 	if state != nil {
 		state.tell(&s.UTXO) // reads the database
 	}
-	if relay != nil {
+	if relay := st.shownRelay(); relay != nil {
 		s.DemoRelay = relay()
 	}
 	return s
 }
 
-func (st *status) status() (web.Status, *chainstate, func() *web.DemoRelay) {
+func (st *status) status() (web.Status, *chainstate) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	s := st.s
@@ -208,7 +201,7 @@ func (st *status) status() (web.Status, *chainstate, func() *web.DemoRelay) {
 		s.BOB = st.bob.Status()
 	}
 	if st.feed == nil {
-		return s, st.state, st.relay
+		return s, st.state
 	}
 	f := st.feed.Status()
 	s.Node.Attached = f.Attached && f.Err == nil
@@ -224,7 +217,20 @@ func (st *status) status() (web.Status, *chainstate, func() *web.DemoRelay) {
 	s.AtTip = s.Tip != nil && f.Best.Height <= st.tip.Height+1
 	s.Mempool = web.Mempool{Transactions: f.Mempool, Resyncs: f.Resyncs, Warming: st.warmer.counts()}
 	s.Disconnected = f.Disconnected
-	return s, st.state, st.relay
+	return s, st.state
+}
+
+// showRelay notes who tells of the demo's relay.
+func (st *status) showRelay(relay func() *web.DemoRelay) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.relay = relay
+}
+
+func (st *status) shownRelay() func() *web.DemoRelay {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.relay
 }
 
 func blockID(t node.Tip) *web.BlockID {

@@ -75,6 +75,10 @@ func TestStatusJSON(t *testing.T) {
 		"node":   map[string]any{"kind": "btcd", "agent": "/btcd:0.26.0/", "address": "127.0.0.1:8334", "attached": true, "problem": "", "tip": tip},
 		"tip":    tip,
 		"at_tip": true,
+		"demo_relay": map[string]any{
+			"chain_id": 1337.0, "rpc": "http://127.0.0.1:8545", "address": "0x01", "height": 812345.0, "hash": s.Tip.Hash,
+			"bitcoin_height": 812347.0, "blocks_behind": 2.0,
+		},
 		"mempool": map[string]any{"transactions": 45678.0, "resyncs": 2.0, "warming": map[string]any{
 			"waiting": 3.0, "verified": 41000.0, "refused": 1.0, "last_block_share": 0.75,
 		}},
@@ -95,10 +99,6 @@ func TestStatusJSON(t *testing.T) {
 		"signatures":          map[string]any{"path": "lane", "reason": "it is the fastest"},
 		"utxo":                map[string]any{"mode": "", "problem": "", "coins": 0.0, "compared": nil},
 		"bob":                 nil,
-		"demo_relay": map[string]any{
-			"chain_id": 1337.0, "rpc": "http://127.0.0.1:8545", "address": "0x01", "height": 812345.0, "hash": s.Tip.Hash,
-			"bitcoin_height": 812347.0, "blocks_behind": 2.0,
-		},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("status is\n%v\nwant\n%v", got, want)

@@ -40,6 +40,9 @@ type Status struct {
 	Mempool Mempool `json:"mempool"`
 	// Disconnected counts the blocks that left the best chain since the start.
 	Disconnected uint64 `json:"disconnected_blocks"`
+	// DemoRelay is the Bitcoin relay of the demo; absent elsewhere, and before there
+	// is one.
+	DemoRelay *DemoRelay `json:"demo_relay,omitempty"`
 	// Advice is what to add to the node's configuration, the most useful first.
 	// It does not change what the sidecar can tell, but how soon it does, and
 	// what that costs the node.
@@ -52,24 +55,6 @@ type Status struct {
 	UTXO UTXO `json:"utxo"`
 	// BOB says where the L2 and its Bitcoin relay are; nil unless they are watched.
 	BOB *bob.Status `json:"bob"`
-	// DemoRelay is the Bitcoin relay of the demo; absent elsewhere, and before there
-	// is one.
-	DemoRelay *DemoRelay `json:"demo_relay,omitempty"`
-}
-
-// A DemoRelay is where the demo's Bitcoin relay is beside its network.
-type DemoRelay struct {
-	// ChainID is of the Ethereum chain that the relay is on, RPC where that answers
-	// JSON-RPC, and Address the contract's.
-	ChainID uint64 `json:"chain_id"`
-	RPC     string `json:"rpc"`
-	Address string `json:"address"`
-	// BlockID is the best header that the relay has.
-	BlockID
-	// BitcoinHeight is that of the network's tip, and Behind how many blocks of its
-	// chain the relay has not.
-	BitcoinHeight uint32 `json:"bitcoin_height"`
-	Behind        uint32 `json:"blocks_behind"`
 }
 
 // UTXO says what is held of the unspent transaction outputs.
@@ -125,6 +110,21 @@ type Advice struct {
 	Setting string `json:"setting"`
 	// Reason says in a sentence what it is good for.
 	Reason string `json:"reason"`
+}
+
+// A DemoRelay is where the demo's Bitcoin relay is beside its network.
+type DemoRelay struct {
+	// ChainID is of the Ethereum chain that the relay is on, RPC where that answers
+	// JSON-RPC, and Address the contract's.
+	ChainID uint64 `json:"chain_id"`
+	RPC     string `json:"rpc"`
+	Address string `json:"address"`
+	// BlockID is the best header that the relay has.
+	BlockID
+	// BitcoinHeight is that of the network's tip, and Behind how many blocks of its
+	// chain the relay has not.
+	BitcoinHeight uint32 `json:"bitcoin_height"`
+	Behind        uint32 `json:"blocks_behind"`
 }
 
 // Ready reports whether the sidecar is attached and has caught up; if not, why.
