@@ -14,6 +14,7 @@ import (
 	"github.com/ethereum/go-ethereum/rpc"
 
 	"github.com/outrider-project/outrider/bob/relay"
+	"github.com/outrider-project/outrider/bob/relay/contract"
 )
 
 // ask calls a method, and returns its result, or the words of its error after "error ".
@@ -155,6 +156,38 @@ func TestArguments(t *testing.T) {
 	}
 	if n, ok := new(big.Int).SetString(strings.Trim(ask(t, handler, "eth_gasPrice", `[]`), `"`), 0); !ok || n.Cmp(new(big.Int).Add(c.latest().BaseFee(), big.NewInt(1_000_000_000))) != 0 {
 		t.Errorf("price %v", n)
+	}
+}
+
+// An estimate is enough where a call inside another must leave gas over (EIP-150), and not
+// much more than that.
+func TestEstimateOfInnerCalls(t *testing.T) {
+	c, a := newChain(t, Options{})
+	headers := mineHeaders(30)
+	at := deployRelay(t, c, a, headers)
+	_, multicall, err := c.Deploy(a, contract.Multicall().Creation, 3_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine(t, c)
+	handler, err := c.handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := relay.MulticallData(at, []relay.Call{{Function: "addHeaders", Args: [][]byte{headers[0], slices.Concat(headers[1:]...)}}})
+	answer := ask(t, handler, "eth_estimateGas", `[{"to":"`+hexutil.Encode(multicall[:])+`","data":"`+hexutil.Encode(data)+`"}]`)
+	gas, err := hexutil.DecodeUint64(strings.Trim(answer, `"`))
+	if err != nil {
+		t.Fatal(answer, err)
+	}
+	hash, err := c.Transact(a, multicall, data, gas)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine(t, c)
+	receipt, err := c.Await(t.Context(), hash)
+	if err != nil || receipt.Status != 1 || receipt.GasUsed >= gas || float64(gas) > 1.03*float64(receipt.GasUsed) {
+		t.Errorf("estimated %d gas, receipt %+v, %v", gas, receipt, err)
 	}
 }
 
