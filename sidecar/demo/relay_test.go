@@ -223,7 +223,14 @@ func TestRelayFails(t *testing.T) {
 		t.Errorf("told when all is over: %v", err)
 	}
 
-	l, err := net.Listen("tcp", "0.0.0.0:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Run(t.Context(), l); err == nil || !strings.Contains(err.Error(), "tell the relay of block 3: ") {
+		t.Errorf("it ran on a wrong best header: %v", err)
+	}
+	l, err = net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
 		t.Fatal(err)
 	}
