@@ -71,6 +71,7 @@ func TestArguments(t *testing.T) {
 		{"eth_call", `[{"to":"` + to + `","data":"0x1910d973","gas":"0xffffffffffffffff"}]`, `"` + best + `"`},
 		{"eth_call", `[{"from":"` + to + `","to":"` + to + `","value":"0x1"}]`, "error insufficient funds"},
 		{"eth_call", `[{"from":"` + a.address.Hex() + `","data":"` + value + `","value":"0x7"}]`, word(7)},
+		{"eth_call", `[{"data":"0x5b600056","gas":"0xffffffffffff"}]`, "error out of gas"}, // a loop
 		{"eth_call", `[{"to":"` + to + `","value":"0x1` + strings.Repeat("0", 64) + `"}]`, "error invalid argument"},
 		{"eth_call", `[{"to":"` + to + `"},"latest",{}]`, "error too many arguments"},
 		{"eth_call", `[{"data":"` + zeroth + `"}]`, `"` + genesis.Hex() + `"`},
