@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -236,5 +237,45 @@ func TestRelayFails(t *testing.T) {
 	}
 	if err := r.Run(t.Context(), l); err == nil || !strings.Contains(err.Error(), "loopback") {
 		t.Errorf("served to everybody: %v", err)
+	}
+}
+
+// To end while something is on its way is no error.
+func TestRelayEndsMidway(t *testing.T) {
+	r, err := NewRelay(RelayConfig{Period: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := NewChain(1).Mine(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Follow(b); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, l) }()
+	// It waits once what deploys it is pending.
+	call := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"eth_getTransactionCount","params":["%#x","pending"]}`, r.account.Address())
+	for pending := ""; !strings.Contains(pending, `"0x1"`); {
+		resp, err := http.Post("http://"+l.Addr().String(), "application/json", strings.NewReader(call))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if resp.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		pending = string(body)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }
