@@ -511,7 +511,7 @@ func TestOtherNodeHasBlock(t *testing.T) {
 			return false
 		}
 	})
-	m := watch(t, l, FullRelay, newFresh(t, lacks, slow), newBitcoin(chain[:beginAt+3]))
+	m := watch(t, l, relay.KindFull, newFresh(t, lacks, slow), newBitcoin(chain[:beginAt+3]))
 	for range 5 {
 		known(t, m.Refresh(t.Context()))
 		l.reorganise(0, 1)
