@@ -3,6 +3,7 @@ package perfcore
 import (
 	"math"
 	"math/bits"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -48,11 +49,20 @@ func (g *Gauge) Value() float64 {
 // A Timer is a distribution of durations in log-linear buckets: eight to a
 // power of two, so a quantile is read with an error of at most 12.5 %. Every
 // power of two nanoseconds is the end of a bucket. A nil Timer is valid and
-// records nothing. Observe is two atomic additions, allocates nothing and is
-// safe for concurrent use.
+// records nothing. Observe is one atomic addition for durations of up to a
+// second and two for others, allocates nothing and is safe for concurrent use.
 type Timer struct {
-	sum     atomic.Uint64 // nanoseconds
-	buckets [timerBuckets]atomic.Uint64
+	// cells hold the buckets of short durations: how many there were since the
+	// cell was emptied and, above that, the sum of what each lies beyond the
+	// least of its bucket. One addition records both.
+	cells [shortBuckets]atomic.Uint64
+	long  [timerBuckets - shortBuckets]atomic.Uint64
+	sum   atomic.Uint64 // of long ones, in nanoseconds
+	none  atomic.Uint64 // durations of 0, which are in the first bucket
+
+	mu      sync.Mutex // guards what follows, and is held while a cell is emptied
+	emptied [shortBuckets]uint64
+	offsets uint64 // of what was emptied, in nanoseconds
 }
 
 const (
@@ -62,6 +72,17 @@ const (
 	// ones count in the last bucket.
 	timerMax     = 1 << 40
 	timerBuckets = (40 - subBits + 1) << subBits
+
+	// shortBits is the logarithm of the longest short duration, about a second.
+	shortBits    = 30
+	shortBuckets = (shortBits - subBits + 1) << subBits
+	// countBits of a cell are its count. The widest bucket has offsets of
+	// shortBits-1-subBits bits, so that as many as the count tells fit above it.
+	countBits = (64 - (shortBits - 1 - subBits)) / 2
+	countMask = 1<<countBits - 1
+	// fullCell is the count from which on whoever observes empties the cell first:
+	// a quarter of a million could do so at once before the count overflows.
+	fullCell = 1 << (countBits - 1)
 )
 
 // bucketOf returns the bucket that a duration of ns nanoseconds falls into. A
@@ -85,9 +106,35 @@ func (t *Timer) Observe(d time.Duration) {
 	if t == nil {
 		return
 	}
-	ns := uint64(max(d, 0))
-	t.sum.Add(ns)
-	t.buckets[bucketOf(ns)].Add(1)
+	if n := uint64(d) - 1; n < 1<<shortBits {
+		exp := (bits.Len64(n|1<<subBits) - subBits - 1) & 63 // as bucketOf has it
+		b := exp<<subBits + int(n>>exp)
+		offset := n & (1<<exp - 1)
+		if cell := t.cells[b].Add(offset<<countBits + 1); cell&fullCell != 0 {
+			t.empty(b)
+		}
+		return
+	}
+	t.observeOther(d)
+}
+
+// observeOther records what is not short, and what took no time.
+func (t *Timer) observeOther(d time.Duration) {
+	if d <= 0 {
+		t.none.Add(1)
+		return
+	}
+	t.sum.Add(uint64(d))
+	t.long[bucketOf(uint64(d))-shortBuckets].Add(1)
+}
+
+// empty makes room in a cell.
+func (t *Timer) empty(b int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	cell := t.cells[b].Swap(0)
+	t.emptied[b] += cell & countMask
+	t.offsets += cell >> countBits
 }
 
 // Since records the time from start until now.
@@ -120,14 +167,33 @@ func (t *Timer) Snapshot() Distribution {
 	if t == nil {
 		return d
 	}
-	d.Sum = time.Duration(t.sum.Load())
-	for b := range t.buckets {
-		if n := t.buckets[b].Load(); n > 0 {
-			d.Count += n
-			d.Buckets = append(d.Buckets, Bucket{time.Duration(bucketEnd(b)), n})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := t.sum.Load() + t.offsets
+	least := uint64(1) // that bucket b holds
+	for b := range t.cells {
+		cell := t.cells[b].Load()
+		n := t.emptied[b] + cell&countMask
+		sum += n*least + cell>>countBits
+		if b == 0 {
+			n += t.none.Load()
 		}
+		d.add(b, n)
+		least = bucketEnd(b) + 1
 	}
+	for i := range t.long {
+		d.add(shortBuckets+i, t.long[i].Load())
+	}
+	d.Sum = time.Duration(sum)
 	return d
+}
+
+// add adds n observations in bucket b, which lies behind those that are there.
+func (d *Distribution) add(b int, n uint64) {
+	if n > 0 {
+		d.Count += n
+		d.Buckets = append(d.Buckets, Bucket{time.Duration(bucketEnd(b)), n})
+	}
 }
 
 // Quantile returns an upper bound of the q-quantile (0 < q ≤ 1), at most

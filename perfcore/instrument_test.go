@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -175,6 +176,49 @@ func TestDistributionSince(t *testing.T) {
 		got, want := whole.Snapshot().Since(before), later.Snapshot()
 		if got.Count != want.Count || got.Sum != want.Sum || !slices.Equal(got.Buckets, want.Buckets) {
 			t.Fatalf("since %+v: %+v, want %+v", before, got, want)
+		}
+	}
+}
+
+// Cells are emptied before they overflow: of a million observations at the upper end
+// of the widest of them, by several at once, none is lost, and what a snapshot sees
+// of them only grows.
+func TestCellsAreEmptied(t *testing.T) {
+	const observers, each = 4, 2*fullCell + 12_345
+	for _, d := range []time.Duration{1, 2, 1 << shortBits, 1<<shortBits - 1} {
+		var tm Timer
+		var wg sync.WaitGroup
+		for range observers {
+			wg.Go(func() {
+				for range each {
+					tm.Observe(d)
+				}
+			})
+		}
+		var before Distribution
+		for before.Count < observers*each/2 {
+			now := tm.Snapshot()
+			if now.Count < before.Count || now.Sum != time.Duration(now.Count)*d {
+				t.Fatalf("%d observations of %v with a sum of %d became %d with a sum of %d", before.Count, d, before.Sum, now.Count, now.Sum)
+			}
+			before = now
+		}
+		wg.Wait()
+		end := time.Duration(bucketEnd(bucketOf(uint64(d))))
+		if got := tm.Snapshot(); got.Sum != observers*each*d || !slices.Equal(got.Buckets, []Bucket{{end, observers * each}}) {
+			t.Errorf("%d observations of %v: %+v", observers*each, d, got)
+		}
+	}
+}
+
+// Around the ends of what one addition records, everything counts as elsewhere.
+func TestEndsOfCells(t *testing.T) {
+	for _, d := range []time.Duration{0, 1, 2, 1<<shortBits - 1, 1 << shortBits, 1<<shortBits + 1, timerMax, timerMax + 1} {
+		var tm Timer
+		tm.Observe(d)
+		want := Distribution{Count: 1, Sum: d, Buckets: []Bucket{{time.Duration(bucketEnd(bucketOf(uint64(d)))), 1}}}
+		if got := tm.Snapshot(); got.Count != want.Count || got.Sum != want.Sum || !slices.Equal(got.Buckets, want.Buckets) {
+			t.Errorf("an observation of %d: %+v, want %+v", d, got, want)
 		}
 	}
 }
