@@ -17,6 +17,11 @@ const (
 	mixture   = 0.05
 	minRatio  = 10
 	maxBlocks = 8
+	// ownShare is how much of the ratio is that of differences which are held against
+	// no deviation but their own, and ownMixture the deviation of effects in it, in
+	// deviations of a difference.
+	ownShare   = 0.2
+	ownMixture = 2
 	// confidence is that of Evidence.Low and High.
 	confidence = 0.95
 	// futile is the probability of the minimum effect under which a trial is
@@ -104,7 +109,7 @@ func look(diffs []float64, sd, minEffect float64) outlook {
 		return undecided
 	}
 	rest := (effect*float64(n) - slices.Max(diffs)) / float64(n-1)
-	if rest >= minEffect && likelihoodRatio(n, effect, sd) >= minRatio {
+	if rest >= minEffect && ratio(diffs, sd) >= minRatio {
 		return better
 	}
 	v, prior := sd*sd/float64(n), mixture*mixture
@@ -119,6 +124,34 @@ func look(diffs []float64, sd, minEffect float64) outlook {
 func likelihoodRatio(n int, effect, sd float64) float64 {
 	v, prior := sd*sd/float64(n), mixture*mixture
 	return math.Sqrt(v/(v+prior)) * math.Exp(effect*effect*prior/(2*v*(v+prior)))
+}
+
+// ratio is the mean of two likelihood ratios to no effect, and so is one itself: by the
+// deviation sd of earlier trials, and by that of diffs alone. The noise of earlier trials
+// may have been that of a neighbour who has gone since: what is plain then need not wait
+// until that is forgotten.
+func ratio(diffs []float64, sd float64) float64 {
+	return (1-ownShare)*likelihoodRatio(len(diffs), mean(diffs), sd) + ownShare*ownRatio(diffs)
+}
+
+// ownRatio is the likelihood ratio of diffs where nothing is known of their deviation,
+// by its invariant prior (the t-test of Lai 1976 and Pérez-Ortiz et al. 2022, which may be
+// looked at after every block, too). Of fewer than four it says little.
+func ownRatio(diffs []float64) float64 {
+	n := float64(len(diffs))
+	if n < 2 {
+		return 1
+	}
+	m, squares := mean(diffs), 0.0
+	for _, d := range diffs {
+		squares += (d - m) * (d - m)
+	}
+	if squares == 0 {
+		return 1 // as if nothing were known: differences are never the same
+	}
+	wide := 1 + n*ownMixture*ownMixture
+	t := n * m * m / squares // the square of Student's t, by its degrees of freedom
+	return math.Pow((1+t)/(1+t/wide), n/2) / math.Sqrt(wide)
 }
 
 // interval returns half the width of the confidence interval that holds
@@ -163,7 +196,7 @@ func weigh(e *perfcore.Evidence, sd float64) {
 	e.Effect = mean(e.Diffs)
 	half := interval(n, sd)
 	e.Low, e.High = e.Effect-half, e.Effect+half
-	e.Ratio = likelihoodRatio(n, e.Effect, sd)
+	e.Ratio = ratio(e.Diffs, sd)
 	e.SignFlip = signFlip(e.Diffs)
 }
 

@@ -203,7 +203,7 @@ func TestShift(t *testing.T) {
 	alarms, noise := 0, 0.0
 	step := func(level float64) bool {
 		noise = 0.6*noise + 0.8*0.05*r.NormFloat64()
-		return s.watch(level + noise)
+		return s.watch(level+noise, 0.05)
 	}
 	for range 20_000 {
 		if step(0) {

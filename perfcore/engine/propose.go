@@ -168,12 +168,13 @@ func (h *hybrid) gradient(i int) float64 {
 	return h.slope[i] / h.pairs[i]
 }
 
-// descend returns the point radius levels down the gradient.
+// descend returns the point radius levels down the gradient. A knob that stands
+// at its end already says nothing about how far the others go.
 func (h *hybrid) descend(s Space) []int {
 	var steepest float64
 	for i := range s.At {
-		if s.Low[i] < s.High[i] {
-			steepest = max(steepest, math.Abs(h.gradient(i)))
+		if g := h.gradient(i); g > 0 && s.Low[i] < s.At[i] || g < 0 && s.At[i] < s.High[i] {
+			steepest = max(steepest, math.Abs(g))
 		}
 	}
 	y := slices.Clone(s.At)

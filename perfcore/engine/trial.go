@@ -102,7 +102,7 @@ func (b *bench) incumbent(ctx context.Context, again bool) (perfcore.Sample, err
 	}
 	b.cost.add(s.Cost)
 	b.work.add(math.Log(s.Work))
-	b.changed = b.shift.watch(s.Cost) || b.changed
+	b.changed = b.shift.watch(s.Cost, b.noise.deviation()) || b.changed
 	b.o.used(s, b.budget.regret())
 	return s, nil
 }
