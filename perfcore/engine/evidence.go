@@ -35,7 +35,11 @@ const (
 // bounded, so that it follows a change of the noise.
 type spread struct{ sum, freedom float64 }
 
-const maxFreedom = 60
+const (
+	maxFreedom = 60
+	// firstFreedom is that of a calibration.
+	firstFreedom = maxBlocks
+)
 
 // add takes the deviations of one trial's differences from their mean.
 func (s *spread) add(diffs []float64) {
@@ -46,7 +50,8 @@ func (s *spread) add(diffs []float64) {
 	for _, d := range diffs {
 		s.sum += (d - m) * (d - m)
 	}
-	s.forget(float64(len(diffs) - 1))
+	s.freedom += float64(len(diffs) - 1)
+	s.forget(maxFreedom)
 }
 
 // addZero takes the deviations of differences whose mean is known to be 0.
@@ -54,15 +59,22 @@ func (s *spread) addZero(diffs []float64) {
 	for _, d := range diffs {
 		s.sum += d * d
 	}
-	s.forget(float64(len(diffs)))
+	s.freedom += float64(len(diffs))
+	s.forget(maxFreedom)
 }
 
-func (s *spread) forget(freedom float64) {
-	s.freedom += freedom
-	if s.freedom > maxFreedom {
-		s.sum *= maxFreedom / s.freedom
-		s.freedom = maxFreedom
+func (s *spread) forget(most float64) {
+	if s.freedom > most {
+		s.sum *= most / s.freedom
+		s.freedom = most
 	}
+}
+
+// elsewhere returns what is thought of the noise where nothing was measured yet: the
+// same, with so little weight that the first trials say more.
+func (s spread) elsewhere() spread {
+	s.forget(firstFreedom)
+	return s
 }
 
 // deviation returns the standard deviation, larger by as much as the tail of

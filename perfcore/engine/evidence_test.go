@@ -30,6 +30,49 @@ func TestLikelihoodRatio(t *testing.T) {
 	}
 }
 
+// By their own deviation, differences say the same in every unit, and what they say is
+// the mean over effects and deviations, which is summed here.
+func TestOwnRatio(t *testing.T) {
+	for _, diffs := range [][]float64{
+		{0.2, 0.25}, {0.01, 0.02, 0.015, -0.01}, {-0.2, -0.21, -0.19, -0.2, -0.22}, {0.16, 0.24, 0.26, 0.17, 0.26, 0.16, 0.26, 0.23},
+	} {
+		n := float64(len(diffs))
+		var with, without float64
+		for z := -8.0; z <= 8; z += 0.005 { // the deviation's logarithm, under its invariant prior
+			sd := 0.05 * math.Exp(z)
+			var none float64
+			for _, d := range diffs {
+				none -= d * d / (2 * sd * sd)
+			}
+			none = math.Exp(none - n*math.Log(sd))
+			without += none
+			with += none * likelihoodRatioOf(len(diffs), mean(diffs), sd, ownMixture*sd)
+		}
+		got := ownRatio(diffs)
+		if math.Abs(got/(with/without)-1) > 1e-3 {
+			t.Errorf("%v: ratio %v, want %v", diffs, got, with/without)
+		}
+		scaled := make([]float64, len(diffs))
+		for i, d := range diffs {
+			scaled[i] = -7 * d
+		}
+		if again := ownRatio(scaled); math.Abs(again/got-1) > 1e-9 {
+			t.Errorf("%v: ratio %v, and %v seven times as large", diffs, got, again)
+		}
+	}
+	for _, diffs := range [][]float64{nil, {0.5}, {0.1, 0.1}} {
+		if got := ownRatio(diffs); got != 1 {
+			t.Errorf("%v: ratio %v, want 1", diffs, got)
+		}
+	}
+}
+
+// likelihoodRatioOf is likelihoodRatio with another mixture.
+func likelihoodRatioOf(n int, effect, sd, mixture float64) float64 {
+	v, prior := sd*sd/float64(n), mixture*mixture
+	return math.Sqrt(v/(v+prior)) * math.Exp(effect*effect*prior/(2*v*(v+prior)))
+}
+
 // The interval's ends are where the ratio, to that effect instead of none,
 // reaches one to the error.
 func TestInterval(t *testing.T) {
@@ -79,6 +122,15 @@ func TestLook(t *testing.T) {
 		if got := look(tt.diffs, sd, least); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
+	}
+	// Noise that has gone is no reason to doubt what is plain, and one large difference
+	// is not plain.
+	plain := []float64{0.16, 0.24, 0.26, 0.17, 0.26, 0.16}
+	if got := look(plain, 0.2, least); got != better {
+		t.Errorf("%v beside a deviation of 20 %%: %d, want %d", plain, got, better)
+	}
+	if got := look([]float64{0.02, 0.03, 0.9, 0.02, 0.04, 0.03}, 0.2, least); got == better {
+		t.Error("one large difference decides")
 	}
 	// Certainty about a useless effect is no reason to promote it.
 	if got := look([]float64{0.01, 0.01}, 1e-6, least); got != notBetter {
@@ -157,6 +209,9 @@ func TestSpread(t *testing.T) {
 	if s.freedom > maxFreedom {
 		t.Errorf("%v degrees of freedom, want at most %v", s.freedom, maxFreedom)
 	}
+	if other := s.elsewhere(); other.freedom != firstFreedom || math.Abs(other.sum/other.freedom-s.sum/s.freedom) > 1e-12 {
+		t.Errorf("elsewhere it is %+v, here %+v", other, s)
+	}
 	few := spread{}
 	few.addZero([]float64{0.1, -0.1})
 	if got := few.deviation(); got != 0.2 {
@@ -212,6 +267,16 @@ func TestShift(t *testing.T) {
 	}
 	if alarms > 20 {
 		t.Errorf("%d alarms in 20000 slices without a change", alarms)
+	}
+	s = shift{}
+	for i := range 2000 { // four times the noise
+		if s.watch(0.2*r.NormFloat64(), 0.2) {
+			t.Errorf("noise of 20 %% is a change of the world in slice %d", i)
+		}
+	}
+	s = shift{}
+	for range 200 {
+		step(0)
 	}
 	for _, level := range []float64{0.3, 0} {
 		found := -1

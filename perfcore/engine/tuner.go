@@ -13,9 +13,9 @@ import (
 
 const (
 	// minPatience is after how many proposals in a row that came to nothing
-	// the search rests at the earliest; each knob adds one to morePatience, and
-	// each value of a knob without an order another. An audit makes
-	// auditProposals.
+	// the search rests at the earliest; each knob that the engine owns adds one to
+	// morePatience, and each value of one without an order another. An audit
+	// makes auditProposals.
 	minPatience    = 4
 	morePatience   = 2
 	auditProposals = 4
@@ -37,7 +37,6 @@ type tuner struct {
 	*bench
 	engine OptimizationEngine
 	misses int
-	most   int // misses in a row, after which the search rests
 	rest   int // slices until the next audit
 	trials []probation
 	regime string
@@ -69,11 +68,8 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 	t.refresh()
 	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
 	unordered := make([]bool, len(t.at))
-	t.most = max(minPatience, morePatience+len(t.at))
 	for i, k := range o.Resources.Knobs() {
-		if unordered[i] = k.Unordered; k.Unordered {
-			t.most += len(k.Ladder)
-		}
+		unordered[i] = k.Unordered
 		t.wash[i] = max(1, int(math.Ceil(float64(k.Settle)/float64(o.cfg.Slice))))
 	}
 	t.caps = newCaps(t.at, unordered)
@@ -107,7 +103,7 @@ func (t *tuner) run(ctx context.Context) error {
 		case t.recalled && t.budget.allows():
 			t.recalled = false
 			err = t.retest(ctx)
-		case t.misses >= t.most, t.o.content(), !t.canMove():
+		case t.misses >= t.most(), t.o.content(), !t.canMove():
 			err = t.park(ctx)
 		case !t.budget.allows():
 			err = t.idle(ctx, 1)
@@ -118,6 +114,20 @@ func (t *tuner) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// most returns after how many misses in a row the search rests.
+func (t *tuner) most() int {
+	most := morePatience
+	for i, k := range t.o.Resources.Knobs() {
+		if !t.free[i] {
+			continue
+		}
+		if most++; k.Unordered {
+			most += len(k.Ladder)
+		}
+	}
+	return max(minPatience, most)
 }
 
 // canMove reports whether the engine owns a knob with more than one level.
@@ -142,6 +152,9 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	voids := 0
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
+		if t.switched() {
+			t.enter(ctx)
+		}
 		one, err := t.block(ctx, t.at, t.longestWash(), &bill)
 		var stopped *interruption
 		switch {
@@ -346,12 +359,12 @@ func (t *tuner) park(ctx context.Context) error {
 		if t.changed {
 			return nil
 		}
-		if t.misses < t.most && t.canMove() && !t.o.content() {
+		if t.misses < t.most() && t.canMove() && !t.o.content() {
 			return nil
 		}
 	}
 	t.rest = min(2*t.rest, maxRest)
-	t.misses = t.most - auditProposals
+	t.misses = t.most() - auditProposals
 	return nil
 }
 
