@@ -189,3 +189,76 @@ func (w *witness) Collect() perfcore.Sample {
 	*w.ran = append(*w.ran, w.Levels()[0])
 	return w.Plant.Collect()
 }
+
+// What is plain is promoted although a neighbour was busy during the calibration, and
+// what is useless is not.
+func TestNoiseThatHasGone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trials behind a noisy calibration were not tried: they take a second")
+	}
+	for _, tt := range []struct {
+		effect   float64
+		trials   int
+		min, max float64
+	}{{-0.2, 200, 0.98, 1}, {0, 2000, 0, 0.01}, {0.05, 2000, 0, 0.001}} {
+		promoted := 0
+		synctest.Test(t, func(t *testing.T) {
+			tu := settledTuner(t, plant.World{SD: 0.2}, 0, 1)
+			if _, err := tu.calibrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for seed := range uint64(tt.trials) {
+				got, _ := trialOf(t, worlds["AR(1)"](nil), tt.effect, seed, tu.noise, tu.lag)
+				if got.verdict == perfcore.Promoted {
+					promoted++
+				}
+			}
+		})
+		share := float64(promoted) / float64(tt.trials)
+		t.Logf("effect %+.2f: %.4f promoted", tt.effect, share)
+		if share < tt.min || share > tt.max {
+			t.Errorf("effect %+.2f: %.4f promoted, want from %v to %v", tt.effect, share, tt.min, tt.max)
+		}
+	}
+}
+
+// A guard lies beyond the noise, where that is known, and never beyond a doubling.
+func TestGuardBesideNoise(t *testing.T) {
+	const inflated = 1 + 2.0/maxFreedom // see deviation
+	for _, tt := range []struct{ noise, guard, want float64 }{
+		{0.01, 0.25, math.Log(1.25)}, {0.1, 0.25, 0.4 * inflated}, {0.5, 0.25, math.Ln2}, {0.5, 2, math.Log(3)},
+	} {
+		b := &bench{o: &PerformanceOptimizer{cfg: Config{Guard: tt.guard}}}
+		for range 100 {
+			b.noise.addZero([]float64{tt.noise, -tt.noise})
+		}
+		for _, below := range []bool{true, false} {
+			past := tt.want * 1.01
+			if below {
+				past = tt.want * 0.99
+			}
+			dear, idle := perfcore.Sample{Cost: past, Work: 1}, perfcore.Sample{Work: math.Exp(-past)}
+			if b.beyondGuard(dear, 0, 0) == below || b.beyondGuard(idle, 0, 0) == below {
+				t.Errorf("noise of %v, guard %v: %v is not where it ends", tt.noise, tt.guard, past)
+			}
+		}
+	}
+}
+
+// Work that is less by no more than its own noise is looked at again, and not what is
+// clearly less, or what is enough.
+func TestMayDoLess(t *testing.T) {
+	b := &bench{o: &PerformanceOptimizer{cfg: Config{MinEffect: 0.015}}}
+	for _, tt := range []struct {
+		work []float64
+		want bool
+	}{
+		{[]float64{-0.2, 0.1}, true}, {[]float64{-0.1, 0.05, -0.03}, true},
+		{[]float64{-0.2, -0.21}, false}, {[]float64{-0.3, -0.29, -0.31}, false},
+		{[]float64{0.1, -0.1}, false}, {[]float64{-0.01, -0.01}, false},
+	} {
+		if got := b.mayDoLess(tt.work); got != tt.want {
+			t.Errorf("%v: %v, want %v", tt.work, got, tt.want)
+		}
+	}
+}

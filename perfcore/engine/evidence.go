@@ -93,7 +93,7 @@ func (s *spread) deviation() float64 {
 func (s *spread) within(diffs []float64) float64 {
 	var own spread
 	own.add(diffs)
-	if own.freedom < 2 {
+	if own.freedom < 1 {
 		return s.deviation()
 	}
 	return max(s.deviation(), 0.75*math.Sqrt(own.sum/own.freedom))

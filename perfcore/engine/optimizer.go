@@ -64,7 +64,8 @@ type Config struct {
 	// for, as a share (0.015). More work lost than that is not accepted.
 	MinEffect float64
 	// Guard is by how much a candidate's slice may exceed the incumbent's
-	// cost, or fall short of its work, as a share (0.25).
+	// cost, or fall short of its work, as a share (0.25). Where noise alone comes to
+	// that, it is more, up to twice the cost or half the work.
 	Guard float64
 	// Budget is the share of the cost that experiments may add (0.02).
 	Budget float64

@@ -149,10 +149,15 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 // maxExcess bounds what one slice is charged: e^5 slices of the incumbent.
 const maxExcess = 5
 
+// guardNoise is how many deviations of a block's difference a guard lies away, if that
+// is more than Config.Guard and less than a doubling: one that noise passes does not
+// tell who is to blame.
+const guardNoise = 4
+
 // beyondGuard reports whether a slice costs more, or does less, than the guard
 // lets it beside the incumbent's cost and logarithm of work.
 func (b *bench) beyondGuard(s perfcore.Sample, cost, work float64) bool {
-	guard := math.Log1p(b.o.cfg.Guard)
+	guard := max(math.Log1p(b.o.cfg.Guard), min(guardNoise*b.noise.deviation(), math.Ln2))
 	return s.Cost-cost > guard || work-math.Log(s.Work) > guard
 }
 
@@ -297,7 +302,7 @@ func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error
 			e.CarryOver = mean(lag) / e.Effect
 		}
 		saw := look(e.Diffs, sd, b.o.cfg.MinEffect)
-		if saw == undecided {
+		if saw == undecided || saw == better && len(work) < maxBlocks && b.mayDoLess(work) {
 			continue
 		}
 		b.noise.add(e.Diffs)
@@ -310,6 +315,15 @@ func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error
 		}
 		return result{perfcore.Promoted, "it costs less", e}, nil
 	}
+}
+
+// mayDoLess reports whether the work of a trial's blocks is on the whole less than
+// may be lost, and yet no further from that than its own noise.
+func (b *bench) mayDoLess(work []float64) bool {
+	var own spread
+	own.add(work)
+	lost := -mean(work) - b.o.cfg.MinEffect
+	return lost > 0 && lost < 2*math.Sqrt(own.sum/own.freedom/float64(len(work)))
 }
 
 // washFor returns how many slices behind a switch to y are left out.
