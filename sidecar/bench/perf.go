@@ -45,6 +45,9 @@ type PerfReport struct {
 	// Sweep is each static setting that was tried, and Best the best for each row.
 	Sweep []PerfTried            `json:"sweep"`
 	Best  map[string]PerfSetting `json:"best_static"`
+	// Learned is what the optimizer did for each row before it was measured: its
+	// decisions, and the incumbents that it came to in each regime.
+	Learned map[string]*PerfRun `json:"learned"`
 	// Runs are by what was measured: "before", "static" and "perfcore", the latter two
 	// with the row that they are for behind a slash.
 	Runs map[string][]*PerfRun `json:"runs"`
@@ -67,19 +70,20 @@ type PerfTried struct {
 // perfSize returns the recording and the plan.
 func perfSize(quick bool) (perfShape, perfPlan) {
 	if quick {
-		plan := perfPlan{Sync: 12, Tip: 10, WarmSync: 4, WarmTip: 2, Visits: 1, LearnSync: 36, LearnTip: 10}
-		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: plan.tipBlocks(), Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
+		plan := perfPlan{Sync: 12, Tip: 10, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
+		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
 	}
-	plan := perfPlan{Sync: 96, Tip: 40, WarmSync: 32, WarmTip: 10, Visits: 1, LearnSync: 1200, LearnTip: 360}
-	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: plan.tipBlocks(), Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
+	plan := perfPlan{Sync: 224, Tip: 70, WarmSync: 32, WarmTip: 10, LearnSync: 2600, LearnTip: 800}
+	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 
 // Perf measures what the optimizer of perfcore/engine makes of the parts of the sidecar,
 // on a recorded workload: a synchronisation, the tip, and a synchronisation again. Three
 // things take turns, each in a process of its own: the setting that is "before", the
-// best of the static settings that a sweep has tried, and the optimizer, which begins
-// with "before" and is measured when it has worked for some time. Each row is an aim of
-// its own. First, it measures what an observation costs.
+// best of the static settings that a sweep has tried, and the optimizer, which has
+// begun with "before", learned for some minutes, and resumes from what it had verified
+// then, as after a restart. Each row is an aim of its own. First, it measures what an
+// observation costs.
 func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	if o.Rounds < 1 {
 		return nil, fmt.Errorf("%d rounds are none", o.Rounds)
@@ -94,7 +98,8 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 		o.Log = io.Discard
 	}
 	rep := &PerfReport{
-		Quick: o.Quick, Before: perfBefore, Best: make(map[string]PerfSetting), Runs: make(map[string][]*PerfRun),
+		Quick: o.Quick, Before: perfBefore, Best: make(map[string]PerfSetting),
+		Learned: make(map[string]*PerfRun), Runs: make(map[string][]*PerfRun),
 		Intervals: make(map[string][2]float64), Report: Report{Machine: ThisMachine()},
 	}
 	observe, allocations := measureObserve()
@@ -109,6 +114,9 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 		return nil, err
 	}
 	if err := b.sweep(ctx, rep); err != nil {
+		return nil, err
+	}
+	if err := b.learn(ctx, rep); err != nil {
 		return nil, err
 	}
 	if err := b.compare(ctx, rep); err != nil {
@@ -131,13 +139,10 @@ type perfBench struct {
 	work     perfWork // of the first run, and so of each
 }
 
-// sweep tries each static setting once, without what the optimizer learns in, and names
-// the best for each row.
+// sweep tries each static setting once, and names the best for each row.
 func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
-	plan := b.plan
-	plan.Visits = 0
 	for _, s := range b.o.settings {
-		run, err := b.run(ctx, "sweep: "+s.String(), plan, s, "")
+		run, err := b.measure(ctx, "sweep: "+s.String(), s, "")
 		if err != nil {
 			return err
 		}
@@ -175,7 +180,7 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 			run := static[arm.setting.String()]
 			if arm.aim != "" || run == nil {
 				var err error
-				if run, err = b.run(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), b.plan, arm.setting, arm.aim); err != nil {
+				if run, err = b.measure(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), arm.setting, arm.aim); err != nil {
 					return err
 				}
 			}
@@ -188,22 +193,68 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 	return nil
 }
 
-// run measures one setting, or the optimizer, in a process of its own.
-func (b *perfBench) run(ctx context.Context, what string, plan perfPlan, setting PerfSetting, aim string) (run *PerfRun, err error) {
+// learned is the directory of what the optimizer has learned for a row.
+func (b *perfBench) learned(aim string) string { return filepath.Join(b.o.Dir, "learned", aim) }
+
+// learn lets the optimizer learn for each row, once.
+func (b *perfBench) learn(ctx context.Context, rep *PerfReport) error {
+	for _, aim := range b.o.aims {
+		what := "perfcore/" + aim.row + " learns"
+		run, err := b.run(ctx, what, perfSpec{Aim: aim.row, Learned: b.learned(aim.row), Learn: true})
+		if err != nil {
+			return err
+		}
+		rep.Learned[aim.row] = run
+		fmt.Fprintf(b.o.Log, "%s: %v\n", what, run.Decisions)
+	}
+	return nil
+}
+
+// measure measures one setting, or the optimizer, which has learned.
+func (b *perfBench) measure(ctx context.Context, what string, setting PerfSetting, aim string) (*PerfRun, error) {
 	began := time.Now()
+	spec := perfSpec{Setting: setting, Aim: aim}
+	if aim != "" {
+		spec.Learned = b.learned(aim)
+	}
+	run, err := b.run(ctx, what, spec)
+	if err != nil {
+		return nil, err
+	}
+	if b.work == (perfWork{}) {
+		b.work = run.Work
+	}
+	if run.Work != b.work || run.Work.Lookups == 0 {
+		return nil, fmt.Errorf("%s: it did %+v, and the first run %+v: they do not compare", what, run.Work, b.work)
+	}
+	f := run.Figures
+	fmt.Fprintf(b.o.Log, "%s: %.1f µs a unit, %.0f MiB, p90 %.1f µs, in %.0f s\n", what, f.CPU, f.Memory/(1<<20), f.ReadP90*1e6, time.Since(began).Seconds())
+	return run, nil
+}
+
+// run is one process. What was learned it gets a copy of, unless it learns itself.
+func (b *perfBench) run(ctx context.Context, what string, spec perfSpec) (run *PerfRun, err error) {
 	dir := filepath.Join(b.o.Dir, fmt.Sprint("run", b.runs))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b.runs++
-	spec, err := json.Marshal(perfSpec{Recorded: b.recorded, Dir: dir, Setting: setting, Aim: aim, Seed: firstSeed + uint64(b.runs), Plan: plan})
+	spec.Recorded, spec.Dir, spec.Seed, spec.Plan = b.recorded, dir, firstSeed+uint64(b.runs), b.plan
+	if spec.Aim != "" && !spec.Learn {
+		copied := filepath.Join(dir, "learned")
+		if err := os.CopyFS(copied, os.DirFS(spec.Learned)); err != nil {
+			return nil, err
+		}
+		spec.Learned = copied
+	}
+	text, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, b.o.Program, "bench", "perf", "run")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(spec), &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), &stdout, &stderr
 	// What was set for Go from outside is not what is measured.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		return strings.HasPrefix(kv, "GOGC=") || strings.HasPrefix(kv, "GOMEMLIMIT=")
@@ -215,14 +266,6 @@ func (b *perfBench) run(ctx context.Context, what string, plan perfPlan, setting
 	if err := json.Unmarshal(stdout.Bytes(), run); err != nil {
 		return nil, fmt.Errorf("%s: what it says is none: %w", what, err)
 	}
-	if b.runs == 1 {
-		b.work = run.Work
-	}
-	if run.Work != b.work || run.Work.Lookups == 0 {
-		return nil, fmt.Errorf("%s: it did %+v, and the first run %+v: they do not compare", what, run.Work, b.work)
-	}
-	f := run.Figures
-	fmt.Fprintf(b.o.Log, "%s: %.1f µs a unit, %.0f MiB, p90 %.1f µs, in %.0f s\n", what, f.CPU, f.Memory/(1<<20), f.ReadP90*1e6, time.Since(began).Seconds())
 	return run, nil
 }
 

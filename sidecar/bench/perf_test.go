@@ -101,7 +101,7 @@ func TestPerfReport(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &fields); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"machine", "rows", "before", "work", "sweep", "best_static", "runs", "intervals", "notes"} {
+	for _, name := range []string{"machine", "rows", "before", "work", "sweep", "best_static", "runs", "learned", "intervals", "notes"} {
 		if fields[name] == nil {
 			t.Errorf("the report has no field %q", name)
 		}
@@ -125,6 +125,14 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 	if len(rep.Runs) != 1+2*aims {
 		t.Errorf("%d arms", len(rep.Runs))
 	}
+	if len(rep.Learned) != aims {
+		t.Errorf("it learned for %d rows", len(rep.Learned))
+	}
+	for row, run := range rep.Learned {
+		if len(run.Settings) != 2 {
+			t.Errorf("it learned %+v for %s", run, row)
+		}
+	}
 	for name, runs := range rep.Runs {
 		for _, run := range runs {
 			f := run.Figures
@@ -133,6 +141,9 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 			}
 			if tuned := strings.HasPrefix(name, "perfcore/"); tuned != (len(run.Settings) == 2) {
 				t.Errorf("%s: settings %v", name, run.Settings)
+			}
+			if restored := run.Decisions["restored"]; strings.HasPrefix(name, "perfcore/") && restored != 1 {
+				t.Errorf("%s: what was learned was restored %d times", name, restored)
 			}
 			for regime, setting := range run.Settings {
 				for knob := range perfBefore {
@@ -170,7 +181,7 @@ func newTestReplay(t *testing.T, spoil func(*recording)) (*replay, perfPlan) {
 	if err := rec.write(dir); err != nil {
 		t.Fatal(err)
 	}
-	r, err := newReplay(dir, t.TempDir())
+	r, err := newReplay(dir, t.TempDir(), len(rec.Tip))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,16 +351,18 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: perfWork{Blocks: 1}}
-	if _, err := b.run(t.Context(), "it", plan, nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
+	if _, err := b.measure(t.Context(), "it", nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
 		t.Errorf("other work: %v", err)
 	}
-	long := plan
-	long.Visits++
-	if _, err := b.run(t.Context(), "it", long, nil, ""); err == nil || !strings.Contains(err.Error(), "the recording has") {
-		t.Errorf("a plan that the recording is too short for: %v", err)
+	if _, err := b.measure(t.Context(), "it", nil, "cpu"); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("nothing was learned: %v", err)
 	}
-	if _, err := b.run(t.Context(), "it", plan, PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
+	if _, err := b.measure(t.Context(), "it", PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
 		t.Errorf("a setting that cannot be: %v", err)
+	}
+	b.plan.Tip += 10
+	if _, err := b.measure(t.Context(), "it", nil, ""); err == nil || !strings.Contains(err.Error(), "the recording has") {
+		t.Errorf("a plan that the recording is too short for: %v", err)
 	}
 }
 
@@ -394,6 +407,40 @@ func TestJudge(t *testing.T) {
 	rep.Rows, rep.Notes = nil, nil
 	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "MISSES the original") {
 		t.Errorf("note %q", rep.Notes[0])
+	}
+}
+
+// What memory is due follows the settings at once, and what is given back is given back.
+func TestDue(t *testing.T) {
+	r, _ := newTestReplay(t, nil)
+	knobs := r.knobs()
+	due := func(s PerfSetting) float64 {
+		t.Helper()
+		if err := s.apply(t.Context(), knobs); err != nil {
+			t.Fatal(err)
+		}
+		bytes, err := r.due()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes
+	}
+	small := due(PerfSetting{"go.gogc": 50, "sigverify.cache": 1 << 20})
+	if large := due(PerfSetting{"go.gogc": 400}); large < 1.5*small {
+		t.Errorf("%.0f bytes are due where the heap may grow to five times what is live, and %.0f at half as much again", large, small)
+	}
+	if again := due(PerfSetting{"go.gogc": 50}); math.Abs(again/small-1) > 0.1 {
+		t.Errorf("%.0f bytes are due again, and %.0f were before", again, small)
+	}
+	if err := (PerfSetting{"sigverify.cache": 64 << 20}).apply(t.Context(), knobs); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.follow(t.Context(), 2); err != nil { // which fills it
+		t.Fatal(err)
+	}
+	filled, small := due(nil), due(PerfSetting{"sigverify.cache": 1 << 20})
+	if filled < small+16<<20 {
+		t.Errorf("%.0f bytes are due with a cache of 64 MiB, and %.0f with one of 1 MiB", filled, small)
 	}
 }
 

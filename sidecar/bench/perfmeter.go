@@ -69,9 +69,9 @@ const memoryEvery = 25 * time.Millisecond
 type memoryMeter struct {
 	replay *replay
 
-	mu           sync.Mutex // guards what follows
-	total, slice memorySum  // since drain, and drainSlice
-	err          error      // of the first look that failed
+	mu        sync.Mutex // guards what follows
+	seen, due memorySum  // since drain, and drainDue
+	err       error      // of the first look that failed
 }
 
 // A memorySum is of looks at memory, in bytes.
@@ -99,11 +99,12 @@ func (m *memoryMeter) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		bytes, err := m.replay.memory()
+		seen, err := m.replay.memory()
+		due, failed := m.replay.due()
 		m.mu.Lock()
-		m.total.add(bytes)
-		m.slice.add(bytes)
-		m.err = cmp.Or(m.err, err)
+		m.seen.add(seen)
+		m.due.add(due)
+		m.err = cmp.Or(m.err, err, failed)
 		m.mu.Unlock()
 	}
 }
@@ -112,31 +113,51 @@ func (m *memoryMeter) run(ctx context.Context) {
 func (r *replay) memory() (float64, error) {
 	s := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(s)
-	bytes := float64(s[0].Value.Uint64() - s[1].Value.Uint64())
+	outside, err := r.outside()
+	return float64(s[0].Value.Uint64()-s[1].Value.Uint64()) + outside, err
+}
+
+// outside returns what of the managed memory is outside of Go's, in bytes.
+func (r *replay) outside() (float64, error) {
 	if r.db.OffHeap() == 0 {
-		return bytes, nil
+		return 0, nil
 	}
 	stats, err := r.db.Stats()
-	if err != nil {
-		return 0, err
+	return float64(stats.CacheBytes + stats.MemTableBytes), err
+}
+
+// due returns the managed memory that the settings of this moment lead to, in bytes: the
+// heap may grow to its goal before it is collected, and is given back some cycles after a
+// goal has fallen. That takes seconds where a slice is a fraction of one.
+func (r *replay) due() (float64, error) {
+	s := []metrics.Sample{
+		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/goal:bytes"},
 	}
-	return bytes + float64(stats.CacheBytes+stats.MemTableBytes), nil
+	metrics.Read(s)
+	beside := s[0].Value.Uint64()
+	for _, heap := range s[1:5] {
+		beside -= heap.Value.Uint64()
+	}
+	outside, err := r.outside()
+	return float64(beside+s[5].Value.Uint64()) + outside, err
 }
 
 // drain returns what was seen since it was called last.
 func (m *memoryMeter) drain() (memorySum, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.total
-	m.total = memorySum{}
+	s := m.seen
+	m.seen = memorySum{}
 	return s, m.err
 }
 
-func (m *memoryMeter) drainSlice() memorySum {
+// drainDue returns what is due, by looks since it was called last.
+func (m *memoryMeter) drainDue() memorySum {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.slice
-	m.slice = memorySum{}
+	s := m.due
+	m.due = memorySum{}
 	return s
 }
 
@@ -152,7 +173,7 @@ type replaySource struct {
 func (s *replaySource) Begin() {
 	s.cpu, s.units = processTime(), s.replay.units.Load()
 	s.replay.reads.drainSlice()
-	s.memory.drainSlice()
+	s.memory.drainDue()
 }
 
 // End implements collect.Source.
@@ -162,7 +183,7 @@ func (s *replaySource) End(slice *collect.Slice) {
 	if took := s.replay.reads.drainSlice(); len(took) > 0 {
 		slice.Set(perfRead, p90(took))
 	}
-	if m := s.memory.drainSlice(); m.looks > 0 {
+	if m := s.memory.drainDue(); m.looks > 0 {
 		slice.Set(perfMemory, m.mean())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,6 @@ type replay struct {
 	next      int // block of the synchronisation
 	connected int // blocks of it
 	nextTip   int
-	hurry     bool                   // not by the timetable, but as fast as it goes
 	now       atomic.Pointer[string] // the regime
 	units     atomic.Uint64          // of work that are done
 	work      perfWork
@@ -97,12 +97,16 @@ type replayBlock struct {
 }
 
 // newReplay copies the recording's database to dir and opens the parts with the
-// settings that are "before". The caller closes it.
-func newReplay(recorded, dir string) (r *replay, err error) {
+// settings that are "before". It has so many blocks of the tip. The caller closes it.
+func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 	r = &replay{asked: rand.New(rand.NewPCG(firstSeed, 1))}
 	if r.rec, err = readRecording(recorded); err != nil {
 		return nil, err
 	}
+	if len(r.rec.Tip) < tip {
+		return nil, fmt.Errorf("the recording has %d blocks of the tip, and %d are asked for", len(r.rec.Tip), tip)
+	}
+	r.rec.Tip = slices.Clone(r.rec.Tip[:tip]) // the others are garbage
 	for _, h := range r.rec.Headers {
 		r.ancestors = append(r.ancestors, h)
 	}
@@ -148,6 +152,7 @@ func newReplay(recorded, dir string) (r *replay, err error) {
 	r.validator = blockval.New(params, blockval.Options{Verifier: r.verifier, SeenBytes: perfBefore["blockval.seen"], Recorder: &r.registry})
 	r.governor, err = heap.New(heap.Config{Limit: processLimit, OffHeap: r.db.OffHeap, Settle: perfSlice})
 	r.enter(regime.InitialSync)
+	debug.FreeOSMemory() // what reading the recording has left is not of the parts
 	return r, err
 }
 
@@ -301,7 +306,7 @@ func (r *replay) synchronise(ctx context.Context, blocks int) error {
 	}, func(ctx context.Context) error {
 		defer close(due)
 		for i := range blocks {
-			if err := r.until(ctx, start.Add(time.Duration(i)*syncGap)); err != nil {
+			if err := until(ctx, start.Add(time.Duration(i)*syncGap)); err != nil {
 				return err
 			}
 			var again *replayBlock
@@ -332,7 +337,7 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 	return r.beside(ctx, func(ctx context.Context) error {
 		ticks := int(tipGap / lookupTick)
 		for i := range blocks * ticks {
-			if err := r.until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
+			if err := until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
 				return err
 			}
 			n := r.rec.Shape.TipLookups
@@ -351,7 +356,7 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 		return nil
 	}, func(ctx context.Context) error {
 		for i := range todo {
-			if err := r.until(ctx, start.Add(time.Duration(i+1)*tipGap)); err != nil {
+			if err := until(ctx, start.Add(time.Duration(i+1)*tipGap)); err != nil {
 				return err
 			}
 			select {
@@ -384,14 +389,6 @@ func (r *replay) beside(ctx context.Context, all ...func(context.Context) error)
 	return context.Cause(ctx)
 }
 
-// until returns at a time of the timetable, or at once in a hurry; the error is ctx's.
-func (r *replay) until(ctx context.Context, at time.Time) error {
-	if r.hurry {
-		return ctx.Err()
-	}
-	return until(ctx, at)
-}
-
 // until returns at a time, or when ctx ends, with its error.
 func until(ctx context.Context, at time.Time) error {
 	wait := time.Until(at)
@@ -419,7 +416,7 @@ func (r *replay) verifyMempool(ctx context.Context, b *recordedBlock, from time.
 	txs := block.Msg.Transactions[1:]
 	txs = txs[:len(txs)*replayMempool/100]
 	for i := 0; i < len(txs); i += mempoolBatch {
-		if err := r.until(ctx, from.Add(tipGap*time.Duration(i)/time.Duration(len(txs)))); err != nil {
+		if err := until(ctx, from.Add(tipGap*time.Duration(i)/time.Duration(len(txs)))); err != nil {
 			return err
 		}
 		if err := r.verifyBatch(ctx, txs[i:min(i+mempoolBatch, len(txs))], recorded); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/perfcore/engine"
 	"github.com/outrider-project/outrider/perfcore/regime"
+	"github.com/outrider-project/outrider/sidecar/perf"
 )
 
 // perfSlice is the mean length of the optimizer's slices: some blocks of either regime.
@@ -29,10 +30,14 @@ type perfSpec struct {
 	Recorded, Dir string
 	// Setting is what the knobs are set to; what it does not name is as before.
 	Setting PerfSetting
-	// Aim is the row that the optimizer works for; "" for no optimizer.
-	Aim  string
-	Seed uint64 // of the optimizer
-	Plan perfPlan
+	// Aim is the row that the optimizer works for; "" for no optimizer. Where it has
+	// Learned, a directory, it resumes from the snapshots in it, as after a restart. With
+	// Learn it leaves them there, and nothing is measured.
+	Aim     string
+	Learned string
+	Learn   bool
+	Seed    uint64 // of the optimizer
+	Plan    perfPlan
 }
 
 // A perfPlan says how long a process replays what.
@@ -43,16 +48,19 @@ type perfPlan struct {
 	Sync, Tip int
 	// WarmSync and WarmTip are the blocks that are replayed before, of each.
 	WarmSync, WarmTip int
-	// Visits is how often the optimizer sees each regime before that, for LearnSync and
-	// LearnTip blocks each time. Where there is no optimizer the same is replayed, as
-	// fast as it goes: what a cache and a database have been through shows in what they
-	// cost.
-	Visits              int
+	// LearnSync and LearnTip are the blocks of each regime in which the optimizer learns,
+	// in a process of its own.
 	LearnSync, LearnTip int
 }
 
-// tipBlocks returns how many blocks of the tip a plan takes.
-func (p *perfPlan) tipBlocks() int { return p.Visits*p.LearnTip + p.WarmTip + p.Tip }
+// tipBlocks returns how many blocks of the tip are replayed, when something is measured or
+// when the optimizer learns.
+func (p *perfPlan) tipBlocks(learn bool) int {
+	if learn {
+		return p.LearnTip
+	}
+	return p.WarmTip + p.Tip
+}
 
 // PerfFigures are what was measured.
 type PerfFigures struct {
@@ -101,7 +109,7 @@ func RunPerf(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 }
 
 func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
-	r, err := newReplay(spec.Recorded, spec.Dir)
+	r, err := newReplay(spec.Recorded, spec.Dir, spec.Plan.tipBlocks(spec.Learn))
 	if err != nil {
 		return nil, err
 	}
@@ -123,20 +131,17 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 		}
 		beside.Go(func() { tuning.run(ctx, cancel) })
 	}
-	if r.nextTip = len(r.rec.Tip) - spec.Plan.tipBlocks(); r.nextTip < 0 {
-		return nil, fmt.Errorf("the recording has %d blocks of the tip, and the plan is %+v", len(r.rec.Tip), spec.Plan)
-	}
-	r.hurry = tuning == nil
-	if err := r.learn(ctx, &spec.Plan); err != nil {
-		return nil, err
-	}
-	r.hurry = false
 	run = new(PerfRun)
-	err = r.measure(ctx, meter, &spec.Plan, run, func() {
+	done := func() {
 		if tuning != nil {
 			tuning.incumbents(run)
 		}
-	})
+	}
+	if spec.Learn {
+		err = r.learn(ctx, &spec.Plan, done)
+	} else {
+		err = r.measure(ctx, meter, &spec.Plan, run, done)
+	}
 	cancel(nil)
 	beside.Wait()
 	if tuning != nil {
@@ -145,16 +150,16 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 	return run, err
 }
 
-// learn replays what comes before, in which the optimizer learns.
-func (r *replay) learn(ctx context.Context, p *perfPlan) error {
-	for range p.Visits {
-		if err := r.synchronise(ctx, p.LearnSync); err != nil {
-			return err
-		}
-		if err := r.follow(ctx, p.LearnTip); err != nil {
-			return err
-		}
+// learn replays what the optimizer learns in, and calls done behind each part.
+func (r *replay) learn(ctx context.Context, p *perfPlan, done func()) error {
+	if err := r.synchronise(ctx, p.LearnSync); err != nil {
+		return err
 	}
+	done()
+	if err := r.follow(ctx, p.LearnTip); err != nil {
+		return err
+	}
+	done()
 	return nil
 }
 
@@ -246,12 +251,20 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 	if err != nil {
 		return nil, err
 	}
+	store, err := perf.OpenStore(spec.Learned)
+	if err != nil {
+		return nil, err
+	}
 	t.optimizer, err = engine.New(engine.Config{
-		Knobs: r.knobs(), Collector: collector, Slice: perfSlice, Seed: spec.Seed, Guard: perfGuard,
+		Knobs: r.knobs(), Collector: collector, Slice: perfSlice, Seed: spec.Seed, Guard: perfGuard, Store: store,
 		Decided: func(d perfcore.Decision) { t.decisions = append(t.decisions, d) },
 	})
 	if err != nil {
 		return nil, err
+	}
+	refused, err := t.optimizer.Resume(ctx)
+	if err != nil || len(refused) > 0 {
+		return nil, errors.Join(err, fmt.Errorf("what was learned is not restored: %v", refused))
 	}
 	for _, k := range t.optimizer.Resources.Knobs() {
 		if !inGrid(k.Name) && k.Owner == engine.Engine {
