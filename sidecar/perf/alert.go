@@ -114,11 +114,17 @@ type alertState struct {
 	times int
 }
 
-// hold replaces the rules, of which none is raised.
+// hold replaces the rules. An alert that was there before stays as it is.
 func (as *alerts) hold(rules []Rule) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
-	as.rules, as.states = rules, make([]alertState, len(rules))
+	states := make([]alertState, len(rules))
+	for i := range rules {
+		if was := slices.IndexFunc(as.rules, func(r Rule) bool { return r.Name == rules[i].Name }); was >= 0 {
+			states[i] = as.states[was]
+		}
+	}
+	as.rules, as.states = rules, states
 }
 
 // observe takes the quantities of a moment and returns the alerts that were

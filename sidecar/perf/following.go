@@ -31,6 +31,8 @@ type following struct {
 	standard  map[string]int64 // values at the start
 	watches   map[string]*anomaly.Detector
 	leased    []leaseMetrics // of the arbiter's tenants
+	flaps     flapping       // observe's
+	spoilt    time.Time      // when a snapshot was found that does not verify; resume's, then observe's
 
 	mu         sync.Mutex // guards what follows
 	measured   *Measured  // nil before the first slice
@@ -174,16 +176,25 @@ func (f *following) observer() (*collect.Collector, error) {
 func (f *following) resume(ctx context.Context) {
 	if f.p.cfg.Mode != Optimize {
 		if err := f.ring.Load(ctx, f.store); err != nil {
+			f.doubt(err)
 			f.p.log.Warn("snapshots of earlier runs are left out", "error", err)
 		}
 		return
 	}
 	refused, err := f.optimizer.Resume(ctx)
 	if err != nil {
+		f.doubt(err)
 		f.p.log.Warn("the state of the run before was not restored, or only an older one", "error", err)
 	}
 	for _, r := range refused {
 		f.p.log.Warn("a knob was not restored", "why", r.String())
+	}
+}
+
+// doubt notes that an error says that a snapshot does not verify.
+func (f *following) doubt(err error) {
+	if errors.Is(err, snapshot.ErrInvalid) {
+		f.spoilt = time.Now()
 	}
 }
 
@@ -263,7 +274,7 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[st
 	}
 	quantities := make(map[string]float64)
 	s.Each(func(name string, v float64) { quantities[name] = v })
-	quantities[regretRatio] = f.optimizer.Regret()
+	quantities[regretRatio], quantities[nodeMissing] = f.optimizer.Regret(), 0
 	quantities[missedTargets] = 0
 	for _, r := range f.resources(sample.Usage) {
 		if r.Missed != "" {
@@ -292,16 +303,25 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[st
 
 // aboutOptimizer sets the quantities that say how the optimizer does.
 func (f *following) aboutOptimizer(values map[string]float64) {
+	now := time.Now()
+	decisions := f.optimizer.Decisions(0)
+	f.doubt(f.ring.Verify())
+	values[badSnapshots] = 0
+	if !f.spoilt.IsZero() && now.Sub(f.spoilt) < badWithin {
+		values[badSnapshots] = 1
+	}
+	values[regimeChanges] = float64(f.flaps.count(f.p.classifier.Switches(), now))
+	values[knobTurns] = float64(turns(decisions, now))
 	values[isolatedKnobs], values[abortedLately], values[miscalibrated], values[optimizerEnded] = 0, 0, 0, 0
 	for _, k := range f.optimizer.Resources.Knobs() {
 		if k.Owner == engine.Nobody {
 			values[isolatedKnobs]++
 		}
 	}
-	for _, d := range f.optimizer.Decisions(0) {
+	for _, d := range decisions {
 		switch d.Verdict {
 		case perfcore.Aborted:
-			if time.Since(d.At) < abortedWithin {
+			if now.Sub(d.At) < abortedWithin {
 				values[abortedLately]++
 			}
 		case perfcore.Miscalibrated:

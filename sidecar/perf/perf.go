@@ -107,18 +107,25 @@ func New(cfg Config) (*Performance, error) {
 	return p, nil
 }
 
-// Run has the command line find the API at address, and delivers alerts, until ctx
-// ends; then it ends the streams of events and returns nil. It is called once.
+// Run has the command line find the API at address, raises alerts while nothing is
+// followed, that there is no node among them, and delivers all alerts, until ctx ends;
+// then it ends the streams of events and returns nil. It is called once.
 func (p *Performance) Run(ctx context.Context, address string) error {
 	defer close(p.ended)
 	name := filepath.Join(p.cfg.Datadir, addressFile)
 	if err := replaceFile(name, []byte(address+"\n")); err != nil {
 		return fmt.Errorf("say where the API is: %w", err)
 	}
+	var delivery sync.WaitGroup
 	if p.webhook != nil {
-		p.webhook.run(ctx)
+		delivery.Go(func() { p.webhook.run(ctx) })
 	}
+	err := p.wait(ctx)
 	<-ctx.Done()
+	delivery.Wait()
+	if err != nil {
+		return err
+	}
 	// Another sidecar may use the directory for another network.
 	if at, err := readAddress(p.cfg.Datadir); err == nil && at == address {
 		return os.Remove(name)

@@ -258,4 +258,15 @@ func TestDamagedSnapshot(t *testing.T) {
 	if got := m.speed.Load(); got != 2 {
 		t.Errorf("the knob is at %d, want what the older snapshot says, 2", got)
 	}
+	// Its slices take an hour, so that nobody else looks.
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	values := make(map[string]float64)
+	if p.following.aboutOptimizer(values); values[badSnapshots] != 1 {
+		t.Errorf("%s is %v behind a snapshot that does not verify", badSnapshots, values[badSnapshots])
+	}
+	p.following.spoilt = time.Now().Add(-badWithin)
+	if p.following.aboutOptimizer(values); values[badSnapshots] != 0 {
+		t.Errorf("%s is %v an hour later", badSnapshots, values[badSnapshots])
+	}
 }

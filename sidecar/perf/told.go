@@ -22,6 +22,10 @@ const (
 	miscalibrated  = "perf_miscalibrated"
 	optimizerEnded = "perf_optimizer_ended"
 	anomalies      = "perf_anomalies"
+	badSnapshots   = "perf_snapshot_invalid"
+	badWithin      = time.Hour
+	regimeChanges  = "perf_regime_changes"
+	knobTurns      = "perf_knob_turns"
 )
 
 // toldMetrics returns what a slice measures that no part of the program records, and
@@ -41,6 +45,13 @@ func toldMetrics() []perfcore.Metric {
 			Alert: perfcore.Alert{
 				Name: "behind", Help: "The sidecar has been blocks behind its node for minutes.",
 				Raise: 5, Clear: 1, For: 5 * time.Minute, Keep: time.Minute,
+			},
+		},
+		{
+			Name: prefix + nodeMissing, Help: "1 while no node is followed, else 0.",
+			Alert: perfcore.Alert{
+				Name: "node_missing", Help: "No node is followed: no block is judged; the log says what the node answers.",
+				For: 2 * time.Minute, Urgent: true,
 			},
 		},
 		{Name: prefix + "process_cpu_ratio", Help: "Share of the processor time that the process may use and does.", Panel: processors},
@@ -111,6 +122,26 @@ func toldMetrics() []perfcore.Metric {
 			Name: prefix + miscalibrated, Help: "1 while experiments are off because the incumbent was found different from itself, else 0.", Panel: optimizer,
 			Alert: perfcore.Alert{
 				Name: "miscalibrated", Help: "The incumbent was found different from itself: experiments are off until it is not.",
+			},
+		},
+		{
+			Name: prefix + badSnapshots, Help: "1 for an hour after a snapshot was found that does not verify, else 0.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "snapshot_invalid", Help: "A snapshot of the knobs does not verify, and was left out: its file or the memory is damaged; the log and outrider perf snap verify say which.",
+			},
+		},
+		{
+			Name: prefix + regimeChanges, Help: "Changes of the regime within the last half hour; that a block is at hand is none.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "regime_flap", Help: "The regime changes to and fro, and each time ends a trial: the load lies at a threshold of its rules.",
+				Raise: 8, Clear: 4, Keep: 5 * time.Minute,
+			},
+		},
+		{
+			Name: prefix + knobTurns, Help: "How often the knob that turned most has changed its direction, in its last twenty changes within a day.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "oscillation", Help: "A knob goes up and down by evidence: the load changes faster than it is measured; outrider perf decisions says which, and pin holds it.",
+				Raise: 3, Clear: 2, Keep: 10 * time.Minute,
 			},
 		},
 		{

@@ -37,7 +37,7 @@ func CheckWebhook(address string) error {
 
 // A Notice is what a webhook receives, as JSON in a POST. Key is the same for what
 // was sent already, when an answer was lost: whoever acts on a notice does so once
-// for each.
+// for each. Network is "" before a node was found.
 type Notice struct {
 	Key     string `json:"key"`
 	Network string `json:"network"`

@@ -1,0 +1,56 @@
+package perf
+
+import (
+	"context"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore/collect"
+)
+
+// nodeMissing is the quantity that says whether there is no node to follow.
+const nodeMissing = "node_missing"
+
+// wait raises alerts by what can be measured of the process and the machine, and that
+// there is no node, for as long as there is no plant; while there is one, its own slices
+// do that. It returns when ctx ends.
+func (p *Performance) wait(ctx context.Context) error {
+	c, err := collect.New(collect.Config{
+		Sources:   []collect.Source{collect.NewRuntime(), p.system(), p.outside},
+		Objective: objective(),
+	})
+	if err != nil {
+		return err
+	}
+	p.alerts.hold(Rules(p.cfg.Registry.Series()))
+	for {
+		c.Begin()
+		timer := time.NewTimer(p.cfg.Slice)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		c.Collect()
+		slice := c.Slice()
+		p.waited(&slice)
+	}
+}
+
+// waited takes a slice, unless there is a plant.
+func (p *Performance) waited(s *collect.Slice) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.following != nil {
+		return
+	}
+	quantities := map[string]float64{nodeMissing: 1}
+	s.Each(func(name string, v float64) { quantities[name] = v })
+	if full, measured := quantities["memory_ratio"]; measured {
+		quantities[memoryPressure] = full
+	}
+	p.told.tell(quantities)
+	for _, a := range p.alerts.observe(time.Now(), func(q string) (float64, bool) { v, ok := quantities[q]; return v, ok }) {
+		p.raise("", a)
+	}
+}
