@@ -160,10 +160,10 @@ func (f *following) sources() []collect.Source {
 }
 
 // observer returns the collector of what is always measured, by which the regime is
-// told and alerts are raised.
+// told, loads are predicted and alerts are raised.
 func (f *following) observer() (*collect.Collector, error) {
 	return collect.New(collect.Config{
-		Sources: f.sources(), Objective: f.objective, Classifier: f.p.classifier, Log: f.p.log, Watches: f.watches,
+		Sources: slices.Concat(f.sources(), f.p.predicted), Objective: f.objective, Classifier: f.p.classifier, Log: f.p.log, Watches: f.watches,
 		Alerted: func(a collect.Alert) {
 			f.p.log.Info("a quantity has left its range, or is back", "quantity", a.Quantity, "event", a.Event,
 				"value", a.Value, "median", a.Median, "deviation", a.Deviation)

@@ -42,6 +42,12 @@ const (
 	behind      = "chain_blocks_behind"
 )
 
+// predicted are the loads that are forecast by the hour of the day: the transactions of
+// the mempool, and requests, where somebody counts them.
+var predicted = []string{mempoolLoad, "rpc_requests_per_second"}
+
+const mempoolLoad = "mempool_verified_per_second"
+
 // workCounters are the counters whose sum is the work, by name.
 var workCounters = []string{"outrider_blockval_inputs_total", "outrider_mempool_verified_total"}
 

@@ -64,6 +64,7 @@ type Performance struct {
 	told       told
 	outside    *outside
 	classifier *regime.Classifier
+	predicted  []collect.Source      // of loads that have days
 	webhook    *webhook              // nil without one
 	system     func() collect.Source // of the process and the machine
 	readers    chan struct{}
@@ -97,6 +98,13 @@ func New(cfg Config) (*Performance, error) {
 		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: new(alerts), told: newTold(cfg.Registry), outside: new(outside), classifier: classifier,
 		system:  func() collect.Source { return collect.Linux() },
 		readers: make(chan struct{}, maxReaders), ended: make(chan struct{}),
+	}
+	for _, load := range predicted {
+		source, err := collect.NewPredicted(load, time.Hour, 24)
+		if err != nil {
+			return nil, err
+		}
+		p.predicted = append(p.predicted, source)
 	}
 	if cfg.Webhook != "" {
 		if err := CheckWebhook(cfg.Webhook); err != nil {

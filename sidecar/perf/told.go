@@ -48,6 +48,10 @@ func toldMetrics() []perfcore.Metric {
 			},
 		},
 		{
+			Name: prefix + mempoolLoad + "_forecast_skill",
+			Help: "By how much of persistence's error that of the forecast of the mempool's load is smaller; the forecast is silent while it loses.",
+		},
+		{
 			Name: prefix + nodeMissing, Help: "1 while no node is followed, else 0.",
 			Alert: perfcore.Alert{
 				Name: "node_missing", Help: "No node is followed: no block is judged; the log says what the node answers.",
