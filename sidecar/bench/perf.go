@@ -40,7 +40,7 @@ type PerfReport struct {
 	Quick bool `json:"quick"`
 	// Before is the setting that is improved on.
 	Before PerfSetting `json:"before"`
-	// Work is what each run did.
+	// Work is what each run of a round did.
 	Work perfWork `json:"work"`
 	// Sweep is each static setting that was tried, and Best the best for each row.
 	Sweep []PerfTried            `json:"sweep"`
@@ -70,10 +70,10 @@ type PerfTried struct {
 // perfSize returns the recording and the plan.
 func perfSize(quick bool) (perfShape, perfPlan) {
 	if quick {
-		plan := perfPlan{Sync: 12, Tip: 10, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
+		plan := perfPlan{Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
 		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
 	}
-	plan := perfPlan{Sync: 224, Tip: 70, WarmSync: 32, WarmTip: 10, LearnSync: 2600, LearnTip: 800}
+	plan := perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 128, WarmTip: 40, LearnSync: 2500, LearnTip: 750}
 	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 
@@ -106,7 +106,7 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
 
 	shape, plan := perfSize(o.Quick)
-	b := &perfBench{o: o, plan: plan, recorded: filepath.Join(o.Dir, "recording")}
+	b := &perfBench{o: o, plan: plan, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
 	if err := os.Mkdir(b.recorded, 0o700); err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	if err := b.compare(ctx, rep); err != nil {
 		return nil, err
 	}
-	rep.Work = b.work
+	rep.Work = b.work[plan]
 	for i := range o.aims {
 		rep.judge(&o.aims[i])
 	}
@@ -136,13 +136,13 @@ type perfBench struct {
 	plan     perfPlan
 	recorded string
 	runs     int
-	work     perfWork // of the first run, and so of each
+	work     map[perfPlan]perfWork // of the first run of each plan, and so of all
 }
 
 // sweep tries each static setting once, and names the best for each row.
 func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
 	for _, s := range b.o.settings {
-		run, err := b.measure(ctx, "sweep: "+s.String(), s, "")
+		run, err := b.measure(ctx, "sweep: "+s.String(), b.plan.short(), s, "")
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 			run := static[arm.setting.String()]
 			if arm.aim != "" || run == nil {
 				var err error
-				if run, err = b.measure(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), arm.setting, arm.aim); err != nil {
+				if run, err = b.measure(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), b.plan, arm.setting, arm.aim); err != nil {
 					return err
 				}
 			}
@@ -200,7 +200,7 @@ func (b *perfBench) learned(aim string) string { return filepath.Join(b.o.Dir, "
 func (b *perfBench) learn(ctx context.Context, rep *PerfReport) error {
 	for _, aim := range b.o.aims {
 		what := "perfcore/" + aim.row + " learns"
-		run, err := b.run(ctx, what, perfSpec{Aim: aim.row, Learned: b.learned(aim.row), Learn: true})
+		run, err := b.run(ctx, what, perfSpec{Aim: aim.row, Learned: b.learned(aim.row), Learn: true, Plan: b.plan})
 		if err != nil {
 			return err
 		}
@@ -211,9 +211,9 @@ func (b *perfBench) learn(ctx context.Context, rep *PerfReport) error {
 }
 
 // measure measures one setting, or the optimizer, which has learned.
-func (b *perfBench) measure(ctx context.Context, what string, setting PerfSetting, aim string) (*PerfRun, error) {
+func (b *perfBench) measure(ctx context.Context, what string, plan perfPlan, setting PerfSetting, aim string) (*PerfRun, error) {
 	began := time.Now()
-	spec := perfSpec{Setting: setting, Aim: aim}
+	spec := perfSpec{Setting: setting, Aim: aim, Plan: plan}
 	if aim != "" {
 		spec.Learned = b.learned(aim)
 	}
@@ -221,11 +221,13 @@ func (b *perfBench) measure(ctx context.Context, what string, setting PerfSettin
 	if err != nil {
 		return nil, err
 	}
-	if b.work == (perfWork{}) {
-		b.work = run.Work
+	first, ok := b.work[plan]
+	if !ok {
+		first = run.Work
+		b.work[plan] = first
 	}
-	if run.Work != b.work || run.Work.Lookups == 0 {
-		return nil, fmt.Errorf("%s: it did %+v, and the first run %+v: they do not compare", what, run.Work, b.work)
+	if run.Work != first || run.Work.Lookups == 0 {
+		return nil, fmt.Errorf("%s: it did %+v, and the first run %+v: they do not compare", what, run.Work, first)
 	}
 	f := run.Figures
 	fmt.Fprintf(b.o.Log, "%s: %.1f µs a unit, %.0f MiB, p90 %.1f µs, in %.0f s\n", what, f.CPU, f.Memory/(1<<20), f.ReadP90*1e6, time.Since(began).Seconds())
@@ -240,7 +242,7 @@ func (b *perfBench) run(ctx context.Context, what string, spec perfSpec) (run *P
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b.runs++
-	spec.Recorded, spec.Dir, spec.Seed, spec.Plan = b.recorded, dir, firstSeed+uint64(b.runs), b.plan
+	spec.Recorded, spec.Dir, spec.Seed = b.recorded, dir, firstSeed+uint64(b.runs)
 	if spec.Aim != "" && !spec.Learn {
 		copied := filepath.Join(dir, "learned")
 		if err := os.CopyFS(copied, os.DirFS(spec.Learned)); err != nil {

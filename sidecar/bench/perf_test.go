@@ -350,18 +350,18 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 	if err := errors.Join(small.writeCoins(filepath.Join(dir, recordedCoins)), small.write(dir)); err != nil {
 		t.Fatal(err)
 	}
-	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: perfWork{Blocks: 1}}
-	if _, err := b.measure(t.Context(), "it", nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
+	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: map[perfPlan]perfWork{plan: {Blocks: 1}}}
+	if _, err := b.measure(t.Context(), "it", plan, nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
 		t.Errorf("other work: %v", err)
 	}
-	if _, err := b.measure(t.Context(), "it", nil, "cpu"); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := b.measure(t.Context(), "it", plan, nil, "cpu"); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("nothing was learned: %v", err)
 	}
-	if _, err := b.measure(t.Context(), "it", PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
+	if _, err := b.measure(t.Context(), "it", plan, PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
 		t.Errorf("a setting that cannot be: %v", err)
 	}
-	b.plan.Tip += 10
-	if _, err := b.measure(t.Context(), "it", nil, ""); err == nil || !strings.Contains(err.Error(), "the recording has") {
+	plan.Tip += 10
+	if _, err := b.measure(t.Context(), "it", plan, nil, ""); err == nil || !strings.Contains(err.Error(), "the recording has") {
 		t.Errorf("a plan that the recording is too short for: %v", err)
 	}
 }
@@ -413,7 +413,7 @@ func TestJudge(t *testing.T) {
 // What memory is due follows the settings at once, and what is given back is given back.
 func TestDue(t *testing.T) {
 	r, _ := newTestReplay(t, nil)
-	knobs := r.knobs()
+	knobs := collecting(r.knobs())
 	due := func(s PerfSetting) float64 {
 		t.Helper()
 		if err := s.apply(t.Context(), knobs); err != nil {

@@ -46,11 +46,20 @@ type perfPlan struct {
 	// the tip, and a synchronisation again. Sync is of whole replays of the recording, so
 	// that the same is done wherever it begins.
 	Sync, Tip int
-	// WarmSync and WarmTip are the blocks that are replayed before, of each.
+	// SweepSync and SweepTip are these in the sweep, which has more settings than rounds.
+	SweepSync, SweepTip int
+	// WarmSync and WarmTip are the blocks that are replayed before, of each: caches fill,
+	// and the heap grows to its goal.
 	WarmSync, WarmTip int
 	// LearnSync and LearnTip are the blocks of each regime in which the optimizer learns,
 	// in a process of its own.
 	LearnSync, LearnTip int
+}
+
+// short returns the plan of the sweep.
+func (p perfPlan) short() perfPlan {
+	p.Sync, p.Tip = p.SweepSync, p.SweepTip
+	return p
 }
 
 // tipBlocks returns how many blocks of the tip are replayed, when something is measured or
@@ -255,8 +264,12 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 	if err != nil {
 		return nil, err
 	}
+	knobs := r.knobs()
+	if aim.collects {
+		knobs = collecting(knobs)
+	}
 	t.optimizer, err = engine.New(engine.Config{
-		Knobs: r.knobs(), Collector: collector, Slice: perfSlice, Seed: spec.Seed, Guard: perfGuard, Store: store,
+		Knobs: knobs, Collector: collector, Slice: perfSlice, Seed: spec.Seed, Guard: perfGuard, Store: store,
 		Decided: func(d perfcore.Decision) { t.decisions = append(t.decisions, d) },
 	})
 	if err != nil {

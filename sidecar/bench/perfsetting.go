@@ -127,9 +127,23 @@ var showsWithin = map[string]time.Duration{
 	"blockval.seen":   perfSlice,
 }
 
-// collected are knobs of what is on Go's heap. What they give back is given back when it
-// is collected, which a replay does at once: it has some seconds from cycle to cycle.
+// collected are knobs of what is on Go's heap. What they give back is due until it is
+// collected, and there are seconds from cycle to cycle.
 var collected = []string{"sigverify.cache", "blockval.seen"}
+
+// collecting has these knobs collect when they are set, so that what is due says it.
+func collecting(knobs []perfcore.Knob) []perfcore.Knob {
+	for i, k := range knobs {
+		if slices.Contains(collected, k.Name) {
+			knobs[i].Apply = func(ctx context.Context, n int64) error {
+				err := k.Apply(ctx, n)
+				runtime.GC()
+				return err
+			}
+		}
+	}
+	return knobs
+}
 
 // knobs returns the knobs of the parts as they are for a replay.
 func (r *replay) knobs() []perfcore.Knob {
@@ -138,14 +152,6 @@ func (r *replay) knobs() []perfcore.Knob {
 		for _, k := range part.Knobs() {
 			if settle, ok := showsWithin[k.Name]; ok {
 				k.Carry, k.Settle = perfcore.Warm, settle
-			}
-			if slices.Contains(collected, k.Name) {
-				apply := k.Apply
-				k.Apply = func(ctx context.Context, n int64) error {
-					err := apply(ctx, n)
-					runtime.GC()
-					return err
-				}
 			}
 			all = append(all, k)
 		}
@@ -167,14 +173,16 @@ type perfAim struct {
 	row   string
 	value func(PerfFigures) float64
 	terms []collect.Term
+	// collects says that memory is among them: see collecting.
+	collects bool
 	// original is the improvement, in per cent, that is to be beaten.
 	original float64
 }
 
 var perfAims = []perfAim{
-	{"cpu", func(f PerfFigures) float64 { return f.CPU }, []collect.Term{cpuTerm(1)}, 23.5},
-	{"memory", func(f PerfFigures) float64 { return f.Memory }, []collect.Term{{Quantity: perfMemory, Weight: 1, Floor: 1}, cpuTerm(0.1)}, 20.0},
-	{"database", func(f PerfFigures) float64 { return f.ReadP90 }, []collect.Term{{Quantity: perfRead, Weight: 1, Floor: 1e-9}, cpuTerm(0.1)}, 33.3},
+	{"cpu", func(f PerfFigures) float64 { return f.CPU }, []collect.Term{cpuTerm(1)}, false, 23.5},
+	{"memory", func(f PerfFigures) float64 { return f.Memory }, []collect.Term{{Quantity: perfMemory, Weight: 1, Floor: 1}, cpuTerm(0.1)}, true, 20.0},
+	{"database", func(f PerfFigures) float64 { return f.ReadP90 }, []collect.Term{{Quantity: perfRead, Weight: 1, Floor: 1e-9}, cpuTerm(0.1)}, false, 33.3},
 }
 
 // cpuTerm is the processor time for a unit of work, with this weight.
