@@ -234,12 +234,15 @@ func (o *PerformanceOptimizer) watch(ctx context.Context) {
 	patience := max(stalledSlices*o.cfg.Slice, stalledSlices*reflexTime)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
+	defer o.perf.stalled.Set(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-o.beaten:
+			o.perf.stalled.Set(0)
 		case <-timer.C:
+			o.perf.stalled.Set(1)
 			if seized, err := o.Resources.seize(ctx); seized {
 				o.cfg.Log.Error("the optimizer's loop has stopped; the incumbents are restored", "error", err)
 			}

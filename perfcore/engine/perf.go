@@ -11,6 +11,7 @@ type metrics struct {
 	decisions map[perfcore.Verdict]*perfcore.Counter
 	values    map[string]*perfcore.Gauge
 	regret    *perfcore.Gauge
+	stalled   *perfcore.Gauge
 }
 
 func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
@@ -25,6 +26,13 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 			},
 		}),
 	}
+	m.stalled = r.Gauge(perfcore.Metric{
+		Name: "outrider_perfcore_loop_stalled", Help: "1 while the optimizer's loop gives no sign, else 0.",
+		Alert: perfcore.Alert{
+			Name: "loop_stalled", Help: "The optimizer's loop gives no sign, for what it measures or sets hangs; the incumbents are in force.",
+			Keep: time.Minute,
+		},
+	})
 	for v := perfcore.Promoted; v <= perfcore.Advised; v++ {
 		m.decisions[v] = r.Counter(perfcore.Metric{
 			Name: "outrider_perfcore_decisions_total", Help: "Decisions of the optimizer, by verdict.",

@@ -218,8 +218,17 @@ func TestLoopEnds(t *testing.T) {
 			var r *rig
 			var hung time.Time
 			free := make(chan struct{})
+			var registry perfcore.Registry
+			stalled := func() float64 {
+				for _, s := range registry.Series() {
+					if s.Metric.Alert.Name == "loop_stalled" {
+						return s.Gauge.Value()
+					}
+				}
+				return math.NaN()
+			}
 			r = newRig(t, worse(2), func(c *engine.Config) {
-				c.Engine = fixed{6}
+				c.Engine, c.Recorder = fixed{6}, &registry
 				c.Collector = &moody{Plant: c.Collector.(*plant.Plant), collect: func() {
 					if hung.IsZero() && r.trying() {
 						hung = time.Now()
@@ -234,12 +243,18 @@ func TestLoopEnds(t *testing.T) {
 			if took := time.Since(hung); took > 3*10*time.Second+time.Second {
 				t.Errorf("the incumbents were restored after %v, want three slices", took)
 			}
+			if stalled() != 1 {
+				t.Error("nobody is told that the loop has stopped")
+			}
 			close(free)
 			// The loop notices, gives the trial up and goes on.
 			until(t, "the loop", time.Hour, func() bool {
 				d, ok := r.last(perfcore.Aborted)
 				return ok && strings.Contains(d.Reason, "had stopped")
 			})
+			if stalled() != 0 {
+				t.Error("it is told that the loop has stopped while it goes on")
+			}
 			until(t, "the next verdict", time.Hour, r.decided(perfcore.Rejected))
 			if err := stop(); err != nil {
 				t.Error(err)
