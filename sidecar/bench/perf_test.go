@@ -377,6 +377,7 @@ func TestJudge(t *testing.T) {
 	}
 	rep := &PerfReport{
 		Intervals: make(map[string][2]float64), Best: map[string]PerfSetting{"cpu": {"go.gogc": 400}},
+		Learned: map[string]*PerfRun{"cpu": {Decisions: map[string]int{"promoted": 7}}},
 		Runs: map[string][]*PerfRun{
 			"before":       {run(100), run(200), run(100)},
 			"static/cpu":   {run(90, 80, 100, 80), run(160, 80, 100, 80), run(100, 80, 100, 80)},
@@ -400,7 +401,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("rows %+v", rep.Rows)
 	}
 	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, from -10.0 to 55.0 in 3 rounds; reaches the original 23.5 %") ||
-		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "go.gogc=400") {
+		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "learned: 7") || !strings.Contains(note, "go.gogc=400") {
 		t.Errorf("note %q", note)
 	}
 	rep.Runs["perfcore/cpu"] = rep.Runs["static/cpu"]

@@ -83,8 +83,8 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 	for _, run := range r.Runs["perfcore/"+aim.row] {
 		promoted = append(promoted, run.Decisions["promoted"])
 	}
-	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d rounds; %s the original %.1f %%. Beside it%s. Changes that were promoted in each round: %v. Best static setting of %d: %s",
-		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side.String(), promoted, len(r.Sweep), r.Best[aim.row])
+	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d rounds; %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned: %d, and in each round: %v. Best static setting of %d: %s",
+		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side.String(), r.Learned[aim.row].Decisions["promoted"], promoted, len(r.Sweep), r.Best[aim.row])
 }
 
 // figures returns one figure of each run of an arm.
