@@ -44,6 +44,7 @@ func settledTuner(t *testing.T, w plant.World, effect float64, seed uint64) *tun
 func trialOf(t *testing.T, w plant.World, effect float64, seed uint64, noise, lag spread) (result, *tuner) {
 	tu := settledTuner(t, w, effect, seed)
 	tu.noise, tu.lag = noise, lag
+	tu.effort.addZero(make([]float64, maxBlocks)) // its work has no noise
 	r, err := tu.trial(t.Context(), []int{6})
 	if err != nil {
 		t.Fatal(err)
@@ -231,6 +232,7 @@ func TestGuardBesideNoise(t *testing.T) {
 		b := &bench{o: &PerformanceOptimizer{cfg: Config{Guard: tt.guard}}}
 		for range 100 {
 			b.noise.addZero([]float64{tt.noise, -tt.noise})
+			b.effort.addZero([]float64{tt.noise, -tt.noise})
 		}
 		for _, below := range []bool{true, false} {
 			past := tt.want * 1.01

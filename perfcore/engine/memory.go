@@ -14,12 +14,12 @@ type memory map[string]recollection
 
 // A recollection is what was known in one regime.
 type recollection struct {
-	cost, work average
-	noise, lag spread
-	misses     int
-	rest       int
-	trials     []probation
-	gain       float64
+	cost, work         average
+	noise, effort, lag spread
+	misses             int
+	rest               int
+	trials             []probation
+	gain               float64
 }
 
 // switched reports whether the program is in another regime than the tuner, or
@@ -36,7 +36,7 @@ func (t *tuner) enter(ctx context.Context) {
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
 		t.memory[t.regime] = recollection{
-			cost: t.cost, work: t.work, noise: t.noise, lag: t.lag, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
+			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
 		}
 	}
 	t.regime = t.o.regime()
@@ -44,13 +44,13 @@ func (t *tuner) enter(ctx context.Context) {
 	was, visited := t.memory[t.regime]
 	if !visited {
 		was.rest = firstRest
-		was.noise, was.lag = t.noise.elsewhere(), t.lag.elsewhere()
+		was.noise, was.effort, was.lag = t.noise.elsewhere(), t.effort.elsewhere(), t.lag.elsewhere()
 	}
 	if !known {
 		t.o.settle(perfcore.NotOptimized)
 	}
 	t.shift, t.changed, t.recalled = shift{}, false, false
-	t.cost, t.work, t.noise, t.lag = was.cost, was.work, was.noise, was.lag
+	t.cost, t.work, t.noise, t.effort, t.lag = was.cost, was.work, was.noise, was.effort, was.lag
 	t.misses, t.rest, t.trials, t.budget.gain = was.misses, was.rest, was.trials, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)

@@ -47,6 +47,7 @@ type bench struct {
 	// been done about it yet.
 	changed bool
 	noise   spread // of a block's difference
+	effort  spread // of a block's difference of work
 	lag     spread // of a block's carry-over
 	// wash is how many slices of each knob are left out behind a switch, and
 	// lags what its trials said of that.
@@ -149,16 +150,18 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 // maxExcess bounds what one slice is charged: e^5 slices of the incumbent.
 const maxExcess = 5
 
-// guardNoise is how many deviations of a block's difference a guard lies away, if that
-// is more than Config.Guard and less than a doubling: one that noise passes does not
-// tell who is to blame.
+// guardNoise is how many deviations of a block's difference, of cost and of work, a
+// guard lies away, if that is more than Config.Guard and less than a doubling: one that
+// noise passes does not tell who is to blame.
 const guardNoise = 4
 
 // beyondGuard reports whether a slice costs more, or does less, than the guard
 // lets it beside the incumbent's cost and logarithm of work.
 func (b *bench) beyondGuard(s perfcore.Sample, cost, work float64) bool {
-	guard := max(math.Log1p(b.o.cfg.Guard), min(guardNoise*b.noise.deviation(), math.Ln2))
-	return s.Cost-cost > guard || work-math.Log(s.Work) > guard
+	guard := func(noise *spread) float64 {
+		return max(math.Log1p(b.o.cfg.Guard), min(guardNoise*noise.deviation(), math.Ln2))
+	}
+	return s.Cost-cost > guard(&b.noise) || work-math.Log(s.Work) > guard(&b.effort)
 }
 
 // A bill is what one experiment cost.
@@ -306,6 +309,7 @@ func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error
 			continue
 		}
 		b.noise.add(e.Diffs)
+		b.effort.add(work)
 		b.carriedOver(y, e.Effect, lag)
 		switch {
 		case saw == notBetter:

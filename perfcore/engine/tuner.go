@@ -148,7 +148,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	t.refresh()
 	var bill bill
 	var e perfcore.Evidence
-	var lag []float64
+	var work, lag []float64
 	voids := 0
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
@@ -168,10 +168,11 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 		case err != nil:
 			return false, err
 		}
-		e.Diffs, lag = append(e.Diffs, one.diff), append(lag, one.lag)
+		e.Diffs, work, lag = append(e.Diffs, one.diff), append(work, one.work), append(lag, one.lag)
 	}
-	t.noise, t.lag = spread{}, spread{}
+	t.noise, t.effort, t.lag = spread{}, spread{}, spread{}
 	t.noise.addZero(e.Diffs)
+	t.effort.addZero(work)
 	t.lag.addZero(lag)
 	weigh(&e, t.noise.deviation())
 	e.Slices = bill.slices

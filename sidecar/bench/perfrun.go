@@ -20,10 +20,6 @@ import (
 // perfSlice is the mean length of the optimizer's slices: some blocks of either regime.
 const perfSlice = 120 * time.Millisecond
 
-// perfGuard is by how much a slice of a candidate may exceed the incumbent's cost, as a
-// share. It is larger than the sidecar's: the slices are a fiftieth of its.
-const perfGuard = 0.9
-
 // A perfSpec says what one process is to measure. It reads it from its standard input.
 type perfSpec struct {
 	// Recorded is the directory of the recording, Dir an empty one.
@@ -269,7 +265,7 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 		knobs = collecting(knobs)
 	}
 	t.optimizer, err = engine.New(engine.Config{
-		Knobs: knobs, Collector: collector, Slice: perfSlice, Seed: spec.Seed, Guard: perfGuard, Store: store,
+		Knobs: knobs, Collector: collector, Slice: perfSlice, Seed: spec.Seed, Store: store,
 		Decided: func(d perfcore.Decision) { t.decisions = append(t.decisions, d) },
 	})
 	if err != nil {
