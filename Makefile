@@ -19,7 +19,7 @@ ATONCE := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # What takes longest begins first, and not when all else is done.
 PACKAGES := ./sidecar/node ./sidecar ./cmd/outrider ./...
 # What the race detector looks at in the night only.
-UNRACED := outrider|blockval/script|bob/relay/contract|sidecar/bench|sidecar/demo|sidecar/internal/monitoring|testvectors
+UNRACED := outrider|bitvm/groth16|bitvm/wots|blockval/script|bob/relay/contract|sidecar/bench|sidecar/demo|sidecar/internal/monitoring|testvectors
 
 .PHONY: help
 help: ## Show this help
@@ -51,7 +51,7 @@ race: ## Run the tests under the race detector, without the long ones, and witho
 
 .PHONY: fallback
 fallback: ## Run the tests of what has assembly without it, then of what has cgo without that
-	go test -short -tags purego ./sigverify/... ./blockval/... ./bob/... ./utxocache/...
+	go test -short -tags purego ./sigverify/... ./blockval/... ./bitvm/... ./bob/headers ./bob/relay ./bob/spv ./utxocache/...
 	CGO_ENABLED=0 go test -short ./sigverify/... ./utxocache/... ./sidecar/bench ./cmd/...
 
 .PHONY: cross
