@@ -201,7 +201,7 @@ func TestNoiseThatHasGone(t *testing.T) {
 		effect   float64
 		trials   int
 		min, max float64
-	}{{-0.2, 200, 0.98, 1}, {0, 2000, 0, 0.01}, {0.05, 2000, 0, 0.001}} {
+	}{{-0.2, 200, 0.98, 1}, {0, 2000, 0, 0.02}, {0.05, 2000, 0, 0.001}} {
 		promoted := 0
 		synctest.Test(t, func(t *testing.T) {
 			tu := settledTuner(t, plant.World{SD: 0.2}, 0, 1)

@@ -22,6 +22,10 @@ const (
 	// deviations of a difference.
 	ownShare   = 0.2
 	ownMixture = 2
+	// signShare is how much of it is that of their signs, on each of which signBet is
+	// put: eight of one sign are enough.
+	signShare = 0.1
+	signBet   = 0.9
 	// confidence is that of Evidence.Low and High.
 	confidence = 0.95
 	// futile is the probability of the minimum effect under which a trial is
@@ -138,12 +142,27 @@ func likelihoodRatio(n int, effect, sd float64) float64 {
 	return math.Sqrt(v/(v+prior)) * math.Exp(effect*effect*prior/(2*v*(v+prior)))
 }
 
-// ratio is the mean of two likelihood ratios to no effect, and so is one itself: by the
-// deviation sd of earlier trials, and by that of diffs alone. The noise of earlier trials
-// may have been that of a neighbour who has gone since: what is plain then need not wait
-// until that is forgotten.
+// ratio is the mean of three likelihood ratios to no effect, and so is one itself: by the
+// deviation sd of earlier trials, by that of diffs alone, and by their signs. The noise of
+// earlier trials may have been that of a neighbour who has gone since, and one burst may
+// be in diffs: what is plain then need not wait until that is forgotten.
 func ratio(diffs []float64, sd float64) float64 {
-	return (1-ownShare)*likelihoodRatio(len(diffs), mean(diffs), sd) + ownShare*ownRatio(diffs)
+	return (1-ownShare-signShare)*likelihoodRatio(len(diffs), mean(diffs), sd) + ownShare*ownRatio(diffs) + signShare*signRatio(diffs)
+}
+
+// signRatio is what a stake has become of which a share of signBet was put, block by
+// block, on the candidate's being better (Shafer 2021). Where the order within a block was
+// drawn by lot and there is no effect, each sign is as likely, whatever the noise is.
+func signRatio(diffs []float64) float64 {
+	stake := 1.0
+	for _, d := range diffs {
+		if d > 0 {
+			stake *= 1 + signBet
+		} else {
+			stake *= 1 - signBet
+		}
+	}
+	return stake
 }
 
 // ownRatio is the likelihood ratio of diffs where nothing is known of their deviation,

@@ -67,6 +67,23 @@ func TestOwnRatio(t *testing.T) {
 	}
 }
 
+// Whatever is put on the signs, what is expected of it is what was put in.
+func TestSignRatio(t *testing.T) {
+	var sum float64
+	for signs := range 1 << maxBlocks {
+		diffs := make([]float64, maxBlocks)
+		for i := range diffs {
+			if diffs[i] = -0.01; signs>>i&1 == 1 {
+				diffs[i] = 0.5
+			}
+		}
+		sum += signRatio(diffs)
+	}
+	if got := sum / (1 << maxBlocks); math.Abs(got-1) > 1e-9 {
+		t.Errorf("a stake of 1 becomes %v on average", got)
+	}
+}
+
 // likelihoodRatioOf is likelihoodRatio with another mixture.
 func likelihoodRatioOf(n int, effect, sd, mixture float64) float64 {
 	v, prior := sd*sd/float64(n), mixture*mixture
@@ -131,6 +148,10 @@ func TestLook(t *testing.T) {
 	}
 	if got := look([]float64{0.02, 0.03, 0.9, 0.02, 0.04, 0.03}, 0.2, least); got == better {
 		t.Error("one large difference decides")
+	}
+	burst := []float64{0.06, 0.08, 0.17, 0.1, 0.77, 0.09, 0.16, 0.03}
+	if got := look(burst, 0.18, least); got != better {
+		t.Errorf("eight of one sign, a burst among them: %d, want %d", got, better)
 	}
 	// Certainty about a useless effect is no reason to promote it.
 	if got := look([]float64{0.01, 0.01}, 1e-6, least); got != notBetter {

@@ -149,7 +149,7 @@ func TestArms(t *testing.T) {
 		{"all the same", 0, 0, 0.001},
 	} {
 		t.Run(w.name, func(t *testing.T) {
-			times := plants(t, 12)
+			times := plants(t, 30)
 			random := func(seed uint64) (plant.Config, int) { return randomArms(seed, w.spread, w.moved), w.moved }
 			sampled := try(t, times, 2000, random, nil)
 			simple := try(t, times, 2000, random, func() engine.OptimizationEngine { return new(around) })

@@ -257,7 +257,9 @@ func (t *tuner) search(ctx context.Context) error {
 // proposalFailed deals with a perturbation that could not be measured. Its
 // error is the context's.
 func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) error {
-	t.misses++
+	if !errors.Is(err, errBlamed) { // a limit is news, and there are only so many
+		t.misses++
+	}
 	var stopped *interruption
 	switch {
 	case errors.As(err, &stopped):
