@@ -11,6 +11,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcutil/v2"
 
+	"github.com/outrider-project/outrider/perfcore/engine"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/sigverify"
 )
@@ -404,6 +405,9 @@ func TestWatchesBOB(t *testing.T) {
 	names := make(map[string]bool)
 	for _, k := range r.s.Knobs() {
 		names[k.Name] = true
+		if !engine.Registrable(k.Name) {
+			t.Errorf("%s cannot be handed to an optimizer", k.Name)
+		}
 	}
 	for _, want := range []string{"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay"} {
 		if !names[want] {

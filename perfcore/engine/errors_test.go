@@ -264,3 +264,37 @@ func TestMayDoLess(t *testing.T) {
 		}
 	}
 }
+
+// A there is a plant in the regime that it is told.
+type there struct {
+	*plant.Plant
+	regime string
+}
+
+func (a *there) Regime() string { return a.regime }
+
+// A regime that was left before its calibration ended knows nothing of the noise, and
+// takes what the next one's calibration found.
+func TestRegimeLeftDuringCalibration(t *testing.T) {
+	p := &there{Plant: plant.New(plant.Config{Start: []int{5}, Surface: plant.Step(5, 0), Seed: 1}), regime: "first"}
+	o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tu := newTuner(o)
+	p.regime = "second"
+	tu.enter(t.Context())
+	tu.noise.addZero([]float64{0.01, -0.01, 0.02, -0.02})
+	tu.effort.addZero([]float64{0.01, -0.01, 0.02, -0.02})
+	want := tu.noise.elsewhere()
+	p.regime = "first"
+	tu.enter(t.Context())
+	if tu.noise != want || tu.effort.freedom == 0 {
+		t.Errorf("back in the first regime the noise is %+v, want %+v", tu.noise, want)
+	}
+	p.regime = "second"
+	tu.enter(t.Context())
+	if tu.noise != want {
+		t.Errorf("in the second regime the noise is %+v, want %+v", tu.noise, want)
+	}
+}

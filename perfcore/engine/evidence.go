@@ -185,12 +185,32 @@ func ownRatio(diffs []float64) float64 {
 	return math.Pow((1+t)/(1+t/wide), n/2) / math.Sqrt(wide)
 }
 
-// interval returns half the width of the confidence interval that holds
-// whenever the trial is stopped: the effects that the mixture's likelihood
-// ratio does not exclude.
-func interval(n int, sd float64) float64 {
+// interval returns half the width of the interval of effects to which the likelihood
+// ratio by the deviation sd is less than most.
+func interval(n int, sd, most float64) float64 {
 	v, prior := sd*sd/float64(n), mixture*mixture
-	return math.Sqrt(2 * v * (v + prior) / prior * math.Log(math.Sqrt((v+prior)/v)/(1-confidence)))
+	return math.Sqrt(2 * v * (v + prior) / prior * math.Log(math.Sqrt((v+prior)/v)*most))
+}
+
+// bound returns the least effect that diffs do not exclude, whenever the trial is
+// stopped: that to which their ratio is the confidence's.
+func bound(diffs []float64, sd float64) float64 {
+	const most = 1 / (1 - confidence)
+	beyond := make([]float64, len(diffs))
+	within := mean(diffs)
+	out := within - interval(len(diffs), sd, most/(1-ownShare-signShare))
+	for range 50 {
+		effect := (out + within) / 2
+		for i, d := range diffs {
+			beyond[i] = d - effect
+		}
+		if ratio(beyond, sd) < most {
+			within = effect
+		} else {
+			out = effect
+		}
+	}
+	return within
 }
 
 // signFlip returns how large a share of all ways to flip the signs of diffs
@@ -225,8 +245,11 @@ func weigh(e *perfcore.Evidence, sd float64) {
 		return
 	}
 	e.Effect = mean(e.Diffs)
-	half := interval(n, sd)
-	e.Low, e.High = e.Effect-half, e.Effect+half
+	negated := make([]float64, n)
+	for i, d := range e.Diffs {
+		negated[i] = -d
+	}
+	e.Low, e.High = bound(e.Diffs, sd), -bound(negated, sd)
 	e.Ratio = ratio(e.Diffs, sd)
 	e.SignFlip = signFlip(e.Diffs)
 }

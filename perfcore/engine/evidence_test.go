@@ -90,15 +90,41 @@ func likelihoodRatioOf(n int, effect, sd, mixture float64) float64 {
 	return math.Sqrt(v/(v+prior)) * math.Exp(effect*effect*prior/(2*v*(v+prior)))
 }
 
-// The interval's ends are where the ratio, to that effect instead of none,
-// reaches one to the error.
+// The ends of the interval are the effects to which the ratio is the confidence's; what a
+// trial finds plain is plain there too, whatever the noise was before.
 func TestInterval(t *testing.T) {
 	for n := 1; n <= maxBlocks; n++ {
-		half := interval(n, 0.04)
-		if got := likelihoodRatio(n, half, 0.04); math.Abs(got*(1-confidence)-1) > 1e-9 {
-			t.Errorf("%d blocks: the ratio at the interval's end is %v, want %v", n, got, 1/(1-confidence))
+		half := interval(n, 0.04, 20)
+		if got := likelihoodRatio(n, half, 0.04); math.Abs(got/20-1) > 1e-9 {
+			t.Errorf("%d blocks: the ratio at the interval's end is %v, want 20", n, got)
 		}
 	}
+	plain := []float64{0.16, 0.24, 0.26, 0.17, 0.26, 0.16, 0.21, 0.2}
+	for _, sd := range []float64{0.02, 0.2, 1} {
+		e := perfcore.Evidence{Diffs: plain}
+		weigh(&e, sd)
+		if e.Low <= 0 || e.Low >= e.Effect || e.High <= e.Effect || e.High > 0.5 {
+			t.Errorf("noise of %v: %.3f to %.3f about %.3f", sd, e.Low, e.High, e.Effect)
+		}
+		negated, beyond := make([]float64, len(plain)), make([]float64, len(plain))
+		for i, d := range plain {
+			beyond[i], negated[i] = d-e.Low, e.High-d
+		}
+		for _, diffs := range [][]float64{beyond, negated} {
+			// A sign may change there, and the ratio leap.
+			if got := ratio(diffs, sd); got > 20.01 || ratio(shifted(diffs, 1e-9), sd) < 19.99 {
+				t.Errorf("noise of %v: the ratio at an end is %v", sd, got)
+			}
+		}
+	}
+}
+
+func shifted(diffs []float64, by float64) []float64 {
+	out := make([]float64, len(diffs))
+	for i, d := range diffs {
+		out[i] = d + by
+	}
+	return out
 }
 
 func TestSignFlip(t *testing.T) {

@@ -29,7 +29,7 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 	m.stalled = r.Gauge(perfcore.Metric{
 		Name: "outrider_perfcore_loop_stalled", Help: "1 while the optimizer's loop gives no sign, else 0.",
 		Alert: perfcore.Alert{
-			Name: "loop_stalled", Help: "The optimizer's loop gives no sign, for what it measures or sets hangs; the incumbents are in force.",
+			Name: "loop_stalled", Help: "The optimizer's loop gives no sign, for what it measures or sets hangs. The incumbents are in force, but where a knob itself hangs: then end the sidecar.",
 			Keep: time.Minute,
 		},
 	})

@@ -20,7 +20,8 @@ import (
 var registrable = []string{
 	"bitvm.slice", "blockval.seen", "blockval.depth", "blockval.prefetch",
 	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
-	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "bob.poll",
+	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls",
+	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay",
 	"coindb.memory", "coindb.compactions", "coindb.readers",
 	"sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",

@@ -55,7 +55,12 @@ var watched = map[string]float64{
 // it returns nil then. An error is about how it begins: an optimizer that fails
 // later is an alert, and its knobs are at their incumbents. When Follow returns no
 // knob of the plant is touched any more. One call at a time.
-func (p *Performance) Follow(ctx context.Context, plant Plant) error {
+func (p *Performance) Follow(ctx context.Context, plant Plant) (err error) {
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.following, p.refused = nil, err != nil
+	}()
 	f, err := p.newFollowing(plant)
 	if err != nil {
 		return err
@@ -69,11 +74,6 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) error {
 	p.mu.Lock()
 	p.following = f
 	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.following = nil
-	}()
 
 	var loops sync.WaitGroup
 	defer loops.Wait()

@@ -74,6 +74,7 @@ type Performance struct {
 	// no knob is touched when the plant is gone.
 	mu        sync.RWMutex
 	following *following // nil while there is no plant
+	refused   bool       // there is a plant, and to follow it failed
 }
 
 // New returns a Performance that does nothing yet. The data directory then holds a
@@ -129,6 +130,9 @@ func (p *Performance) Run(ctx context.Context, address string) error {
 		delivery.Go(func() { p.webhook.run(ctx) })
 	}
 	err := p.wait(ctx)
+	if err != nil {
+		p.log.Error("no alert is raised while no node is followed", "err", err)
+	}
 	<-ctx.Done()
 	delivery.Wait()
 	if err != nil {

@@ -15,7 +15,7 @@ const nodeMissing = "node_missing"
 // do that. It returns when ctx ends.
 func (p *Performance) wait(ctx context.Context) error {
 	c, err := collect.New(collect.Config{
-		Sources:   []collect.Source{collect.NewRuntime(), p.system(), p.outside},
+		Sources:   []collect.Source{collect.NewRuntime(), p.system(), instruments(p.told.others(p.cfg.Registry.Series())), p.outside},
 		Objective: objective(),
 	})
 	if err != nil {
@@ -45,6 +45,9 @@ func (p *Performance) waited(s *collect.Slice) {
 		return
 	}
 	quantities := map[string]float64{nodeMissing: 1}
+	if p.refused {
+		quantities[nodeMissing] = 0
+	}
 	s.Each(func(name string, v float64) { quantities[name] = v })
 	if full, measured := quantities["memory_ratio"]; measured {
 		quantities[memoryPressure] = full

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/collect"
 )
 
@@ -24,6 +26,9 @@ func (full) End(s *collect.Slice) { s.Set("memory_ratio", 0.95) }
 func TestAlertsWithoutANode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMill(t)
+		reported := m.registry.Gauge(perfcore.Metric{
+			Name: "outrider_reported", Help: "What another part reports.", Alert: perfcore.Alert{Name: "reported", Help: "A part reports something."},
+		})
 		p, err := New(Config{
 			Mode: Observe, Datadir: m.dir, Registry: m.registry, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		})
@@ -93,6 +98,23 @@ func TestAlertsWithoutANode(t *testing.T) {
 		}
 		if !slices.Equal(told, []string{"firing", "cleared", "firing"}) {
 			t.Errorf("the stream told %q", told)
+		}
+		// A node whose parts cannot be observed is there all the same, and so is what
+		// others report.
+		file := filepath.Join(m.dir, "file")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Follow(ctx, Plant{Network: "regtest", Dir: filepath.Join(file, "perf"), Knobs: m.knobs()}); err == nil {
+			t.Error("snapshots can be kept below a file")
+		}
+		reported.Set(1)
+		time.Sleep(3 * time.Minute)
+		if s, _ := state("node_missing"); s != "" {
+			t.Errorf("with a node that cannot be observed the alert is %q", s)
+		}
+		if s, _ := state("reported"); s != Firing {
+			t.Errorf("of what is reported the alert is %q", s)
 		}
 		cancel()
 		parts.Wait()

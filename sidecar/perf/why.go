@@ -112,7 +112,7 @@ var leaseGuards = []string{
 // guardsOf says what stood guard over a trial.
 func guardsOf(d perfcore.Decision) []string {
 	guards := []string{
-		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial",
+		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial; where that is noise, four deviations of it do, a doubling at most",
 		"memory that runs out, or that every task waits for, ends it within a second",
 	}
 	if e := d.Evidence; len(e.Diffs) > 0 {
