@@ -72,6 +72,7 @@ bench: ## Run the Go benchmarks as benchstat wants them
 .PHONY: nightly
 nightly: ## What takes too long for every change: long fuzzing, the whole suite under race
 	CGO_ENABLED=1 go test -race -timeout 2h ./...
+	$(MAKE) bulk-relay
 	.ci/fuzz 5m
 
 .PHONY: bulk

@@ -46,7 +46,7 @@ func newKeystore(data, passphrase []byte) (*Keystore, error) {
 	if err := checkCost(data); err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
-	key, err := keystore.DecryptKey(data, string(passphrase))
+	key, err := decrypt(data, string(passphrase))
 	switch {
 	case errors.Is(err, keystore.ErrDecrypt):
 		return nil, errors.New("keystore: the passphrase is not the file's")
@@ -54,6 +54,16 @@ func newKeystore(data, passphrase []byte) (*Keystore, error) {
 		return nil, errors.New("keystore: it is no keystore file of version 3")
 	}
 	return &Keystore{key.PrivateKey, key.Address}, nil
+}
+
+// decrypt is keystore.DecryptKey, which panics at files that lack something.
+func decrypt(data []byte, passphrase string) (key *keystore.Key, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("it lacks something")
+		}
+	}()
+	return keystore.DecryptKey(data, passphrase)
 }
 
 // checkCost refuses a file whose decryption would take more memory or time than any that

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -102,10 +103,7 @@ func (r *Remote) Sign(ctx context.Context, tx *types.DynamicFeeTx) (*types.Trans
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err
-		}
-		return nil, fmt.Errorf("remote signer: %w", err)
+		return nil, fmt.Errorf("remote signer: %s", unreached(err))
 	}
 	defer resp.Body.Close()
 	data, err := readAtMost(resp.Body, maxSigned)
@@ -120,6 +118,20 @@ func (r *Remote) Sign(ctx context.Context, tx *types.DynamicFeeTx) (*types.Trans
 		return nil, fmt.Errorf("remote signer: %w", err)
 	}
 	return signed, Check(tx, signed, r.address)
+}
+
+// unreached says why somebody could not be reached, without saying where.
+func unreached(err error) string {
+	var timeout interface{ Timeout() bool }
+	switch _, unnamed := errors.AsType[*net.DNSError](err); {
+	case unnamed:
+		return "its name is not known"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "it does not answer"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the connection is refused"
+	}
+	return "the connection failed"
 }
 
 // parseSigned decodes a response: the raw transaction, or an object that has it as raw.

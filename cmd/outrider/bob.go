@@ -60,7 +60,7 @@ func bobRelayReplay(_ context.Context, args []string, stdout, stderr io.Writer) 
 	fs := flag.NewFlagSet("outrider bob relay replay", flag.ContinueOnError)
 	var (
 		kind   = fs.String("kind", "", "the `relay`: full or light")
-		file   = fs.String("headers", "", "JSON `file` of headers, plain or .zst: genesis, chain, oldPeriodStart and others, or a retarget")
+		file   = fs.String("file", "", "JSON `file` of headers, plain or .zst: genesis, chain, oldPeriodStart and others, or a retarget")
 		asJSON = fs.Bool("json", false, "print JSON")
 	)
 	fs.Usage = func() {
@@ -76,7 +76,7 @@ func bobRelayReplay(_ context.Context, args []string, stdout, stderr io.Writer) 
 		mistakes = append(mistakes, fmt.Errorf("--kind: %w", err))
 	}
 	if *file == "" {
-		mistakes = append(mistakes, errors.New("--headers: name the file of headers"))
+		mistakes = append(mistakes, errors.New("--file: name the file of headers"))
 	}
 	if len(mistakes) > 0 {
 		return &usageError{errors.Join(mistakes...)}

@@ -25,11 +25,11 @@ func TestBobMistakes(t *testing.T) {
 		{[]string{"headers", "--file", "x", "--from", "4294967296"}, statusUsage, "--from"},
 		{[]string{"headers", "--file", "x", "--from", "0", "--network", "bob"}, statusUsage, "--network"},
 		{[]string{"headers", "--file", "/nonexistent/headers", "--from", "0"}, statusFailed, "/nonexistent/headers"},
-		{[]string{"relay", "replay"}, statusUsage, "--headers"},
-		{[]string{"relay", "replay", "--headers", "x", "--kind", "heavy"}, statusUsage, "--kind"},
-		{[]string{"relay", "replay", "--headers", "/nonexistent/headers", "--kind", "full"}, statusFailed, "/nonexistent/headers"},
+		{[]string{"relay", "replay"}, statusUsage, "--file"},
+		{[]string{"relay", "replay", "--file", "x", "--kind", "heavy"}, statusUsage, "--kind"},
+		{[]string{"relay", "replay", "--file", "/nonexistent/headers", "--kind", "full"}, statusFailed, "/nonexistent/headers"},
 		{[]string{"relay", "plan", "--bob-relay", "0x1"}, statusUsage, `bob-relay: "0x1": must be 0x and 40 hexadecimal digits`},
-		{[]string{"relay", "plan", "--bob-relay-kind", "heavy"}, statusUsage, `bob-relay-kind: "heavy": must be one of`},
+		{[]string{"relay", "plan", "--bob-relay-kind", "heavy"}, statusUsage, `bob-relay-kind: "heavy": must be full, full-verify or light`},
 		{[]string{"relay", "plan", "--send"}, statusUsage, "-send"},
 		{[]string{"relay", "submit", "--bob-max-fee", "0gwei"}, statusUsage, `bob-max-fee: "0gwei": must be more than 0`},
 		{[]string{"relay", "submit", "--bob-daily-spend", "much"}, statusUsage, `bob-daily-spend: "much": must be a number of wei`},
@@ -96,7 +96,7 @@ func TestBobRelayReplay(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		status, stdout, stderr := outrider(t, "bob", "relay", "replay", "--kind", tt.kind, "--headers", path, "--json")
+		status, stdout, stderr := outrider(t, "bob", "relay", "replay", "--kind", tt.kind, "--file", path, "--json")
 		var rep struct {
 			Kind  string
 			Calls []struct {
@@ -115,7 +115,7 @@ func TestBobRelayReplay(t *testing.T) {
 		if state := map[string]map[string]any{"full": last.Full, "light": last.Light}[tt.kind]; len(state) == 0 {
 			t.Errorf("%s of %s: no state after the last call", tt.kind, tt.vector)
 		}
-		if _, stdout, _ := outrider(t, "bob", "relay", "replay", "--kind", tt.kind, "--headers", path); !strings.Contains(stdout, "constructor") {
+		if _, stdout, _ := outrider(t, "bob", "relay", "replay", "--kind", tt.kind, "--file", path); !strings.Contains(stdout, "constructor") {
 			t.Errorf("for people: %s", stdout)
 		}
 	}

@@ -193,6 +193,9 @@ func TestProposals(t *testing.T) {
 	for _, p := range d.Proposals {
 		programs[p.Program]++
 	}
+	if slices.Contains(proposed(d), "op-node OP_NODE_L2_ENGINE_KIND=reth") {
+		t.Error("op-node beside op-geth is to take it for reth")
+	}
 	if programs["op-geth"] != 2 || programs["op-reth"] != 0 {
 		t.Errorf("beside an op-geth: %v", programs)
 	}

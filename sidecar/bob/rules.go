@@ -64,10 +64,10 @@ var rules = []rule{
 		program: "op-node", flag: "l2.enginekind", variable: "OP_NODE_L2_ENGINE_KIND", value: is("reth"), right: equal,
 		seen: func(p *probes) (bool, string) {
 			// What op-node believes of its engine cannot be seen; that it is reth can.
-			if p.client == "" || p.isGeth() {
-				return true, ""
+			if p.client == "" {
+				return false, ""
 			}
-			return false, fmt.Sprintf("%s is %s (web3_clientVersion)", p.execution, p.client)
+			return p.isGeth(), fmt.Sprintf("%s is %s (web3_clientVersion)", p.execution, p.client)
 		},
 		recorded: "op-node's default is geth",
 		why:      "with the default, heads of a reth that syncs are taken for where it is (optimism#20990, optimism#18124)",

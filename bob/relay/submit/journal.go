@@ -384,9 +384,15 @@ func (j *journal) newest() *slot {
 	return nil
 }
 
-// did reports whether a transaction that does this was mined and is still in the chain.
-func (j *journal) did(plan common.Hash) bool {
-	return slices.ContainsFunc(j.slots, func(s *slot) bool { return s.state == isMined && s.mined.plan == plan })
+// did returns the last transaction that does this, was mined and is still in the chain; nil
+// if there is none.
+func (j *journal) did(plan common.Hash) *slot {
+	for _, s := range slices.Backward(j.slots) {
+		if s.state == isMined && s.mined.plan == plan {
+			return s
+		}
+	}
+	return nil
 }
 
 // next returns the first nonce above all that were sent.

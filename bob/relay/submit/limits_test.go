@@ -127,6 +127,40 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
+// TestReverted has a transaction revert in its block: the same is not sent again at once, and
+// is sent when there was time for somebody to see why.
+func TestReverted(t *testing.T) {
+	w := newWorld(t, 5, "that what reverted is sent again, and not at once")
+	w.mine(t, w.genesis, 1)
+	s := w.open(t)
+	if _, err := s.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var code string
+	w.Must(t, &code, "eth_getCode", w.relay, "latest")
+	w.Must(t, nil, "anvil_setCode", w.relay, "0xfe")
+	w.Mine(t)
+	w.Must(t, nil, "anvil_setCode", w.relay, code)
+	w.Mine(t)
+	o, err := s.Step(t.Context())
+	if r := refusedFor(t, err, "repeated"); r.Fatal || !strings.Contains(r.Error(), "reverted") {
+		t.Errorf("%v", r)
+	}
+	if o == nil || len(o.Mined) != 1 || o.Mined[0].OK {
+		t.Fatalf("%+v", o)
+	}
+	for range afterRevert {
+		w.Mine(t)
+	}
+	if o, err = s.Step(t.Context()); err != nil || o.Sent == (common.Hash{}) || o.Again {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	w.Mine(t)
+	if o, err = s.Step(t.Context()); err != nil || !o.Done || len(o.Mined) != 1 || !o.Mined[0].OK {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 // TestPreflight has a relay revert where its model does not: that is seen before anything is
 // sent, in the contract's words.
 func TestPreflight(t *testing.T) {

@@ -78,14 +78,22 @@ func (s *Submitter) Step(ctx context.Context) (*Outcome, error) {
 		return o, verdictError(o.Situation)
 	}
 	tx := &o.Situation.Plan.Transactions[0]
-	if s.journal.did(planOf(common.Address(tx.To), tx.Data)) {
+	switch done := s.journal.did(planOf(common.Address(tx.To), tx.Data)); {
+	case done == nil:
+	case done.ok:
 		return o, refuse("repeated", "what is planned was mined; the state that was read is an older one, or the call does not do what it should")
+	case head.Number < done.block+afterRevert:
+		return o, refuse("repeated", "what is planned reverted in block %d; it is sent again from block %d on, if it works by then", done.block, done.block+afterRevert)
 	}
 	if len(pending) > 0 {
 		return o, s.replace(ctx, head, pending[0], tx, o)
 	}
 	return o, s.send(ctx, head, count, tx, o)
 }
+
+// afterRevert is how many blocks after a transaction that reverted the same is sent again:
+// what reverts each time must not cost a day's spend in minutes.
+const afterRevert = 150
 
 // verdictError returns the refusal that a verdict is; nil if it is none.
 func verdictError(situation *planner.Situation) error {
