@@ -26,6 +26,9 @@ type perfShape struct {
 	// Transactions is of each block. SyncBlocks, more than replayLag, are replayed again and again, TipBlocks
 	// once each, for a transaction comes to the mempool once.
 	Transactions, SyncBlocks, TipBlocks int
+	// Rounds is how often those of the synchronisation are connected before the database
+	// is as it is recorded: tables in several levels, as one in use has.
+	Rounds int
 	// Coins are those that nobody spends, and that are asked for.
 	Coins int
 	// TipLookups are asked for while a block is waited for at the tip, and SyncLookups
@@ -65,7 +68,34 @@ func record(ctx context.Context, dir string, shape perfShape) error {
 	if err := rec.writeCoins(filepath.Join(dir, recordedCoins)); err != nil {
 		return fmt.Errorf("write the coins of the recording: %w", err)
 	}
-	return rec.write(dir)
+	if err := rec.write(dir); err != nil {
+		return err
+	}
+	return age(ctx, dir, shape.Rounds)
+}
+
+// age connects the blocks of the recording in dir so often, and leaves the database as it
+// is then.
+func age(ctx context.Context, dir string, rounds int) (err error) {
+	work := filepath.Join(dir, "aging")
+	if err := os.Mkdir(work, 0o700); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	r, err := newReplay(dir, work, 0)
+	if err != nil {
+		return err
+	}
+	for range rounds * len(r.blocks) {
+		if err = r.connectNext(ctx); err != nil {
+			break
+		}
+	}
+	if err := errors.Join(err, r.close()); err != nil {
+		return fmt.Errorf("age the coins of the recording: %w", err)
+	}
+	coins := filepath.Join(dir, recordedCoins)
+	return errors.Join(os.RemoveAll(coins), os.Rename(filepath.Join(work, recordedCoins), coins))
 }
 
 // write writes the blocks to dir.

@@ -138,7 +138,13 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r.tip = utxocache.Tip(r.rec.base())
+	at, err := r.db.Tip()
+	if err != nil {
+		return nil, err
+	}
+	r.tip = utxocache.Tip(at)
+	r.connected = int(r.tip.Height - r.rec.base().Height)
+	r.next = r.connected % len(r.blocks)
 	r.cache.Reset(r.tip, false)
 	r.set = coins.New(coins.Options{Cache: r.cache, DB: r.db, Recorder: &r.registry})
 	r.verifier = sigverify.New(sigverify.Options{
@@ -291,6 +297,19 @@ func (c *replayCoins) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, 
 	return unspent, known || unspent, nil
 }
 
+// connectNext connects the next block of the synchronisation.
+func (r *replay) connectNext(ctx context.Context) error {
+	var again *replayBlock
+	if r.connected >= replayLag {
+		again = &r.blocks[(r.next+len(r.blocks)-replayLag)%len(r.blocks)]
+	}
+	if err := r.connect(ctx, &r.blocks[r.next].recordedBlock, again); err != nil {
+		return err
+	}
+	r.next, r.connected = (r.next+1)%len(r.blocks), r.connected+1
+	return nil
+}
+
 // synchronise connects so many blocks by a timetable, and has coins asked for meanwhile.
 func (r *replay) synchronise(ctx context.Context, blocks int) error {
 	r.enter(regime.InitialSync)
@@ -309,14 +328,9 @@ func (r *replay) synchronise(ctx context.Context, blocks int) error {
 			if err := until(ctx, start.Add(time.Duration(i)*syncGap)); err != nil {
 				return err
 			}
-			var again *replayBlock
-			if r.connected >= replayLag {
-				again = &r.blocks[(r.next+len(r.blocks)-replayLag)%len(r.blocks)]
-			}
-			if err := r.connect(ctx, &r.blocks[r.next].recordedBlock, again); err != nil {
+			if err := r.connectNext(ctx); err != nil {
 				return err
 			}
-			r.next, r.connected = (r.next+1)%len(r.blocks), r.connected+1
 			due <- r.rec.Shape.SyncLookups
 		}
 		return nil
