@@ -44,6 +44,9 @@ func (t *tuner) enter(ctx context.Context) {
 	was, visited := t.memory[t.regime]
 	if !visited {
 		was.rest = firstRest
+		if known { // by a snapshot
+			was.misses = t.most()
+		}
 	}
 	if was.noise.freedom == 0 { // also if it was left before the calibration ended
 		was.noise, was.effort, was.lag = t.noise.elsewhere(), t.effort.elsewhere(), t.lag.elsewhere()

@@ -151,6 +151,7 @@ type PerformanceOptimizer struct {
 
 	mu        sync.Mutex // guards what follows; taken behind that of Resources
 	running   bool
+	resumed   bool // its incumbents were verified before, and restored
 	targets   map[perfcore.ResourceType]perfcore.Targets
 	statuses  map[perfcore.ResourceType]perfcore.OptimizationStatus
 	usage     map[perfcore.ResourceType]perfcore.Usage
@@ -605,6 +606,13 @@ func (o *PerformanceOptimizer) used(s perfcore.Sample, regret float64) {
 		u.Latency += time.Duration(usageRate * float64(now.Latency-u.Latency))
 		o.usage[r] = u
 	}
+}
+
+// hasResumed reports whether the state of a snapshot was restored.
+func (o *PerformanceOptimizer) hasResumed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.resumed
 }
 
 // content reports whether there are targets and none is missed.

@@ -185,7 +185,7 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 		}
 	}
 	o.mu.Lock()
-	o.targets = targets
+	o.targets, o.resumed = targets, true
 	o.mu.Unlock()
 	m.count()
 	return moves, refused, nil

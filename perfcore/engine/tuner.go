@@ -92,6 +92,9 @@ func (t *tuner) run(ctx context.Context) error {
 		t.rest = min(2*t.rest, maxRest)
 	}
 	t.rest = firstRest
+	if t.o.hasResumed() { // what was verified comes first; the search has a rest before it goes on
+		t.misses = t.most()
+	}
 	for {
 		var err error
 		if t.changed {

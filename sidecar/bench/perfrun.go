@@ -62,7 +62,7 @@ func (p perfPlan) short() perfPlan {
 // when the optimizer learns.
 func (p *perfPlan) tipBlocks(learn bool) int {
 	if learn {
-		return p.LearnTip
+		return p.WarmTip + p.LearnTip
 	}
 	return p.WarmTip + p.Tip
 }
@@ -155,8 +155,13 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 	return run, err
 }
 
-// learn replays what the optimizer learns in, and calls done behind each part.
+// learn replays what the optimizer learns in, and calls done behind each part. Caches
+// have something in them, as in what is measured: what they take when they are empty
+// says nothing.
 func (r *replay) learn(ctx context.Context, p *perfPlan, done func()) error {
+	if err := r.follow(ctx, p.WarmTip); err != nil {
+		return err
+	}
 	if err := r.synchronise(ctx, p.LearnSync); err != nil {
 		return err
 	}
