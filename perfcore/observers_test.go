@@ -65,13 +65,13 @@ func TestManyObservers(t *testing.T) {
 	}
 }
 
-// Observe costs no more than two atomic additions would, with some room for noise.
+// Observe costs little more than two atomic additions would, at most.
 // The figure in nanoseconds is the benchmark's; a ratio holds on any machine.
 func TestObserveIsCheap(t *testing.T) {
 	if raceEnabled || testing.CoverMode() != "" {
 		t.Skip("what Observe costs was not checked: the code is instrumented")
 	}
-	const rounds, times, most = 21, 20_000, 1.8
+	const rounds, times, most = 21, 20_000, 2.5
 	var timer Timer
 	var sum, bucket atomic.Uint64
 	ratios := make([]float64, rounds)
