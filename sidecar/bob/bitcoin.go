@@ -31,17 +31,21 @@ type Bitcoin struct {
 
 const (
 	// reachBack is how many headers below the tip are wanted, at least: a period for
-	// a relay that lags, and one for its targets.
-	reachBack = 2 * 2016
+	// a relay that lags, and one for its targets. targetsBack are those for the targets.
+	reachBack   = 2 * 2016
+	targetsBack = 2016
+	// maxBehind is how far behind a relay may be: two years.
+	maxBehind = 105_000
 	// medianSpan is how many headers a median time is of.
 	medianSpan = 11
 	// maxSeek bounds a branch that is fetched header by header.
 	maxSeek = 2016
 )
 
-// OpenBitcoin reads a node's last headers, from the first of a period on, and verifies
-// them by its network's rules. The few below are taken for valid, as the node does.
-func OpenBitcoin(ctx context.Context, source Source) (*Bitcoin, error) {
+// OpenBitcoin reads a node's last headers, from the first of a period on and as many as a
+// relay needs whose best header is at floor, and verifies them by its network's rules. The
+// few below are taken for valid, as the node does.
+func OpenBitcoin(ctx context.Context, source Source, floor uint64) (*Bitcoin, error) {
 	name, err := source.Network(ctx)
 	if err != nil {
 		return nil, err
@@ -54,14 +58,19 @@ func OpenBitcoin(ctx context.Context, source Source) (*Bitcoin, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := headers.Genesis(params)
-	if interval := params.Interval(); tip.Height >= reachBack+interval {
-		start := (tip.Height - reachBack) / interval * interval
+	if floor+maxBehind < uint64(tip.Height) {
+		return nil, fmt.Errorf("the relay is at height %d, the node at %d: it is too far behind to be told", floor, tip.Height)
+	}
+	base, limits := headers.Genesis(params), headers.DefaultLimits()
+	from := min(int64(tip.Height)-reachBack, int64(floor)-targetsBack)
+	limits.Depth = max(limits.Depth, int(int64(tip.Height)-from)+reachBack)
+	if interval := params.Interval(); from >= int64(interval) {
+		start := uint32(from) / interval * interval
 		if base, err = baseAt(ctx, source, start); err != nil {
 			return nil, err
 		}
 	}
-	tree, err := headers.NewTree(params, base, headers.DefaultLimits())
+	tree, err := headers.NewTree(params, base, limits)
 	if err != nil {
 		return nil, err
 	}

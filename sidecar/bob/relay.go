@@ -45,13 +45,21 @@ func (c *Config) options(ctx context.Context, source Source) (submit.Options, er
 		}
 		schedule = &config.Forks
 	}
-	bitcoin, err := OpenBitcoin(ctx, source)
+	target := planner.Target{Kind: c.Kind, Relay: planner.Address(c.Relay), Multicall: c.Multicall, Sender: c.sender()}
+	head, err := planner.ReadHead(ctx, pool, schedule)
+	if err != nil {
+		return submit.Options{}, err
+	}
+	floor, err := planner.Floor(ctx, pool, &target, head)
+	if err != nil {
+		return submit.Options{}, err
+	}
+	bitcoin, err := OpenBitcoin(ctx, source, floor)
 	if err != nil {
 		return submit.Options{}, fmt.Errorf("read Bitcoin's headers: %w", err)
 	}
 	return submit.Options{
-		Chain: pool, Tree: bitcoin.Tree, Follow: bitcoin.Follow, Seek: bitcoin.Seek, Schedule: schedule,
-		Target: planner.Target{Kind: c.Kind, Relay: planner.Address(c.Relay), Multicall: c.Multicall, Sender: c.sender()},
+		Chain: pool, Tree: bitcoin.Tree, Follow: bitcoin.Follow, Seek: bitcoin.Seek, Schedule: schedule, Target: target,
 		Limits: c.limits(),
 	}, nil
 }

@@ -150,7 +150,7 @@ func (m moved) Tip(ctx context.Context) (node.Tip, error) {
 // chain than that with the most work.
 func TestBitcoin(t *testing.T) {
 	btcd, source := newSource(t, 50)
-	b, err := OpenBitcoin(t.Context(), source)
+	b, err := OpenBitcoin(t.Context(), source, 50)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestBitcoin(t *testing.T) {
 		t.Errorf("the tip is %v", b.Tree.Tip().Hash)
 	}
 	// A tree of another process does not have the stale branch.
-	again, err := OpenBitcoin(t.Context(), source)
+	again, err := OpenBitcoin(t.Context(), source, 50)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +187,34 @@ func TestBitcoin(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestFarBehind has headers from a period below the relay's best on, and says when there
+// would be too many.
+func TestFarBehind(t *testing.T) {
+	const tip = 3*2016 + 2500
+	btcd, source := newSource(t, tip)
+	for _, floor := range []uint64{tip, 3 * 2016, 2*2016 + 5, 2016 + 7, 100, 0} {
+		b, err := OpenBitcoin(t.Context(), source, floor)
+		if err != nil {
+			t.Fatalf("%d: %v", floor, err)
+		}
+		if root := b.Tree.Root(); int(root.Height) > max(int(floor)-2016, 0) {
+			t.Errorf("a relay at %d: the headers begin at %d", floor, root.Height)
+		}
+		if _, ok := b.Tree.Get(btcd.Chain()[floor]); !ok || b.Tree.Tip().Height != tip {
+			t.Errorf("a relay at %d: its best header is not known", floor)
+		}
+	}
+	far := farAhead{source}
+	if _, err := OpenBitcoin(t.Context(), far, 100); err == nil || !strings.Contains(err.Error(), "too far behind") {
+		t.Errorf("a relay that is years behind: %v", err)
+	}
+}
+
+// A farAhead source says that its tip is elsewhere.
+type farAhead struct{ node.Node }
+
+func (farAhead) Tip(context.Context) (node.Tip, error) { return node.Tip{Height: 1_000_000}, nil }
 
 func TestParsers(t *testing.T) {
 	for in, want := range map[string]string{

@@ -3,8 +3,10 @@ package planner
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/big"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
@@ -184,4 +186,36 @@ func reported(head *Head, tx *relay.Transaction, fees Fees) (ReportedTransaction
 		r.Calls = append(r.Calls, c.Function)
 	}
 	return r, cost.Total, nil
+}
+
+// Floor returns the height of the relay's best header, or of the first one of a
+// LightRelay's epoch, in the state after head: a plan may need headers from a period below
+// it on. It is 0 of a LightRelay that was told of nothing yet.
+func Floor(ctx context.Context, chain Chain, t *Target, head *Head) (uint64, error) {
+	if t.Kind == relay.KindLight {
+		s, err := ReadLight(ctx, chain, t, head)
+		if err != nil {
+			return 0, err
+		}
+		if !s.Known.Ready {
+			return math.MaxUint32, nil
+		}
+		return s.Known.CurrentEpoch * epochLength, nil
+	}
+	best, err := ask(ctx, chain, t.Relay, head.Hash, []view{getBestKnownDigest})
+	if err != nil {
+		return 0, err
+	}
+	if best[0].revert != nil {
+		return 0, fmt.Errorf("relay %v: %w", t.Relay, best[0].revert)
+	}
+	known, err := heights(ctx, chain, t.Relay, head.Hash, []chainhash.Hash{chainhash.Hash(best[0].word)})
+	if err != nil {
+		return 0, err
+	}
+	height, ok, err := known[0].height()
+	if err == nil && !ok {
+		err = fmt.Errorf("relay %v does not know its own headers: %w", t.Relay, ErrDiverged)
+	}
+	return height, err
 }
