@@ -19,7 +19,7 @@ ATONCE := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # What takes longest begins first, and not when all else is done.
 PACKAGES := ./sidecar/node ./sidecar ./cmd/outrider ./...
 # What the race detector looks at in the night only.
-UNRACED := outrider|bitvm/groth16|bitvm/wots|blockval/script|bob/relay/contract|sidecar/bench|sidecar/demo|sidecar/internal/monitoring|testvectors
+UNRACED := outrider|bitvm/groth16|bitvm/wots|blockval/header|blockval/script|bob/relay/contract|sidecar/bench|sidecar/demo|sidecar/internal/monitoring|sigverify/internal/secp|testvectors|utxocache/corefile
 
 .PHONY: help
 help: ## Show this help
@@ -52,7 +52,7 @@ race: ## Run the tests under the race detector, without the long ones, and witho
 .PHONY: fallback
 fallback: ## Run the tests of what has assembly without it, then of what has cgo without that
 	go test -short -tags purego ./sigverify/... ./blockval/... ./bitvm/... ./bob/headers ./bob/relay ./bob/spv ./utxocache/...
-	CGO_ENABLED=0 go test -short ./sigverify/... ./utxocache/... ./sidecar/bench ./cmd/...
+	CGO_ENABLED=0 go test -short ./sigverify ./sidecar/bench
 
 .PHONY: cross
 cross: ## Check that everything compiles for other architectures and systems, each of them once
