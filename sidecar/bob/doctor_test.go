@@ -245,6 +245,7 @@ func TestParseSettings(t *testing.T) {
 func FuzzParseSettings(f *testing.F) {
 	f.Add("--a=b --c d\nOP_NODE_X: y")
 	f.Add(`["--a", "b"]`)
+	f.Add("--=b d\nOP_NODE_X: y")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := parseSettings(strings.NewReader(text))
 		size := 0

@@ -55,7 +55,7 @@ func parseSettings(r io.Reader) (settings, error) {
 			word = strings.Trim(unquoted(word), `[]"'`)
 			name, value, assigned := strings.Cut(word, "=")
 			switch {
-			case strings.HasPrefix(word, "--") && len(word) > 2:
+			case strings.HasPrefix(name, "--") && len(name) > 2:
 				flag = strings.TrimPrefix(name, "--")
 				found[flag] = unquoted(value)
 				if assigned {
