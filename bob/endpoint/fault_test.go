@@ -116,7 +116,7 @@ func TestFaults(t *testing.T) {
 		servers[i] = newServer(t, func(w http.ResponseWriter, r *http.Request, c call) bool {
 			mu.Lock()
 			f := faults[rng.IntN(len(faults))]
-			calm := rng.IntN(2) == 0 || f.only != "" && f.only != name || f.name == "hangs" && rng.IntN(40) > 0
+			calm := rng.IntN(2) == 0 || f.only != "" && f.only != name || f.name == "hangs" && rng.Int64N(want/250) > 0
 			if !calm {
 				injected[f.name]++
 			}
