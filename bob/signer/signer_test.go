@@ -321,11 +321,13 @@ func FuzzParseSigned(f *testing.F) {
 // A keystore file is somebody's: whatever is in it, it is a key or an error, and takes no
 // more memory than is allowed.
 func FuzzKeystore(f *testing.F) {
+	const id = `"id":"aaaa1111-aaaa-1aaa-aaaa-aaaaaaaaaaaa"`
+	const cipher = `"cipher":"aes-128-ctr","ciphertext":"00","cipherparams":{"iv":"00"},"mac":"00"`
 	for _, data := range []string{
 		`{"version":3,"crypto":{"kdf":"scrypt","kdfparams":{"n":2,"r":8,"p":1,"dklen":32}}}`,
-		`{"version":3,"crypto":{"cipher":"aes-128-ctr","ciphertext":"00","cipherparams":{"iv":"00"},"kdf":"scrypt","kdfparams":{"n":2,"r":8,"p":1,"dklen":32,"salt":"00"},"mac":"00"}}`,
-		`{"version":3,"crypto":{"kdf":"scrypt","kdfparams":{"dklen":32,"salt":"00"}}}`,
-		`{"version":3,"crypto":{"kdf":"pbkdf2","kdfparams":{"c":1,"prf":"hmac-sha256","dklen":32}}}`,
+		`{"version":3,` + id + `,"crypto":{` + cipher + `,"kdf":"scrypt","kdfparams":{"n":2,"r":8,"p":1,"dklen":32,"salt":"00"}}}`,
+		`{"version":3,` + id + `,"crypto":{` + cipher + `,"kdf":"scrypt","kdfparams":{"n":2,"r":8,"p":1,"dklen":32}}}`,
+		`{"version":3,` + id + `,"crypto":{` + cipher + `,"kdf":"pbkdf2","kdfparams":{"prf":"hmac-sha256","dklen":32,"salt":"00"}}}`,
 	} {
 		f.Add([]byte(data))
 	}
@@ -340,4 +342,4 @@ func FuzzKeystore(f *testing.F) {
 }
 
 // numbers are large ones.
-var numbers = regexp.MustCompile(`[0-9]{5}|[eE]`)
+var numbers = regexp.MustCompile(`[0-9]{5}|[0-9][eE]`)
