@@ -1,7 +1,9 @@
 package devchain
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -9,9 +11,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/rpc"
+	"github.com/holiman/uint256"
 
 	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/contract"
@@ -71,7 +76,7 @@ func TestArguments(t *testing.T) {
 		{"eth_call", `[{"to":"` + to + `","data":"0x1910d973","gas":"0xffffffffffffffff"}]`, `"` + best + `"`},
 		{"eth_call", `[{"from":"` + to + `","to":"` + to + `","value":"0x1"}]`, "error insufficient funds"},
 		{"eth_call", `[{"from":"` + a.address.Hex() + `","data":"` + value + `","value":"0x7"}]`, word(7)},
-		{"eth_call", `[{"data":"0x5b600056","gas":"0xffffffffffff"}]`, "error out of gas"}, // a loop
+		{"eth_call", `[{"data":"0x6000630100000052","gas":"0xffffffffffff"}]`, "error out of gas"}, // 16 MiB of memory
 		{"eth_call", `[{"to":"` + to + `","value":"0x1` + strings.Repeat("0", 64) + `"}]`, "error invalid argument"},
 		{"eth_call", `[{"to":"` + to + `"},"latest",{}]`, "error too many arguments"},
 		{"eth_call", `[{"data":"` + zeroth + `"}]`, `"` + genesis.Hex() + `"`},
@@ -215,5 +220,16 @@ func TestManyLogs(t *testing.T) {
 	}
 	if logs, err := c.logs(&logFilter{FromBlock: new(rpc.BlockNumber)}); err == nil {
 		t.Errorf("%d logs are an answer", len(logs))
+	}
+}
+
+// TestGivenUp gives up a call that would run for centuries.
+func TestGivenUp(t *testing.T) {
+	c, _ := newChain(t, Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(10*time.Millisecond, cancel)
+	loop := newMessage(common.Address{}, nil, new(uint256.Int), common.FromHex("0x5b600056"), 1<<60)
+	if _, err := c.call(ctx, c.latest(), loop); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call that was given up: %v, want %v", err, context.Canceled)
 	}
 }
