@@ -303,7 +303,7 @@ func TestMutatedSpends(t *testing.T) {
 			t.Fatalf("OUTRIDER_BULK: %v", err)
 		}
 	} else if testing.Short() {
-		n = 100
+		n = 50
 	}
 	v := newValidator(t, "main", Options{})
 	rng := rand.New(rand.NewPCG(seed, 0))
