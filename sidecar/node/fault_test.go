@@ -29,21 +29,40 @@ func faultSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// TestFeedThroughFaults lets everything go wrong that can between the sidecar
-// and its node, 2,000 times: connections that are refused, cut at any byte,
-// silent, slow or corrupt, answers that are no JSON or the wrong JSON, restarts
-// on another tip, reorganisations of up to 20 blocks while nobody hears of
-// them. Whatever happens, no event may be lost, doubled or out of order, and
-// each time the faults end, chain and mempool must be the node's. Only what
-// happened counts: not the fault of a connection that ended before.
-func TestFeedThroughFaults(t *testing.T) {
+// TestFeedsThroughFaults has three feeds go through faults side by side, since they
+// mostly wait. When they have ended, nothing of them may be left.
+func TestFeedsThroughFaults(t *testing.T) {
+	seed := faultSeed(t)
+	goroutines := runtime.NumGoroutine()
+	t.Run("all", func(t *testing.T) {
+		for i, feed := range []struct {
+			name string
+			test func(*testing.T, uint64)
+		}{
+			{"bitcoind", coreFeedThroughFaults}, {"bitcoind", coreFeedThroughFaults}, {"btcd", btcdFeedThroughFaults},
+		} {
+			t.Run(feed.name, func(t *testing.T) {
+				t.Parallel()
+				feed.test(t, seed+uint64(i))
+			})
+		}
+	})
+	awaitGoroutines(t, goroutines)
+}
+
+// btcdFeedThroughFaults lets everything go wrong that can between the sidecar and
+// a btcd, 2,000 times: connections that are refused, cut at any byte, silent, slow
+// or corrupt, answers that are no JSON or the wrong JSON, restarts on another tip,
+// reorganisations of up to 20 blocks while nobody hears of them. Whatever happens,
+// no event may be lost, doubled or out of order, and each time the faults end,
+// chain and mempool must be the node's. Only what happened counts: not the fault of
+// a connection that ended before.
+func btcdFeedThroughFaults(t *testing.T, seed uint64) {
 	want := 2000
 	if testing.Short() {
 		want = 150
 	}
-	seed := faultSeed(t)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	goroutines := runtime.NumGoroutine()
 	r := &rig{btcd: nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true}), ledger: newLedger()}
 	proxy := nodetest.NewFaults(t, r.btcd.Addr(), seed)
 	r.headers, _ = openHeaders(t, filepath.Join(t.TempDir(), "headers.dat"))
@@ -101,11 +120,6 @@ func TestFeedThroughFaults(t *testing.T) {
 	if r.ledger.started != 1 || len(r.ledger.diverged) > 0 {
 		t.Errorf("%d starts, %d divergences", r.ledger.started, len(r.ledger.diverged))
 	}
-	_ = r.stop()
-	r.node.Close()
-	proxy.Close()
-	r.btcd.Close()
-	awaitGoroutines(t, goroutines)
 }
 
 // disturb does something to the node that a client would rather not miss, and

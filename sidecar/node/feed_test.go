@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds the wait for something that is bound to happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A ledger is a Handler that adds events up, and notes every one that does not
 // fit those before it.
