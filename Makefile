@@ -19,7 +19,7 @@ ATONCE := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # What takes longest begins first, and not when all else is done.
 PACKAGES := ./sidecar/node ./sidecar ./cmd/outrider ./...
 # What the race detector looks at in the night only.
-UNRACED := outrider|bitvm/groth16|bitvm/wots|blockval/header|blockval/script|bob/relay/contract|sidecar/bench|sidecar/demo|sidecar/internal/monitoring|sigverify/internal/secp|testvectors|utxocache/corefile
+UNRACED := outrider|bitvm/(adaptor|assertion|bitvm0|dryrun|groth16|wots)|blockval/(header|script)|bob/(relay|relay/contract|relay/planner|signer|spv)|perfcore/(anomaly|forecast)|sidecar/(bench|bitvm|demo|internal/monitoring)|sigverify/internal/secp|testvectors|utxocache/(corefile|muhash)
 
 .PHONY: help
 help: ## Show this help
@@ -50,8 +50,8 @@ race: ## Run the tests under the race detector, without the long ones, and witho
 	CGO_ENABLED=1 go test -p $(ATONCE) -race -short $$(go list $(PACKAGES) | grep -v -E '/($(UNRACED))$$')
 
 .PHONY: fallback
-fallback: ## Run the tests of what has assembly without it, then of what has cgo without that
-	go test -short -tags purego ./sigverify/... ./blockval/... ./bitvm/... ./bob/headers ./bob/relay ./bob/spv ./utxocache/...
+fallback: ## Run the tests of what has assembly, and of what verdicts rest on, without it, then of what has cgo without that
+	go test -short -tags purego ./sigverify/... ./blockval ./bitvm/wots ./bob/headers ./utxocache/muhash
 	CGO_ENABLED=0 go test -short ./sigverify ./sidecar/bench
 
 .PHONY: cross
@@ -74,8 +74,9 @@ bench: ## Run the Go benchmarks as benchstat wants them
 	go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
 
 .PHONY: nightly
-nightly: ## What takes too long for every change: the whole suite under race, all platforms, relays, long fuzzing
+nightly: ## What takes too long for every change: the whole suite under race and without assembly, all platforms, relays, long fuzzing
 	CGO_ENABLED=1 go test -race -timeout 2h ./...
+	go test -tags purego -timeout 2h ./...
 	$(MAKE) cross-all bulk-relay
 	.ci/fuzz 5m
 
