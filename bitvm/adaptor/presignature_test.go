@@ -278,3 +278,23 @@ func FuzzParsePresignature(f *testing.F) {
 		}
 	})
 }
+
+// Products by multiples are those of decred's curve.
+func TestMultiples(t *testing.T) {
+	point, _ := PointOf(draw("multiples"))
+	at, _ := point.parse()
+	m := newMultiples(at)
+	factors := [][32]byte{{}, {31: 1}, {31: 2}, {30: 1}, {0: 1}, {31: 255}, bytes32(new(big.Int).Sub(number(order), big.NewInt(1)))}
+	for i := range 50 {
+		factors = append(factors, draw("factor", i))
+	}
+	for _, factor := range factors {
+		k, _ := scalar(factor)
+		var got, want secp256k1.JacobianPoint
+		m.times(&k, &got)
+		secp256k1.ScalarMultNonConst(&k, &at, &want)
+		if !got.EquivalentNonConst(&want) {
+			t.Errorf("%x times the point is another", factor)
+		}
+	}
+}

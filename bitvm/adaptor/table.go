@@ -72,22 +72,20 @@ func NewTable(ctx context.Context, key *Key, digests [][32]byte, labels [][]Labe
 	for i := range labels {
 		for v := range labels[i] {
 			l := &labels[i][v]
-			// Opposite points are as good as equal: their secrets are each other's.
-			if x := l.Point.x(); points[x] {
-				return nil, fmt.Errorf("%w: digit %d, value %d has the point of another", ErrDuplicate, i, v)
-			} else {
-				points[x] = true
+			// Of opposite points each gives away the secret of the other, too, and so do
+			// opposite nonces: x is all that counts.
+			point, own, r := l.Point.x(), nonces[i][v].x(), l.Pre.R.x()
+			_, twice := t.labels[r]
+			for _, has := range []struct {
+				what  string
+				twice bool
+			}{{"point", points[point]}, {"nonce", owns[own]}, {"R", twice}} {
+				if has.twice {
+					return nil, fmt.Errorf("%w: digit %d, value %d has the %s of another", ErrDuplicate, i, v, has.what)
+				}
 			}
-			if x := nonces[i][v].x(); owns[x] {
-				return nil, fmt.Errorf("%w: digit %d, value %d has the nonce of another", ErrDuplicate, i, v)
-			} else {
-				owns[x] = true
-			}
-			x := l.Pre.R.x()
-			if _, there := t.labels[x]; there {
-				return nil, fmt.Errorf("%w: digit %d, value %d has the R of another", ErrDuplicate, i, v)
-			}
-			t.labels[x] = entry{uint16(i), uint8(v), l.Pre}
+			points[point], owns[own] = true, true
+			t.labels[r] = entry{uint16(i), uint8(v), l.Pre}
 		}
 	}
 	return t, nil

@@ -48,9 +48,7 @@ func TestTableRefuses(t *testing.T) {
 			return l
 		}, ErrDuplicate, "the point"},
 		"one nonce for two": {func(l [][]Label) [][]Label {
-			d, _ := scalar(p.secret)
-			even, _ := scalar(p.evenSecret(t))
-			d = even
+			d, _ := scalar(p.evenSecret(t))
 			k, _ := scalar(draw("nonce"))
 			for v := range 2 {
 				T, _ := l[0][v].Point.parse()
@@ -162,12 +160,10 @@ func TestExtractRefuses(t *testing.T) {
 	}
 }
 
-// A table of 108 digits of 256 labels takes no more memory than its comment says.
+// Digits are bytes, of which all values have labels, and the table takes no more memory
+// for a label than its comment says.
 func TestTableOfWideLabels(t *testing.T) {
-	digits, width := 108, 256
-	if testing.Short() {
-		digits = 8
-	}
+	const digits, width = 12, MaxLabels
 	p := newProver(t, "wide", digits)
 	labels := p.labels(t, width)
 	before := heap()
@@ -176,7 +172,7 @@ func TestTableOfWideLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	used := heap() - before
-	if limit := 150 * int64(digits*width); used > limit {
+	if limit := int64(150 * digits * width); used > limit {
 		t.Errorf("%d labels take %d bytes, want at most %d", digits*width, used, limit)
 	}
 	t.Logf("%d labels take %d bytes", digits*width, used)
