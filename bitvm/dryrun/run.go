@@ -55,11 +55,11 @@ type InputReport struct {
 	Disagree bool   `json:"disagree,omitempty"`
 }
 
-// A Second is another engine, which is asked, too: it returns "OK" if the scripts of an
-// input succeed by the rules of consensus, and else why not. prevouts[i] is what input i
-// spends, or nothing if it is not known; neither may be changed. An error says that it
+// A Second is another engine, which is asked, too: it returns whether the scripts of an
+// input succeed by the rules of consensus, and its word for why not. prevouts[i] is what
+// input i spends, empty if it is not known; it changes none of that. An error says that it
 // cannot tell.
-type Second func(ctx context.Context, tx *wire.MsgTx, prevouts []wire.TxOut, input int) (string, error)
+type Second func(ctx context.Context, tx *wire.MsgTx, prevouts []wire.TxOut, input int) (passed bool, reason string, err error)
 
 // Run runs a spend. Beside it in memory are the stacks, which hold 1,000 elements of 520
 // bytes each at most. It looks at ctx after every 128 opcodes, and returns its error if it
@@ -94,10 +94,11 @@ func Run(ctx context.Context, s *Spend, second Second) (*Report, error) {
 		}
 		in.Passed = in.Failure == nil
 		if second != nil {
-			if in.Second, err = second(ctx, s.Tx, known, i); err != nil {
+			var passed bool
+			if passed, in.Second, err = second(ctx, s.Tx, known, i); err != nil {
 				return nil, fmt.Errorf("input %d in the second engine: %w", i, err)
 			}
-			in.Disagree = in.Passed != (in.Second == "OK")
+			in.Disagree = in.Passed != passed
 			in.Passed = in.Passed && !in.Disagree
 		}
 		r.Passed = r.Passed && in.Passed

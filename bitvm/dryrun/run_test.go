@@ -139,11 +139,11 @@ func TestSecond(t *testing.T) {
 		if !tt.first {
 			script = ops(txscript.OP_0)
 		}
-		r, err := Run(t.Context(), spend(tapLeaf(t, script)), func(_ context.Context, tx *wire.MsgTx, prevouts []wire.TxOut, input int) (string, error) {
+		r, err := Run(t.Context(), spend(tapLeaf(t, script)), func(_ context.Context, tx *wire.MsgTx, prevouts []wire.TxOut, input int) (bool, string, error) {
 			if len(tx.TxIn) != 1 || len(prevouts) != 1 || input != 0 || prevouts[0].Value != 100_000 {
 				t.Error("the second engine is told another spend")
 			}
-			return tt.second, tt.err
+			return tt.second == "OK", tt.second, tt.err
 		})
 		if !errors.Is(err, tt.err) {
 			t.Errorf("%+v: %v", tt, err)

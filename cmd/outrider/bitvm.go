@@ -14,6 +14,7 @@ import (
 func bitvmVerbs() []verb {
 	return []verb{
 		{"bitvm assertion", "find the leaf that disproves an assertion of BitVM2", bitvmAssertion},
+		{"bitvm dryrun", "run a transaction before somebody pays for it", bitvmDryRun},
 		{"bitvm verify", "verify a Groth16 proof from a file", bitvmVerify},
 		{"bitvm wots", "verify Winternitz signatures from a file", bitvmWots},
 	}
