@@ -69,7 +69,8 @@ func (f *bitvmFigure) row() Row {
 // its anchor.
 func Bitvm(ctx context.Context, o BitvmOptions) (*Report, error) {
 	var figures []*bitvmFigure
-	for _, of := range []func() ([]*bitvmFigure, error){groth16Figures, wotsFigures, leafFigures} {
+	adaptors := func() ([]*bitvmFigure, error) { return adaptorFigures(ctx) }
+	for _, of := range []func() ([]*bitvmFigure, error){groth16Figures, wotsFigures, leafFigures, adaptors} {
 		some, err := of()
 		if err != nil {
 			return nil, err
