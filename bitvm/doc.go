@@ -6,7 +6,11 @@
 // them; [github.com/outrider-project/outrider/bitvm/wots] reads and checks the
 // Winternitz signatures that BitVM2 commits with;
 // [github.com/outrider-project/outrider/bitvm/assertion] names the part of a BitVM2
-// assertion that can be disproved.
+// assertion that can be disproved. Bridges that garble their verifier commit with adaptor
+// signatures, which [github.com/outrider-project/outrider/bitvm/adaptor] reads.
+// [github.com/outrider-project/outrider/bitvm/dryrun] runs a transaction before somebody
+// pays for it, and [github.com/outrider-project/outrider/bitvm/bitvm0] is the first BitVM,
+// for teaching.
 //
 // The witness that spends a disprove leaf of BitVM2 is not made here: it needs hints
 // whose layout follows BitVM's generator of scripts, which is not stable. Nor is any
