@@ -21,7 +21,8 @@ type Spend struct {
 // Decode reads the spend of an input of a transaction. prevouts are the outputs that its
 // inputs spend, one for each in order, since every signature is of them all. It checks
 // all that consensus does but the signatures: that the output has the script in it, and
-// that each signature has a form that it may have (BIP341, BIP342). Neither the
+// that each signature has a form that it may have (BIP341, BIP342). A leaf of another
+// version than BIP342's is refused, though consensus takes it whatever it says. Neither the
 // transaction nor the outputs are kept. The error wraps [ErrForm].
 func Decode(tx *wire.MsgTx, input int, prevouts []wire.TxOut) (*Spend, error) {
 	if len(prevouts) != len(tx.TxIn) || input < 0 || input >= len(tx.TxIn) {

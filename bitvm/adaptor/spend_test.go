@@ -285,6 +285,29 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// A leaf of a version that has no rules yet is no claim, though consensus takes it with any
+// signatures.
+func TestFutureLeaf(t *testing.T) {
+	p := newProver(t, "future", 2)
+	private, _ := btcec.PrivKeyFromBytes(p.secret[:])
+	tree := txscript.AssembleTaprootScriptTree(txscript.NewTapLeaf(0xc2, p.script))
+	root := tree.RootNode.TapHash()
+	block := tree.LeafMerkleProofs[0].ToControlBlock(private.PubKey())
+	control, err := block.ToBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output := txscript.ComputeTaprootOutputKey(private.PubKey(), root[:])
+	p.prevouts[claimInput].PkScript = append([]byte{txscript.OP_1, txscript.OP_DATA_32}, schnorr.SerializePubKey(output)...)
+	items := Witness(make([]Signature, 2), p.script, control)
+	if err := p.engine(items); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.decode(items); !errors.Is(err, ErrForm) || !strings.Contains(err.Error(), "version 0xc2") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A verifier that cannot tell has not said that all is well.
 func TestVerifierThatFails(t *testing.T) {
 	p := newProver(t, "fails", 2)

@@ -98,6 +98,12 @@ func TestWarnings(t *testing.T) {
 		"P2WSH script of 3,601":  {spend(witnessScript(padded(3601))), "bad-witness-nonstandard", "3601"},
 		"a NOP kept for later":   {spend(tapLeaf(t, ops(txscript.OP_NOP5, txscript.OP_1))), "mempool-script-verify-flag-failed", "NOP5"},
 		"OP_SUCCESS":             {spend(tapLeaf(t, []byte{0xfe})), "mempool-script-verify-flag-failed", "OP_SUCCESS"},
+		"2,496 sigops of keys":   {multisigInputs(156), "", ""},
+		"2,512 sigops of keys":   {multisigInputs(157), "bad-txns-nonstandard-inputs", "2512"},
+		"sigops of 16,000":       {sigopsInputs(5, 3200, 10_000), "", ""},
+		"sigops of 16,005":       {sigopsInputs(5, 3201, 10_000), "bad-txns-too-many-sigops", "16005"},
+		"sigops that pay":        {sigopsInputs(4, 3500, 7000), "", ""},
+		"and that do not":        {sigopsInputs(4, 3500, 6999), "min relay fee not met", "7000"},
 		"a fee too low":          {with(func(s *Spend) { s.Tx.TxOut[0].Value = 100_000 - 8 }), "min relay fee not met", "8 satoshis"},
 		"a fee that just is one": {with(func(s *Spend) { s.Tx.TxOut[0].Value = 100_000 - 12 }), "", ""},
 		"a fee by mistake":       {with(func(s *Spend) { s.Prevouts[0].Value = 10_000_000 }), "max-fee-exceeded", "satoshis"},
@@ -139,6 +145,32 @@ func heavy(t testing.TB, weight int) *Spend {
 	if got := measure(s).Weight; got != weight {
 		t.Fatalf("weight %d, want %d", got, weight)
 	}
+	return s
+}
+
+// multisigInputs spends bare outputs of 16 keys without a signature.
+func multisigInputs(n int) *Spend {
+	script := []byte{txscript.OP_1}
+	for range 16 {
+		script = append(script, ops(testKey.PubKey().SerializeCompressed())...)
+	}
+	script = append(script, txscript.OP_16, txscript.OP_CHECKMULTISIG)
+	coins := make([]coin, n)
+	for i := range coins {
+		coins[i].pkScript = script
+	}
+	return spend(coins...)
+}
+
+// sigopsInputs spends outputs of P2WSH that have so many signature operations each, more
+// than can be run, and pays so much.
+func sigopsInputs(n, each int, fee int64) *Spend {
+	coins := make([]coin, n)
+	for i := range coins {
+		coins[i] = witnessScript(bytes.Repeat([]byte{txscript.OP_CHECKSIG}, each))
+	}
+	s := spend(coins...)
+	s.Tx.TxOut[0].Value += 10_000 - fee
 	return s
 }
 

@@ -156,7 +156,8 @@ func measure(s *Spend) *Report {
 	return r
 }
 
-// kind returns what Bitcoin Core calls the type of an output (Solver in script/solver.cpp).
+// kind returns what Bitcoin Core calls the type of an output (Solver in script/solver.cpp),
+// but of a bare multisig of 17 to 20 keys, which btcd does not know, that it is nonstandard.
 func kind(script []byte) string {
 	switch class := txscript.GetScriptClass(script); {
 	case class != txscript.NonStandardTy:

@@ -66,8 +66,13 @@ func TestFailures(t *testing.T) {
 		"scriptSig of a leaf":   {coin{tapLeaf(t, good).pkScript, ops(txscript.OP_2), tapLeaf(t, good, two).witness}, "witness", "", "WitnessMalleated"},
 		"P2WPKH without key":    {payToWitnessKeyHash(), "witness", "", "WitnessProgramMismatch"},
 		"P2WPKH of another key": {coin{payToWitnessKeyHash().pkScript, nil, [][]byte{{}, make([]byte, 33)}}, "witnessScript", "3 OP_EQUALVERIFY", "EqualVerify"},
-		"a future version":      {future, "", "", ""},
-		"an anchor":             {coin{pkScript: txscript.PayToAnchorScript}, "", "", ""},
+		"CLTV fails":            {tapLeaf(t, ops(two, txscript.OP_CHECKLOCKTIMEVERIFY)), "tapscript", "1 OP_CHECKLOCKTIMEVERIFY", "UnsatisfiedLockTime"},
+		"CSV fails":             {tapLeaf(t, ops(two, txscript.OP_CHECKSEQUENCEVERIFY)), "tapscript", "1 OP_CHECKSEQUENCEVERIFY", "UnsatisfiedLockTime"},
+		"a dummy": {coin{pkScript: ops(txscript.OP_0, txscript.OP_0, txscript.OP_CHECKMULTISIG), sigScript: ops(txscript.OP_1)},
+			"scriptPubKey", "2 OP_CHECKMULTISIG", "SigNullDummy"},
+		"no dummy":         {coin{pkScript: ops(txscript.OP_0, txscript.OP_0, txscript.OP_CHECKMULTISIG), sigScript: ops(txscript.OP_0)}, "", "", ""},
+		"a future version": {future, "", "", ""},
+		"an anchor":        {coin{pkScript: txscript.PayToAnchorScript}, "", "", ""},
 	} {
 		r := run(t, spend(tt.coin))
 		in := r.Inputs[0]
@@ -117,6 +122,32 @@ func TestSignatures(t *testing.T) {
 	s.Input = 2
 	if _, err := Run(t.Context(), s, nil); !errors.Is(err, ErrInput) {
 		t.Errorf("taproot without an amount: %v", err)
+	}
+}
+
+// Signature operations are counted as a block counts them: four times outside of witnesses.
+func TestSigOpsCost(t *testing.T) {
+	check := bytes.Repeat([]byte{txscript.OP_CHECKSIG}, 3)
+	for name, tt := range map[string]struct {
+		coin coin
+		want int
+	}{
+		"P2SH":                {redeemScript(check, nil), 12},
+		"scriptSig":           {coin{pkScript: []byte{txscript.OP_1}, sigScript: check}, 12},
+		"P2WSH":               {witnessScript(check), 3},
+		"P2SH-P2WSH":          {wrapped(witnessScript(check)), 3},
+		"P2WPKH":              {payToWitnessKeyHash(), 1},
+		"taproot":             {tapLeaf(t, check), 0},
+		"what is spent alone": {coin{pkScript: check}, 0},
+	} {
+		if r := run(t, spend(tt.coin)); *r.SigOpsCost != tt.want {
+			t.Errorf("%s: %d, want %d", name, *r.SigOpsCost, tt.want)
+		}
+	}
+	s := spend(tapLeaf(t, check))
+	s.Tx.TxOut[0].PkScript = check
+	if r := run(t, s); *r.SigOpsCost != 12 {
+		t.Errorf("an output: %d", *r.SigOpsCost)
 	}
 }
 
