@@ -6,7 +6,7 @@ import "github.com/decred/dcrd/dcrec/secp256k1/v4"
 // factor: multiples[i][j] is (j+1)⋅256^i times the point, affine.
 type multiples [32][255]secp256k1.JacobianPoint
 
-// newMultiples makes the multiples of an affine point, some 1 MB in 4 ms. None of them is
+// newMultiples makes the multiples of an affine point, some 1 MB in some milliseconds. None of them is
 // infinite, since the group's order is prime.
 func newMultiples(at secp256k1.JacobianPoint) *multiples {
 	m := new(multiples)

@@ -116,18 +116,18 @@ type Check struct {
 	Digest [32]byte
 }
 
-// Verify sets valid[i] to whether checks[i] holds; both are as long. An error says that it
-// does not know. It neither keeps checks nor writes to valid when it has returned.
-type Verify func(ctx context.Context, checks []Check, valid []bool) error
+// A Checker sets valid[i] to whether checks[i] holds; both are as long. An error says that
+// it does not know. It neither keeps checks nor writes to valid when it has returned.
+type Checker func(ctx context.Context, checks []Check, valid []bool) error
 
 // Verify verifies the spend's signatures, all of them at once. The error wraps
-// [ErrSignature], or is that of verify.
-func (s *Spend) Verify(ctx context.Context, verify Verify) error {
+// [ErrSignature], or is that of check.
+func (s *Spend) Verify(ctx context.Context, check Checker) error {
 	checks, valid := make([]Check, len(s.Signatures)), make([]bool, len(s.Signatures))
 	for i := range checks {
 		checks[i] = Check{s.Key, s.Signatures[i], s.Digests[i]}
 	}
-	if err := verify(ctx, checks, valid); err != nil {
+	if err := check(ctx, checks, valid); err != nil {
 		return err
 	}
 	for i, ok := range valid {

@@ -62,7 +62,7 @@ type InputReport struct {
 type Second func(ctx context.Context, tx *wire.MsgTx, prevouts []wire.TxOut, input int) (passed bool, reason string, err error)
 
 // Run runs a spend. Beside it in memory are the stacks, which hold 1,000 elements of 520
-// bytes each at most. It looks at ctx after every 128 opcodes, and returns its error if it
+// bytes each at most. It looks at ctx after every 16 opcodes, and returns its error if it
 // has ended. The error wraps [ErrInput] if the spend is not of its form, and may be
 // second's, which is nil if there is none. That a spend does not pass is in the report. The
 // spend is only read.

@@ -41,9 +41,10 @@ type part struct {
 	program bool // a witness program, in whose place another script is run
 }
 
-// pace is how many opcodes are run between two looks at the context: some 20 µs of
-// most, and 30 ms of signature checks.
-const pace = 128
+// pace is how many opcodes are run between two looks at the context. Most take 0.2 µs, and
+// the worst, OP_CHECKMULTISIG of 20 keys in a legacy script, 20 hashes of a transaction of
+// up to 1 MB.
+const pace = 16
 
 // step runs an input opcode by opcode. It returns how many opcodes were run, and the
 // failure if there is one. The error is ctx's.

@@ -34,7 +34,7 @@ type adaptorBench struct {
 	spend    *adaptor.Spend
 	message  []byte
 	secrets  [][32]byte
-	verify   adaptor.Verify
+	check    adaptor.Checker
 }
 
 func newAdaptorBench(ctx context.Context, digits, labels int) (*adaptorBench, error) {
@@ -57,7 +57,7 @@ func newAdaptorBench(ctx context.Context, digits, labels int) (*adaptorBench, er
 		tx:       wire.NewMsgTx(2),
 		prevouts: []wire.TxOut{{Value: 10_000, PkScript: append([]byte{txscript.OP_1, txscript.OP_DATA_32}, schnorr.SerializePubKey(output)...)}},
 		// Whatever has been verified is verified again.
-		verify: bitvm.Signatures(sigverify.New(sigverify.Options{Workers: 1, CacheBytes: -1})),
+		check: bitvm.Signatures(sigverify.New(sigverify.Options{Workers: 1, CacheBytes: -1})),
 	}
 	b.tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: chainhash.Hash{1}}, nil, nil))
 	b.tx.AddTxOut(wire.NewTxOut(1000, b.prevouts[0].PkScript))
@@ -127,7 +127,7 @@ func (b *adaptorBench) claim(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.Verify(ctx, b.verify); err != nil {
+	if err := s.Verify(ctx, b.check); err != nil {
 		return 0, err
 	}
 	return b.read(s)

@@ -9,7 +9,7 @@ import (
 
 // Signatures is what verifies the signatures of claims by adaptor signatures: all of one in
 // a batch of v's.
-func Signatures(v *sigverify.Verifier) adaptor.Verify {
+func Signatures(v *sigverify.Verifier) adaptor.Checker {
 	return func(ctx context.Context, checks []adaptor.Check, valid []bool) error {
 		items := make([]sigverify.Item, len(checks))
 		for i := range checks {
