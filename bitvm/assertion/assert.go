@@ -19,12 +19,7 @@ var ErrProof = errors.New("assertion: the proof is not valid")
 // input, in some tens of milliseconds. BitVM's own prover chooses c among several; both
 // choices cannot be disproved.
 func (k *Key) Assert(p *groth16.Proof, input fr.Element) (*Raw, error) {
-	var sum, t bn254.G1Affine
-	t.ScalarMultiplication(&k.bases[0], input.BigInt(new(big.Int)))
-	sum.Add(&k.constant, &t)
-	f, err := bn254.MillerLoop(
-		[]bn254.G1Affine{k.alpha, p.C, sum, p.A},
-		[]bn254.G2Affine{k.minusBeta, k.minusDelta, k.minusGamma, p.B})
+	f, err := k.pairings(p, input)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +34,40 @@ func (k *Key) Assert(p *groth16.Proof, input fr.Element) (*Raw, error) {
 		return nil, ErrProof
 	}
 	return raw, nil
+}
+
+// pairings returns the product of the four Miller loops of a proof's equation.
+func (k *Key) pairings(p *groth16.Proof, input fr.Element) (bn254.E12, error) {
+	var sum, t bn254.G1Affine
+	t.ScalarMultiplication(&k.bases[0], input.BigInt(new(big.Int)))
+	sum.Add(&k.constant, &t)
+	return bn254.MillerLoop(
+		[]bn254.G1Affine{k.alpha, p.C, sum, p.A},
+		[]bn254.G2Affine{k.minusBeta, k.minusDelta, k.minusGamma, p.B})
+}
+
+// Shows reports whether the proof, the input and c that are committed to are such that
+// the chain ends as a valid proof's does. It does not take the way of the parts, nor look
+// at their hashes: it is there to find out who is wrong when verdicts differ, in some
+// milliseconds.
+func (k *Key) Shows(raw *Raw) bool {
+	item, err := raw.Proof()
+	if err != nil || !item.Proof.B.IsOnCurve() || !item.Proof.B.IsInSubGroup() {
+		return false
+	}
+	f, err := k.pairings(item.Proof, item.Inputs[0])
+	if err != nil {
+		return false
+	}
+	c, ok := raw.c()
+	if !ok {
+		return false
+	}
+	power := bn254.E12{C1: c}
+	power.C0.SetOne()
+	power.Exp(power, lambda())
+	power.Div(&power, &f)
+	return power.C1.IsZero()
 }
 
 // commit returns an assertion whose hashes follow from the rest; nil if some part has no
@@ -88,13 +117,8 @@ func newResidueNumbers() *residueNumbers {
 	n.t = new(big.Int).Div(order, big.NewInt(27))
 	n.third = new(big.Int).Div(order, three)
 
-	// λ = 6x + 2 + p - p² + p³
-	x := new(big.Int).SetUint64(4965661367192848881)
-	lambda := new(big.Int).Mul(x, big.NewInt(6))
-	lambda.Add(lambda, big.NewInt(2)).Add(lambda, p)
-	p2 := new(big.Int).Mul(p, p)
-	lambda.Sub(lambda, p2).Add(lambda, p2.Mul(p2, p))
-	m := lambda.Div(lambda, r)
+	m := lambda()
+	m.Div(m, r)
 	m.Div(m, three)
 	n.inverseR = new(big.Int).ModInverse(r, n.h)
 	n.inverseM = new(big.Int).ModInverse(m, order)
@@ -109,6 +133,15 @@ func newResidueNumbers() *residueNumbers {
 			return n
 		}
 	}
+}
+
+// lambda returns 6x + 2 + p - p² + p³, where x is the curve's number.
+func lambda() *big.Int {
+	l := new(big.Int).SetUint64(4965661367192848881)
+	p := fp.Modulus()
+	l.Mul(l, big.NewInt(6)).Add(l, big.NewInt(2)).Add(l, p)
+	p2 := new(big.Int).Mul(p, p)
+	return l.Sub(l, p2).Add(l, p2.Mul(p2, p))
 }
 
 // residueRoot returns c with c^λ = f·u, where u is in the field with p^6 elements; false

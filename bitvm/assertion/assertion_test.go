@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/bn254"
-	"github.com/consensys/gnark-crypto/ecc/bn254/fp"
 	"github.com/consensys/gnark-crypto/ecc/bn254/fr"
 
 	"github.com/outrider-project/outrider/bitvm/groth16"
@@ -51,12 +50,9 @@ func loadFixture(t testing.TB) *fixture {
 // committedC returns c of an assertion.
 func committedC(t testing.TB, raw *Raw) (c bn254.E6) {
 	t.Helper()
-	for i, to := range []*fp.Element{&c.B0.A0, &c.B0.A1, &c.B1.A0, &c.B1.A1, &c.B2.A0, &c.B2.A1} {
-		x, ok := element(&raw.Elements[4+i])
-		if !ok {
-			t.Fatal("c is not below p")
-		}
-		*to = x
+	c, ok := raw.c()
+	if !ok {
+		t.Fatal("c is not below p")
 	}
 	return c
 }

@@ -121,13 +121,8 @@ func (e *evaluator) sum() bool {
 
 // start reads c and B.
 func (e *evaluator) start() bool {
-	ok := true
-	for i, to := range []*fp.Element{
-		&e.c.B0.A0, &e.c.B0.A1, &e.c.B1.A0, &e.c.B1.A1, &e.c.B2.A0, &e.c.B2.A1,
-	} {
-		x, below := element(&e.raw.Elements[4+i])
-		*to, ok = x, ok && below
-	}
+	var ok bool
+	e.c, ok = e.raw.c()
 	e.cInv.Neg(&e.c)
 	if !e.emit(HashC, ok, hashE6(&e.c)) || !e.emit(HashCInv, ok, hashE6(&e.cInv)) {
 		return false

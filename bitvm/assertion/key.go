@@ -15,6 +15,7 @@ type slopeLine struct{ slope, bias bn254.E2 }
 // A Key is a verifying key with what the parts take of it. It is immutable, and safe for
 // concurrent use.
 type Key struct {
+	verifier   *groth16.Key
 	fixed      bn254.E6 // what alpha and beta contribute to the last check
 	constant   bn254.G1Affine
 	bases      [msmParts]bn254.G1Affine // IC[1] times 2^(64i)
@@ -39,13 +40,14 @@ var ErrInputs = errors.New("assertion: BitVM2 has one public input, the key has 
 
 // Prepare makes a key ready. The errors are [ErrInputs], and those of [groth16.Prepare].
 func Prepare(vk *groth16.VerifyingKey) (*Key, error) {
-	if _, err := groth16.Prepare(vk); err != nil {
+	verifier, err := groth16.Prepare(vk)
+	if err != nil {
 		return nil, err
 	}
 	if len(vk.IC) != 2 {
 		return nil, ErrInputs
 	}
-	k := &Key{constant: vk.IC[0], alpha: vk.Alpha}
+	k := &Key{verifier: verifier, constant: vk.IC[0], alpha: vk.Alpha}
 	k.minusBeta.Neg(&vk.Beta)
 	k.minusGamma.Neg(&vk.Gamma)
 	k.minusDelta.Neg(&vk.Delta)
@@ -65,6 +67,12 @@ func Prepare(vk *groth16.VerifyingKey) (*Key, error) {
 	k.fixed.Div(&f.C1, &f.C0)
 	return k, nil
 }
+
+// KeyBytes is about how much memory a Key takes, in bytes.
+const KeyBytes = 128 << 10
+
+// Verifier returns the same key, ready to verify proofs.
+func (k *Key) Verifier() *groth16.Key { return k.verifier }
 
 // A step is one step of the Miller loop: T is doubled, or a point is added to it.
 type step struct {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/consensys/gnark-crypto/ecc/bn254"
 	"github.com/consensys/gnark-crypto/ecc/bn254/fp"
 	"github.com/consensys/gnark-crypto/ecc/bn254/fr"
+
+	"github.com/outrider-project/outrider/bitvm/groth16"
 )
 
 // How much is committed to.
@@ -75,6 +78,42 @@ func (r *Raw) Message(i int) []byte {
 		return r.Elements[i-1][:]
 	}
 	return r.Hashes[i-1-Elements][:]
+}
+
+// ErrProofForm says that what is committed to as proof or public input is none.
+var ErrProofForm = errors.New("assertion: no proof is committed to")
+
+// Proof returns the proof and the public input that are committed to. Points may be off
+// their curves, which [groth16.Key.Verify] finds; the error is [ErrProofForm], for
+// numbers that are not below p or r, and for the point at infinity, which BitVM2 does not
+// know.
+func (r *Raw) Proof() (groth16.Item, error) {
+	input, ok := scalar(&r.Input)
+	p := new(groth16.Proof)
+	for i, to := range []*fp.Element{
+		&p.A.Y, &p.A.X, &p.C.Y, &p.C.X, 4: nil, 5: nil, 6: nil, 7: nil, 8: nil, 9: nil,
+		10: &p.B.X.A0, 11: &p.B.X.A1, 12: &p.B.Y.A0, 13: &p.B.Y.A1,
+	} {
+		if to == nil {
+			continue
+		}
+		x, below := element(&r.Elements[i])
+		*to, ok = x, ok && below
+	}
+	if !ok || p.A.IsInfinity() || p.B.IsInfinity() || p.C.IsInfinity() {
+		return groth16.Item{}, ErrProofForm
+	}
+	return groth16.Item{Proof: p, Inputs: []fr.Element{input}}, nil
+}
+
+// c reads c; false if a number of it is not below p.
+func (r *Raw) c() (c bn254.E6, ok bool) {
+	ok = true
+	for i, to := range []*fp.Element{&c.B0.A0, &c.B0.A1, &c.B1.A0, &c.B1.A1, &c.B2.A0, &c.B2.A1} {
+		x, below := element(&r.Elements[4+i])
+		*to, ok = x, ok && below
+	}
+	return c, ok
 }
 
 // swapped returns bytes with the halves of each swapped.

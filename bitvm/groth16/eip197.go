@@ -1,5 +1,7 @@
 package groth16
 
+import "github.com/consensys/gnark-crypto/ecc/bn254"
+
 // DecodeEIP197Proof decodes a proof as contracts take it: A, B and C, 256 bytes, each
 // coordinate a big-endian word, of those of B the imaginary part first (EIP-197). That
 // is gnark's uncompressed form too.
@@ -55,4 +57,23 @@ func DecodeEIP197Key(b []byte) (vk *VerifyingKey, err error) {
 		vk.IC, b = append(vk.IC, p), b[sizeG1:]
 	}
 	return vk, nil
+}
+
+// EncodeEIP197 returns vk as [DecodeEIP197Key] takes it. Keys are equal if, and only if,
+// their encodings are.
+func (vk *VerifyingKey) EncodeEIP197() []byte {
+	b := make([]byte, 0, sizeG1*(1+len(vk.IC))+3*sizeG2)
+	g1 := func(p *bn254.G1Affine) {
+		raw := p.RawBytes()
+		b = append(b, raw[:]...)
+	}
+	g1(&vk.Alpha)
+	for _, p := range []*point2{&vk.Beta, &vk.Gamma, &vk.Delta} {
+		raw := p.RawBytes()
+		b = append(b, raw[:]...)
+	}
+	for i := range vk.IC {
+		g1(&vk.IC[i])
+	}
+	return b
 }

@@ -2,6 +2,7 @@ package wots
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
@@ -39,10 +40,7 @@ func (sig *Signature) CompactWitness() [][]byte {
 // counts 15. So whoever watches a chain sees the digits that the script saw. The error
 // wraps [ErrForm].
 func (s Scheme) DecodeWitness(items [][]byte) (*Signature, error) {
-	return s.decode(items, func(item []byte) (uint8, bool) {
-		n, ok := scriptNum(item)
-		return uint8(min(n, maxDigit)), ok && n >= 0
-	})
+	return s.decode(items, consensusDigit)
 }
 
 // DecodeWitnessStrict is [Scheme.DecodeWitness] for witnesses as [Signature.Witness]
@@ -60,21 +58,53 @@ func (s Scheme) DecodeWitnessStrict(items [][]byte) (*Signature, error) {
 }
 
 func (s Scheme) decode(items [][]byte, digit func([]byte) (uint8, bool)) (*Signature, error) {
+	digits, err := s.witnessDigits(items, digit)
+	if err != nil {
+		return nil, err
+	}
+	sig := &Signature{Values: make([][Hash]byte, len(digits)), Digits: digits}
+	for i := range sig.Values {
+		sig.Values[i] = [Hash]byte(items[2*i])
+	}
+	return sig, nil
+}
+
+// witnessDigits returns the digits of a witness, if it is of the scheme's form.
+func (s Scheme) witnessDigits(items [][]byte, digit func([]byte) (uint8, bool)) ([]uint8, error) {
 	n := s.Digits()
 	if len(items) != 2*n {
 		return nil, fmt.Errorf("%w: a witness of %d items, must be %d", ErrForm, len(items), 2*n)
 	}
-	sig := &Signature{Values: make([][Hash]byte, n), Digits: make([]uint8, n)}
-	for i := range n {
-		var ok bool
-		if copy(sig.Values[i][:], items[2*i]) != len(items[2*i]) || len(items[2*i]) != Hash {
-			return nil, fmt.Errorf("%w: the value of digit %d has %d bytes", ErrForm, i, len(items[2*i]))
+	digits := make([]uint8, n)
+	for i := range digits {
+		if size := len(items[2*i]); size != Hash {
+			return nil, fmt.Errorf("%w: the value of digit %d has %d bytes", ErrForm, i, size)
 		}
-		if sig.Digits[i], ok = digit(items[2*i+1]); !ok {
-			return nil, fmt.Errorf("%w: digit %d is %x", ErrForm, i, items[2*i+1])
+		var ok bool
+		if digits[i], ok = digit(items[2*i+1]); !ok {
+			return nil, fmt.Errorf("%w: digit %d is %.8x", ErrForm, i, items[2*i+1])
 		}
 	}
-	return sig, nil
+	return digits, nil
+}
+
+// consensusDigit reads a digit as [Scheme.Script] does.
+func consensusDigit(item []byte) (uint8, bool) {
+	n, ok := scriptNum(item)
+	return uint8(min(n, maxDigit)), ok && n >= 0
+}
+
+// ReadWitness returns the message of a witness that [Scheme.Script] accepted when it was
+// run by consensus. It reads the digits as [Scheme.DecodeWitness] does, and their
+// checksum, and hashes nothing: whoever has not validated the block himself needs
+// [Scheme.Verify]. The error wraps [ErrForm] or [ErrChecksum], of which neither can be in
+// a valid block.
+func (s Scheme) ReadWitness(items [][]byte) ([]byte, error) {
+	digits, err := s.witnessDigits(items, consensusDigit)
+	if err != nil {
+		return nil, err
+	}
+	return s.message(digits)
 }
 
 // scriptNum reads a number as an arithmetic operation of Script does (CScriptNum): up to
@@ -97,37 +127,86 @@ func scriptNum(b []byte) (n int64, ok bool) {
 // lacks only the check of the checksum to be valid; the error wraps [ErrForm] or
 // [ErrChain]. A value from which the public key is reached twice is refused.
 func (s Scheme) DecodeCompactWitness(key PublicKey, items [][]byte) (*Signature, error) {
-	n := s.Digits()
-	if len(items) != n || len(key) != n {
-		return nil, fmt.Errorf("%w: a witness of %d items for a key of %d, must be %d", ErrForm, len(items), len(key), n)
+	sigs, errs := decodeCompact([]CompactItem{{s, key, items}})
+	return sigs[0], errs[0]
+}
+
+// A CompactItem is a witness for [Scheme.CompactScript], with its scheme and key.
+type CompactItem struct {
+	Scheme  Scheme
+	Key     PublicKey
+	Witness [][]byte
+}
+
+// VerifyCompact verifies many compact witnesses at once, their chains side by side, and
+// returns for each the message that was signed, or an error that wraps [ErrForm],
+// [ErrChain] or [ErrChecksum]. What is wrong with one has no bearing on another.
+func VerifyCompact(items []CompactItem) (messages [][]byte, errs []error) {
+	sigs, errs := decodeCompact(items)
+	messages = make([][]byte, len(items))
+	for i, sig := range sigs {
+		if errs[i] == nil {
+			messages[i], errs[i] = items[i].Scheme.message(sig.Digits)
+		}
+	}
+	return messages, errs
+}
+
+// decodeCompact decodes many witnesses at once.
+func decodeCompact(items []CompactItem) (sigs []*Signature, errs []error) {
+	sigs, errs = make([]*Signature, len(items)), make([]error, len(items))
+	var values, keys [][Hash]byte
+	for i := range items {
+		it := &items[i]
+		if sigs[i], errs[i] = it.unread(); errs[i] == nil {
+			values, keys = append(values, sigs[i].Values...), append(keys, it.Key...)
+		}
+	}
+	digits, found := findDigits(values, keys)
+	for i, sig := range sigs {
+		if errs[i] != nil {
+			continue
+		}
+		n := copy(sig.Digits, digits)
+		if at := slices.IndexFunc(found[:n], func(times int) bool { return times != 1 }); at >= 0 {
+			sigs[i], errs[i] = nil, fmt.Errorf("%w: digit %d", ErrChain, at)
+		}
+		digits, found = digits[n:], found[n:]
+	}
+	return sigs, errs
+}
+
+// unread returns the signature of a witness without its digits.
+func (it *CompactItem) unread() (*Signature, error) {
+	n := it.Scheme.Digits()
+	if len(it.Witness) != n || len(it.Key) != n {
+		return nil, fmt.Errorf("%w: a witness of %d items for a key of %d, must be %d", ErrForm, len(it.Witness), len(it.Key), n)
 	}
 	sig := &Signature{Values: make([][Hash]byte, n), Digits: make([]uint8, n)}
-	for i, item := range items {
+	for i, item := range it.Witness {
 		if len(item) != Hash {
 			return nil, fmt.Errorf("%w: the value of digit %d has %d bytes", ErrForm, i, len(item))
 		}
 		sig.Values[i] = [Hash]byte(item)
 	}
-	found := make([]int, n)
-	at, one := append([][Hash]byte(nil), sig.Values...), make([]int, n)
-	for i := range one {
-		one[i] = 1
-	}
-	for digit := maxDigit; digit >= 0; digit-- {
-		for i := range at {
-			if at[i] == key[i] {
+	return sig, nil
+}
+
+// findDigits returns for each value which digit leads to the end of its chain, the lowest
+// if several do, and how many do. It overwrites values.
+func findDigits(values, ends [][Hash]byte) (digits []uint8, found []int) {
+	digits, found = make([]uint8, len(values)), make([]int, len(values))
+	one := slices.Repeat([]int{1}, len(values))
+	for digit := maxDigit; ; digit-- {
+		for i := range values {
+			if values[i] == ends[i] {
 				found[i]++
-				sig.Digits[i] = uint8(digit)
+				digits[i] = uint8(digit)
 			}
 		}
-		if digit > 0 {
-			hashlane.Hash160Chain(at, one)
+		if digit == 0 {
+			return digits, found
 		}
+		hashlane.Hash160Chain(values, one)
 	}
-	for i, times := range found {
-		if times != 1 {
-			return nil, fmt.Errorf("%w: digit %d", ErrChain, i)
-		}
-	}
-	return sig, nil
 }
