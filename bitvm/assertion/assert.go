@@ -39,7 +39,7 @@ func (k *Key) Assert(p *groth16.Proof, input fr.Element) (*Raw, error) {
 // pairings returns the product of the four Miller loops of a proof's equation.
 func (k *Key) pairings(p *groth16.Proof, input fr.Element) (bn254.E12, error) {
 	var sum, t bn254.G1Affine
-	t.ScalarMultiplication(&k.bases[0], input.BigInt(new(big.Int)))
+	t.ScalarMultiplication(&k.base, input.BigInt(new(big.Int)))
 	sum.Add(&k.constant, &t)
 	return bn254.MillerLoop(
 		[]bn254.G1Affine{k.alpha, p.C, sum, p.A},

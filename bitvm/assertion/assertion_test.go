@@ -3,10 +3,13 @@ package assertion
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/consensys/gnark-crypto/ecc/bn254"
+	"github.com/consensys/gnark-crypto/ecc/bn254/fp"
 	"github.com/consensys/gnark-crypto/ecc/bn254/fr"
 
 	"github.com/outrider-project/outrider/bitvm/groth16"
@@ -312,9 +315,157 @@ func TestSteps(t *testing.T) {
 			double++
 		}
 	}
-	if double != 64 || len(all) != 64+21+2 || len(digits()) != 65 {
+	if double != 64 || len(all) != moves || len(digits()) != 65 {
 		t.Errorf("%d steps, %d of them double, %d digits", len(all), double, len(digits()))
 	}
+	lines, others := 0, 0
+	for _, o := range ops() {
+		switch o.kind {
+		case byLines:
+			lines++
+		case iterated:
+		default:
+			others++
+		}
+	}
+	// Before the loop there are 11 parts, and at its end the powers of c.
+	if lines != moves || lines+others != changes || 11+3*lines+others+3 != Hashes {
+		t.Errorf("f changes %d times by lines, and %d times besides", lines, others)
+	}
+}
+
+// T is moved as points are added, in any group, and stops before infinity.
+func TestMotions(t *testing.T) {
+	_, _, _, g2 := bn254.Generators()
+	outsideJac := bn254.GeneratePointNotInG2(bn254.E2{A0: fp.NewElement(3)})
+	var outside bn254.G2Affine
+	outside.FromJacobian(&outsideJac)
+	all := steps()
+	for _, q := range []bn254.G2Affine{g2, outside} {
+		got := motions(nil, all, &q)
+		if len(got) != moves {
+			t.Fatalf("%d motions", len(got))
+		}
+		at := q
+		for i, s := range all {
+			other := at
+			if !s.double {
+				other = s.add.of(&q)
+			}
+			line := chord(&at, &other, &bn254.G1Affine{X: fp.One(), Y: fp.One()})
+			at.Add(&at, &other)
+			if m := got[i]; m.t != at || !m.slope.Equal(&line.C1.B0) || !m.bias.Equal(&line.C1.B1) {
+				t.Fatalf("step %d: %+v", i, m)
+			}
+		}
+	}
+
+	// What a multiple of a point in G2 never meets in the loop.
+	for _, tt := range []struct {
+		what  string
+		steps []step
+		moves int
+	}{
+		{"the same point is added", []step{{add: plain}, {double: true}}, 2},
+		{"the opposite point is added", []step{{add: minus}, {double: true}}, 0},
+	} {
+		if got := motions(nil, tt.steps, &g2); len(got) != tt.moves {
+			t.Errorf("%s: %d motions", tt.what, len(got))
+		}
+	}
+	var twice bn254.G2Affine
+	twice.Double(&g2)
+	if got := motions(nil, []step{{add: plain}}, &g2); got[0].t != twice {
+		t.Error("a point added to itself is not its double")
+	}
+	order2 := bn254.G2Affine{X: g2.X} // as though there were a point of order 2
+	if got := motions(nil, []step{{double: true}}, &order2); len(got) != 0 {
+		t.Error("a point of order 2 is doubled")
+	}
+}
+
+// A verdict does not depend on what was evaluated before with the same memory.
+func TestEvaluateAgain(t *testing.T) {
+	f := loadFixture(t)
+	c := committedC(t, f.raw)
+	_, _, g1, g2 := bn254.Generators()
+	other, _ := f.key.fill(&groth16.Proof{A: g1, B: g2, C: f.proof.C}, f.input, &c)
+	want := f.key.Evaluate(other)
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for range 3 {
+				if v := f.key.Evaluate(f.raw); v.Disproved {
+					t.Errorf("%+v", v)
+				}
+				if v := f.key.Evaluate(other); v != want {
+					t.Errorf("%+v", v)
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// A proof that is committed to is read, and c shows that it is valid, if both are right.
+func TestShows(t *testing.T) {
+	f := loadFixture(t)
+	item, err := f.raw.Proof()
+	if err != nil || !item.Proof.Equal(f.proof) || !item.Inputs[0].Equal(&f.input) || f.key.Verifier().Verify(item.Proof, item.Inputs) != nil {
+		t.Fatalf("%+v, %v", item, err)
+	}
+	if !f.key.Shows(f.raw) {
+		t.Error("the honest c shows nothing")
+	}
+	withoutHashes := *f.raw
+	clear(withoutHashes.Hashes[:])
+	if !f.key.Shows(&withoutHashes) {
+		t.Error("hashes matter")
+	}
+	for i := range 1 + Elements {
+		raw := *f.raw
+		raw.Message(i)[wordSize-1] ^= 0x10
+		if f.key.Shows(&raw) {
+			t.Errorf("shown with a wrong commitment %d", i)
+		}
+		raw = *f.raw
+		copy(raw.Message(i), bytes.Repeat([]byte{0xff}, wordSize))
+		isC := i >= 5 && i <= 10
+		if _, err := raw.Proof(); f.key.Shows(&raw) || errors.Is(err, ErrProofForm) == isC {
+			t.Errorf("commitment %d is not below p: %v", i, err)
+		}
+	}
+	for _, at := range [][2]int{{0, 2}, {2, 4}, {10, 14}} {
+		raw := *f.raw
+		clear(raw.Elements[at[0]:at[1]])
+		if _, err := raw.Proof(); !errors.Is(err, ErrProofForm) {
+			t.Errorf("a point at infinity: %v", err)
+		}
+	}
+}
+
+// KeyBytes is what a key takes, but for an eighth.
+func TestKeyBytes(t *testing.T) {
+	vk := groth16.NewSimulator(1, 1).Key
+	keys := make([]*Key, 64)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range keys {
+		var err error
+		if keys[i], err = Prepare(vk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := float64(heap()-before) / float64(len(keys))
+	if each < 7*KeyBytes/8 || each > 9*KeyBytes/8 {
+		t.Errorf("a key takes %.0f bytes, KeyBytes is %d", each, KeyBytes)
+	}
+	runtime.KeepAlive(keys)
 }
 
 // No bytes make an evaluation panic, and nothing but the honest assertion passes.

@@ -1,8 +1,6 @@
 package assertion
 
 import (
-	"math/big"
-
 	"github.com/consensys/gnark-crypto/ecc/bn254"
 	"github.com/consensys/gnark-crypto/ecc/bn254/fp"
 )
@@ -44,8 +42,8 @@ func (e *evaluator) emit(kind Kind, valid bool, h digest) bool {
 	}
 	claimed := &e.raw.Hashes[e.verdict.Segments]
 	if e.fill {
-		copy(claimed[:], swapped(h[:]))
-	} else if got := digest(swapped(claimed[:])); got != h {
+		*claimed = h.swapped()
+	} else if got := digest(*claimed).swapped(); got != h {
 		e.verdict.Claimed, e.verdict.Expected = got, h
 		return e.disprove(kind, HashMismatch)
 	}
@@ -102,20 +100,17 @@ func (e *evaluator) points() bool {
 // makes the sum ready.
 func (e *evaluator) sum() bool {
 	input, ok := scalar(&e.raw.Input)
-	limbs := input.Bits()
-	var sum, t bn254.G1Affine
-	for i := range limbs {
-		t.ScalarMultiplication(&e.key.bases[i], new(big.Int).SetUint64(limbs[i]))
-		sum.Add(&sum, &t)
-		if !e.emit(MSM, ok, hashG1(&sum)) {
+	sums := e.key.verifier.Sums(&input)
+	for i := range sums[:msmParts] {
+		if !e.emit(MSM, ok, hashG1(&sums[i])) {
 			return false
 		}
 	}
-	sum.Add(&sum, &e.key.constant)
-	if !e.emit(HashP, true, hashG1(&sum)) {
+	sum := &sums[msmParts]
+	if !e.emit(HashP, true, hashG1(sum)) {
 		return false
 	}
-	e.p3, ok = prepared(&sum)
+	e.p3, ok = prepared(sum)
 	return e.emit(PrecomputePFromHash, ok, hashG1(&e.p3))
 }
 
@@ -139,47 +134,54 @@ func (e *evaluator) start() bool {
 	return e.emit(InitT4, ok, none.digest(&e.t4))
 }
 
-// miller runs the Miller loop, with powers of c in between.
+// miller compares the values of the Miller loop, with powers of c in between.
 func (e *evaluator) miller() bool {
-	loop, at := digits(), 0
-	moves := steps()
-	line := func() bool {
+	ch, ok := e.key.spare.Get().(*chain)
+	if !ok {
+		ch = new(chain)
+	}
+	defer e.key.spare.Put(ch)
+	ch.compute(e.key, &e.c, &e.cInv, &e.p4, &e.p2, &e.p3, &e.q4)
+	at := 0 // in the values of f
+	emit := func(kind Kind) bool {
+		e.f = ch.f.values[at]
 		at++
-		return e.line(moves[at-1], at-1)
+		return e.emit(kind, ch.f.ok[at-1], hashE6(&e.f))
 	}
-	for i := len(loop) - 2; i >= 0; i-- {
-		if !e.square() || !line() {
-			return false
-		}
-		if loop[i] == 0 {
-			continue
-		}
-		power := &e.cInv
-		if loop[i] < 0 {
-			power = &e.c
-		}
-		if !e.multiply(power) || !line() {
-			return false
-		}
-	}
-	var powers [3]bn254.E6
-	for i, of := range []*bn254.E6{&e.cInv, &e.c, &e.cInv} {
-		powers[i] = frobeniusOf(of, i+1)
-		if !e.emit(Frobenius, true, hashE6(&powers[i])) {
-			return false
-		}
-	}
-	for i := range powers {
-		if !e.multiply(&powers[i]) {
-			return false
-		}
-	}
-	for at < len(moves) {
-		if !line() {
-			return false
+	for _, o := range e.key.ops {
+		switch o.kind {
+		case squared:
+			if !emit(Squaring) {
+				return false
+			}
+		case iterated:
+			for i := range ch.powers {
+				if !e.emit(Frobenius, true, hashE6(&ch.powers[i])) {
+					return false
+				}
+			}
+		case byLines:
+			if !e.lines(ch, o.step) || !emit(Multiply) {
+				return false
+			}
+		default:
+			if !emit(Multiply) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// lines compares a step with T, and the product of the step's lines of all three pairs.
+func (e *evaluator) lines(ch *chain, step int) bool {
+	if step == len(ch.motions) {
+		return e.disprove(PointOpsStep1, InvalidInput)
+	}
+	e.t4 = ch.motions[step].t
+	p := &ch.partials[step]
+	return e.emit(PointOpsStep1, !p.denominator.IsZero(), p.digest(&e.t4)) &&
+		e.emit(PointOpsStep2, ch.products.ok[step], hashE6(&ch.products.values[step]))
 }
 
 // frobeniusOf returns (1 + a·w)^(p^power) without the 1.
@@ -196,28 +198,6 @@ func frobeniusOf(a *bn254.E6, power int) bn254.E6 {
 		x.FrobeniusCube(&x)
 	}
 	return x.C1
-}
-
-// square squares f.
-func (e *evaluator) square() bool {
-	var d bn254.E6
-	d.Square(&e.f)
-	denominator(&d)
-	valid := !d.IsZero()
-	e.f.Double(&e.f)
-	e.f.Div(&e.f, &d)
-	return e.emit(Squaring, valid, hashE6(&e.f))
-}
-
-// multiply multiplies f by b.
-func (e *evaluator) multiply(b *bn254.E6) bool {
-	var d bn254.E6
-	d.Mul(&e.f, b)
-	denominator(&d)
-	valid := !d.IsZero()
-	e.f.Add(&e.f, b)
-	e.f.Div(&e.f, &d)
-	return e.emit(Multiply, valid, hashE6(&e.f))
 }
 
 // denominator replaces x by 1 + x·v.
@@ -252,39 +232,33 @@ func (p *partial) digest(t *bn254.G2Affine) digest {
 }
 
 // at evaluates a line at a point that was made ready.
-func (l *slopeLine) at(p *bn254.G1Affine) (a [2]bn254.E2) {
+func (l *slopeLine) at(p *bn254.G1Affine) *[2]bn254.E2 {
+	var a [2]bn254.E2
 	a[0].MulByElement(&l.slope, &p.X)
 	a[1].MulByElement(&l.bias, &p.Y)
-	return a
+	return &a
 }
 
-// line makes a step of the Miller loop with T, and multiplies f by the step's lines of
-// all three pairs. n is the step's number.
-func (e *evaluator) line(s step, n int) bool {
-	l, ok := s.move(&e.t4, &e.q4)
-	first := l.at(&e.p4)
-	second := e.key.ofGamma[n].at(&e.p3)
-	var p partial
-	p.third = e.key.ofDelta[n].at(&e.p2)
+// halfProduct returns the product of three lines, half done.
+func halfProduct(first, second, third *[2]bn254.E2) (p partial) {
+	p.third = *third
 	p.numerator[0].Add(&first[0], &second[0])
 	p.numerator[1].Add(&first[1], &second[1])
-	p.denominator = sparse(&first, &second)
+	p.denominator = sparse(first, second)
 	denominator(&p.denominator)
-	ok = ok && !p.denominator.IsZero() && !e.t4.IsInfinity()
-	if !e.emit(PointOpsStep1, ok, p.digest(&e.t4)) {
-		return false
-	}
+	return p
+}
 
-	product := p.denominator
-	product.MulBy01(&p.third[0], &p.third[1])
-	product.B0.Add(&product.B0, &p.numerator[0])
-	product.B1.Add(&product.B1, &p.numerator[1])
-	d := sparse(&p.numerator, &p.third)
+// product returns numerator and denominator of the whole product.
+func (p *partial) product() (n, d bn254.E6) {
+	n = p.denominator
+	n.MulBy01(&p.third[0], &p.third[1])
+	n.B0.Add(&n.B0, &p.numerator[0])
+	n.B1.Add(&n.B1, &p.numerator[1])
+	d = sparse(&p.numerator, &p.third)
 	d.MulByNonResidue(&d)
 	d.Add(&d, &p.denominator)
-	valid := !d.IsZero()
-	product.Div(&product, &d)
-	return e.emit(PointOpsStep2, valid, hashE6(&product)) && e.multiply(&product)
+	return n, d
 }
 
 // sparse returns (a0 + a1·v)(b0 + b1·v).

@@ -11,6 +11,14 @@ import (
 // A digest is the first half of a BLAKE3 hash.
 type digest [hashSize]byte
 
+// swapped returns d with the halves of each byte swapped.
+func (d digest) swapped() digest {
+	for i, x := range d {
+		d[i] = x<<4 | x>>4
+	}
+	return d
+}
+
 // A message is what a digest is made of: words of 32 bytes, big-endian, but with the
 // bytes of every four reversed (extern_hash_nibbles in BitVM's chunk/helpers.rs).
 type message struct {

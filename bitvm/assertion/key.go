@@ -3,6 +3,7 @@ package assertion
 import (
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/consensys/gnark-crypto/ecc/bn254"
 
@@ -18,7 +19,7 @@ type Key struct {
 	verifier   *groth16.Key
 	fixed      bn254.E6 // what alpha and beta contribute to the last check
 	constant   bn254.G1Affine
-	bases      [msmParts]bn254.G1Affine // IC[1] times 2^(64i)
+	base       bn254.G1Affine // of the public input
 	alpha      bn254.G1Affine
 	minusBeta  bn254.G2Affine
 	minusGamma bn254.G2Affine
@@ -26,14 +27,14 @@ type Key struct {
 	// ofGamma and ofDelta are the lines of -gamma and -delta for each step1 of the
 	// chain.
 	ofGamma, ofDelta []slopeLine
+	steps            []step
+	ops              []op
+
+	spare sync.Pool // of *chain
 }
 
-// msmParts is how many parts multiply with the public input, msmBits how much of it each
-// takes.
-const (
-	msmParts = 4
-	msmBits  = 64
-)
+// msmParts is how many parts multiply with the public input; each takes 64 bits of it.
+const msmParts = 4
 
 // ErrInputs says that a key has another number of public inputs than one.
 var ErrInputs = errors.New("assertion: BitVM2 has one public input, the key has another number")
@@ -47,19 +48,14 @@ func Prepare(vk *groth16.VerifyingKey) (*Key, error) {
 	if len(vk.IC) != 2 {
 		return nil, ErrInputs
 	}
-	k := &Key{verifier: verifier, constant: vk.IC[0], alpha: vk.Alpha}
+	k := &Key{verifier: verifier, constant: vk.IC[0], base: vk.IC[1], alpha: vk.Alpha}
 	k.minusBeta.Neg(&vk.Beta)
 	k.minusGamma.Neg(&vk.Gamma)
 	k.minusDelta.Neg(&vk.Delta)
-	k.ofGamma, k.ofDelta = slopes(k.minusGamma), slopes(k.minusDelta)
+	k.steps, k.ops = steps(), ops()
+	// Of a point in G2, no multiple here is infinity.
+	k.ofGamma, k.ofDelta = slopeLines(k.steps, &k.minusGamma), slopeLines(k.steps, &k.minusDelta)
 
-	base := vk.IC[1]
-	for i := range k.bases {
-		k.bases[i] = base
-		for range msmBits {
-			base.Double(&base)
-		}
-	}
 	f, err := bn254.MillerLoop([]bn254.G1Affine{vk.Alpha}, []bn254.G2Affine{k.minusBeta})
 	if err != nil {
 		return nil, err
@@ -127,50 +123,4 @@ func (a addend) of(q *bn254.G2Affine) (p bn254.G2Affine) {
 		p = *q
 	}
 	return p
-}
-
-// move makes a step with t, and returns the line that it takes; false if t becomes
-// infinity, or is.
-func (s step) move(t, q *bn254.G2Affine) (l slopeLine, ok bool) {
-	if t.IsInfinity() {
-		return l, false
-	}
-	other := *t
-	if !s.double {
-		if other = s.add.of(q); other.IsInfinity() {
-			return l, false
-		}
-	}
-	var d bn254.E2
-	if other.Equal(t) {
-		l.slope.Square(&t.X)
-		d.Double(&l.slope)
-		l.slope.Add(&l.slope, &d)
-		d.Double(&t.Y)
-	} else {
-		l.slope.Sub(&t.Y, &other.Y)
-		d.Sub(&t.X, &other.X)
-	}
-	if d.IsZero() {
-		return l, false
-	}
-	l.slope.Div(&l.slope, &d)
-	l.bias.Mul(&l.slope, &t.X).Sub(&l.bias, &t.Y)
-
-	var x bn254.E2
-	x.Square(&l.slope).Sub(&x, &t.X).Sub(&x, &other.X)
-	t.Y.Mul(&l.slope, &x).Sub(&l.bias, &t.Y)
-	t.X = x
-	return l, true
-}
-
-// slopes returns the lines of a point of G2.
-func slopes(q bn254.G2Affine) []slopeLine {
-	t := q
-	var all []slopeLine
-	for _, s := range steps() {
-		l, _ := s.move(&t, &q) // of a point in G2 no multiple here is infinity
-		all = append(all, l)
-	}
-	return all
 }

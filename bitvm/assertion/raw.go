@@ -125,12 +125,22 @@ func swapped(b []byte) []byte {
 	return out
 }
 
+// unswapped returns the bytes of a number with the halves of each swapped.
+func unswapped(b *[wordSize]byte) (number [wordSize]byte) {
+	for i, x := range b {
+		number[i] = x<<4 | x>>4
+	}
+	return number
+}
+
 // element reads an element of the base field; false if the number is not below p.
 func element(b *[wordSize]byte) (e fp.Element, ok bool) {
-	return e, e.SetBytesCanonical(swapped(b[:])) == nil
+	number := unswapped(b)
+	return e, e.SetBytesCanonical(number[:]) == nil
 }
 
 // scalar reads the public input; false if the number is not below r.
 func scalar(b *[wordSize]byte) (e fr.Element, ok bool) {
-	return e, e.SetBytesCanonical(swapped(b[:])) == nil
+	number := unswapped(b)
+	return e, e.SetBytesCanonical(number[:]) == nil
 }

@@ -2,6 +2,7 @@ package groth16
 
 import (
 	"errors"
+	"math/big"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -135,5 +136,41 @@ func BenchmarkVerifyBatch64(b *testing.B) {
 				b.Fatal(verdict)
 			}
 		}
+	}
+}
+
+// Sums are those of the point multiplied, infinity among them.
+func TestSums(t *testing.T) {
+	s := NewSimulator(1, 40)
+	key := prepared(t, s)
+	low := new(big.Int).Lsh(big.NewInt(1), 64)
+	var numbers []fr.Element
+	for _, limbs := range [][4]uint64{{}, {1}, {0, 0, 0, 1}, {5, 0, 7, 0}, {^uint64(0), ^uint64(0), ^uint64(0), 1}} {
+		x := new(big.Int)
+		for i := len(limbs) - 1; i >= 0; i-- {
+			x.Mul(x, low).Add(x, new(big.Int).SetUint64(limbs[i]))
+		}
+		numbers = append(numbers, *new(fr.Element).SetBigInt(x))
+	}
+	// The number with which the point and the constant term come to infinity.
+	var infinite fr.Element
+	infinite.Neg(infinite.Div(&s.ic[0], &s.ic[1]))
+	for _, x := range append(numbers, s.Scalar(), infinite) {
+		sums := key.Sums(&x)
+		number := x.BigInt(new(big.Int))
+		for i := range 4 {
+			part := new(big.Int).And(number, new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), uint(64*i+64)), big.NewInt(1)))
+			var want bn254.G1Affine
+			if want.ScalarMultiplication(&s.Key.IC[1], part); !sums[i].Equal(&want) {
+				t.Errorf("%v, %d: %v, want %v", number, i, sums[i], want)
+			}
+		}
+		var want bn254.G1Affine
+		if want.Add(&sums[3], &s.Key.IC[0]); !sums[4].Equal(&want) {
+			t.Errorf("%v with the constant term: %v, want %v", number, sums[4], want)
+		}
+	}
+	if sums := key.Sums(&infinite); !sums[4].IsInfinity() {
+		t.Error("the sum is not infinity")
 	}
 }

@@ -293,6 +293,9 @@ func TestKeyEncodings(t *testing.T) {
 			if got, err := e.decode(raw); err != nil || !got.Equal(vk) {
 				t.Errorf("%s with %d inputs: %v", e.name, inputs, err)
 			}
+			if again, err := DecodeEIP197Key(vk.EncodeEIP197()); err != nil || !again.Equal(vk) {
+				t.Errorf("encoded with %d inputs: %v", inputs, err)
+			}
 			for _, bad := range [][]byte{nil, raw[:len(raw)-1], append(slices.Clone(raw), 0)} {
 				if _, err := e.decode(bad); !errors.Is(err, ErrEncoding) {
 					t.Errorf("%s of %d bytes: %v", e.name, len(bad), err)

@@ -28,10 +28,34 @@ func newMultiples(p *bn254.G1Affine) multiples {
 // add adds k times the point to sum.
 func (m multiples) add(sum *bn254.G1Jac, k *fr.Element) {
 	digits := k.Bytes()
-	for i := range 64 {
+	m.addDigits(sum, &digits, 0, 64)
+}
+
+// addDigits adds the part of add that the digits from lo to hi make up, the lowest being
+// the first.
+func (m multiples) addDigits(sum *bn254.G1Jac, digits *[32]byte, lo, hi int) {
+	for i := lo; i < hi; i++ {
 		d := int(digits[31-i/2]>>(4*(i%2))) & 15
 		if d != 0 {
 			sum.AddMixed(&m[15*i+d-1])
 		}
 	}
+}
+
+// Sums returns what the first public input's point comes to, multiplied by the lowest 64,
+// 128, 192 and 256 bits of x, and last with the constant term added. A sum that is
+// infinity is (0, 0). It panics if the key has no public input.
+func (k *Key) Sums(x *fr.Element) (sums [5]bn254.G1Affine) {
+	var all [len(sums)]bn254.G1Jac
+	var sum bn254.G1Jac
+	sum.FromAffine(new(bn254.G1Affine))
+	digits := x.Bytes()
+	for i := range 4 {
+		k.multiples[0].addDigits(&sum, &digits, 16*i, 16*i+16)
+		all[i] = sum
+	}
+	all[4] = sum
+	all[4].AddMixed(&k.constant)
+	copy(sums[:], bn254.BatchJacobianToAffineG1(all[:]))
+	return sums
 }

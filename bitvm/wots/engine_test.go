@@ -1,6 +1,8 @@
 package wots
 
 import (
+	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -89,8 +91,30 @@ func (l *leaves) agree(t testing.TB, compact bool, items [][]byte) bool {
 		native, script = l.compact, l.brute
 	}
 	err, want := native(items), script.run(items)
+	if !compact {
+		l.agreeRead(t, items, err)
+	} else if _, errs := VerifyCompact([]CompactItem{{l.scheme, l.key, nil}, {l.scheme, l.key, items}, {l.scheme, nil, items}}); (errs[1] == nil) != (err == nil) ||
+		!errors.Is(errs[0], ErrForm) || !errors.Is(errs[2], ErrForm) {
+		t.Errorf("compact witness %x among others: %v, alone: %v", items, errs, err)
+	}
 	if (err == nil) != (want == nil) {
 		t.Errorf("compact %v, witness %x: %v, btcd's engine says %v", compact, items, err, want)
 	}
 	return err == nil
+}
+
+// agreeRead compares what is read without hashing with what is verified, with that error.
+func (l *leaves) agreeRead(t testing.TB, items [][]byte, verified error) {
+	t.Helper()
+	message, err := l.scheme.ReadWitness(items)
+	if verified == nil {
+		sig, _ := l.scheme.DecodeWitness(items)
+		if want, _ := l.scheme.Verify(l.key, sig); err != nil || !bytes.Equal(message, want) {
+			t.Errorf("witness %x: read %x (%v), verified %x", items, message, err, want)
+		}
+		return
+	}
+	if wrong := errors.Is(verified, ErrForm) || errors.Is(verified, ErrChecksum); wrong != (err != nil) {
+		t.Errorf("witness %x: read with %v, verified with %v", items, err, verified)
+	}
 }
