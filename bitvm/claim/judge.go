@@ -87,7 +87,6 @@ func verifyProofs(key *groth16.Key, items []groth16.Item) []error {
 // read reads what the witnesses commit to, and verifies their signatures: a claim has a
 // Raw then, or is refused, or has an error.
 func (j *judge) read(d *docket) {
-	j.items, j.of, j.compact, j.ofCompact = j.items[:0], j.of[:0], j.compact[:0], j.ofCompact[:0]
 	for i := range d.claims {
 		if d.errs[i] != nil {
 			continue
@@ -97,6 +96,17 @@ func (j *judge) read(d *docket) {
 			j.sort(d, origin{i, n}, stack)
 		}
 	}
+	j.hash(d)
+	for i := range d.verdicts {
+		if v := &d.verdicts[i]; v.Refusals != nil {
+			v.Outcome, v.Raw = Refused, nil
+			slices.SortFunc(v.Refusals, func(a, b *assertion.SignatureError) int { return cmp.Compare(a.Commitment, b.Commitment) })
+		}
+	}
+}
+
+// hash verifies the signatures that were put where they are hashed with others.
+func (j *judge) hash(d *docket) {
 	messages, errs := j.verifier.Verify(j.items)
 	for n, of := range j.of {
 		d.take(of, messages[n], errs[n])
@@ -105,15 +115,10 @@ func (j *judge) read(d *docket) {
 	for n, of := range j.ofCompact {
 		d.take(of, messages[n], errs[n])
 	}
-	for i := range d.verdicts {
-		if v := &d.verdicts[i]; v.Refusals != nil {
-			v.Outcome, v.Raw = Refused, nil
-			slices.SortFunc(v.Refusals, func(a, b *assertion.SignatureError) int { return cmp.Compare(a.Commitment, b.Commitment) })
-		}
-	}
 	// The memory that is kept must not hold on to these claims.
 	clear(j.items)
 	clear(j.compact)
+	j.items, j.of, j.compact, j.ofCompact = j.items[:0], j.of[:0], j.compact[:0], j.ofCompact[:0]
 }
 
 // sort reads a witness, or puts it where it is hashed with others.
