@@ -87,7 +87,13 @@ func TestHonest(t *testing.T) {
 				got.Leaf.Segments != assertion.Hashes || got.Refusals != nil {
 				t.Errorf("%s, validated %v: %+v, %v", name, validated, got, err)
 			}
+			if alone, err := Judge(t.Context(), p.key, c); err != nil || !reflect.DeepEqual(alone, got) {
+				t.Errorf("%s, validated %v, alone: %+v, %v", name, validated, alone, err)
+			}
 		}
+	}
+	if _, err := Judge(t.Context(), p.key, &Claim{Load: (*Stacks)(nil).Load}); !errors.Is(err, errNoStacks) {
+		t.Error(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package claim
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -19,6 +20,17 @@ type docket struct {
 	stacks   []*Stacks
 	verdicts []Verdict
 	errs     []error
+}
+
+// Judge judges one claim on the calling goroutine, by a key that was made ready: c's own is
+// not looked at. The error says why there is no verdict: the witnesses could not be
+// loaded, or [ErrContradiction]. Who has many claims hands them to a [Verifier].
+func Judge(ctx context.Context, key *assertion.Key, c *Claim) (Verdict, error) {
+	d := newDocket(key, 1)
+	d.claims[0] = c
+	d.stacks[0], d.errs[0] = load(ctx, c)
+	new(judge).decide(d)
+	return d.verdicts[0], d.errs[0]
 }
 
 func newDocket(key *assertion.Key, claims int) *docket {

@@ -120,10 +120,12 @@ func benchBitvm(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	fs := flag.NewFlagSet("outrider bench bitvm", flag.ContinueOnError)
 	var o bench.BitvmOptions
 	fs.IntVar(&o.Rounds, "rounds", 11, "measure this `number` of times, and print medians")
+	fs.IntVar(&o.Claims, "claims", 1000, "judge this `number` of whole claims on all cores, in each mode")
 	asJSON := fs.Bool("json", false, "print JSON")
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "outrider bench bitvm measures on one thread what a watchtower of BitVM bridges verifies, beside others, in turns.\n"+
-			"Times are those that the thread had a processor, where the system tells it. Exit status: 0 when all is well,\n"+
+			"Times are those that the thread had a processor, where the system tells it. Then it judges many whole claims on all\n"+
+			"cores, in full, and as in a block that one's own node validated. Exit status: 0 when all is well,\n"+
 			"1 when the work failed, 2 when the command line is wrong. Flags:")
 		fs.PrintDefaults()
 	}
@@ -132,6 +134,9 @@ func benchBitvm(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	}
 	if o.Rounds < 1 || o.Rounds > 1000 {
 		return &usageError{errors.New("--rounds: must be from 1 to 1000")}
+	}
+	if o.Claims < 1 || o.Claims > 1_000_000 {
+		return &usageError{errors.New("--claims: must be from 1 to 1000000")}
 	}
 	rep, err := bench.Bitvm(ctx, o)
 	if err != nil {

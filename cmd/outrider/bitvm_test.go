@@ -27,6 +27,7 @@ func TestBitvmMistakes(t *testing.T) {
 		{[]string{"bitvm", "assertion", "--file", "bitvm_test.go", "--vk", "x"}, statusFailed, "6288"},
 		{[]string{"bitvm"}, statusUsage, "verify"},
 		{[]string{"bench", "bitvm", "--rounds", "0"}, statusUsage, "--rounds"},
+		{[]string{"bench", "bitvm", "--claims", "0"}, statusUsage, "--claims"},
 	} {
 		status, stdout, stderr := outrider(t, tt.args...)
 		if status != tt.status || !strings.Contains(stderr, tt.want) || stdout != "" {

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"time"
 )
@@ -11,7 +13,19 @@ import (
 type BitvmOptions struct {
 	// Rounds is how often each figure is measured; its median is told.
 	Rounds int
+	// Claims is how many whole claims are judged on all cores, in each mode.
+	Claims int
 }
+
+// A BitvmReport is what Bitvm measured.
+type BitvmReport struct {
+	Report
+	// Claims are many claims on all cores, while the rows are of one.
+	Claims []ClaimFigures `json:"claims"`
+}
+
+// claimsOfBench is how many claims take turns: more than fit into a processor's caches.
+const claimsOfBench = 8
 
 // A bitvmFigure is a row under way: how many milliseconds something takes on one thread,
 // measured in turns with an anchor, if there is one.
@@ -66,8 +80,8 @@ func (f *bitvmFigure) row() Row {
 }
 
 // Bitvm measures what a watchtower of BitVM bridges verifies, each figure in turns with
-// its anchor.
-func Bitvm(ctx context.Context, o BitvmOptions) (*Report, error) {
+// its anchor, and then many whole claims on all cores.
+func Bitvm(ctx context.Context, o BitvmOptions) (*BitvmReport, error) {
 	var figures []*bitvmFigure
 	adaptors := func() ([]*bitvmFigure, error) { return adaptorFigures(ctx) }
 	for _, of := range []func() ([]*bitvmFigure, error){groth16Figures, wotsFigures, leafFigures, adaptors} {
@@ -77,6 +91,11 @@ func Bitvm(ctx context.Context, o BitvmOptions) (*Report, error) {
 		}
 		figures = append(figures, some...)
 	}
+	claims, err := newClaimBench(claimsOfBench)
+	if err != nil {
+		return nil, err
+	}
+	figures = append(figures, claims.figures()...)
 	for range o.Rounds {
 		for _, f := range figures {
 			if err := f.measure(ctx); err != nil {
@@ -84,9 +103,27 @@ func Bitvm(ctx context.Context, o BitvmOptions) (*Report, error) {
 			}
 		}
 	}
-	rep := &Report{Machine: ThisMachine(), Rows: []Row{}}
+	rep := &BitvmReport{Report: Report{Machine: ThisMachine(), Rows: []Row{}}, Claims: []ClaimFigures{}}
 	for _, f := range figures {
 		rep.Rows = append(rep.Rows, f.row())
 	}
+	for _, validated := range []bool{false, true} {
+		f, err := claims.many(ctx, validated, o.Claims)
+		if err != nil {
+			return nil, err
+		}
+		rep.Claims = append(rep.Claims, f)
+	}
 	return rep, nil
+}
+
+// WriteTable writes the report for people.
+func (r *BitvmReport) WriteTable(w io.Writer) error {
+	err := r.Report.WriteTable(w)
+	for _, f := range r.Claims {
+		_, wrong := fmt.Fprintf(w, "%d claims, %s, by %d goroutines: %s a second; %s CPU-seconds a thousand, %d MiB resident at most\n",
+			f.Claims, f.Mode, f.Parallel, figure(f.PerSecond), figure(f.CPUSeconds), f.PeakRSS>>20)
+		err = errors.Join(err, wrong)
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/big"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -11,11 +12,12 @@ import (
 	"github.com/consensys/gnark-crypto/ecc/bn254/fp"
 
 	"github.com/outrider-project/outrider/bitvm/groth16"
+	"github.com/outrider-project/outrider/bitvm/wots"
 )
 
 // The report has every row, each with an anchor that was measured too.
 func TestBitvmReport(t *testing.T) {
-	rep, err := Bitvm(t.Context(), BitvmOptions{Rounds: 1})
+	rep, err := Bitvm(t.Context(), BitvmOptions{Rounds: 1, Claims: 12})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,12 +28,21 @@ func TestBitvmReport(t *testing.T) {
 			t.Errorf("row %+v", row)
 		}
 	}
-	want := "groth16/1 groth16/batch64 anchor/gnark verifier anchor/geth precompile 8 wots16 wots16/batch363 leaf adaptor108 adaptor108/extract"
+	want := "groth16/1 groth16/batch64 anchor/gnark verifier anchor/geth precompile 8 wots16 wots16/batch363 leaf adaptor108 adaptor108/extract claim/full claim/validated"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("rows %q, want %q", got, want)
 	}
+	for i, mode := range []string{"full", "validated"} {
+		f := rep.Claims[i]
+		if f.Mode != mode || f.Claims != 12 || f.Parallel != runtime.GOMAXPROCS(0) || f.Chunk < 1 || f.PerSecond <= 0 || f.CPUSeconds <= 0 {
+			t.Errorf("claims %+v", f)
+		}
+		if _, told := peakMemory(); told && f.PeakRSS < 1<<20 {
+			t.Errorf("claims %+v", f)
+		}
+	}
 	var out bytes.Buffer
-	if err := rep.WriteTable(&out); err != nil || !strings.Contains(out.String(), "batch64") {
+	if err := rep.WriteTable(&out); err != nil || !strings.Contains(out.String(), "batch64") || !strings.Contains(out.String(), "12 claims, validated") {
 		t.Errorf("table (%v):\n%s", err, out.String())
 	}
 }
@@ -143,6 +154,30 @@ func TestBitvmStopsAtAWrongVerdict(t *testing.T) {
 		if _, err := run(t.Context()); err == nil {
 			t.Error("a wrong signature is taken")
 		}
+	}
+	c, err := newClaimBench(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stacks, err := c.claims[0].Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stacks[30][0] = make([]byte, wots.Hash)
+	for _, run := range []task{c.judge(false), c.scalar} {
+		if _, err := run(t.Context()); err == nil {
+			t.Error("a claim with a wrong signature is taken")
+		}
+	}
+	if _, err := c.many(t.Context(), false, 2); err == nil {
+		t.Error("claims with a wrong signature are taken")
+	}
+	if _, err := c.judge(true)(t.Context()); err != nil {
+		t.Error(err) // nobody looks at the signature
+	}
+	stacks[30] = stacks[31]
+	if _, err := c.judge(true)(t.Context()); err == nil {
+		t.Error("a claim with a wrong hash is taken")
 	}
 	for name, verify := range map[string]func(groth16.Item) bool{
 		"ours": b.ours, "gnark's pairings": b.pairings, "gnark's verifier": b.gnark.verify, "go-ethereum's precompile": b.precompile,

@@ -49,15 +49,24 @@ func (b *wotsBench) together(context.Context) (int, error) {
 func (b *wotsBench) theirs(context.Context) (int, error) {
 	b.at = (b.at + 1) % len(b.items)
 	item := &b.items[b.at]
-	for i, v := range item.Signature.Values {
-		for range 15 - item.Signature.Digits[i] {
-			v = [wots.Hash]byte(address.Hash160(v[:]))
-		}
-		if v != item.Key[i] {
-			return 0, fmt.Errorf("btcd's HASH160 refuses digit %d of valid signature %d", i, b.at)
-		}
+	if digit, ok := chainsEnd(item.Signature, item.Key); !ok {
+		return 0, fmt.Errorf("btcd's HASH160 refuses digit %d of valid signature %d", digit, b.at)
 	}
 	return 1, nil
+}
+
+// chainsEnd reports whether all chains of a signature end at the key, by btcd's HASH160,
+// and else of which digit one does not.
+func chainsEnd(sig *wots.Signature, key wots.PublicKey) (digit int, ok bool) {
+	for i, v := range sig.Values {
+		for range 15 - sig.Digits[i] {
+			v = [wots.Hash]byte(address.Hash160(v[:]))
+		}
+		if v != key[i] {
+			return i, false
+		}
+	}
+	return 0, true
 }
 
 // wotsFigures: alone, and 363 at once, as many as an assertion has of 16 bytes.
