@@ -47,6 +47,8 @@ func describeOne(ctx context.Context, cfg Config, registry *perfcore.Registry) e
 		return err
 	}
 	defer s.node.Close()
+	s.Claims()
+	defer s.claims.close()
 	return s.wire(ctx, "regtest", func(_ context.Context, w *wiring) error {
 		return s.perf.Describe(s.plant(w.network, w.feed, w.share))
 	})

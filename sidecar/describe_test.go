@@ -51,6 +51,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	beside.cfg.UTXOMode, beside.cfg.Perf, beside.cfg.BOB = UTXOFull, perf.Optimize, nobodysBOB()
 	beside.btcd.Mine(3)
 	beside.run(t)
+	beside.s.Claims()
 	beside.awaitTip(t)
 	beside.dialPerf(t)
 	exported := beside.exports(t)

@@ -49,6 +49,7 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 	if s.bob != nil {
 		knobs = append(knobs, s.bob.Knobs()...)
 	}
+	knobs = append(knobs, s.claims.knobs()...)
 	if parts := s.parts.Load(); parts != nil {
 		for _, p := range *parts {
 			knobs = append(knobs, p.Knobs()...)

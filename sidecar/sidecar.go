@@ -58,6 +58,7 @@ type Sidecar struct {
 	tuning   tuning
 	perf     *perf.Performance // nil where it is off
 	bob      *bob.Watch        // nil unless it is configured
+	claims   claims
 	web      *web.Server
 	set      atomic.Pointer[coins.Set] // nil until the node's chain is followed
 	parts    atomic.Pointer[[]tuned]   // with knobs, while it is
@@ -125,6 +126,7 @@ func (s *Sidecar) ShowRelay(relay func() *web.DemoRelay) { s.status.showRelay(re
 
 // Close frees what New took, when the sidecar will not be run.
 func (s *Sidecar) Close() error {
+	s.claims.close()
 	s.node.Close()
 	return s.web.Close()
 }
@@ -135,6 +137,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer s.node.Close()
+	defer s.claims.close()
 
 	if err := lowerPriority(s.cfg.Nice); err != nil {
 		s.log.Warn("running at normal priority: the node may be slowed", "err", err)

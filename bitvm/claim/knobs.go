@@ -8,6 +8,10 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 )
 
+// Resource is what the knobs of a Verifier trade in: the judging of claims, whose
+// throughput and latency are those of the metric outrider_bitvm_claim_seconds.
+func Resource() perfcore.ResourceType { return perfcore.Custom(1) }
+
 // settle is how long claims that were handed in under the value before may still show.
 const settle = 5 * time.Second
 
@@ -32,12 +36,12 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 	knobs := []perfcore.Knob{
 		{
 			Name: "bitvm.claims", Help: "How many goroutines judge claims of BitVM bridges at once.", Unit: "goroutines",
-			Resource: perfcore.CPU, Carry: perfcore.Memoryless, Settle: settle,
+			Resource: Resource(), Carry: perfcore.Memoryless, Settle: settle,
 			Ladder: []int64{1, 2, 4, 8, 16, 32}, Apply: set(&v.parallel), Read: read(&v.parallel),
 		},
 		{
 			Name: "bitvm.chunk", Help: "How many claims by the same verifying key a goroutine judges together at most.", Unit: "claims",
-			Resource: perfcore.CPU, Carry: perfcore.Memoryless, Settle: settle,
+			Resource: Resource(), Carry: perfcore.Memoryless, Settle: settle,
 			Ladder: []int64{1, 2, 4, 8, 16, 32}, Apply: set(&v.chunk), Read: read(&v.chunk),
 		},
 		{

@@ -11,6 +11,7 @@ type instruments struct {
 	claim, load    *perfcore.Timer
 	outcomes       [outcomes]*perfcore.Counter // at 0, claims without a verdict
 	contradictions *perfcore.Counter
+	commitments    *perfcore.Counter
 	waiting        *perfcore.Gauge
 	hits, misses   *perfcore.Counter
 	keyBytes       *perfcore.Gauge
@@ -30,6 +31,9 @@ func newInstruments(rec perfcore.Recorder) *instruments {
 				Name: "claim_contradiction", Help: "The proof of a BitVM claim and the parts of its assertion contradict each other: a fault of this program or machine. There is no verdict on the claim: judge it by another program before its deadline.",
 				Urgent: true, Keep: time.Hour,
 			},
+		}),
+		commitments: rec.Counter(perfcore.Metric{
+			Name: "outrider_bitvm_commitments_total", Help: "Commitments of the claims that have a verdict: signatures that were read, and verified unless their block was validated.",
 		}),
 		waiting: rec.Gauge(perfcore.Metric{
 			Name: "outrider_bitvm_claims_waiting", Help: "Claims that wait for their turn.",

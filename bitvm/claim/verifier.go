@@ -229,6 +229,7 @@ func (v *Verifier) finish(j *job, verdict Verdict, err error) {
 	v.in.outcomes[verdict.Outcome].Add(1)
 	if err == nil {
 		v.in.claim.Since(j.since)
+		v.in.commitments.Add(assertion.Commitments)
 	}
 	if errors.Is(err, ErrContradiction) {
 		v.in.contradictions.Add(1)

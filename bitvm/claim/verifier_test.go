@@ -207,6 +207,7 @@ func TestNoVerdict(t *testing.T) {
 	for name, want := range map[string]uint64{
 		"outrider_bitvm_claims_total none": 4, "outrider_bitvm_claims_total valid": 1, "outrider_bitvm_claims_total disprovable": 0,
 		"outrider_bitvm_keys_total hit": 2, "outrider_bitvm_keys_total miss": 3, "outrider_bitvm_contradictions_total ": 0,
+		"outrider_bitvm_commitments_total ": assertion.Commitments,
 	} {
 		if counts[name] != want {
 			t.Errorf("%s: %d, want %d", name, counts[name], want)

@@ -18,7 +18,7 @@ import (
 // are verified, how often verdicts are checked again and which peers are chosen
 // is in none of them, and cannot be configured into one.
 var registrable = []string{
-	"bitvm.slice", "blockval.seen", "blockval.depth", "blockval.prefetch",
+	"bitvm.claims", "bitvm.chunk", "bitvm.keys", "blockval.seen", "blockval.depth", "blockval.prefetch",
 	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
 	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls",
 	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay",

@@ -368,6 +368,7 @@ func TestRegistrable(t *testing.T) {
 		"sigverify.workers", "sigverify.chunk", "sigverify.cache", "blockval.seen", "go.gogc", "plant.knob0",
 		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch", "utxocache.ring", "coindb.memory", "coindb.compactions", "coindb.readers",
 		"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
+		"bitvm.claims", "bitvm.chunk", "bitvm.keys",
 	} {
 		if !Registrable(name) {
 			t.Errorf("%s is not registrable", name)

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/outrider-project/outrider/bitvm/claim"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/perfcore/regime"
@@ -14,8 +15,9 @@ const latencyQuantile = 0.9
 
 // objective is what the sidecar lowers: the processor time that a unit of work
 // costs, and while it is behind its node also the time itself, as though every
-// processor were in use. A unit of work is an input that was decided for a block,
-// or a transaction of the mempool that was verified; what was refused is none.
+// processor were in use. A unit of work is an input that was decided for a block, a
+// transaction of the mempool that was verified, or a commitment of a BitVM claim that was
+// read, whose signature costs about as much; what was refused is none.
 func objective() collect.Objective {
 	return collect.Objective{
 		Terms: []collect.Term{{Quantity: effortCores, Weight: 1, PerWork: true, Floor: 1e-9}},
@@ -31,6 +33,7 @@ func objective() collect.Objective {
 			perfcore.Memory:   {Utilization: "memory_ratio"},
 			perfcore.Disk:     {Utilization: "pressure_io_some_ratio"},
 			perfcore.Database: {Latency: "coindb_batch_p90"},
+			claim.Resource():  {Throughput: "bitvm_claim_per_second", Latency: "bitvm_claim_p90"},
 		},
 	}
 }
@@ -49,7 +52,7 @@ var predicted = []string{mempoolLoad, "rpc_requests_per_second"}
 const mempoolLoad = "mempool_verified_per_second"
 
 // workCounters are the counters whose sum is the work, by name.
-var workCounters = []string{"outrider_blockval_inputs_total", "outrider_mempool_verified_total"}
+var workCounters = []string{"outrider_blockval_inputs_total", "outrider_mempool_verified_total", "outrider_bitvm_commitments_total"}
 
 // A workload is the source for the work that is done, what it costs, and how far
 // the sidecar is behind its node. It stands behind the source of
