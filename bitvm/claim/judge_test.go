@@ -30,7 +30,7 @@ func TestLargeWitnesses(t *testing.T) {
 	const size = 3_980_000
 	large := make([]byte, size)
 	many := make([][]byte, size/2)
-	honest := p.stacks(p.raw, none)
+	honest := p.signed
 	largeDigit := slices.Clone(honest[3])
 	largeDigit[1] = large
 	largeValues := make([][]byte, assertion.Scheme(3).Digits())
@@ -63,7 +63,7 @@ func TestLoadsInTurn(t *testing.T) {
 	const parallel, chunk = 2, 3
 	v := New(Options{Parallel: parallel, Chunk: chunk, Recorder: new(perfcore.Registry)})
 	defer v.Close()
-	honest := p.stacks(p.raw, none)
+	honest := p.signed
 	var loaded atomic.Uint64
 	claims := func(yield func(*Claim) bool) {
 		for range 40 {

@@ -32,7 +32,7 @@ func slow(c *Claim, d time.Duration) *Claim {
 
 // honest returns a claim that is quickly judged.
 func (p *prover) honest() *Claim {
-	c := p.claim(p.stacks(p.raw, none))
+	c := p.claim(p.signed)
 	c.Validated = true
 	return c
 }
@@ -116,7 +116,7 @@ func TestCancelled(t *testing.T) {
 		stubborn := p.honest()
 		stubborn.Load = func(context.Context) (*Stacks, error) {
 			time.Sleep(time.Hour)
-			return p.stacks(p.raw, none), nil
+			return p.signed, nil
 		}
 		var callers sync.WaitGroup
 		call := func(c *Claim, patience, want time.Duration, wantErr error) {
