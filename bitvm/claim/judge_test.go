@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -140,4 +141,20 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("commitment %d is refused: %v", i, err)
 		}
 	})
+}
+
+func BenchmarkJudge(b *testing.B) {
+	p := newProver(b)
+	for _, validated := range []bool{false, true} {
+		b.Run(fmt.Sprintf("validated=%v", validated), func(b *testing.B) {
+			c := p.claim(p.signed)
+			c.Validated = validated
+			b.ReportAllocs()
+			for b.Loop() {
+				if v, err := Judge(b.Context(), p.key, c); err != nil || v.Outcome != Valid {
+					b.Fatal(v, err)
+				}
+			}
+		})
+	}
 }

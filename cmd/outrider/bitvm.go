@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/outrider-project/outrider/sidecar/bench"
 	"github.com/outrider-project/outrider/sidecar/bitvm"
@@ -85,22 +86,26 @@ func bitvmWots(_ context.Context, args []string, stdout, stderr io.Writer) error
 	return printJudged(stdout, rep, *asJSON)
 }
 
-func bitvmAssertion(_ context.Context, args []string, stdout, stderr io.Writer) error {
+func bitvmAssertion(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet("outrider bitvm assertion", flag.ContinueOnError)
-	file := fs.String("file", "", "`file` of what was committed to: 32 bytes of public input, 14 times 32, 363 times 16")
+	var files []string
+	fs.Func("file", "`file` of what was committed to: 32 bytes of public input, 14 times 32, 363 times 16; may be given several times", func(name string) error {
+		files = append(files, name)
+		return nil
+	})
 	vk := fs.String("vk", "", "`file` of the verifying key, as arkworks or gnark writes it, or as contracts have it")
 	asJSON := fs.Bool("json", false, "print JSON")
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "outrider bitvm assertion computes the parts of an assertion from what it commits to, and names the first leaf\n"+
-			"that disproves it. Exit status: 0 when none does, 1 when one does or a file is of no use, 2 when the command\n"+
-			"line is wrong. Flags:")
+			"that disproves it; of several files, on all cores. Exit status: 0 when none does, 1 when one does or a file is of\n"+
+			"no use, 2 when the command line is wrong. Flags:")
 		fs.PrintDefaults()
 	}
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
 	var mistakes []error
-	if *file == "" {
+	if len(files) == 0 || slices.Contains(files, "") {
 		mistakes = append(mistakes, errors.New("--file: name the file of the assertion"))
 	}
 	if *vk == "" {
@@ -109,7 +114,14 @@ func bitvmAssertion(_ context.Context, args []string, stdout, stderr io.Writer) 
 	if len(mistakes) > 0 {
 		return &usageError{errors.Join(mistakes...)}
 	}
-	rep, err := bitvm.EvaluateAssertion(*file, *vk)
+	if len(files) == 1 {
+		rep, err := bitvm.EvaluateAssertion(files[0], *vk)
+		if err != nil {
+			return err
+		}
+		return printJudged(stdout, rep, *asJSON)
+	}
+	rep, err := bitvm.EvaluateAssertions(ctx, files, *vk)
 	if err != nil {
 		return err
 	}

@@ -153,4 +153,15 @@ func TestBitvmAssertion(t *testing.T) {
 	if rep.Valid || rep.Segments != 0 || rep.Leaf == nil || *rep.Leaf != 0 || rep.Kind != "PreMillerPrecomputeP" || rep.Reason != "invalid input" {
 		t.Errorf("%s", stdout)
 	}
+	status, stdout, stderr = outrider(t, "bitvm", "assertion", "--file", raw, "--vk", vk, "--file", raw, "--json")
+	var several struct {
+		Assertions []struct {
+			File string
+			Leaf *int
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout), &several); err != nil || status != statusFailed || len(several.Assertions) != 2 ||
+		several.Assertions[1].File != raw || several.Assertions[1].Leaf == nil {
+		t.Errorf("status %d: %v: %s %s", status, err, stdout, stderr)
+	}
 }
