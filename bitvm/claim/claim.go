@@ -38,6 +38,23 @@ type Stacks [assertion.Commitments][][]byte
 // Load returns s.
 func (s *Stacks) Load(context.Context) (*Stacks, error) { return s, nil }
 
+// Inputs returns what the witnesses of inputs hand to the leaves of the commitments, one for
+// each in their order: see [Arguments]. It is memory of witnesses. The error is
+// [ErrWitness], also for another number than [assertion.Commitments].
+func Inputs[W ~[][]byte](witnesses []W) (*Stacks, error) {
+	if len(witnesses) != assertion.Commitments {
+		return nil, fmt.Errorf("%w: there are %d inputs, must be %d", ErrWitness, len(witnesses), assertion.Commitments)
+	}
+	s := new(Stacks)
+	for i, witness := range witnesses {
+		var err error
+		if s[i], err = Arguments(witness); err != nil {
+			return nil, fmt.Errorf("commitment %d: %w", i, err)
+		}
+	}
+	return s, nil
+}
+
 // winternitz returns the public Winternitz key of a commitment.
 func (c *Claim) winternitz(commitment int) wots.PublicKey {
 	if c.Keys == nil {
@@ -46,8 +63,9 @@ func (c *Claim) winternitz(commitment int) wots.PublicKey {
 	return c.Keys[commitment]
 }
 
-// ErrWitness says that a transaction's input spends no leaf of a taproot tree.
-var ErrWitness = errors.New("claim: the witness spends no tapleaf")
+// ErrWitness says that inputs of transactions are not those of an assertion: they spend no
+// leaf of a taproot tree, or are too few or too many.
+var ErrWitness = errors.New("claim: not the witness of an assertion")
 
 // Arguments returns what the witness of a transaction's input hands to the leaf that it
 // spends: without annex, control block and script (BIP341). It is memory of witness. The

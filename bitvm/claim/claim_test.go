@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -373,5 +374,29 @@ func TestArguments(t *testing.T) {
 		if (err != nil) != (tt.want < 0) || err == nil && len(got) != tt.want || err != nil && !errors.Is(err, ErrWitness) {
 			t.Errorf("%s: %x, %v", tt.what, got, err)
 		}
+	}
+}
+
+// The inputs of transactions are judged as their arguments are.
+func TestInputs(t *testing.T) {
+	p := newProver(t)
+	type witness [][]byte // as wire.TxWitness is
+	var all []witness
+	for _, stack := range p.signed {
+		all = append(all, append(slices.Clone(stack), []byte{0x51}, make([]byte, 33)))
+	}
+	s, err := Inputs(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := Judge(t.Context(), p.key, p.claim(s)); err != nil || v.Outcome != Valid {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if _, err := Inputs(all[1:]); !errors.Is(err, ErrWitness) {
+		t.Error(err)
+	}
+	all[77] = all[77][:1]
+	if _, err := Inputs(all); !errors.Is(err, ErrWitness) || !strings.Contains(err.Error(), "commitment 77") {
+		t.Error(err)
 	}
 }
