@@ -365,3 +365,38 @@ func TestParallel(t *testing.T) {
 		}
 	})
 }
+
+// A goroutine takes claims by one key, in the order of arrival, and leaves others their
+// share.
+func TestTake(t *testing.T) {
+	v := New(Options{Parallel: 4, Chunk: 3})
+	defer v.Close()
+	a, b := new(assertion.Key), new(assertion.Key)
+	all := make([]*job, 0, 12)
+	for i, key := range []*assertion.Key{a, a, b, a, a, b, a, a, b, a, a, a} {
+		all = append(all, &job{key: key, since: time.Unix(int64(i), 0)})
+	}
+	v.queue = slices.Clone(all)
+	for _, step := range []struct {
+		parallel int
+		want     []int
+	}{
+		{4, []int{0, 1, 3}}, // a quarter of twelve
+		{4, []int{2, 5, 8}},
+		{4, []int{4, 6}}, // of six
+		{1, []int{7, 9, 10}},
+		{4, []int{11}},
+	} {
+		v.parallel = step.parallel
+		var got []int
+		for _, j := range v.take() {
+			got = append(got, slices.Index(all, j))
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("%v are taken, want %v", got, step.want)
+		}
+	}
+	if len(v.queue) != 0 {
+		t.Errorf("%d claims are left", len(v.queue))
+	}
+}
