@@ -139,6 +139,9 @@ func TestCancelled(t *testing.T) {
 		callers.Wait()
 		call(p.honest(), time.Minute, 0, nil)
 		callers.Wait()
+		if n := len(v.rooms); n != 0 {
+			t.Errorf("%d rooms are taken by nobody", n)
+		}
 	})
 }
 
