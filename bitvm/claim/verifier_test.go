@@ -403,3 +403,39 @@ func TestTake(t *testing.T) {
 		t.Errorf("%d claims are left", len(v.queue))
 	}
 }
+
+// The knob is heard while claims wait: more goroutines begin at once, and those that are
+// too many end with their claim.
+func TestParallelMeanwhile(t *testing.T) {
+	p := newProver(t)
+	for _, tt := range []struct {
+		from, to int64
+		want     time.Duration
+	}{
+		{1, 8, 1500 * time.Millisecond}, // one ends after a second, those that began at the half of it later
+		{4, 1, 5 * time.Second},         // four after a second, and one after the other then
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			v := New(Options{Parallel: int(tt.from), Chunk: 1})
+			defer v.Close()
+			knob := v.Knobs()[0]
+			var callers sync.WaitGroup
+			start := time.Now()
+			for range 8 {
+				callers.Go(func() {
+					if got, err := v.Verify(t.Context(), slow(p.honest(), time.Second)); err != nil || got.Outcome != Valid {
+						t.Errorf("%+v, %v", got, err)
+					}
+				})
+			}
+			time.Sleep(500 * time.Millisecond)
+			if err := knob.Set(t.Context(), tt.to); err != nil {
+				t.Fatal(err)
+			}
+			callers.Wait()
+			if took := time.Since(start); took != tt.want {
+				t.Errorf("from %d to %d: %v, want %v", tt.from, tt.to, took, tt.want)
+			}
+		})
+	}
+}
