@@ -99,6 +99,8 @@ func verifyProofs(key *groth16.Key, items []groth16.Item) []error {
 // read reads what the witnesses commit to, and verifies their signatures: a claim has a
 // Raw then, or is refused, or has an error.
 func (j *judge) read(d *docket) {
+	all := assertion.Commitments * len(d.claims)
+	j.items, j.of = slices.Grow(j.items, all), slices.Grow(j.of, all)
 	for i := range d.claims {
 		if d.errs[i] != nil {
 			continue

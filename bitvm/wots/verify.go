@@ -3,6 +3,7 @@ package wots
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
@@ -58,7 +59,11 @@ type Verifier struct {
 // What is wrong with one has no bearing on another.
 func (v *Verifier) Verify(items []Item) (messages [][]byte, errs []error) {
 	messages, errs = make([][]byte, len(items)), make([]error, len(items))
-	v.values, v.steps = v.values[:0], v.steps[:0]
+	digits := 0
+	for i := range items {
+		digits += len(items[i].Key)
+	}
+	v.values, v.steps = slices.Grow(v.values[:0], digits), slices.Grow(v.steps[:0], digits)
 	for i := range items {
 		it := &items[i]
 		if errs[i] = it.check(); errs[i] != nil {
