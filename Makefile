@@ -77,7 +77,7 @@ bench: ## Run the Go benchmarks as benchstat wants them
 nightly: ## What takes too long for every change: the whole suite under race and without assembly, all platforms, relays, long fuzzing
 	CGO_ENABLED=1 go test -race -timeout 2h ./...
 	go test -tags purego -timeout 2h ./...
-	$(MAKE) cross-all bulk-relay
+	$(MAKE) cross-all bulk-relay bulk-catchup
 	.ci/fuzz 5m
 
 .PHONY: bulk
@@ -118,6 +118,11 @@ published-relays: ## Hold the relay models against relays that others published,
 anvil: ## Run the tests that submit to a chain, with anvil fetched by npm
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	OUTRIDER_ANVIL=$$(.ci/anvil "$$dir") go test -count 1 ./bob/relay/submit ./sidecar/bob
+
+.PHONY: bulk-catchup
+bulk-catchup: ## Catch up with 2,016 headers on an anvil that makes a block every two seconds
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	OUTRIDER_ANVIL=$$(.ci/anvil "$$dir") OUTRIDER_CATCHUP_BULK=1 go test -run '^TestCatchUpInRealTime$$' -count 1 -v ./bob/relay/submit
 
 .PHONY: contracts
 contracts: ## Compile the relay contracts

@@ -334,7 +334,7 @@ func (s *Sources) load() (Config, map[string]bool, error) {
 			env[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OUTRIDER_")), "_", "-")] = value
 		}
 	}
-	for _, name := range []string{"vectors", "fixtures", "relays", "anvil", "seed", "libzmq", "sigverify-bulk"} {
+	for _, name := range []string{"vectors", "fixtures", "relays", "anvil", "seed", "libzmq", "sigverify-bulk", "relay-bulk", "relay-seed", "catchup-bulk"} {
 		delete(env, name) // they are for tests
 	}
 	delete(env, "config") // is s.File

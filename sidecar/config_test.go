@@ -38,7 +38,7 @@ func TestLoadConfigPrecedence(t *testing.T) {
 	file := write(t, "outrider.yaml", "btcd-dir: "+btcd+"\npoll: 1s\nresync: 1m\nhttp: 127.0.0.1:1111\nworkers: 3\nnode-notls: true\nsigverify: scalar\n")
 	cfg, err := LoadConfig(Sources{
 		File:    file,
-		Environ: []string{"OUTRIDER_POLL=2s", "OUTRIDER_RESYNC=2m", "OUTRIDER_NODE_USER=mine", "OUTRIDER_NODE_PASSWORD=secret", "PATH=/bin", "OUTRIDER_VECTORS=/v", "OUTRIDER_RELAYS=/r", "OUTRIDER_SIGVERIFY_RECHECK=64", "OUTRIDER_SIGVERIFY_BULK=1"},
+		Environ: []string{"OUTRIDER_POLL=2s", "OUTRIDER_RESYNC=2m", "OUTRIDER_NODE_USER=mine", "OUTRIDER_NODE_PASSWORD=secret", "PATH=/bin", "OUTRIDER_VECTORS=/v", "OUTRIDER_RELAYS=/r", "OUTRIDER_SIGVERIFY_RECHECK=64", "OUTRIDER_SIGVERIFY_BULK=1", "OUTRIDER_SEED=1", "OUTRIDER_RELAY_BULK=1", "OUTRIDER_RELAY_SEED=1", "OUTRIDER_CATCHUP_BULK=1"},
 		Flags:   map[string]string{"poll": "3s"},
 	})
 	if err != nil {

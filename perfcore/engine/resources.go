@@ -21,7 +21,7 @@ var registrable = []string{
 	"bitvm.claims", "bitvm.chunk", "bitvm.keys", "blockval.seen", "blockval.depth", "blockval.prefetch",
 	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
 	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls",
-	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay",
+	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.submit_poll_interval",
 	"coindb.memory", "coindb.compactions", "coindb.readers",
 	"sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",

@@ -19,9 +19,10 @@ type Head struct {
 	Hash                   common.Hash
 	// BaseFee is in wei for each gas.
 	BaseFee *big.Int
-	// Attributes are the block's L1 attributes, and Fork the rules of the next one.
-	// Without attributes, which each block of an OP chain has, they are nil and
-	// nothing is paid beside gas.
+	// Attributes are the block's L1 attributes, and Fork the rules of its own time, by
+	// which fees are computed: with the first block of a fork they are others. Without
+	// attributes, which each block of an OP chain has, they are nil and nothing is paid
+	// beside gas.
 	Attributes *opstack.Attributes
 	Fork       opstack.Fork
 }

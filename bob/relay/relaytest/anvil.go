@@ -48,8 +48,9 @@ type Anvil struct {
 	time   uint64
 }
 
-// blockTime is seconds between blocks, as BOB's.
-const blockTime = 2
+// BlockTime is the time between two blocks, as on BOB, by the clock of the chain, which goes
+// on with its blocks only.
+const BlockTime = 2 * time.Second
 
 // NewAnvil starts an anvil, or skips the test where there is none (OUTRIDER_ANVIL; see
 // make anvil). unchecked says what is then not checked. In CI its absence is a failure.
@@ -84,7 +85,7 @@ func NewAnvil(t testing.TB, unchecked string) *Anvil {
 		cancel()
 		_ = cmd.Wait() // it was killed
 	})
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
 		if _, err := a.Call("web3_clientVersion"); err == nil {
 			break
 		} else if time.Now().After(deadline) {
@@ -161,11 +162,27 @@ func (a *Anvil) Mine(t testing.TB) {
 func (a *Anvil) mine() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.time += blockTime
+	a.time += uint64(BlockTime / time.Second)
 	if _, err := a.Call("evm_mine", a.time); err != nil {
 		return err
 	}
 	return a.begin()
+}
+
+// Number returns the height of the last block.
+func (a *Anvil) Number(t testing.TB) uint64 {
+	t.Helper()
+	var n hexutil.Uint64
+	a.Must(t, &n, "eth_blockNumber")
+	return uint64(n)
+}
+
+// Time returns the last block's time, in Unix seconds.
+func (a *Anvil) Time(t testing.TB) uint64 {
+	t.Helper()
+	var block struct{ Timestamp hexutil.Uint64 }
+	a.Must(t, &block, "eth_getBlockByNumber", "latest", false)
+	return uint64(block.Timestamp)
 }
 
 // MineAlways makes blocks, with a pause between two, until stop is called.
@@ -294,10 +311,8 @@ type Sent struct {
 // SentBy returns the transactions of an account that are in the chain, in order.
 func (a *Anvil) SentBy(t testing.TB, account common.Address) []Sent {
 	t.Helper()
-	var height hexutil.Uint64
-	a.Must(t, &height, "eth_blockNumber")
 	var all []Sent
-	for number := range uint64(height) + 1 {
+	for number := range a.Number(t) + 1 {
 		var block struct {
 			Transactions []Sent `json:"transactions"`
 		}

@@ -13,12 +13,12 @@ import (
 // want of an answer, and no transaction failed.
 func TestFaults(t *testing.T) {
 	w := newWorld(t, 1900, "that faults of nodes make nothing be sent twice")
-	rng := seeded(t)
-	f := newFront(t, w.URL, randomHarm(seeded(t), 40))
+	rng, harms := seeded(t)
+	f := newFront(t, w.URL, randomHarm(harms, 40))
 	urls := []string{f.URL + "/0", f.URL + "/1", f.URL + "/2", f.URL + "/3", f.URL + "/4", f.URL + "/5"}
 	w.options.Chain = w.pool(t, urls...)
 	w.options.Log = nil
-	w.options.Poll, w.options.Idle = 2*time.Millisecond, 2*time.Millisecond
+	w.options.Poll = 2 * time.Millisecond
 	s := w.open(t)
 	want := 10_000
 	if testing.Short() {

@@ -28,9 +28,12 @@ type front struct {
 	// harm says what to do to an exchange; nil does no harm.
 	harm func(methods []string) harm
 
-	mu   sync.Mutex           // guards what follows
-	sent []*types.Transaction // that reached the node, or may have, each once
-	done map[harm]int         // how often each harm was done
+	mu sync.Mutex // guards what follows
+	// alter returns what is answered in the place of a result of the node's, to a call
+	// that comes alone; nil alters none.
+	alter func(method string, result json.RawMessage) json.RawMessage
+	sent  []*types.Transaction // that reached the node, or may have, each once
+	done  map[harm]int         // how often each harm was done
 }
 
 // A harm is what becomes of an exchange.
@@ -159,9 +162,41 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if !batch {
+		data = f.altered(calls[0].Method, data)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(resp.StatusCode)
 	_, _ = w.Write(data) // the client may have left
+}
+
+// altered returns an answer with the result that alter makes of its own.
+func (f *front) altered(method string, data []byte) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var answer map[string]json.RawMessage
+	if f.alter == nil || json.Unmarshal(data, &answer) != nil || answer["result"] == nil {
+		return data
+	}
+	answer["result"] = f.alter(method, answer["result"])
+	if other, err := json.Marshal(answer); err == nil {
+		return other
+	}
+	return data
+}
+
+// set changes what alter does.
+func (f *front) set(alter func(method string, result json.RawMessage) json.RawMessage) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.alter = alter
+}
+
+// count returns how many different transactions reached the node, or may have.
+func (f *front) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.sent)
 }
 
 // note remembers the transactions in calls.

@@ -80,6 +80,8 @@ func TestJournal(t *testing.T) {
 		{mined(first, 60, noon), 0, 60, true},
 		{second, 1, 110, true},
 		{of(first, isUnmined), 2, 180, false},
+		{mined(higher, 700, noon), 1, 750, false}, // more than was ever thought
+		{of(higher, isUnmined), 2, 180, false},
 		{mined(higher, 70, noon), 1, 120, false},
 		{of(second, isTaken), 0, 70, false},
 	} {

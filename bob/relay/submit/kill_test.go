@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func beChild(path string) error {
 		Chain: pool, Tree: tree, Signer: &testSigner{key},
 		Target:  planner.Target{Kind: relay.KindFull, Relay: c.Relay, Multicall: c.Multicall, Costs: contract.Costs()},
 		Limits:  Limits{ChainID: relaytest.ChainID, MaxFee: big.NewInt(1e9), DailySpend: spend},
-		Journal: c.Journal, Poll: 5 * time.Millisecond, Idle: 5 * time.Millisecond,
+		Journal: c.Journal, Poll: 5 * time.Millisecond,
 	})
 	if err != nil {
 		return err
@@ -113,10 +114,9 @@ func beChild(path string) error {
 // and what the journal says.
 func TestKilledAtAnyMomentItGoesOn(t *testing.T) {
 	w := newWorld(t, 1950, "that a submitter that is killed goes on, without a double send")
-	rng := seeded(t)
+	rng, draw := seeded(t)
 	// Some lives end a while after the process first asks for something, and one send in
 	// three is its process's last deed: the node hears of it, or does not.
-	draw := seeded(t)
 	var mu sync.Mutex
 	var child *os.Process
 	var life time.Duration // 0: none is drawn
@@ -318,15 +318,23 @@ func parseABI(t *testing.T, c *contract.Contract) *abi.ABI {
 	return &a
 }
 
-// seeded returns a generator whose seed the test prints when it fails.
-func seeded(t testing.TB) *rand.Rand {
+// seeded returns two generators, by OUTRIDER_SEED or a random seed, which the test prints when
+// it fails. What processes and timers do is in no seed.
+func seeded(t testing.TB) (first, second *rand.Rand) {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("OUTRIDER_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("OUTRIDER_SEED: %v", err)
+		}
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("seed %d", seed)
+			t.Logf("OUTRIDER_SEED=%d", seed)
 		}
 	})
-	return rand.New(rand.NewPCG(seed, 0))
+	return rand.New(rand.NewPCG(seed, 0)), rand.New(rand.NewPCG(seed, 1))
 }
 
 func writeFile(t testing.TB, path string, data []byte) {

@@ -51,8 +51,8 @@ func newLight(t *testing.T, authorised bool, unchecked string) *lightWorld {
 	return w
 }
 
-// upTo returns a submitter that sees the headers up to a height.
-func (w *lightWorld) upTo(t *testing.T, height uint64) *Submitter {
+// see has the submitters of the world see the headers up to a height.
+func (w *lightWorld) see(t *testing.T, height uint64) {
 	t.Helper()
 	params, err := header.For("main")
 	if err != nil {
@@ -64,6 +64,12 @@ func (w *lightWorld) upTo(t *testing.T, height uint64) *Submitter {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// upTo returns a submitter that sees the headers up to a height.
+func (w *lightWorld) upTo(t *testing.T, height uint64) *Submitter {
+	t.Helper()
+	w.see(t, height)
 	return w.open(t)
 }
 

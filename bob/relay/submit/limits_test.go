@@ -2,6 +2,7 @@ package submit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/big"
 	"slices"
@@ -236,6 +237,36 @@ func TestDailySpend(t *testing.T) {
 		t.Errorf("a day later: %v", err)
 	}
 	w.checkInStep(t)
+}
+
+// TestCostsMore has L1's fees rise a thousandfold between a signature and its block, which no
+// limit can foresee: what was paid counts, and nothing more is signed.
+func TestCostsMore(t *testing.T) {
+	w := newWorld(t, 5, "that what cost more than a limit is the last of its day")
+	f := newFront(t, w.URL, nil)
+	w.options.Chain = w.pool(t, f.URL)
+	w.options.Limits.DailySpend = big.NewInt(1e16)
+	s := w.open(t)
+	w.mine(t, w.genesis, 1)
+	if _, err := s.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func(method string, result json.RawMessage) json.RawMessage {
+		if method != "eth_getTransactionReceipt" || string(result) == "null" {
+			return result
+		}
+		return append(result[:len(result)-1:len(result)-1], `,"l1Fee":"0x2386f26fc10000","l1GasUsed":"0x640","l1GasPrice":"0x1"}`...) // 0.01 ether
+	})
+	w.Mine(t)
+	w.mine(t, w.tree.Tip().Header, 1)
+	o, err := s.Step(t.Context())
+	refusedFor(t, err, "daily spend")
+	if len(o.Mined) != 1 || s.Spent().Cmp(w.options.Limits.DailySpend) <= 0 || s.Spent().Cmp(o.Mined[0].Cost) != 0 {
+		t.Errorf("%v wei are spent of %v, %+v", s.Spent(), w.options.Limits.DailySpend, o.Mined)
+	}
+	if n := f.count(); n != 1 {
+		t.Errorf("%d transactions were sent", n)
+	}
 }
 
 func (w *world) checkInStep(t *testing.T) {

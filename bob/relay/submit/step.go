@@ -26,7 +26,8 @@ type Outcome struct {
 	// another if Replaces is not zero.
 	Sent, Replaces common.Hash
 	Again          bool
-	// Done says that nothing is on its way and nothing is to be told now.
+	// Done says that there is nothing to send now. What is on its way then, if anything is,
+	// would revert: the next that is to be told takes its nonce.
 	Done bool
 }
 
@@ -74,7 +75,7 @@ func (s *Submitter) Step(ctx context.Context) (*Outcome, error) {
 		return o, err
 	}
 	if o.Situation.Verdict != planner.Behind {
-		o.Done = true // what is on its way is obsolete
+		o.Done = true
 		return o, verdictError(o.Situation)
 	}
 	tx := &o.Situation.Plan.Transactions[0]

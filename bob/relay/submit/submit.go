@@ -7,8 +7,13 @@
 // in a journal on disk before it is sent, so that whoever starts again knows what may be
 // on its way. A nonce is used for one plan at a time: what is on its way is only sent
 // again as it is or replaced, never joined by another, and what was mined is never sent
-// again. What is spent in a day, with the most that is on its way, never exceeds the
-// limit.
+// again. And nothing is signed if what was spent in the 24 hours before, and all that is on
+// its way, could then cost more than the limit of a day: a transaction counts with all of
+// its gas at its maximum fee, with the operator's fee for that, and with twice its L1 fee,
+// as of when it was signed. No transaction of an OP chain can bound the last two. If L1's
+// fees more than double before a block has it, or the chain's operator raises its own, then
+// a day may have cost that much more than the limit: what counts from there on is what was
+// paid, and nothing more is signed.
 //
 // No failure of a node is taken for an answer: see package endpoint.
 package submit
@@ -21,6 +26,7 @@ import (
 	"log/slog"
 	"math/big"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -85,9 +91,11 @@ type Options struct {
 	Limits   Limits
 	// Journal is the path of the journal: one for each account and chain.
 	Journal string
-	// Poll is how long to wait between two steps while there is something to wait for
-	// (0: 1 s), and Idle while there is nothing (0: 1 s).
-	Poll, Idle time.Duration
+	// Poll is how long to wait between two steps (0: 1 s); Knobs has it turned.
+	Poll time.Duration
+	// Wake ends such a wait, once for each value: there is a new block of Bitcoin. Nil
+	// ends none.
+	Wake <-chan struct{}
 	// Patience is after how many blocks a transaction that is not mined is replaced
 	// by one with a higher fee (0: 5).
 	Patience uint64
@@ -98,14 +106,15 @@ type Options struct {
 
 const (
 	defaultPoll     = time.Second
-	defaultIdle     = time.Second
 	defaultPatience = 5
 )
 
-// A Submitter tells one relay what it is to be told. It is for one goroutine.
+// A Submitter tells one relay what it is to be told. It is for one goroutine, but for its
+// knobs.
 type Submitter struct {
 	o       Options
 	journal *journal
+	poll    atomic.Int64 // how long to wait between two steps, in nanoseconds
 	// warned is the last nonce that was found to be another's.
 	warned uint64
 }
@@ -126,7 +135,9 @@ func Open(o Options) (*Submitter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Submitter{o: o, journal: j}, nil
+	s := &Submitter{o: o, journal: j}
+	s.poll.Store(int64(o.Poll))
+	return s, nil
 }
 
 // fill sets what has a default.
@@ -136,9 +147,6 @@ func (o *Options) fill() error {
 	}
 	if o.Poll <= 0 {
 		o.Poll = defaultPoll
-	}
-	if o.Idle <= 0 {
-		o.Idle = defaultIdle
 	}
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
@@ -174,8 +182,8 @@ type Summary struct {
 // that lags, may be another with the next block.
 const refusals = 10
 
-// CatchUp tells the relay all that there is to tell, and returns when there is nothing
-// more, now, and nothing on its way. What fails and may work later is tried again until
+// CatchUp tells the relay all that there is to tell, and returns when a step is Done. What
+// fails and may work later is tried again until
 // ctx ends. An error is one that only an operator can help with (see Fatal), a *Refusal
 // that stays, or ctx's; the summary is of what was done until then.
 func (s *Submitter) CatchUp(ctx context.Context) (*Summary, error) {
@@ -198,8 +206,8 @@ func (s *Submitter) CatchUp(ctx context.Context) (*Summary, error) {
 }
 
 // Run tells the relay what there is to tell, again and again, until ctx ends, whose error
-// it returns, or an operator must help. A relay that falls behind with a new block is told
-// in the next block of its own chain.
+// it returns, or an operator must help. What a block of Bitcoin brings is sent within Poll,
+// or at once if Wake tells of it, so that the next block of the relay's own chain has it.
 func (s *Submitter) Run(ctx context.Context) error {
 	return s.loop(ctx, func(*Outcome, error) (bool, error) { return false, nil })
 }
@@ -237,7 +245,7 @@ func (s *Submitter) loop(ctx context.Context, last func(*Outcome, error) (bool, 
 		if end || err != nil && Fatal(err) {
 			return cmp.Or(why, err)
 		}
-		wait := s.o.Poll
+		wait := time.Duration(s.poll.Load())
 		_, refused := errors.AsType[*Refusal](err)
 		switch {
 		case err != nil:
@@ -245,14 +253,14 @@ func (s *Submitter) loop(ctx context.Context, last func(*Outcome, error) (bool, 
 			if failures++; !refused {
 				wait = min(wait<<min(failures-1, 8), maxBackoff)
 			}
-		case o.Done:
-			failures, wait = 0, s.o.Idle
 		default:
 			failures = 0
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-s.o.Wake:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()

@@ -53,7 +53,7 @@ func newWorld(t testing.TB, genesis int, unchecked string) *world {
 		Target:  planner.Target{Kind: relay.KindFull, Relay: w.relay, Multicall: w.multi, Costs: contract.Costs()},
 		Limits:  Limits{ChainID: relaytest.ChainID, MaxFee: big.NewInt(1e9), DailySpend: big.NewInt(1e18)},
 		Journal: filepath.Join(t.TempDir(), "journal"),
-		Poll:    10 * time.Millisecond, Idle: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Poll:    10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	return w
 }
