@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"math"
+	"time"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay"
@@ -57,5 +58,6 @@ func bobSettings() []Setting {
 		{Name: "bob-signer-method", Help: "`method` by which it signs: eth_signTransaction (web3signer), account_signTransaction (clef) (default: eth_signTransaction)", set: oneOf(func(c *Config) *string { return &c.BOB.SignerMethod }, signer.Web3Signer, signer.Clef)},
 		{Name: "bob-account", Help: "`address` of the account that pays: a remote signer's, or the one that a plan is made for without a key", set: address(func(c *bob.Config) *planner.Address { return &c.Account })},
 		{Name: "bob-journal", Help: "`file` of what was sent and spent (default: one for each account below datadir)", set: text(func(c *Config) *string { return &c.BOB.Journal })},
+		{Name: "bob-submit-poll", Help: "how often who tells the relay looks, where no block of Bitcoin is notified, a `duration` (default: 1s)", set: interval(func(c *Config) *time.Duration { return &c.BOB.Poll })},
 	}
 }

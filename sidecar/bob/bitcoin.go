@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -20,6 +21,7 @@ type Source interface {
 	BlockHash(ctx context.Context, height uint32) (chainhash.Hash, error)
 	Headers(ctx context.Context, locator []chainhash.Hash) ([]header.Header, error)
 	Header(ctx context.Context, hash chainhash.Hash) (header.Header, error)
+	Watch(ctx context.Context, hints chan<- node.Hint) error
 }
 
 // A Bitcoin is the tree of headers near the tip of a node's chain. It is for one
@@ -145,6 +147,29 @@ func (b *Bitcoin) locator() []chainhash.Hash {
 		}
 	}
 	return append(hashes, b.Tree.Root().Hash)
+}
+
+// watchBlocks puts a value into wake, unless one is there, when the node may have a block that
+// it did not have before, until ctx ends, whose error it returns.
+func watchBlocks(ctx context.Context, source Source, wake chan<- struct{}) error {
+	hints := make(chan node.Hint)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { _ = source.Watch(ctx, hints) }) // ctx's
+	for {
+		select {
+		case h := <-hints:
+			switch h.Kind {
+			case node.HintConnected, node.HintMissed, node.HintBlockConnected:
+				select {
+				case wake <- struct{}{}:
+				default:
+				}
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Seek adds the branch that ends with a header, which the node may know.

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/outrider-project/outrider/bob/relay/planner"
 	"github.com/outrider-project/outrider/bob/relay/submit"
@@ -29,6 +30,8 @@ type Operator struct {
 	Account              planner.Address
 	// Journal is the path of the journal; "" is one below the data directory.
 	Journal string
+	// Poll is how long to wait between two looks, where no notification comes (0: 1 s).
+	Poll time.Duration
 }
 
 // mistakes returns what keeps a relay from being planned for, each with the setting's name.

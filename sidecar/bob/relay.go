@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"text/tabwriter"
+	"time"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/opstack"
@@ -24,58 +26,92 @@ type MistakeError struct{ Err error }
 func (e *MistakeError) Error() string { return e.Err.Error() }
 func (e *MistakeError) Unwrap() error { return e.Err }
 
-// options connects to the nodes and returns what a plan needs.
-func (c *Config) options(ctx context.Context, source Source) (submit.Options, error) {
+// A session is what a plan or a submission needs, and the pools of nodes behind it.
+type session struct {
+	submit.Options
+	pools []*endpoint.Pool
+}
+
+// connect connects to the nodes and reads Bitcoin's headers. Nodes are asked for their chain
+// again at intervals of recheck (0: see endpoint.Options) while the session runs.
+func (c *Config) connect(ctx context.Context, source Source, recheck time.Duration) (*session, error) {
 	if err := c.mistakes(); err != nil {
-		return submit.Options{}, &MistakeError{err}
+		return nil, &MistakeError{err}
 	}
-	pool, err := endpoint.Open(ctx, endpoint.Options{Layer: "l2", ChainID: c.chain(), Endpoints: c.Execution})
+	s := new(session)
+	open := func(role endpoint.Role, nodes []endpoint.Endpoint) (*endpoint.Pool, error) {
+		p, err := endpoint.Open(ctx, endpoint.Options{Layer: "l2", ChainID: c.chain(), Role: role, Endpoints: nodes, Recheck: recheck})
+		if err == nil {
+			s.pools = append(s.pools, p)
+		}
+		return p, err
+	}
+	pool, err := open(endpoint.Execution, c.Execution)
 	if err != nil {
-		return submit.Options{}, err
+		return nil, err
 	}
 	var schedule *opstack.Schedule
 	if len(c.OpNodes) > 0 {
-		opNode, err := endpoint.Open(ctx, endpoint.Options{Layer: "l2", ChainID: c.chain(), Role: endpoint.OpNode, Endpoints: c.OpNodes})
+		opNode, err := open(endpoint.OpNode, c.OpNodes)
 		if err != nil {
-			return submit.Options{}, err
+			return nil, err
 		}
 		config, err := opstack.Client{Caller: opNode}.RollupConfig(ctx)
 		if err != nil {
-			return submit.Options{}, err
+			return nil, err
 		}
 		schedule = &config.Forks
 	}
 	target := planner.Target{Kind: c.Kind, Relay: planner.Address(c.Relay), Multicall: c.Multicall, Sender: c.sender()}
 	head, err := planner.ReadHead(ctx, pool, schedule)
 	if err != nil {
-		return submit.Options{}, err
+		return nil, err
 	}
 	floor, err := planner.Floor(ctx, pool, &target, head)
 	if err != nil {
-		return submit.Options{}, err
+		return nil, err
 	}
 	bitcoin, err := OpenBitcoin(ctx, source, floor)
 	if err != nil {
-		return submit.Options{}, fmt.Errorf("read Bitcoin's headers: %w", err)
+		return nil, fmt.Errorf("read Bitcoin's headers: %w", err)
 	}
-	return submit.Options{
+	s.Options = submit.Options{
 		Chain: pool, Tree: bitcoin.Tree, Follow: bitcoin.Follow, Seek: bitcoin.Seek, Schedule: schedule, Target: target,
-		Limits: c.limits(),
-	}, nil
+		Limits: c.limits(), Poll: c.Poll,
+	}
+	return s, nil
+}
+
+// run runs what goes on beside a session, the pools and more, until end is called, which
+// returns when all of it has ended.
+func (s *session) run(ctx context.Context, more ...func(context.Context) error) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for _, p := range s.pools {
+		more = append(more, p.Run)
+	}
+	for _, part := range more {
+		running.Go(func() { _ = part(ctx) }) // ctx's
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // Plan returns what the relay would be told, and what stands against it. It signs and
 // sends nothing, and needs no key: without an account it cannot tell about balances. A
 // *MistakeError says what to configure.
 func Plan(ctx context.Context, c *Config, source Source, datadir string) (*submit.Rehearsal, error) {
-	o, err := c.options(ctx, source)
+	o, err := c.connect(ctx, source, 0)
 	if err != nil {
 		return nil, err
 	}
+	defer o.run(ctx)()
 	if o.Target.Sender != (planner.Target{}).Sender && c.ChainID != 0 {
 		o.Journal = c.journal(datadir, o.Target.Sender)
 	}
-	return submit.Rehearse(ctx, o)
+	return submit.Rehearse(ctx, o.Options)
 }
 
 // Submission is how to submit.
@@ -83,9 +119,13 @@ type Submission struct {
 	Datadir string
 	// Send really sends; otherwise it is a rehearsal, which opens the signer.
 	Send bool
-	// Follow goes on until the context ends.
+	// Follow goes on until the context ends, and looks at once when the node notifies of
+	// a block.
 	Follow bool
 	Log    *slog.Logger
+	// recheck is how often the nodes are asked for their chain again (0: see
+	// endpoint.Options).
+	recheck time.Duration
 }
 
 // A Submitted is what came of it. Its JSON is for programs: names stay.
@@ -112,10 +152,17 @@ func Submit(ctx context.Context, c *Config, source Source, how Submission) (_ *S
 			return nil, &MistakeError{err}
 		}
 	}
-	o, err := c.options(ctx, source)
+	o, err := c.connect(ctx, source, how.recheck)
 	if err != nil {
 		return nil, err
 	}
+	wake := make(chan struct{}, 1)
+	var beside []func(context.Context) error
+	if how.Follow {
+		beside = append(beside, func(ctx context.Context) error { return watchBlocks(ctx, source, wake) })
+		o.Wake = wake
+	}
+	defer o.run(ctx, beside...)()
 	if serr == nil {
 		o.Signer = signs
 		o.Target.Sender = signs.Address()
@@ -125,7 +172,7 @@ func Submit(ctx context.Context, c *Config, source Source, how Submission) (_ *S
 	}
 	o.Log = how.Log
 	if !how.Send {
-		r, err := submit.Rehearse(ctx, o)
+		r, err := submit.Rehearse(ctx, o.Options)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +184,7 @@ func Submit(ctx context.Context, c *Config, source Source, how Submission) (_ *S
 	if err := os.MkdirAll(filepath.Dir(o.Journal), 0o700); err != nil {
 		return nil, err
 	}
-	s, err := submit.Open(o)
+	s, err := submit.Open(o.Options)
 	if err != nil {
 		return nil, err
 	}
