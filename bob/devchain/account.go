@@ -31,6 +31,12 @@ func NewAccount() (*Account, error) {
 // Address returns the account's address.
 func (a *Account) Address() [20]byte { return a.address }
 
+// Sign returns a transaction that is signed with the account's key, for the chain that it
+// names.
+func (a *Account) Sign(tx *types.DynamicFeeTx) (*types.Transaction, error) {
+	return types.SignNewTx(a.key, types.LatestSignerForChainID(tx.ChainID), tx)
+}
+
 // Transact sends a transaction of an account, with its next nonce and fees that the next
 // blocks take, and returns its hash. A reverting one is mined, too: see Await.
 func (c *Chain) Transact(from *Account, to [20]byte, data []byte, gas uint64) (hash [32]byte, err error) {

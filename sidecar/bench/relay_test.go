@@ -12,6 +12,7 @@ import (
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/headers"
+	"github.com/outrider-project/outrider/bob/opstack"
 	"github.com/outrider-project/outrider/bob/relay"
 )
 
@@ -110,7 +111,7 @@ func TestRelayHeaders(t *testing.T) {
 		}
 		bits[b.chain[i].Bits()] = true
 	}
-	if len(b.chain) != 2*relayPeriod+10 || len(bits) != 3 || back < 1000 {
+	if len(b.chain) != 2*relayPeriod+7 || len(bits) != 3 || back < 1000 {
 		t.Errorf("%d headers, %d targets, %d earlier than the one before", len(b.chain), len(bits), back)
 	}
 	f := &verifyFigure{relayBench: b}
@@ -135,39 +136,58 @@ func TestRelayHeaders(t *testing.T) {
 // What a contract refuses, or nobody answers, is an error and no figure.
 func TestRelayRefused(t *testing.T) {
 	b := newTestBench(t)
+	plans := &planFigure{relayBench: b, count: 10}
 	const first = relayPeriod
 	c, err := b.deploy(t.Context(), first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := c.model.Plan(b.request(first, first+1, c), relay.DefaultCaps())
-	if err != nil {
-		t.Fatal(err)
-	}
+	bitcoin := newRelayBitcoin(b)
+	bitcoin.tip = first + 3
 	err = c.nodes(t.Context(), 2, func(ctx context.Context, pools []*endpoint.Pool) error {
-		if err := try(ctx, pools[0], plan); err != nil {
-			t.Errorf("a plan that is right: %v", err)
+		right := c.at
+		tree, err := b.tree(plans.first())
+		if err != nil {
+			t.Fatal(err)
 		}
-		twice := &relay.Plan{Transactions: append(plan.Transactions, plan.Transactions...)}
-		if err := try(ctx, pools[0], twice); err == nil || !strings.Contains(err.Error(), "in 2 transactions") {
-			t.Errorf("a plan of two transactions: %v", err)
+		// The relay began where the figure's do not.
+		if err := plans.submissions(ctx, c, tree, pools[0]); err == nil || !strings.Contains(err.Error(), "a block is planned in") {
+			t.Errorf("submitted to another relay: %v", err)
 		}
-		nowhere := plan.Transactions[0]
-		nowhere.To = relay.Address{9}
-		if err := try(ctx, pools[0], &relay.Plan{Transactions: []relay.Transaction{nowhere}}); err == nil || !strings.Contains(err.Error(), "no contract") {
-			t.Errorf("a plan for nobody: %v", err)
+		c.at = relay.Address{9}
+		if tree, err = b.tree(plans.first()); err != nil {
+			t.Fatal(err)
 		}
-		spoilt := plan.Transactions[0]
-		spoilt.Data = bytes.Replace(spoilt.Data, b.chain[first+1][:], b.chain[first+2][:], 1)
-		if err := try(ctx, pools[1], &relay.Plan{Transactions: []relay.Transaction{spoilt}}); err == nil || !strings.Contains(err.Error(), "call failed") {
-			t.Errorf("a plan with another header: %v", err)
+		if err := plans.submissions(ctx, c, tree, pools[0]); err == nil || !strings.Contains(err.Error(), "is there such a contract") {
+			t.Errorf("submitted to nobody: %v", err)
 		}
-		if _, err := refresh(ctx, pools, relay.Address{9}); err == nil || !strings.Contains(err.Error(), "no word") {
+		if tree, err = b.tree(plans.first() + plans.count); err != nil {
+			t.Fatal(err)
+		}
+		if err := plans.plans(ctx, c, tree, pools[0]); err == nil || !strings.Contains(err.Error(), "is there such a contract") {
+			t.Errorf("planned for nobody: %v", err)
+		}
+		nobody, err := newRefresher(pools, c.at, bitcoin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := nobody.refresh(ctx); err == nil || !strings.Contains(err.Error(), "the relay is not known") {
 			t.Errorf("the state of nobody: %v", err)
 		}
-		r, err := refresh(ctx, pools, c.at)
-		if err != nil || r.height != first || len(r.heads) != 2 || len(r.heads[1]) != 3 || r.heads[1][2].Hash() != r.heads[0][0].Hash() {
-			t.Errorf("refreshed %+v, %v", r, err)
+		if len(plans.took)+len(plans.rate) != 0 {
+			t.Errorf("figures %v, %v", plans.took, plans.rate)
+		}
+		c.at = right
+		r, err := newRefresher(pools, c.at, bitcoin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, heads, err := r.refresh(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := st.Position.V; p.MarkedHeight != first || p.StoredHeight != first || p.LagBlocks != 3 || heads.Heads[opstack.Unsafe].Sources != 2 {
+			t.Errorf("refreshed %+v, %+v", p, heads)
 		}
 		return errors.New("this is the caller's")
 	})

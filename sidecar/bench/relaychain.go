@@ -42,7 +42,7 @@ func newRelayBench(size relaySize) (*relayBench, error) {
 	}
 	b := &relayBench{params: p, chain: header.Chain{p.Genesis}}
 	// A catch-up begins in the second period, and plans cross into the third.
-	count := 2*relayPeriod + size.plans
+	count := 2*relayPeriod + size.plans/2 + 2
 	for _, offset := range size.catchups {
 		count = max(count, 2*relayPeriod+offset+1)
 	}

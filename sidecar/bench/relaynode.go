@@ -19,7 +19,8 @@ import (
 // clock, which only moves when a block is mined.
 type relayChain struct {
 	*devchain.Chain
-	account       *devchain.Account
+	account       *devchain.Account // that deploys
+	payer         relaySigner       // of a submitter
 	at, multicall relay.Address
 	model         *relay.FullRelay
 	clock         time.Time
@@ -31,8 +32,12 @@ func (b *relayBench) deploy(ctx context.Context, height int) (*relayChain, error
 	if err != nil {
 		return nil, err
 	}
-	c := &relayChain{account: account, clock: b.now}
-	if c.Chain, err = devchain.New(devchain.Options{Time: c.clock, Rich: []*devchain.Account{account}}); err != nil {
+	payer, err := devchain.NewAccount()
+	if err != nil {
+		return nil, err
+	}
+	c := &relayChain{account: account, payer: relaySigner{payer}, clock: b.now}
+	if c.Chain, err = devchain.New(devchain.Options{Time: c.clock, Rich: []*devchain.Account{account, payer}}); err != nil {
 		return nil, err
 	}
 	if c.model, err = b.newModel(height); err != nil {

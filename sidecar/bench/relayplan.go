@@ -2,169 +2,186 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/params"
 
+	"github.com/outrider-project/outrider/bob/devchain"
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/headers"
 	"github.com/outrider-project/outrider/bob/relay"
+	"github.com/outrider-project/outrider/bob/relay/contract"
+	"github.com/outrider-project/outrider/bob/relay/planner"
+	"github.com/outrider-project/outrider/bob/relay/submit"
 )
 
-// A planFigure measures the time from a new block to a plan.
+// A planFigure measures the time from a new block to its submission, and how many plans are
+// made in a time.
 type planFigure struct {
 	*relayBench
 	count int // of plans in a round
 
-	took     []float64 // in milliseconds, with eth_call; of all rounds
+	took     []float64 // in milliseconds, of all rounds
 	p99      []float64 // of each round
-	rate     []float64 // of plans without it, a second
-	cpu, rss []float64 // seconds for a thousand plans, and bytes
+	call     []float64 // of a question to the node alone, in milliseconds, in turns with took
+	callP99  []float64
+	rate     []float64 // of plans for a second of processor time
+	cpu, rss []float64 // seconds for a thousand submissions, and bytes
 }
 
 // first is the height of the header that the relays of plans begin with: half of the
 // plans are before a retarget.
 func (f *planFigure) first() int { return 2*relayPeriod - 1 - f.count/2 }
 
-// plan verifies the header at height, which follows the tree's tip and the relay's best,
-// and plans what tells the relay of it.
-func (f *planFigure) plan(tree *headers.Tree, model *relay.FullRelay, at, multicall relay.Address, height int) (*relay.Plan, error) {
-	change, err := tree.Add(f.chain[height:height+1], f.now)
-	if err != nil {
-		return nil, err
-	}
-	best, ok := tree.Get(model.BestKnownDigest())
-	fork, forks := tree.Fork(best.Hash, change.To.Hash)
-	path, continues := tree.Path(fork.Hash, change.To.Hash)
-	start, known := tree.At(fork.Height - fork.Height%relayPeriod)
-	if !ok || !forks || !continues || !known {
-		return nil, errors.New("the tree lacks a header that a plan needs")
-	}
-	return model.Plan(relay.Request{
-		Headers: headers.Serialised(path), Height: uint64(fork.Height) + 1, Anchor: fork.Header[:], PeriodStart: start.Header[:],
-		Best: best.Header[:], Ancestor: fork.Hash, Relay: at, Multicall: multicall,
-	}, relay.DefaultCaps())
+// A relaySigner signs with an account of the chain.
+type relaySigner struct{ *devchain.Account }
+
+func (s relaySigner) Address() common.Address { return s.Account.Address() }
+
+func (s relaySigner) Sign(_ context.Context, tx *types.DynamicFeeTx) (*types.Transaction, error) {
+	return s.Account.Sign(tx)
 }
 
-// try has a node execute a plan of one transaction.
-func try(ctx context.Context, p *endpoint.Pool, plan *relay.Plan) error {
-	if len(plan.Transactions) != 1 {
-		return fmt.Errorf("a block is planned in %d transactions", len(plan.Transactions))
+// target returns the chain's relay as a planner wants it.
+func (c *relayChain) target() planner.Target {
+	return planner.Target{
+		Kind: relay.KindFullWithVerify, Relay: planner.Address(c.at), Multicall: planner.Address(c.multicall),
+		Costs: contract.Costs(), Sender: c.payer.Address(),
 	}
-	tx := &plan.Transactions[0]
-	raw, err := p.Call(ctx, "eth_call", map[string]any{
-		"to": hexutil.Encode(tx.To[:]), "data": hexutil.Encode(tx.Data), "gas": hexutil.EncodeUint64(tx.GasLimit),
-	}, "latest")
-	if err != nil {
-		return err
-	}
-	var answer hexutil.Bytes
-	if err := json.Unmarshal(raw, &answer); err != nil {
-		return err
-	}
-	// It reverts if the relay does. An empty account would answer nothing.
-	if len(answer) == 0 {
-		return errors.New("there is no contract where the plan is to go")
-	}
-	return nil
 }
 
 func (f *planFigure) measure(ctx context.Context) error {
-	if err := f.withNode(ctx); err != nil {
-		return fmt.Errorf("relay/plan: %w", err)
-	}
-	if err := f.alone(ctx); err != nil {
-		return fmt.Errorf("relay/plans: %w", err)
-	}
-	return nil
-}
-
-// withNode measures plans that a node tries, and tells the relay each of them.
-func (f *planFigure) withNode(ctx context.Context) error {
 	first := f.first()
 	c, err := f.deploy(ctx, first)
 	if err != nil {
-		return err
+		return fmt.Errorf("relay/plan: %w", err)
 	}
 	tree, err := f.tree(first)
 	if err != nil {
-		return err
+		return fmt.Errorf("relay/plan: %w", err)
 	}
 	return c.nodes(ctx, 1, func(ctx context.Context, pools []*endpoint.Pool) error {
-		resetPeak()
-		var took []float64
-		var cpu time.Duration
-		for height := first + 1; height <= first+f.count; height++ {
-			start, used := time.Now(), processTime()
-			plan, err := f.plan(tree, c.model, c.at, c.multicall, height)
-			if err == nil {
-				err = try(ctx, pools[0], plan)
-			}
-			if err != nil {
-				return err
-			}
-			took, cpu = append(took, millis(time.Since(start))), cpu+processTime()-used
-			hashes, err := c.send(plan)
-			if err != nil {
-				return err
-			}
-			if err := c.tick(); err != nil {
-				return err
-			}
-			for _, hash := range hashes {
-				if _, err := c.succeeded(ctx, hash); err != nil {
-					return err
-				}
-			}
+		if err := f.submissions(ctx, c, tree, pools[0]); err != nil {
+			return fmt.Errorf("relay/plan: %w", err)
 		}
-		f.took, f.p99 = append(f.took, took...), append(f.p99, quantile(took, 0.99))
-		f.cpu = append(f.cpu, cpu.Seconds()*1000/float64(f.count))
-		if peak, ok := peakMemory(); ok {
-			f.rss = append(f.rss, float64(peak))
+		if err := f.plans(ctx, c, tree, pools[0]); err != nil {
+			return fmt.Errorf("relay/plans: %w", err)
 		}
 		return nil
 	})
 }
 
-// alone measures plans that nobody else tries.
-func (f *planFigure) alone(context.Context) error {
-	first := f.first()
-	model, err := f.newModel(first)
+// submissions measures steps of a submitter, each of which begins with a new block of Bitcoin
+// and ends when a node has the transaction that tells the relay of it.
+func (f *planFigure) submissions(ctx context.Context, c *relayChain, tree *headers.Tree, node *endpoint.Pool) (err error) {
+	dir, err := os.MkdirTemp("", "outrider-bench-")
 	if err != nil {
 		return err
 	}
-	tree, err := f.tree(first)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	height := f.first()
+	s, err := submit.Open(submit.Options{
+		Chain: node, Target: c.target(), Tree: tree, Signer: c.payer,
+		Follow: func(context.Context) error {
+			_, err := tree.Add(f.chain[height:height+1], f.now)
+			return err
+		},
+		Limits: submit.Limits{
+			ChainID: c.ChainID(), MaxFee: big.NewInt(100 * params.GWei), DailySpend: new(big.Int).Mul(big.NewInt(1e6), big.NewInt(params.Ether)),
+		},
+		Journal: filepath.Join(dir, "journal"),
+	})
 	if err != nil {
 		return err
 	}
-	var failed error
-	took := onThread(func() {
-		for height := first + 1; height <= first+f.count && failed == nil; height++ {
-			var plan *relay.Plan
-			if plan, failed = f.plan(tree, model, relay.Address{1}, relay.Address{2}, height); failed != nil {
-				return
-			}
-			for i := range plan.Transactions[0].Calls {
-				if _, failed = model.Do(&plan.Transactions[0].Calls[i]); failed != nil {
-					return
+	defer func() { err = errors.Join(err, s.Close()) }()
+	resetPeak()
+	var took, call []float64
+	var cpu time.Duration
+	for range f.count {
+		height++
+		start, used := time.Now(), processTime()
+		o, err := s.Step(ctx)
+		if err != nil {
+			return err
+		}
+		took, cpu = append(took, millis(time.Since(start))), cpu+processTime()-used
+		start = time.Now()
+		if _, err := node.Call(ctx, "eth_blockNumber"); err != nil {
+			return err
+		}
+		call = append(call, millis(time.Since(start)))
+		if plan := o.Situation.Plan; plan == nil || len(plan.Transactions) != 1 || plan.Headers != 1 {
+			return fmt.Errorf("a block is planned in %+v", o.Situation)
+		}
+		if err := c.tick(); err != nil {
+			return err
+		}
+		if _, err := c.succeeded(ctx, o.Sent); err != nil {
+			return err
+		}
+	}
+	f.took, f.p99 = append(f.took, took...), append(f.p99, quantile(took, 0.99))
+	f.call, f.callP99 = append(f.call, call...), append(f.callP99, quantile(call, 0.99))
+	f.cpu = append(f.cpu, cpu.Seconds()*1000/float64(f.count))
+	if peak, ok := peakMemory(); ok {
+		f.rss = append(f.rss, float64(peak))
+	}
+	return nil
+}
+
+// plans measures plans that several planners make at once, after one block, for the relay, which
+// lacks a header: each of them reads what the relay has.
+func (f *planFigure) plans(ctx context.Context, c *relayChain, tree *headers.Tree, node *endpoint.Pool) error {
+	next := f.first() + f.count + 1
+	if _, err := tree.Add(f.chain[next:next+1], f.now); err != nil {
+		return err
+	}
+	target := c.target()
+	head, err := planner.ReadHead(ctx, node, nil)
+	if err != nil {
+		return err
+	}
+	var left atomic.Int64
+	left.Store(int64(f.count))
+	errs := make([]error, runtime.GOMAXPROCS(0))
+	var planning sync.WaitGroup
+	used := processTime()
+	for i := range errs {
+		planning.Go(func() {
+			for left.Add(-1) >= 0 && errs[i] == nil {
+				var s *planner.Situation
+				if s, errs[i] = planner.LookAt(ctx, node, &target, tree, head); errs[i] == nil && (s.Plan == nil || s.Plan.Headers != 1) {
+					errs[i] = fmt.Errorf("a block is planned in %+v", s)
 				}
 			}
-		}
-	})
-	f.rate = append(f.rate, float64(f.count)*1e9/took)
-	return failed
+		})
+	}
+	planning.Wait()
+	took := processTime() - used
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	f.rate = append(f.rate, float64(f.count)/took.Seconds())
+	return nil
 }
 
 func (f *planFigure) rows() []Row {
 	rows := []Row{
-		plain("relay/plan", median(f.p99), "ms, p99"),
-		plain("relay/plan/median", median(f.took), "ms"),
+		lessIsBetter("relay/plan", median(f.p99), "ms, p99", "eth_blockNumber", median(f.callP99)),
+		lessIsBetter("relay/plan/median", median(f.took), "ms", "eth_blockNumber", median(f.call)),
 		plain("relay/plans", median(f.rate), "plans/s"),
 		plain("relay/cpu", median(f.cpu), "CPU-s/1000 plans"),
 	}

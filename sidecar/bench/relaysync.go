@@ -2,22 +2,21 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/opstack"
 	"github.com/outrider-project/outrider/bob/relay"
+	"github.com/outrider-project/outrider/bob/relay/monitor"
 )
 
 // A syncFigure measures a refresh of what is known of the heads of a chain and of a relay
-// on it.
+// on it, as a sidecar that watches BOB does it.
 type syncFigure struct {
 	*relayBench
 	count int // of refreshes in a round
@@ -26,93 +25,90 @@ type syncFigure struct {
 	cpu   []float64 // the 99th percentile of each round, in milliseconds
 }
 
-// syncHeads are those that are asked for.
-var syncHeads = []opstack.Label{opstack.Unsafe, opstack.Safe, opstack.Finalized}
-
-// syncState are the selectors of what is asked of the relay: getBestKnownDigest,
-// getLastReorgCommonAncestor and getCurrentEpochDifficulty.
-var syncState = [][]byte{{0x19, 0x10, 0xd9, 0x73}, {0xc5, 0x82, 0x42, 0xcd}, {0x11, 0x37, 0x64, 0xbe}}
-
-// A refreshed is what a refresh has found.
-type refreshed struct {
-	heads  [][]*types.Header // of each node, in the order of syncHeads
-	best   []byte
-	height uint64
+// A relayBitcoin answers as a node whose best chain is the benchmark's up to a height, in
+// memory. It is for one goroutine at a time.
+type relayBitcoin struct {
+	*relayBench
+	heights map[chainhash.Hash]int
+	tip     int
 }
 
-// askHeads asks a node for its heads, in the order of syncHeads.
-func askHeads(ctx context.Context, p *endpoint.Pool) ([]*types.Header, error) {
-	var calls [][]any
-	for _, label := range syncHeads {
-		calls = append(calls, []any{label.Tag(), false})
+func newRelayBitcoin(b *relayBench) *relayBitcoin {
+	heights := make(map[chainhash.Hash]int, len(b.chain))
+	for i := range b.chain {
+		heights[b.chain[i].Hash()] = i
 	}
-	var heads []*types.Header
-	for _, answer := range p.Batch(ctx, "eth_getBlockByNumber", calls) {
-		if answer.Err != nil {
-			return nil, answer.Err
-		}
-		head, _, err := opstack.ParseHeader(answer.Raw)
-		if err != nil {
-			return nil, err
-		}
-		heads = append(heads, head)
-	}
-	return heads, nil
+	return &relayBitcoin{relayBench: b, heights: heights}
 }
 
-// refresh asks all nodes for their heads, at once, and one for the state of the relay as
-// of its newest block.
-func refresh(ctx context.Context, pools []*endpoint.Pool, at relay.Address) (*refreshed, error) {
-	r := &refreshed{heads: make([][]*types.Header, len(pools))}
-	errs := make([]error, len(pools))
-	var asking sync.WaitGroup
+func (b *relayBitcoin) BlockHash(_ context.Context, height uint32) (chainhash.Hash, error) {
+	if int(height) > b.tip {
+		return chainhash.Hash{}, fmt.Errorf("there is no block %d", height)
+	}
+	return b.chain[height].Hash(), nil
+}
+
+func (b *relayBitcoin) Header(_ context.Context, hash chainhash.Hash) (header.Header, error) {
+	height, ok := b.heights[hash]
+	if !ok || height > b.tip {
+		return header.Header{}, fmt.Errorf("there is no block %v", hash)
+	}
+	return b.chain[height], nil
+}
+
+func (b *relayBitcoin) Headers(_ context.Context, locator []chainhash.Hash) ([]header.Header, error) {
+	const most = 2000
+	from := 1
+	for _, hash := range locator {
+		if height, ok := b.heights[hash]; ok && height <= b.tip {
+			from = height + 1
+			break
+		}
+	}
+	return b.chain[from:min(from+most, b.tip+1)], nil
+}
+
+// A refresher refreshes all that is known of a chain and a relay.
+type refresher struct {
+	heads *opstack.Watcher
+	relay *monitor.Monitor
+}
+
+// newRefresher returns one that asks these nodes for their heads, and the first for the relay.
+func newRefresher(pools []*endpoint.Pool, at relay.Address, bitcoin monitor.Bitcoin) (*refresher, error) {
+	r := new(refresher)
+	var sources []opstack.Source
 	for i, p := range pools {
-		asking.Go(func() { r.heads[i], errs[i] = askHeads(ctx, p) })
+		sources = append(sources, opstack.Source{Name: fmt.Sprintf("node%d", i), Kind: opstack.Execution, Client: opstack.Client{Caller: p}})
 	}
-	asking.Wait()
-	if err := errors.Join(errs...); err != nil {
+	var err error
+	if r.heads, err = opstack.NewWatcher(opstack.WatcherConfig{Sources: sources}); err != nil {
 		return nil, err
 	}
-	block := map[string]any{"blockHash": r.heads[0][0].Hash()}
-	call := func(data []byte) []any {
-		return []any{map[string]any{"to": hexutil.Encode(at[:]), "data": hexutil.Encode(data)}, block}
-	}
-	var calls [][]any
-	for _, selector := range syncState {
-		calls = append(calls, call(selector))
-	}
-	var words [][]byte
-	for _, answer := range pools[0].Batch(ctx, "eth_call", calls) {
-		word, err := parseWord(answer.Raw, answer.Err)
-		if err != nil {
-			return nil, err
-		}
-		words = append(words, word)
-	}
-	r.best = words[0]
-	height, err := parseWord(pools[0].Call(ctx, "eth_call", call(append([]byte{0x60, 0xb5, 0xc3, 0x90}, r.best...))...)) // findHeight
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range height[24:] {
-		r.height = r.height<<8 | uint64(b)
-	}
-	return r, nil
+	r.relay, err = monitor.New(monitor.Config{L2: pools[0], Address: at, Kind: relay.KindFullWithVerify, Bitcoin: bitcoin})
+	return r, err
 }
 
-// parseWord returns the word that a call of a contract answered with.
-func parseWord(raw json.RawMessage, err error) ([]byte, error) {
-	if err != nil {
-		return nil, err
+// refresh asks all at once. It fails if anything is not known afterwards.
+func (r *refresher) refresh(ctx context.Context) (*monitor.State, opstack.State, error) {
+	var reports []opstack.Report
+	var heads opstack.State
+	var asking sync.WaitGroup
+	asking.Go(func() { reports, heads = r.heads.Refresh(ctx) })
+	st := r.relay.Refresh(ctx)
+	asking.Wait()
+	for _, report := range reports {
+		if report.Err != nil {
+			return nil, heads, report.Err
+		}
 	}
-	var word hexutil.Bytes
-	if err := json.Unmarshal(raw, &word); err != nil {
-		return nil, err
+	switch {
+	case !st.Relay.Known:
+		return nil, heads, fmt.Errorf("the relay is not known: %s", st.Relay.Reason)
+	case !st.Position.Known:
+		return nil, heads, fmt.Errorf("the relay's position is not known: %s", st.Position.Reason)
 	}
-	if len(word) != 32 {
-		return nil, fmt.Errorf("the relay answers %s, which is no word", raw)
-	}
-	return word, nil
+	return st, heads, nil
 }
 
 func (f *syncFigure) measure(ctx context.Context) error {
@@ -121,12 +117,19 @@ func (f *syncFigure) measure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("relay/state-sync: %w", err)
 	}
+	bitcoin := newRelayBitcoin(f.relayBench)
 	err = c.nodes(ctx, 2, func(ctx context.Context, pools []*endpoint.Pool) error {
+		r, err := newRefresher(pools, c.at, bitcoin)
+		if err != nil {
+			return err
+		}
 		var took, cpu []float64
 		for n := range f.count {
-			// In every fifth block the relay moves.
+			// In every fifth block the relay is told of the next header, which Bitcoin has
+			// had for two blocks then.
+			at := first + n/5
+			bitcoin.tip = first + (n+2)/5 + 1
 			if n%5 == 0 {
-				at := first + n/5
 				plan, err := c.model.Plan(f.request(at, at+1, c), relay.DefaultCaps())
 				if err != nil {
 					return err
@@ -139,13 +142,14 @@ func (f *syncFigure) measure(ctx context.Context) error {
 				return err
 			}
 			start, used := time.Now(), processTime()
-			r, err := refresh(ctx, pools, c.at)
+			st, heads, err := r.refresh(ctx)
 			if err != nil {
 				return err
 			}
 			took, cpu = append(took, millis(time.Since(start))), append(cpu, millis(processTime()-used))
-			if want := uint64(first + n/5 + 1); r.height != want || r.heads[1][2].Number.Uint64() != c.Number() {
-				return fmt.Errorf("the relay is at %d in block %d, want %d in %d", r.height, r.heads[1][2].Number, want, c.Number())
+			if want := uint32(at + 1); st.Position.V.MarkedHeight != want || st.Relay.V.Block.Number != c.Number() || heads.Heads[opstack.Unsafe].Number != c.Number() {
+				return fmt.Errorf("the relay is at %d in block %d, and the head is %d; want %d in %d",
+					st.Position.V.MarkedHeight, st.Relay.V.Block.Number, heads.Heads[opstack.Unsafe].Number, want, c.Number())
 			}
 		}
 		f.took, f.p99 = append(f.took, took...), append(f.p99, quantile(took, 0.99))

@@ -1,11 +1,13 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -47,6 +49,17 @@ func reverted(err error) error {
 	return err
 }
 
+// prepare does what must be done before a transaction is signed, all of it at once: its
+// preflight, and what to offer for it.
+func (s *Submitter) prepare(ctx context.Context, head *planner.Head, tx *relay.Transaction) (limit uint64, fees planner.Fees, err error) {
+	var feesErr error
+	var asking sync.WaitGroup
+	asking.Go(func() { fees, feesErr = s.fees(ctx, head) })
+	limit, err = s.preflight(ctx, head, tx)
+	asking.Wait()
+	return limit, fees, cmp.Or(err, feesErr)
+}
+
 // preflight tries a transaction, and returns the gas limit that it needs: the model's or,
 // if that is more, what the node estimates and a hundredth. A call of an address without
 // a contract works and does nothing: an estimate far below the plan tells. A multicall
@@ -55,7 +68,15 @@ func (s *Submitter) preflight(ctx context.Context, head *planner.Head, tx *relay
 	to := common.Address(tx.To)
 	caps := head.Caps()
 	most := min(caps.TransactionGas, caps.BlockGas)
-	if err := s.try(ctx, head, to, tx.Data, most); err != nil {
+	var raw json.RawMessage
+	var estimateErr error
+	var estimating sync.WaitGroup
+	estimating.Go(func() {
+		raw, estimateErr = s.o.Chain.Call(ctx, "eth_estimateGas", callObject(s.o.Target.Sender, to, tx.Data, 0), blockID(head.Hash))
+	})
+	err := s.try(ctx, head, to, tx.Data, most)
+	estimating.Wait()
+	if err != nil {
 		revert, ok := errors.AsType[*relay.Revert](err)
 		if !ok {
 			return 0, err
@@ -67,8 +88,7 @@ func (s *Submitter) preflight(ctx context.Context, head *planner.Head, tx *relay
 		}
 		return 0, &Refusal{What: "preflight", Err: revert}
 	}
-	raw, err := s.o.Chain.Call(ctx, "eth_estimateGas", callObject(s.o.Target.Sender, to, tx.Data, 0), blockID(head.Hash))
-	if err = reverted(err); err != nil {
+	if err := reverted(estimateErr); err != nil {
 		if r, ok := errors.AsType[*relay.Revert](err); ok {
 			return 0, &Refusal{What: "preflight", Err: r}
 		}

@@ -155,11 +155,7 @@ func isAbsent(err error) bool { return errors.Is(err, endpoint.Absent) }
 // replace puts a plan's transaction in the place of one that is obsolete: it has its
 // nonce, so that only one of them can be mined.
 func (s *Submitter) replace(ctx context.Context, head *planner.Head, pending *slot, tx *relay.Transaction, o *Outcome) error {
-	limit, err := s.preflight(ctx, head, tx)
-	if err != nil {
-		return err
-	}
-	fees, err := s.fees(ctx, head)
+	limit, fees, err := s.prepare(ctx, head, tx)
 	if err != nil {
 		return err
 	}
@@ -172,11 +168,7 @@ func (s *Submitter) replace(ctx context.Context, head *planner.Head, pending *sl
 
 // send signs and sends a plan's transaction with a nonce that was never used.
 func (s *Submitter) send(ctx context.Context, head *planner.Head, nonce uint64, tx *relay.Transaction, o *Outcome) error {
-	limit, err := s.preflight(ctx, head, tx)
-	if err != nil {
-		return err
-	}
-	fees, err := s.fees(ctx, head)
+	limit, fees, err := s.prepare(ctx, head, tx)
 	if err != nil {
 		return err
 	}
