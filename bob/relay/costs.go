@@ -11,8 +11,9 @@ type Costs struct {
 	// from the call, and for hashing.
 	HeaderMemory uint64
 	// Mark is for markNewHeaviest, CommonAncestor for each step of its limit, and
-	// StepDown for each branch that goes down in it.
-	Mark, CommonAncestor, StepDown uint64
+	// StepDown for each branch that goes down in it. PeriodWork is for the work of two
+	// headers, where both are in a later period than their ancestor.
+	Mark, CommonAncestor, StepDown, PeriodWork uint64
 	// FindHeight and Ancestor are for each step that findHeight and isAncestor take,
 	// alone or in other calls.
 	FindHeight, Ancestor uint64
@@ -43,6 +44,7 @@ func BOBCosts() Costs {
 		Mark:           12786,
 		CommonAncestor: 89,
 		StepDown:       76,
+		PeriodWork:     2485, // of our contract: BOB's was not executed for it
 		FindHeight:     322,
 		Ancestor:       140,
 		Verify:         875,

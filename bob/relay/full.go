@@ -478,6 +478,7 @@ func (r *FullRelay) heaviestFromAncestor(m *meter, ancestor chainhash.Hash, left
 		return rightDigest, nil
 	}
 	// Both are in a new period: what they have of it counts.
+	m.spend(m.costs.PeriodWork)
 	leftWork, err := periodWork(left, leftHeight)
 	if err != nil {
 		return chainhash.Hash{}, err

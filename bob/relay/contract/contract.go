@@ -70,6 +70,7 @@ func Costs() relay.Costs {
 		Mark:           9293,
 		CommonAncestor: 89,
 		StepDown:       76,
+		PeriodWork:     2485,
 		FindHeight:     272,
 		Ancestor:       140,
 		Verify:         619,

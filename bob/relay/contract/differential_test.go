@@ -3,21 +3,28 @@ package contract
 import (
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
 )
 
+// inCI is how many random sequences CI runs of each contract of ours: 10,000 of both.
+const inCI = 5000
+
 // sequences returns how many random sequences a test does, and the seed of the first. A
-// few are done by default, a twentieth of them if the tests are to be short, with a seed
-// that is always the same; OUTRIDER_RELAY_BULK does that many with a seed of the time, or
-// OUTRIDER_RELAY_SEED's.
-func sequences(t testing.TB, few int) (n int, seed uint64) {
+// few are done by default, many in CI, a twentieth of the few if the tests are to be short,
+// with a seed that is always the same; OUTRIDER_RELAY_BULK does that many with a seed of the
+// time, or OUTRIDER_RELAY_SEED's.
+func sequences(t testing.TB, few, many int) (n int, seed uint64) {
 	t.Helper()
 	n, seed = few, 1
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		n /= 20
+	case os.Getenv("CI") == "true":
+		n = many
 	}
 	if text := os.Getenv("OUTRIDER_RELAY_BULK"); text != "" {
 		var err error
@@ -35,6 +42,34 @@ func sequences(t testing.TB, few int) (n int, seed uint64) {
 	}
 	t.Logf("%d sequences, seed %d", n, seed)
 	return n, seed
+}
+
+// each does n random sequences, as many at once as there are processors, and returns a tally of
+// all. What a sequence does follows from the seed and its number alone.
+func each(t *testing.T, n int, seed uint64, do func(t testing.TB, c *tally, rng *rand.Rand) error) *tally {
+	t.Helper()
+	parts := make([]*tally, runtime.GOMAXPROCS(0))
+	t.Run("sequences", func(t *testing.T) {
+		for part := range parts {
+			parts[part] = newTally()
+			t.Run(strconv.Itoa(part), func(t *testing.T) {
+				t.Parallel()
+				for i := part; i < n; i += len(parts) {
+					if err := do(t, parts[part], rand.New(rand.NewPCG(seed, uint64(i)))); err != nil {
+						t.Fatalf("seed %d, sequence %d: %v", seed, i, err)
+					}
+				}
+			})
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	all := newTally()
+	for _, c := range parts {
+		all.add(c)
+	}
+	return all
 }
 
 // ours returns a contract of this folder.
@@ -106,26 +141,18 @@ func fullWorld(rng *rand.Rand, real []history) *world {
 // TestFullRelay compares our FullRelayWithVerify with its model on random sequences of
 // calls.
 func TestFullRelay(t *testing.T) {
-	n, seed := sequences(t, 200)
-	f, real, c := ours(t, FullRelayWithVerify()), histories(t), newTally()
-	for i := range n {
-		rng := rand.New(rand.NewPCG(seed, uint64(i)))
-		if err := fullSequence(t, f, c, rng, fullWorld(rng, real)); err != nil {
-			t.Fatalf("seed %d, sequence %d: %v", seed, i, err)
-		}
-	}
+	n, seed := sequences(t, 400, inCI)
+	f, real := ours(t, FullRelayWithVerify()), histories(t)
+	c := each(t, n, seed, func(t testing.TB, c *tally, rng *rand.Rand) error {
+		return fullSequence(t, f, c, rng, fullWorld(rng, real))
+	})
 	c.check(t, slices.Concat(fullWorks, proofWorks), slices.Concat(fullReverts, proofReverts))
 }
 
 // TestLightRelay compares our LightRelay with its model on random sequences of calls.
 func TestLightRelay(t *testing.T) {
-	n, seed := sequences(t, 400)
-	f, worlds, c := ours(t, LightRelay()), lightWorlds(t), newTally()
-	for i := range n {
-		rng := rand.New(rand.NewPCG(seed, uint64(i)))
-		if err := lightSequence(t, f, c, rng, worlds); err != nil {
-			t.Fatalf("seed %d, sequence %d: %v", seed, i, err)
-		}
-	}
+	n, seed := sequences(t, 400, inCI)
+	f, worlds := ours(t, LightRelay()), lightWorlds(t)
+	c := each(t, n, seed, func(t testing.TB, c *tally, rng *rand.Rand) error { return lightSequence(t, f, c, rng, worlds) })
 	c.check(t, lightWorks, append([]string{"OwnableUnauthorizedAccount(address)", "OwnableInvalidOwner(address)"}, lightReverts...))
 }

@@ -32,10 +32,21 @@ type deployed struct {
 	db      *state.StateDB
 	address common.Address
 	calls   int
+	jumps   jumps
 	// written are the slots of storage that were ever written, if only by a call
 	// that reverted.
 	written map[common.Hash]struct{}
 }
+
+// jumps are where code may be jumped to, by its hash, for all calls of a contract.
+type jumps map[common.Hash]vm.BitVec
+
+func (j jumps) Load(code common.Hash) (vm.BitVec, bool) {
+	v, ok := j[code]
+	return v, ok
+}
+
+func (j jumps) Store(code common.Hash, v vm.BitVec) { j[code] = v }
 
 // A result is how a call ended.
 type result struct {
@@ -64,7 +75,7 @@ func deploy(t testing.TB, a *abi.ABI, from relay.Address, creation []byte) (*dep
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deployed{abi: a, db: db, written: map[common.Hash]struct{}{}}
+	d := &deployed{abi: a, db: db, jumps: jumps{}, written: map[common.Hash]struct{}{}}
 	r := d.transact(func(evm *vm.EVM) (ret []byte, left vm.GasBudget, err error) {
 		ret, d.address, left, err = evm.Create(common.Address(from), creation, vm.NewGasBudget(gasLimit, 0), new(uint256.Int))
 		return ret, left, err
@@ -96,6 +107,7 @@ func (d *deployed) transact(do func(*vm.EVM) ([]byte, vm.GasBudget, error), from
 		Difficulty: new(big.Int), BaseFee: new(big.Int), BlobBaseFee: new(big.Int), Random: &common.Hash{},
 	}, state.NewHookedState(d.db, hooks), config, vm.Config{})
 	defer evm.Release()
+	evm.SetJumpDestCache(d.jumps)
 	evm.SetTxContext(vm.TxContext{Origin: common.Address(from), GasPrice: new(uint256.Int)})
 	rules := evm.GetRules()
 	d.calls++

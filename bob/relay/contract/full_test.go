@@ -143,6 +143,19 @@ type tally struct {
 
 func newTally() *tally { return &tally{worked: map[string]int{}, reverted: map[string]int{}} }
 
+// add adds what other sequences did.
+func (c *tally) add(other *tally) {
+	for method, n := range other.worked {
+		c.worked[method] += n
+	}
+	for words, n := range other.reverted {
+		c.reverted[words] += n
+	}
+	if other.gas > c.gas {
+		c.gas, c.worst = other.gas, other.worst
+	}
+}
+
 func (c *tally) String() string {
 	total := 0
 	for _, n := range c.worked {
@@ -264,8 +277,8 @@ func eventOf(event relay.Event) (string, []any) {
 }
 
 // fullStorage returns what a contract in the model's state has in its storage, whose
-// mappings only have entries for these digests.
-func fullStorage(m *relay.FullRelayWithVerify, digests []chainhash.Hash) map[common.Hash]common.Hash {
+// mappings only have entries for the world's digests.
+func fullStorage(m *relay.FullRelayWithVerify, w *world) map[common.Hash]common.Hash {
 	all := map[common.Hash]common.Hash{
 		slot(0): common.Hash(m.RelayGenesis()),
 		slot(1): common.Hash(m.BestKnownDigest()),
@@ -273,11 +286,15 @@ func fullStorage(m *relay.FullRelayWithVerify, digests []chainhash.Hash) map[com
 		slot(5): word(m.CurrentEpochDifficulty()),
 		slot(6): word(m.PrevEpochDifficulty()),
 	}
-	for _, digest := range digests {
-		all[entry(3, digest)] = common.Hash(m.PreviousBlock(digest))
-		all[entry(4, digest)] = small(m.BlockHeight(digest))
-	}
 	maps.DeleteFunc(all, func(_, value common.Hash) bool { return value == common.Hash{} })
+	for i, digest := range w.digests {
+		if previous := m.PreviousBlock(digest); previous != (chainhash.Hash{}) {
+			all[w.slots[i][0]] = common.Hash(previous)
+		}
+		if height := m.BlockHeight(digest); height != 0 {
+			all[w.slots[i][1]] = small(height)
+		}
+	}
 	return all
 }
 
@@ -326,7 +343,7 @@ func fullSequence(t testing.TB, f *flavour, c *tally, rng *rand.Rand, w *world) 
 		done = append(done, s.String())
 		err := f.compare(c, s, data, want, got)
 		if err == nil {
-			err = compareStorage(fullStorage(m, w.digests), d.storage())
+			err = compareStorage(fullStorage(m, w), d.storage())
 		}
 		if err == nil && m.Headers() != storedHeaders(m, w) {
 			err = fmt.Errorf("the model has %d headers, of which %d were ever added", m.Headers(), storedHeaders(m, w))
@@ -493,14 +510,14 @@ func (g *fullGenerator) confirmations() uint8 {
 
 // limit returns about as many steps as are needed.
 func (g *fullGenerator) limit(needed uint64) *big.Int {
-	switch g.rng.IntN(12) {
-	case 0:
+	switch n := g.rng.IntN(48); {
+	case n == 0: // rarely: what is not found is looked for as long
 		return number(epoch + 1)
-	case 1:
+	case n == 1:
 		return number(epoch)
-	case 2:
+	case n < 6:
 		return number(uint64(g.rng.IntN(8)))
-	case 3:
+	case n < 10:
 		return number(needed)
 	}
 	return number(needed + uint64(g.rng.IntN(4)))
@@ -535,7 +552,7 @@ func (g *fullGenerator) stored() chainhash.Hash {
 // marked returns the digest of a header in the chain of the best one, mostly: the relay
 // looks long for another.
 func (g *fullGenerator) marked() chainhash.Hash {
-	if g.rng.IntN(10) == 0 {
+	if g.rng.IntN(30) == 0 {
 		return g.stored()
 	}
 	digest := g.m.BestKnownDigest()

@@ -117,6 +117,19 @@ func TestGas(t *testing.T) {
 				Function: "markNewHeaviest", Args: [][]byte{h.chain[0], h.chain[b+n-1]}, Ancestor: hash256(h.chain[0]), Limit: uint64(b + n),
 			})
 		}
+		if len(h.chain)-b > 3 {
+			// An ancestor before the period of both: where nothing is known below, any does.
+			p := newPair(t, h.chain[b-1], h.height+uint64(b-1), hash256(h.periodStart))
+			p.do(t, "addHeadersWithRetarget of 3", relay.Call{
+				Function: "addHeadersWithRetarget", Args: [][]byte{h.periodStart, h.chain[b-1], slices.Concat(h.chain[b : b+3]...)},
+			})
+			p.do(t, "markNewHeaviest over a retarget", relay.Call{
+				Function: "markNewHeaviest", Args: [][]byte{h.chain[b-1], h.chain[b]}, Ancestor: hash256(h.chain[b-1]), Limit: 1,
+			})
+			p.do(t, "markNewHeaviest by the work of a new period", relay.Call{
+				Function: "markNewHeaviest", Args: [][]byte{h.chain[b], h.chain[b+2]}, Ancestor: hash256(h.periodStart), Limit: 4,
+			})
+		}
 		for _, length := range []int{1, 4, 8, 9} {
 			if b < length || len(h.chain)-b < length {
 				continue

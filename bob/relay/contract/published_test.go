@@ -65,14 +65,11 @@ func TestPublishedRelay(t *testing.T) {
 		}
 		return false
 	}
-	n, seed := sequences(t, 200)
-	real, c := histories(t), newTally()
-	for i := range n {
-		rng := rand.New(rand.NewPCG(seed, uint64(i)))
-		if err := fullSequence(t, f, c, rng, fullWorld(rng, real)); err != nil {
-			t.Fatalf("seed %d, sequence %d: %v", seed, i, err)
-		}
-	}
+	n, seed := sequences(t, 400, 400)
+	real := histories(t)
+	c := each(t, n, seed, func(t testing.TB, c *tally, rng *rand.Rand) error {
+		return fullSequence(t, f, c, rng, fullWorld(rng, real))
+	})
 	reverts := slices.DeleteFunc(slices.Clone(fullReverts), func(words string) bool {
 		return words == "Requested limit is greater than 1 difficulty period"
 	})
@@ -83,18 +80,13 @@ func TestPublishedRelay(t *testing.T) {
 // fork of.
 func TestPublishedLightRelay(t *testing.T) {
 	f := published(t, "@keep-network/tbtc-v2/build/contracts/relay/LightRelay.sol/LightRelay.json")
-	n, seed := sequences(t, 200)
+	n, seed := sequences(t, 200, 200)
 	// It is Ownable of OpenZeppelin's version 4, which has words.
 	f.excuse = func(words, got string) bool {
 		return strings.HasPrefix(words, customPrefix("OwnableUnauthorizedAccount(address)")) && got == "reverted: Ownable: caller is not the owner" ||
 			strings.HasPrefix(words, customPrefix("OwnableInvalidOwner(address)")) && got == "reverted: Ownable: new owner is the zero address"
 	}
-	worlds, c := lightWorlds(t), newTally()
-	for i := range n {
-		rng := rand.New(rand.NewPCG(seed, uint64(i)))
-		if err := lightSequence(t, f, c, rng, worlds); err != nil {
-			t.Fatalf("seed %d, sequence %d: %v", seed, i, err)
-		}
-	}
+	worlds := lightWorlds(t)
+	c := each(t, n, seed, func(t testing.TB, c *tally, rng *rand.Rand) error { return lightSequence(t, f, c, rng, worlds) })
 	c.check(t, lightWorks, lightReverts)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/testvectors"
@@ -118,6 +119,8 @@ type world struct {
 	// that a relay was ever told of. digests are these, in the order of their coming.
 	raw     map[chainhash.Hash][]byte
 	digests []chainhash.Hash
+	// slots are those that a digest has in a FullRelay's mappings, in the same order.
+	slots   [][2]common.Hash
 	heights map[chainhash.Hash]uint64
 	proofs  map[chainhash.Hash]inclusion
 }
@@ -140,7 +143,7 @@ func (w *world) know(h []byte) bool {
 		return false
 	}
 	w.raw[digest] = h
-	w.digests = append(w.digests, digest)
+	w.digests, w.slots = append(w.digests, digest), append(w.slots, [2]common.Hash{entry(3, digest), entry(4, digest)})
 	return true
 }
 
