@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,6 +85,7 @@ func (w *Watch) Doctor(ctx context.Context, files Files) (*Diagnosis, error) {
 	d.survey()
 	w.examineRelay(ctx, d)
 	p := w.probe(ctx)
+	p.lag(d.Status.Heads)
 	p.find(d)
 	for _, r := range rules {
 		r.apply(d, given, p, w.cfg.ChainID)
@@ -254,6 +256,9 @@ type probes struct {
 	syncing           string // "no", or how
 	config, txpool    string // "yes", or what it answers
 	peers             string
+	pool              string // how many transactions are pending and queued, in words
+	pooled            uint64 // and both together
+	safeLag           uint64 // seconds from the safe head's block to the unsafe one's
 }
 
 // probe measures what rules look at.
@@ -275,8 +280,9 @@ func (w *Watch) probe(ctx context.Context) *probes {
 		p.client, _ = n.client.ExecutionVersion(ctx)
 		_, err := n.client.ForkConfig(ctx)
 		p.config = said(err)
-		_, err = n.pool.Call(ctx, "txpool_status")
+		raw, err := n.pool.Call(ctx, "txpool_status")
 		p.txpool = said(err)
+		p.count(raw)
 		if raw, err := n.pool.Call(ctx, "eth_syncing"); err == nil {
 			if p.syncing = "no"; string(raw) != "false" {
 				p.syncing = "yes"
@@ -303,6 +309,35 @@ func (w *Watch) probe(ctx context.Context) *probes {
 		}
 	}
 	return p
+}
+
+// count takes an answer of txpool_status.
+func (p *probes) count(raw json.RawMessage) {
+	var pool struct{ Pending, Queued json.RawMessage }
+	if json.Unmarshal(raw, &pool) != nil {
+		return
+	}
+	pending, err := quantity(pool.Pending)
+	queued, qerr := quantity(pool.Queued)
+	if err != nil || qerr != nil || !pending.IsUint64() || !queued.IsUint64() || pending.Uint64()+queued.Uint64() < pending.Uint64() {
+		return
+	}
+	p.pool = fmt.Sprintf("%v transactions pending, %v queued", pending, queued)
+	p.pooled = pending.Uint64() + queued.Uint64()
+}
+
+// lag takes how far the safe head is behind the unsafe one, if both are known.
+func (p *probes) lag(heads []Head) {
+	at := make(map[string]uint64)
+	for _, h := range heads {
+		if h.Sources > 0 {
+			at[h.Head] = h.Time
+		}
+	}
+	safe, unsafe := at[opstack.Safe.String()], at[opstack.Unsafe.String()]
+	if safe > 0 && unsafe > safe {
+		p.safeLag = unsafe - safe
+	}
 }
 
 // isGeth reports whether the execution client is op-geth.

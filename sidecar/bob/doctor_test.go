@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -128,7 +129,7 @@ func TestProposals(t *testing.T) {
 	}
 	d, text := w.diagnose(nil, nil)
 	all := proposed(d)
-	for _, want := range []string{"op-node OP_NODE_SYNCMODE=execution-layer", "op-node OP_NODE_L2_ENGINE_KIND=reth", "op-reth --chain=/data/genesis.json", "op-reth --full="} {
+	for _, want := range []string{"op-node OP_NODE_SYNCMODE_REQ_RESP=true", "op-node OP_NODE_L2_ENGINE_KIND=reth", "op-reth --chain=/data/genesis.json", "op-reth --full="} {
 		if !slices.Contains(all, want) {
 			t.Errorf("without files there is no %q in %q", want, all)
 		}
@@ -137,8 +138,11 @@ func TestProposals(t *testing.T) {
 		if p.Measured == "" || p.Why == "" || p.Have != "" || p.Program == "op-geth" {
 			t.Errorf("%+v", p)
 		}
-		if p.Setting == "OP_NODE_OVERRIDE_JOVIAN" || p.Setting == "OP_NODE_SAFEDB_PATH" || p.Setting == "--http.api" {
+		if p.Setting == "OP_NODE_OVERRIDE_JOVIAN" || p.Setting == "OP_NODE_SAFEDB_PATH" || p.Setting == "--http.api" || p.Setting == "--rollup.disable-tx-pool-gossip" {
 			t.Errorf("%s is proposed, and the node shows that it is set", p.Setting)
+		}
+		if p.Setting == "OP_NODE_SYNCMODE_REQ_RESP" && !strings.Contains(p.Measured, "the safe head is 2 s behind") {
+			t.Errorf("what batches take is measured by %q", p.Measured)
 		}
 		if p.Setting == "OP_NODE_L2_ENGINE_KIND" && !strings.Contains(p.Measured, "exec is reth/v2.3.3") {
 			t.Errorf("the engine is measured by %q", p.Measured)
@@ -161,10 +165,10 @@ func TestProposals(t *testing.T) {
 		"op-reth": good["op-reth"],
 	}
 	d, text = w.diagnose(bad, nil)
-	if got := proposed(d); !slices.Equal(got, []string{"op-node OP_NODE_SYNCMODE=execution-layer", "op-node OP_NODE_L2_ENGINE_KIND=reth"}) {
+	if got := proposed(d); !slices.Equal(got, []string{"op-node OP_NODE_L2_ENGINE_KIND=reth"}) {
 		t.Errorf("proposed are %q", got)
 	}
-	if d.Proposals[0].Have != "consensus-layer" || d.Proposals[1].Have != "geth" || !strings.Contains(text, "(not geth)") || strings.Contains(text, "secretkey") {
+	if d.Proposals[0].Have != "geth" || !strings.Contains(text, "(not geth)") || strings.Contains(text, "secretkey") {
 		t.Errorf("%+v: %s", d.Proposals, text)
 	}
 
@@ -173,7 +177,13 @@ func TestProposals(t *testing.T) {
 		w.answers["optimism_safeHeadAtL1Block"] = refused{-32000, "safe head database not enabled", ""}
 		w.answers["txpool_status"] = refused{-32601, "the method txpool_status does not exist", ""}
 		w.answers["optimism_rollupConfig"] = map[string]any{"l2_chain_id": 60808, "block_time": 2}
+		w.answers["eth_syncing"] = map[string]any{"stages": []any{}}
 	})
+	d, _ = w.diagnose(bad, nil)
+	if i := slices.IndexFunc(d.Proposals, func(p Proposal) bool { return p.Setting == "OP_NODE_SYNCMODE" }); i < 0 ||
+		d.Proposals[i].Have != "consensus-layer" || d.Proposals[i].Measured != "exec is syncing (eth_syncing)" {
+		t.Errorf("while it syncs: %+v", d.Proposals)
+	}
 	d, _ = w.diagnose(nil, nil)
 	for setting, want := range map[string]string{
 		"OP_NODE_SAFEDB_PATH": "safe head database not enabled", "--http.api": "txpool_status does not exist", "OP_NODE_OVERRIDE_JOVIAN": "node plans Jovian: not planned",
@@ -186,6 +196,12 @@ func TestProposals(t *testing.T) {
 	if i := slices.IndexFunc(d.Proposals, func(p Proposal) bool { return p.Setting == "OP_NODE_OVERRIDE_JOVIAN" }); i < 0 || d.Proposals[i].Value != "1773325801" {
 		t.Errorf("Jovian: %+v", d.Proposals)
 	}
+	w.change(func() { w.answers["txpool_status"] = map[string]string{"pending": "0x60", "queued": "0x4"} })
+	d, _ = w.diagnose(nil, nil)
+	if i := slices.IndexFunc(d.Proposals, func(p Proposal) bool { return p.Setting == "--rollup.disable-tx-pool-gossip" }); i < 0 ||
+		!strings.Contains(d.Proposals[i].Measured, "exec has 96 transactions pending, 4 queued") {
+		t.Errorf("a pool that gossips: %+v", d.Proposals)
+	}
 	// op-geth has its own, and op-reth none then.
 	w.change(func() { w.answers["web3_clientVersion"] = "Geth/v1.101702.3-stable/linux" })
 	d, _ = w.diagnose(nil, nil)
@@ -196,12 +212,42 @@ func TestProposals(t *testing.T) {
 	if slices.Contains(proposed(d), "op-node OP_NODE_L2_ENGINE_KIND=reth") {
 		t.Error("op-node beside op-geth is to take it for reth")
 	}
-	if programs["op-geth"] != 2 || programs["op-reth"] != 0 {
+	if programs["op-geth"] != 1 || programs["op-reth"] != 0 {
 		t.Errorf("beside an op-geth: %v", programs)
 	}
 	// Of a chain whose forks are not known, none is proposed.
 	if _, err := w.watch(nil).Doctor(t.Context(), Files{"op-node": filepath.Join(dir, "none")}); err == nil {
 		t.Error("a file that is not there is none")
+	}
+}
+
+// No rule proposes anything that nothing measured: it has a probe or a recorded figure, and
+// where its probes learnt nothing, the figure is what is told.
+func TestRulesAreMeasured(t *testing.T) {
+	given := map[string]settings{"op-node": {}, "op-reth": {}, "op-geth": {}}
+	figure := regexp.MustCompile(`[0-9]`)
+	for _, r := range rules {
+		if r.seen == nil && r.recorded == "" || r.recorded != "" && !figure.MatchString(r.recorded) {
+			t.Errorf("%s --%s has no measurement: %q", r.program, r.flag, r.recorded)
+		}
+		var d Diagnosis
+		r.apply(&d, given, new(probes), Mainnet)
+		if r.recorded == "" && len(d.Proposals) != 0 || r.recorded != "" && (len(d.Proposals) != 1 || d.Proposals[0].Measured != r.recorded) {
+			t.Errorf("%s --%s, where nothing was learnt: %+v", r.program, r.flag, d.Proposals)
+		}
+	}
+}
+
+// Answers of txpool_status count only if they are whole.
+func TestPooled(t *testing.T) {
+	for text, want := range map[string]uint64{
+		`{"pending":"0x10","queued":"0x2"}`: 18, `{"pending":"0x0","queued":"0x0"}`: 0, `{"pending":"0x10"}`: 0, `"0x10"`: 0, `null`: 0, ``: 0,
+		`{"pending":"0xffffffffffffffff","queued":"0x2"}`: 0, `{"pending":"0x10000000000000000","queued":"0x0"}`: 0, `{"pending":16,"queued":2}`: 0,
+	} {
+		p := new(probes)
+		if p.count([]byte(text)); p.pooled != want || (p.pool != "") != (want > 0 || strings.Contains(text, `"0x0","queued":"0x0"`)) {
+			t.Errorf("%s: %d, %q", text, p.pooled, p.pool)
+		}
 	}
 }
 

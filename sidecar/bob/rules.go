@@ -17,7 +17,8 @@ type rule struct {
 	// seen reports whether the probes show that the program has what the setting is for,
 	// and what they measured; "" for what cannot be seen from outside.
 	seen func(p *probes) (good bool, measured string)
-	// recorded is the measurement where there is none of the operator's node.
+	// recorded is the measurement where there is none of the operator's node; "" proposes
+	// nothing then.
 	recorded string
 	why      string
 }
@@ -31,15 +32,16 @@ var jovianTimes = map[uint64]string{60808: "1773325801", 808813: "1772548201"}
 
 func jovian(chain uint64) string { return jovianTimes[chain] }
 
-// rules are what is proposed. Recorded measurements are those of BOB's guide for operators as
-// of 2026-08 where they name no other origin.
+// rules are what is proposed. Each has what measures it: a probe of the operator's node, a
+// figure that was recorded, or both; without either, nothing is proposed. Recorded figures are
+// those of BOB's guide for operators as of 2026-08 where they name no other origin.
 var rules = []rule{
 	{
 		program: "op-node", flag: "override.jovian", variable: "OP_NODE_OVERRIDE_JOVIAN", value: jovian, right: equal,
 		seen: func(p *probes) (bool, string) {
 			return p.jovian != "" && p.jovian != "not planned", measured(p.jovian, p.opNode+" plans Jovian: %s (optimism_rollupConfig)")
 		},
-		recorded: "the superchain registry's bob.toml ends at Isthmus, 1746806401",
+		recorded: "the superchain registry's bob.toml ends at Isthmus, 1746806401; Jovian began at 1773325801",
 		why:      "op-node's built-in configuration of BOB has no Jovian: without it the node leaves the chain there, and the operator's fee is computed by Isthmus's formula",
 	},
 	{
@@ -47,17 +49,27 @@ var rules = []rule{
 		seen: func(p *probes) (bool, string) {
 			return p.safeDB == "yes", measured(p.safeDB, "optimism_safeHeadAtL1Block answers: %s")
 		},
-		recorded: "with it, the Ethereum block that made an L2 block safe is found in some 20 questions, by halving",
-		why:      "without it nobody can tell in which Ethereum block an L2 block became safe",
+		why: "without it nobody can tell in which Ethereum block an L2 block became safe",
 	},
 	{
 		program: "op-node", flag: "syncmode", variable: "OP_NODE_SYNCMODE", value: is("execution-layer"), right: equal,
-		recorded: "op-reth from scratch: several hours; by derivation from Ethereum it is days of L1 queries",
-		why:      "the execution client syncs by P2P; there is no snapshot of BOB for op-reth",
+		seen: func(p *probes) (bool, string) {
+			if p.syncing != "yes" {
+				return false, ""
+			}
+			return false, p.execution + " is syncing (eth_syncing)"
+		},
+		why: "the execution client syncs by P2P, in hours; there is no snapshot of BOB for op-reth",
 	},
 	{
 		program: "op-node", flag: "syncmode.req-resp", variable: "OP_NODE_SYNCMODE_REQ_RESP", value: is("true"), right: func(v, _ string) bool { return v == "true" || v == "" },
-		recorded: "BOB's guide sets it",
+		seen: func(p *probes) (bool, string) {
+			if p.safeLag == 0 {
+				return false, ""
+			}
+			return false, fmt.Sprintf("the safe head is %d s behind the unsafe one: so old would the unsafe head be without P2P", p.safeLag)
+		},
+		recorded: "a block is safe after 1 to 60 minutes, by BOB's documentation",
 		why:      "blocks that gossip missed are asked for; without it the unsafe head waits for the next batch, about an hour",
 	},
 	{
@@ -69,12 +81,11 @@ var rules = []rule{
 			}
 			return p.isGeth(), fmt.Sprintf("%s is %s (web3_clientVersion)", p.execution, p.client)
 		},
-		recorded: "op-node's default is geth",
-		why:      "with the default, heads of a reth that syncs are taken for where it is (optimism#20990, optimism#18124)",
+		why: "the default is geth, and with that, heads of a reth that syncs are taken for where it is (optimism#20990, optimism#18124)",
 	},
 	{
 		program: "op-reth", flag: "chain", value: is("/data/genesis.json"), right: func(v, _ string) bool { return strings.HasSuffix(v, ".json") },
-		recorded: "genesis.json of api.conduit.xyz with jovianTime 1773325801; op-reth's built-in \"bob\" has no Jovian",
+		recorded: "genesis.json of api.conduit.xyz has a jovianTime of 1773325801, op-reth v2.1.0's built-in \"bob\" none",
 		why:      "a node with the built-in chain leaves BOB at Jovian",
 	},
 	{
@@ -83,19 +94,11 @@ var rules = []rule{
 		why:      "an archive grows without bound, and neither relay, heads nor fees need old states",
 	},
 	{
-		program: "op-reth", flag: "storage.v2", value: is(""),
-		recorded: "BOB's guide sets it since op-reth v2.1.0",
-		why:      "the older layout of the database is migrated by a resync only",
-	},
-	{
-		program: "op-reth", flag: "rollup.sequencer-http", value: is("the sequencer's address, as BOB's guide has it"),
-		recorded: "with gossip off, transactions that are sent to a node without it never leave it",
-		why:      "transactions reach the sequencer by it alone",
-	},
-	{
 		program: "op-reth", flag: "rollup.disable-tx-pool-gossip", value: is(""),
-		recorded: "txpool_status of replicas with it is near 0",
-		why:      "replicas have no use for others' transactions, and gossip takes bandwidth",
+		seen: func(p *probes) (bool, string) {
+			return p.pooled < manyPooled, measured(p.pool, p.execution+" has %s (txpool_status); a replica without gossip has next to none")
+		},
+		why: "replicas have no use for others' transactions, and gossip takes bandwidth",
 	},
 	{
 		program: "op-reth", flag: "http.api", value: is("web3,debug,eth,txpool,net"),
@@ -110,25 +113,23 @@ var rules = []rule{
 		seen: func(p *probes) (bool, string) {
 			return p.txpool == "yes", measured(p.txpool, "txpool_status answers: %s")
 		},
-		recorded: "BOB's guide sets these",
-		why:      "receipts, pools and traces are asked for by them",
-	},
-	{
-		program: "op-reth", flag: "metrics", value: is("127.0.0.1:9001"),
-		recorded: "off by default; 127.0.0.1:9001 in BOB's guide",
-		why:      "without it nobody sees a stage of the sync stand still",
-	},
-	{
-		program: "op-geth", flag: "rollup.sequencerhttp", value: is("the sequencer's address, as BOB's guide had it"),
-		recorded: "support of op-geth ended on 2026-05-31",
-		why:      "as long as it still runs: transactions reach the sequencer by it alone; plan the move to op-reth first",
+		why: "receipts, pools and traces are asked for by them",
 	},
 	{
 		program: "op-geth", flag: "override.jovian", value: jovian, right: equal,
-		recorded: "op-geth v1.101702.3 knows Jovian, and none of its releases Karst",
-		why:      "as long as it still runs: its built-in chain has no Jovian",
+		seen: func(p *probes) (bool, string) {
+			if !p.isGeth() {
+				return false, ""
+			}
+			return false, fmt.Sprintf("%s is %s (web3_clientVersion), and v1.101702.3 has a built-in BOB that ends at Isthmus", p.execution, p.client)
+		},
+		recorded: "op-geth v1.101702.3 knows Jovian, and its built-in BOB ends at Isthmus",
+		why:      "as long as it still runs: its built-in chain has no Jovian; plan the move to op-reth first",
 	},
 }
+
+// manyPooled are more transactions than a replica's pool has without gossip.
+const manyPooled = 100
 
 // measured says what a probe found; "" if it found nothing.
 func measured(found, format string) string {
@@ -153,7 +154,8 @@ func (r *rule) runs(given map[string]settings, p *probes) bool {
 	return p.execution != "" && p.client != "" && !p.isGeth()
 }
 
-// apply adds the rule's proposal, if the program runs and is not seen or said to have it.
+// apply adds the rule's proposal, if the program runs, something was measured, and it is not
+// seen or said to have it.
 func (r *rule) apply(d *Diagnosis, given map[string]settings, p *probes, chain uint64) {
 	want := r.value(chain)
 	if want == "" && r.right != nil || !r.runs(given, p) {
@@ -171,6 +173,9 @@ func (r *rule) apply(d *Diagnosis, given map[string]settings, p *probes, chain u
 		if seen != "" {
 			proposal.Measured = seen
 		}
+	}
+	if proposal.Measured == "" {
+		return
 	}
 	if file, ok := given[r.program]; ok {
 		value, set := file[r.flag]
