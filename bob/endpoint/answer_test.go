@@ -126,18 +126,3 @@ func FuzzDecodeAnswers(f *testing.F) {
 		}
 	})
 }
-
-func FuzzSecret(f *testing.F) {
-	f.Add("dial http://user:secret-pw@host.example/v2/0123456789abcdef?key=abc", "x")
-	f.Fuzz(func(t *testing.T, before, after string) {
-		const key = "0123456789abcdef"
-		u, err := parseURL("a", "https://user:secret-pw@host.example/v2/"+key+"?key=abcdef")
-		if err != nil {
-			t.Fatal(err)
-		}
-		hidden := newSecret("a", u, nil).hide(before + key + after)
-		if strings.Contains(hidden, key) || len(hidden) > maxMessage+len("…") {
-			t.Errorf("%q", hidden)
-		}
-	})
-}
