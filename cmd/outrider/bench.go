@@ -14,6 +14,44 @@ import (
 	"github.com/outrider-project/outrider/sidecar/demo"
 )
 
+// benchFlags are the flags of a benchmark that is measured several times, and printed.
+type benchFlags struct {
+	*flag.FlagSet
+	rounds int
+	asJSON bool
+}
+
+// newBenchFlags returns the flags of a benchmark that is measured so many times by default;
+// about says what it does.
+func newBenchFlags(verb string, rounds int, about string) *benchFlags {
+	f := &benchFlags{FlagSet: flag.NewFlagSet("outrider bench "+verb, flag.ContinueOnError)}
+	f.IntVar(&f.rounds, "rounds", rounds, "measure this `number` of times, and print medians")
+	f.BoolVar(&f.asJSON, "json", false, "print JSON")
+	f.Usage = func() {
+		fmt.Fprintln(f.Output(), about)
+		f.PrintDefaults()
+	}
+	return f
+}
+
+func (f *benchFlags) parse(args []string, stderr io.Writer) error {
+	if err := parse(f.FlagSet, args, stderr); err != nil {
+		return err
+	}
+	if f.rounds < 1 || f.rounds > 1000 {
+		return &usageError{errors.New("--rounds: must be from 1 to 1000")}
+	}
+	return nil
+}
+
+// write writes a report as it was asked for.
+func (f *benchFlags) write(stdout io.Writer, rep interface{ WriteTable(io.Writer) error }) error {
+	if f.asJSON {
+		return bench.WriteJSON(stdout, rep)
+	}
+	return rep.WriteTable(stdout)
+}
+
 func benchFollow(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	fs := flag.NewFlagSet("outrider bench follow", flag.ContinueOnError)
 	var (
@@ -105,34 +143,20 @@ func benchBitcoind(ctx context.Context, args []string, stdout, stderr io.Writer)
 }
 
 func benchSig(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	fs := flag.NewFlagSet("outrider bench sig", flag.ContinueOnError)
-	var o bench.SigOptions
-	fs.IntVar(&o.Rounds, "rounds", 11, "measure this `number` of times, and print medians")
-	fs.StringVar(&o.Vectors, "vectors", "", "check test vectors, too: Wycheproof's ECDSA on secp256k1, and BIP340's, plain or .zst, in this `file` or folder")
-	asJSON := fs.Bool("json", false, "print JSON")
-	fs.Usage = func() {
-		fmt.Fprintln(fs.Output(), "outrider bench sig measures the verification of signatures, beside other verifiers. A row of 1core is one\n"+
-			"thread, and where the system tells it, the time that this had a processor. One of allcores has a caller for\n"+
-			"each core, with batches of that size; of scaling, a single caller, whose batches the pool divides.\n"+
-			"Exit status: 0 when all is well, 1 when a test vector failed or the work did, 2 when the command line is\n"+
-			"wrong. Flags:")
-		fs.PrintDefaults()
-	}
-	if err := parse(fs, args, stderr); err != nil {
+	f := newBenchFlags("sig", 11, "outrider bench sig measures the verification of signatures, beside other verifiers. A row of 1core is one\n"+
+		"thread, and where the system tells it, the time that this had a processor. One of allcores has a caller for\n"+
+		"each core, with batches of that size; of scaling, a single caller, whose batches the pool divides.\n"+
+		"Exit status: 0 when all is well, 1 when a test vector failed or the work did, 2 when the command line is\n"+
+		"wrong. Flags:")
+	vectors := f.String("vectors", "", "check test vectors, too: Wycheproof's ECDSA on secp256k1, and BIP340's, plain or .zst, in this `file` or folder")
+	if err := f.parse(args, stderr); err != nil {
 		return err
 	}
-	if o.Rounds < 1 || o.Rounds > 1000 {
-		return &usageError{errors.New("--rounds: must be from 1 to 1000")}
-	}
-	rep, err := bench.Sig(ctx, o)
+	rep, err := bench.Sig(ctx, bench.SigOptions{Rounds: f.rounds, Vectors: *vectors})
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		err = bench.WriteJSON(stdout, rep)
-	} else {
-		err = rep.WriteTable(stdout)
-	}
+	err = f.write(stdout, rep)
 	if err == nil && rep.Vectors != nil && rep.Vectors.Failed > 0 {
 		return errReported
 	}

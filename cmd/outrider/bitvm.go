@@ -129,33 +129,20 @@ func bitvmAssertion(ctx context.Context, args []string, stdout, stderr io.Writer
 }
 
 func benchBitvm(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	fs := flag.NewFlagSet("outrider bench bitvm", flag.ContinueOnError)
-	var o bench.BitvmOptions
-	fs.IntVar(&o.Rounds, "rounds", 11, "measure this `number` of times, and print medians")
-	fs.IntVar(&o.Claims, "claims", 1000, "judge this `number` of whole claims on all cores, in each mode")
-	asJSON := fs.Bool("json", false, "print JSON")
-	fs.Usage = func() {
-		fmt.Fprintln(fs.Output(), "outrider bench bitvm measures on one thread what a watchtower of BitVM bridges verifies, beside others, in turns.\n"+
-			"Times are those that the thread had a processor, where the system tells it. Then it judges many whole claims on all\n"+
-			"cores, in full, and as in a block that one's own node validated. Exit status: 0 when all is well,\n"+
-			"1 when the work failed, 2 when the command line is wrong. Flags:")
-		fs.PrintDefaults()
-	}
-	if err := parse(fs, args, stderr); err != nil {
+	f := newBenchFlags("bitvm", 11, "outrider bench bitvm measures on one thread what a watchtower of BitVM bridges verifies, beside others, in turns.\n"+
+		"Times are those that the thread had a processor, where the system tells it. Then it judges many whole claims on all\n"+
+		"cores, in full, and as in a block that one's own node validated. Exit status: 0 when all is well,\n"+
+		"1 when the work failed, 2 when the command line is wrong. Flags:")
+	claims := f.Int("claims", 1000, "judge this `number` of whole claims on all cores, in each mode")
+	if err := f.parse(args, stderr); err != nil {
 		return err
 	}
-	if o.Rounds < 1 || o.Rounds > 1000 {
-		return &usageError{errors.New("--rounds: must be from 1 to 1000")}
-	}
-	if o.Claims < 1 || o.Claims > 1_000_000 {
+	if *claims < 1 || *claims > 1_000_000 {
 		return &usageError{errors.New("--claims: must be from 1 to 1000000")}
 	}
-	rep, err := bench.Bitvm(ctx, o)
+	rep, err := bench.Bitvm(ctx, bench.BitvmOptions{Rounds: f.rounds, Claims: *claims})
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		return bench.WriteJSON(stdout, rep)
-	}
-	return rep.WriteTable(stdout)
+	return f.write(stdout, rep)
 }
