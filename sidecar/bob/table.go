@@ -129,6 +129,12 @@ func writeRelay(w io.Writer, s *monitor.State) {
 		fmt.Fprintf(w, "difficulty agrees\t%t\nnext epoch can be told from\t%d\n", p.Agrees, p.Due)
 	}
 	fmt.Fprintf(w, "behind\t%d blocks, %s, %d periods\n", p.LagBlocks, seconds(p.LagSeconds), p.EpochGap)
+	if p.ProvableHeight > 0 {
+		fmt.Fprintf(w, "provable now\tup to block %d\n", p.ProvableHeight)
+	} else {
+		fmt.Fprint(w, "provable now\tnothing\n")
+	}
+	writeProvable(w, p.TipProvable)
 	fmt.Fprintf(w, "next retarget\t%d, in %d blocks, about %s\n", p.NextRetarget.Height, p.NextRetarget.Blocks, p.NextRetarget.Expected.UTC().Format(time.DateTime))
 	for _, o := range p.Outages {
 		when := "foreseen"
@@ -141,6 +147,20 @@ func writeRelay(w io.Writer, s *monitor.State) {
 		}
 		fmt.Fprintf(w, "no proofs, %s\t%s: %s\n", when, span, o.Why)
 	}
+}
+
+// writeProvable says when the relay accepts proofs of a block.
+func writeProvable(w io.Writer, v *monitor.Provability) {
+	when := "never"
+	switch {
+	case v.Now:
+		when = "now"
+	case v.WaitsFor == monitor.OnBitcoin:
+		when = fmt.Sprintf("with block %d, about %s", v.AtHeight, v.Expected.UTC().Format(time.DateTime))
+	case v.WaitsFor == monitor.OnRelay:
+		when = fmt.Sprintf("once the relay knows block %d", v.AtHeight)
+	}
+	fmt.Fprintf(w, "block %d provable\t%s: %d of %d headers on top; %s\n", v.Height, when, v.Confirmations, v.Needed, v.Why)
 }
 
 // unknown says why something is not known, and whether older news follows.

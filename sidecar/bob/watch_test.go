@@ -59,7 +59,8 @@ func TestAsk(t *testing.T) {
 	if !st.Good() {
 		t.Error("it is not good")
 	}
-	for _, want := range []string{"chain 60808", "exec", "finalized", "jovian", "2 nodes agree at height 3", "relay (full-verify)", "stored, marked", "30 blocks", "next retarget     12096"} {
+	for _, want := range []string{"chain 60808", "exec", "finalized", "jovian", "2 nodes agree at height 3", "relay (full-verify)", "stored, marked", "30 blocks", "next retarget         12096",
+		"provable now          up to block 10200", "block 10236 provable  with block 10242, about 2009-04-08 11:50:02: 0 of 6 headers on top"} {
 		if got := tableOf(t, st); !strings.Contains(got, want) {
 			t.Errorf("there is no %q in\n%s", want, got)
 		}
@@ -68,7 +69,8 @@ func TestAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"marked":"` + w.headers[tip-30].Hash().String() + `"`, `"chain_id":60808`, `"lag_blocks":30`, `"known":true`, `"verdict":"ready"`, `"sources":2`, `"agree":true`, `"stored_height":10226`} {
+	for _, want := range []string{`"marked":"` + w.headers[tip-30].Hash().String() + `"`, `"chain_id":60808`, `"lag_blocks":30`, `"known":true`, `"verdict":"ready"`, `"sources":2`, `"agree":true`, `"stored_height":10226`,
+		`"provable_height":10200`, `"tip_provable":{"height":10236,"confirmations":0,"needed":6,"relay_best_height":10206,"provable":false,"at_height":10242,`, `"waits_for":"bitcoin"`} {
 		if !strings.Contains(string(raw), want) {
 			t.Errorf("there is no %s in %s", want, raw)
 		}

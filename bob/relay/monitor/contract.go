@@ -29,6 +29,7 @@ type Caller interface {
 // return, in words.
 var (
 	getBestKnownDigest         = view{relay.Selector{0x19, 0x10, 0xd9, 0x73}, 1}
+	getRelayGenesis            = view{relay.Selector{0xe3, 0xd8, 0xd8, 0xd8}, 1}
 	getLastReorgCommonAncestor = view{relay.Selector{0xc5, 0x82, 0x42, 0xcd}, 1}
 	getCurrentEpochDifficulty  = view{relay.Selector{0x11, 0x37, 0x64, 0xbe}, 1}
 	getPrevEpochDifficulty     = view{relay.Selector{0x2b, 0x97, 0xbe, 0x24}, 1}

@@ -19,6 +19,14 @@ type Position struct {
 	EpochGap uint32 `json:"epoch_gap"`
 	// NextRetarget is the next block of Bitcoin with another target.
 	NextRetarget Retarget `json:"next_retarget"`
+	// BlockSeconds is the time between blocks that expectations rest on: that of the last
+	// two weeks, as far as they are known.
+	BlockSeconds float64 `json:"block_seconds"`
+	// ProvableHeight is that of the newest block that can be proven now, 0 if there is
+	// none, and TipProvable says when Bitcoin's tip can: with as many headers on top as the
+	// monitor's Config asks for.
+	ProvableHeight uint32       `json:"provable_height"`
+	TipProvable    *Provability `json:"tip_provable"`
 
 	// StoredHeight and MarkedHeight are, of a FullRelay, the heights up to which the
 	// relay has stored headers of the best chain and follows it; what is stored and not
@@ -122,11 +130,14 @@ func (s *sight) position() *Position {
 	p := &Position{Outages: []Outage{}}
 	next := (s.tip.Height/interval + 1) * interval
 	p.NextRetarget = Retarget{next, next - s.tip.Height, s.expect(next)}
+	p.BlockSeconds = s.spacing.Seconds()
 	if s.reading.Full != nil {
 		s.full(p)
 	} else {
 		s.light(p)
 	}
+	p.ProvableHeight = s.newest(p, uint32(s.confs))
+	p.TipProvable = s.provable(p, s.tip.Height, uint32(s.confs))
 	return p
 }
 

@@ -37,6 +37,13 @@ func TestWrap(t *testing.T) {
 			if within := uint32(height) >= o.From && uint32(height) <= o.To; within != (err != nil) {
 				t.Errorf("%d confirmations at height %d: %v; the outage is of %d to %d", confs, height, err, o.From, o.To)
 			}
+			v, perr := m.State().Provable(uint32(height), uint32(confs))
+			if perr != nil || v.Now != (err == nil) || v.Now != (v.Outage == "") || int(v.Confirmations) != tip-height {
+				t.Errorf("%d confirmations at height %d: %v; it is said %+v, %v", confs, height, err, v, perr)
+			}
+		}
+		if p.ProvableHeight != uint32(tip)-uint32(confs) {
+			t.Errorf("%d confirmations: the newest that can be proven is at %d", confs, p.ProvableHeight)
 		}
 		next, ok := relay.NextProvable(256, confs)
 		if want := timeOf(&chain[tip]).Add(time.Duration(next-256) * 10 * time.Minute); !ok || !o.Ends.Equal(want) {
@@ -137,7 +144,10 @@ func TestPosition(t *testing.T) {
 		if tt.want.Wedge == Wedged && !strings.Contains(p.Outages[0].Why, "deployed anew") {
 			t.Errorf("%s: %s", tt.name, p.Outages[0].Why)
 		}
-		p.Outages, p.LagSeconds, p.NextRetarget = nil, 0, Retarget{}
+		if p.BlockSeconds != spacing || p.TipProvable == nil || p.TipProvable.Height != tt.tip || p.TipProvable.Now {
+			t.Errorf("%s: of the tip it is said %+v", tt.name, p.TipProvable)
+		}
+		p.Outages, p.LagSeconds, p.NextRetarget, p.BlockSeconds, p.ProvableHeight, p.TipProvable = nil, 0, Retarget{}, 0, 0, nil
 		if got, want := asJSON(t, p), asJSON(t, tt.want); got != want {
 			t.Errorf("%s:\n%s, want\n%s", tt.name, got, want)
 		}

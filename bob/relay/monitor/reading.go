@@ -25,6 +25,8 @@ type FullReading struct {
 	// count.
 	Marked       chainhash.Hash `json:"marked"`
 	MarkedHeight uint32         `json:"marked_height"`
+	// GenesisHeight is that of the first header, below which nothing can be proven.
+	GenesisHeight uint32 `json:"genesis_height"`
 	// LastReorg is the common ancestor of the marked header and the one before it.
 	LastReorg chainhash.Hash `json:"last_reorg_ancestor"`
 	// Current is the difficulty of the marked header's period, Previous that of the one
@@ -59,17 +61,18 @@ func (r *Reading) near() uint32 {
 
 // readFull reads a FullRelay.
 func (c *reader) readFull(ctx context.Context) (*Reading, error) {
-	w, err := c.all(ctx, of(getBestKnownDigest), of(getLastReorgCommonAncestor), of(getCurrentEpochDifficulty), of(getPrevEpochDifficulty))
+	w, err := c.all(ctx, of(getBestKnownDigest), of(getLastReorgCommonAncestor), of(getCurrentEpochDifficulty), of(getPrevEpochDifficulty), of(getRelayGenesis))
 	if err != nil {
 		return nil, err
 	}
 	f := &FullReading{Marked: digest(w[0][0]), LastReorg: digest(w[1][0]), Current: w[2][0].difficulty(), Previous: w[3][0].difficulty()}
-	if w, err = c.all(ctx, of(findHeight, w[0][0])); err != nil {
-		return nil, fmt.Errorf("the height of the marked header: %w", err)
+	if w, err = c.all(ctx, of(findHeight, w[0][0]), of(findHeight, w[4][0])); err != nil {
+		return nil, fmt.Errorf("the height of the marked header, or of the first: %w", err)
 	}
-	height, err := w[0][0].small(maxHeight)
-	f.MarkedHeight = uint32(height)
-	return &Reading{Block: c.at, Full: f}, err
+	height, err1 := w[0][0].small(maxHeight)
+	first, err2 := w[1][0].small(maxHeight)
+	f.MarkedHeight, f.GenesisHeight = uint32(height), uint32(first)
+	return &Reading{Block: c.at, Full: f}, errors.Join(err1, err2)
 }
 
 // readLight reads a LightRelay.
