@@ -35,6 +35,27 @@ func TestRealBtcd(t *testing.T) {
 	pending := real.Spend(2)
 
 	t.Run("calls", func(t *testing.T) { testRealCalls(t, real, newBtcd(t, cfg), pending) })
+	t.Run("places", func(t *testing.T) {
+		b := newBtcd(t, cfg)
+		tip, err := b.Tip(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hash, err := b.BlockOf(t.Context(), spent.TxHash()); err != nil || hash != tip.Hash {
+			t.Errorf("BlockOf = %s, %v, want %s", hash, err, tip.Hash)
+		}
+		if height, err := b.HeightOf(t.Context(), tip.Hash); err != nil || height != tip.Height {
+			t.Errorf("HeightOf = %d, %v, want %d", height, err, tip.Height)
+		}
+		if _, err := b.BlockOf(t.Context(), pending.TxHash()); !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("BlockOf a transaction of the mempool: %v", err)
+		}
+		_, txErr := b.BlockOf(t.Context(), chainhash.Hash{1})
+		_, blockErr := b.HeightOf(t.Context(), chainhash.Hash{1})
+		if !errors.Is(txErr, ErrNotFound) || errors.Is(txErr, ErrNoIndex) || !errors.Is(blockErr, ErrNotFound) {
+			t.Errorf("of what is not there: %v, %v", txErr, blockErr)
+		}
+	})
 	t.Run("prevouts", func(t *testing.T) { testRealPrevouts(t, real, newBtcd(t, cfg), spent, pending) })
 	t.Run("refusals", func(t *testing.T) {
 		cfg := cfg
@@ -70,6 +91,12 @@ func TestRealBtcd(t *testing.T) {
 		}
 		if h, err := b.Header(t.Context(), old.Hash); err != nil || h.Hash() != old.Hash {
 			t.Errorf("Header of the branch that was left: %v", err)
+		}
+		if _, err := b.HeightOf(t.Context(), old.Hash); !errors.Is(err, ErrStale) {
+			t.Errorf("HeightOf a block that left: %v", err)
+		}
+		if got, err := b.HeightOf(t.Context(), fresh[0]); err != nil || got != old.Height-1 {
+			t.Errorf("HeightOf its successor: %d, %v", got, err)
 		}
 	})
 	t.Run("watch", func(t *testing.T) { testRealWatch(t, real, watch(t, cfg)) })
