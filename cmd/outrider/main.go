@@ -42,6 +42,7 @@ func verbs() []verb {
 		{"bob status", "tell where the relay on BOB and the L2's heads are", bobStatus},
 		{"bob fees", "tell what a transaction on BOB costs", bobFees},
 		{"bob doctor", "tell what is wrong with nodes of BOB, and what to set", bobDoctor},
+		{"bob proof", "prove that a Bitcoin transaction is in a block, as relays on BOB want it, or verify such a proof", bobProof},
 		{"bob relay plan", "what a relay contract would be told, why, and what it would cost", bobRelayPlan},
 		{"bob relay submit", "tell a relay contract of Bitcoin's headers, or rehearse that", bobRelaySubmit},
 		{"bob relay replay", "show headers from a file to a model of a relay contract", bobRelayReplay},
@@ -165,6 +166,24 @@ func parse(fs *flag.FlagSet, args []string, stderr io.Writer) error {
 		return &usageError{fmt.Errorf("%q is not a flag; there are no other arguments", fs.Arg(0))}
 	}
 	return nil
+}
+
+// parseMixed parses args, in which flags may stand behind other arguments too, and
+// returns these.
+func parseMixed(fs *flag.FlagSet, args []string, stderr io.Writer) (others []string, err error) {
+	fs.SetOutput(stderr)
+	for {
+		switch err := fs.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, err
+		case err != nil:
+			return nil, errUsageReported // package flag has said what
+		case fs.NArg() == 0:
+			return others, nil
+		}
+		others = append(others, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
 }
 
 func versionVerb(_ context.Context, args []string, stdout, stderr io.Writer) error {

@@ -99,19 +99,8 @@ func newPerfFlags(verb, args, about string) *perfFlags {
 // parse parses args, in which flags may stand behind words too, and returns the
 // words, of which there are to be n.
 func (f *perfFlags) parse(args []string, n int, stderr io.Writer) (words []string, err error) {
-	f.SetOutput(stderr)
-	for {
-		switch err := f.FlagSet.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			return nil, err
-		case err != nil:
-			return nil, errUsageReported // package flag has said what
-		}
-		if f.NArg() == 0 {
-			break
-		}
-		words = append(words, f.Arg(0))
-		args = f.Args()[1:]
+	if words, err = parseMixed(f.FlagSet, args, stderr); err != nil {
+		return nil, err
 	}
 	if n >= 0 && len(words) != n {
 		return nil, &usageError{fmt.Errorf("it takes %d words beside flags, not %d; --help tells which", n, len(words))}

@@ -67,24 +67,6 @@ func (f *utxoFlags) hash(name, help string) **chainhash.Hash {
 	return h
 }
 
-// parseMixed parses args, in which flags may stand behind other arguments too, and
-// returns these.
-func (f *utxoFlags) parseMixed(args []string, stderr io.Writer) (others []string, err error) {
-	f.SetOutput(stderr)
-	for {
-		switch err := f.FlagSet.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			return nil, err
-		case err != nil:
-			return nil, errUsageReported // package flag has said what
-		case f.NArg() == 0:
-			return others, nil
-		}
-		others = append(others, f.Arg(0))
-		args = f.Args()[1:]
-	}
-}
-
 // print prints what a verb found.
 func (f *utxoFlags) print(stdout io.Writer, found interface{ WriteTable(io.Writer) error }) error {
 	if f.asJSON {
@@ -124,7 +106,7 @@ func utxoLoad(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 
 func utxoGet(_ context.Context, args []string, stdout, stderr io.Writer) error {
 	f := newUtxoFlags("get", "TXID:VOUT...", "It tells of each outpoint whether there is a coin, and which, all as of one block.")
-	others, err := f.parseMixed(args, stderr)
+	others, err := parseMixed(f.FlagSet, args, stderr)
 	if err != nil {
 		return err
 	}
@@ -226,7 +208,7 @@ func utxoIndexShow(_ context.Context, args []string, stdout, stderr io.Writer) e
 	f := newUtxoFlags("index show", "SCRIPTHASH", "It lists the coins with a script. SCRIPTHASH is the SHA-256 of the script with its last byte first, as in the\n"+
 		"Electrum protocol.")
 	script := f.String("script", "", "the script itself in `hex`, instead of SCRIPTHASH")
-	others, err := f.parseMixed(args, stderr)
+	others, err := parseMixed(f.FlagSet, args, stderr)
 	if err != nil {
 		return err
 	}

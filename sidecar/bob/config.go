@@ -49,6 +49,9 @@ func (c *Config) Enabled() bool { return len(c.Execution) > 0 || len(c.OpNodes) 
 // WatchesRelay reports whether there is a relay to watch.
 func (c *Config) WatchesRelay() bool { return c.Relay != relay.Address{} }
 
+// ProofKind is the kind of relay that proofs are for: the one to watch, or a FullRelayWithVerify.
+func (c *Config) ProofKind() relay.Kind { return cmp.Or(c.Kind, relay.KindFullWithVerify) }
+
 // Check returns every mistake that only the whole shows. Its errors have no address.
 func (c *Config) Check() error {
 	var errs []error
