@@ -197,7 +197,7 @@ func (w *world) execution(c call) any {
 	case "eth_maxPriorityFeePerGas":
 		return "0x186a0"
 	case "eth_estimateGas":
-		return "0x5208"
+		return estimate(c)
 	case "eth_getCode":
 		return "0x6001"
 	case "eth_getBlockByNumber":
@@ -227,6 +227,38 @@ func (w *world) execution(c call) any {
 		return w.relay(c)
 	}
 	return refused{-32601, "the method does not exist", ""}
+}
+
+// estimate returns what gas a transaction without code takes (EIP-2028, EIP-2930, EIP-7702).
+func estimate(c call) string {
+	var tx struct {
+		Input             string
+		AccessList        []struct{ StorageKeys []string }
+		AuthorizationList []struct{ ChainID, Address, Nonce, YParity, R, S string }
+	}
+	if err := json.Unmarshal(c.Params[0], &tx); err != nil {
+		panic(err)
+	}
+	data, err := hex.DecodeString(strings.TrimPrefix(tx.Input, "0x"))
+	if err != nil {
+		panic(err)
+	}
+	gas := 21_000
+	for _, b := range data {
+		if gas += 4; b != 0 {
+			gas += 12
+		}
+	}
+	for _, l := range tx.AccessList {
+		gas += 2_400 + 1_900*len(l.StorageKeys)
+	}
+	for _, a := range tx.AuthorizationList {
+		if a.Address == "" || a.R == "" {
+			panic("an authorization is not whole")
+		}
+		gas += 25_000
+	}
+	return fmt.Sprintf("%#x", gas)
 }
 
 func wordOf(n int) string { return fmt.Sprintf("0x%064x", n) }

@@ -264,6 +264,12 @@ func (w *Watch) FeesFor(ctx context.Context, raw []byte) (*FeeReport, error) {
 	if to := tx.Ethereum.To(); to != nil {
 		call["to"] = to
 	}
+	if list := tx.Ethereum.AccessList(); len(list) > 0 {
+		call["accessList"] = list
+	}
+	if list := tx.Ethereum.SetCodeAuthorizations(); len(list) > 0 {
+		call["authorizationList"] = list
+	}
 	answer, err := w.exec.Call(ctx, "eth_estimateGas", call)
 	if err != nil {
 		return nil, fmt.Errorf("what gas it uses: %w", err)
@@ -273,6 +279,9 @@ func (w *Watch) FeesFor(ctx context.Context, raw []byte) (*FeeReport, error) {
 		return nil, fmt.Errorf("eth_estimateGas: %s is no amount of gas", answer)
 	}
 	t.Gas, t.GasPrice = gas.Uint64(), price.Dec()
+	if least := tx.IntrinsicGas(fork); t.Gas < least {
+		return nil, fmt.Errorf("eth_estimateGas: %d gas, and the transaction's data, access list and authorizations alone take %d: the node does not count them", t.Gas, least)
+	}
 	r.Notes = append(r.Notes, "the gas is a node's estimate, which may be a little above what is used")
 	fees, err := b.Quote(fork, raw, t.Gas, price)
 	if err != nil {
@@ -280,9 +289,6 @@ func (w *Watch) FeesFor(ctx context.Context, raw []byte) (*FeeReport, error) {
 	}
 	return r, r.add(t, fees, new(uint256.Int))
 }
-
-// multicall is Multicall3, which has one address on most chains, BOB's too.
-var multicall = relay.Address{0xca, 0x11, 0xbd, 0xe0, 0x59, 0x77, 0xb3, 0x63, 0x11, 0x67, 0x02, 0x88, 0x62, 0xbe, 0x2a, 0x17, 0x39, 0x76, 0xca, 0x11}
 
 // MaxHeaders bounds the headers that a submission is priced for.
 const MaxHeaders = 1999
@@ -308,16 +314,16 @@ func (w *Watch) FeesToRelay(ctx context.Context, n int) (*FeeReport, error) {
 	case !st.Bitcoin.Known:
 		return nil, errors.New(st.Bitcoin.Reason)
 	}
+	r, b, fork, tip, price, err := w.newest(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	var calls []submission
 	if w.cfg.Kind == relay.KindLight {
 		calls, err = w.retarget(ctx, st)
 	} else {
-		calls, err = w.addHeaders(ctx, st.Bitcoin.V.Height, uint32(n))
+		calls, err = w.addHeaders(ctx, st.Bitcoin.V.Height, uint32(n), b)
 	}
-	if err != nil {
-		return nil, err
-	}
-	r, b, fork, tip, price, err := w.newest(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -384,8 +390,9 @@ func (w *Watch) headerAt(ctx context.Context, height uint32) (h header.Header, e
 // period is how many blocks Bitcoin's target stays the same for.
 const period = 2016
 
-// addHeaders plans for the last n headers up to a height.
-func (w *Watch) addHeaders(ctx context.Context, tip, n uint32) ([]submission, error) {
+// addHeaders plans for the last n headers up to a height, within what a block like b allows. With
+// a multicall each transaction adds and marks; without one, they are marked by another.
+func (w *Watch) addHeaders(ctx context.Context, tip, n uint32, b *opstack.Block) ([]submission, error) {
 	if tip < n+1 {
 		return nil, fmt.Errorf("the best chain has %d headers, and not %d that could be added", tip, n)
 	}
@@ -406,18 +413,27 @@ func (w *Watch) addHeaders(ctx context.Context, tip, n uint32) ([]submission, er
 	if err != nil {
 		return nil, err
 	}
+	attributes, err := b.Attributes()
+	if err != nil {
+		return nil, err
+	}
+	caps := relay.DefaultCaps()
+	caps.BlockGas, caps.FootprintScalar = b.Header.GasLimit, attributes.DAFootprintGasScalar
 	plan, err := model.Plan(relay.Request{
 		Headers: raw, Height: uint64(first), Anchor: anchor[:], PeriodStart: start[:], Best: anchor[:], Ancestor: anchor.Hash(),
-		Relay: w.cfg.Relay, Multicall: multicall,
-	}, relay.DefaultCaps())
+		Relay: w.cfg.Relay, Multicall: relay.Address(w.cfg.Multicall),
+	}, caps)
 	if err != nil {
 		return nil, err
 	}
 	var list []submission
 	for _, tx := range plan.Transactions {
 		s := submission{fmt.Sprintf("%d headers from %d", tx.Headers, tx.FromHeight), tx.To, tx.Data, tx.Gas, tx.GasLimit}
-		if tx.Headers == 0 {
+		switch {
+		case tx.Headers == 0:
 			s.about = fmt.Sprintf("mark %d", tx.FromHeight)
+		case tx.To != w.cfg.Relay:
+			s.about += ", marked"
 		}
 		list = append(list, s)
 	}

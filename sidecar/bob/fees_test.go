@@ -22,15 +22,7 @@ import (
 // transactions returns the transactions of the block at a height.
 func (w *world) transactions(height int) []opstack.Transaction {
 	w.t.Helper()
-	raw, err := json.Marshal(w.blocks[height])
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	b := new(opstack.Block)
-	if err := b.UnmarshalJSON(raw); err != nil {
-		w.t.Fatal(err)
-	}
-	return b.Transactions
+	return w.block(height).Transactions
 }
 
 func number(t *testing.T, text string) *uint256.Int {
@@ -200,6 +192,116 @@ func TestFeesFor(t *testing.T) {
 	}
 }
 
+// These were signed for BOB by a key that was made for this and is of nobody. Both have two addresses
+// and three keys in their access lists; the first offers 2 gwei and has data, and the second
+// authorizes a contract.
+const (
+	withAccessList    = "01f8fe82ed8803847735940082ea609442000000000000000000000000000000000000158083010002f893f859944200000000000000000000000000000000000015f842a00100000000000000000000000000000000000000000000000000000000000000a00000000000000000000000000000000000000000000000000000000000000002f7940700000000000000000000000000000000000000e1a0030000000000000000000000000000000000000000000000000000000000000080a091312fc6c89d2162bff8a92d80d1a2f2574c04febc1d03623ac624ea394743bba063958d1a23157bca33dacfc640afb53ea3ca31bed92ee7cdc47de5e4fb06db82"
+	withAuthorization = "04f9015d82ed88030584b2d05e0083015f909442000000000000000000000000000000000000158080f893f859944200000000000000000000000000000000000015f842a00100000000000000000000000000000000000000000000000000000000000000a00000000000000000000000000000000000000000000000000000000000000002f7940700000000000000000000000000000000000000e1a00300000000000000000000000000000000000000000000000000000000000000f85ef85c82ed889442000000000000000000000000000000000000150401a0a6e9a8b6f5ff6f701a5f45c8e7e118e64694212a56e27301329255f5257318a4a071cc7718730826fb72a9703735a6d0914b4fdde22bd4de9c39c1b9202631a5bb80a0d95416cb2cc8b7275125ab4c2668f00fd2efb62411c77738a8958eebda9852a3a06b550e2d187b95534e8dcc4c39251c5e54bc0e6bced4f6df60acc652e9151995"
+)
+
+// What a transaction takes for its access list and authorizations is counted, to the wei, and a
+// node that does not count it is not believed.
+func TestFeesForLists(t *testing.T) {
+	w := newWorld(t)
+	for text, want := range map[string]struct {
+		gas uint64
+		tip uint64
+	}{
+		withAccessList:    {21_000 + 2*16 + 4 + 2*2_400 + 3*1_900, 2e9},
+		withAuthorization: {21_000 + 2*2_400 + 3*1_900 + 25_000, 5},
+	} {
+		raw, err := ParseRaw(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := w.watch(nil).FeesFor(t.Context(), raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkSums(t, r)
+		price := new(uint256.Int).AddUint64(number(t, r.BaseFee), want.tip)
+		if want.tip == 2e9 {
+			price = uint256.NewInt(2e9) // its price is what it offers
+		}
+		a := w.attributes(4)
+		l1, err := a.L1Fee(opstack.Isthmus, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		operator := a.OperatorFee(opstack.Isthmus, want.gas)
+		total := new(uint256.Int).Mul(price, uint256.NewInt(want.gas))
+		total.Add(total, &l1).Add(total, &operator)
+		if x := r.Transactions[0]; x.Gas != want.gas || x.GasPrice != price.Dec() || x.Total != total.Dec() || x.Bytes != len(raw) {
+			t.Errorf("it pays %+v, want %s for %d gas at %s", x, total.Dec(), want.gas, price.Dec())
+		}
+		w.change(func() { w.answers["eth_estimateGas"] = "0x5208" })
+		if _, err := w.watch(nil).FeesFor(t.Context(), raw); err == nil || !strings.Contains(err.Error(), "does not count them") {
+			t.Errorf("a node that counts no lists: %v", err)
+		}
+		w.change(func() { delete(w.answers, "eth_estimateGas") })
+	}
+}
+
+// Without a multicall what is added is marked by another transaction, and with another one it is
+// that which is called.
+func TestFeesByMulticall(t *testing.T) {
+	w := newWorld(t)
+	one, err := w.watch(nil).FeesToRelay(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := w.watch(func(c *Config) { c.Multicall = [20]byte{} }).FeesToRelay(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkSums(t, two)
+	about := func(r *FeeReport) (list []string) {
+		for _, x := range r.Transactions {
+			list = append(list, x.About)
+		}
+		return list
+	}
+	if got := about(two); len(got) != 2 || got[0] != "1 headers from 10236" || got[1] != "mark 10236" {
+		t.Errorf("without a multicall: %q", got)
+	}
+	if got := about(one); len(got) != 1 || got[0] != "1 headers from 10236, marked" || one.Transactions[0].Gas >= two.Transactions[0].Gas+two.Transactions[1].Gas {
+		t.Errorf("with one: %q, %d gas", got, one.Transactions[0].Gas)
+	}
+	// The address is among what is paid for.
+	other, err := w.watch(func(c *Config) { c.Multicall = [20]byte{9} }).addHeaders(t.Context(), 10_236, 1, w.block(4))
+	if err != nil || len(other) != 1 || other[0].to != (relay.Address{9}) {
+		t.Errorf("another multicall: %+v, %v", other, err)
+	}
+	// What a block allows bounds a transaction.
+	b := w.block(4)
+	b.Header.GasLimit = 700_000
+	w.change(func() { w.headers = w.headers[:10_080] })
+	list, err := w.watch(nil).addHeaders(t.Context(), 10_079, 20, b)
+	if err != nil || len(list) < 2 {
+		t.Fatalf("in small blocks: %d transactions, %v", len(list), err)
+	}
+	for _, s := range list {
+		if s.limit > 700_000 {
+			t.Errorf("%s may take %d gas", s.about, s.limit)
+		}
+	}
+}
+
+// block returns the block at a height.
+func (w *world) block(height int) *opstack.Block {
+	w.t.Helper()
+	raw, err := json.Marshal(w.blocks[height])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b := new(opstack.Block)
+	if err := b.UnmarshalJSON(raw); err != nil {
+		w.t.Fatal(err)
+	}
+	return b
+}
+
 // What it costs to tell a relay: the plan's transactions, each with its data on L1.
 func TestFeesToRelay(t *testing.T) {
 	w := newWorld(t)
@@ -210,7 +312,7 @@ func TestFeesToRelay(t *testing.T) {
 	}
 	checkSums(t, one)
 	x := one.Transactions[0]
-	if len(one.Transactions) != 1 || x.About != "1 headers from 10236" || x.Gas < 70_000 || x.Gas > 200_000 || x.L1 == "0" {
+	if len(one.Transactions) != 1 || x.About != "1 headers from 10236, marked" || x.Gas < 70_000 || x.Gas > 200_000 || x.L1 == "0" {
 		t.Errorf("one header: %+v", one.Transactions)
 	}
 	if want := new(uint256.Int).AddUint64(number(t, one.BaseFee), 100_000).Dec(); x.GasPrice != want || one.Tip != "100000" {
