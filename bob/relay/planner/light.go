@@ -79,9 +79,22 @@ func number256(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]by
 // maxRetargets bounds the epochs of a plan: two months.
 const maxRetargets = 4
 
-// Plan plans what tells the relay of the epochs that can be proven now. It asks nobody.
-func (s *LightState) Plan(t *Target, tree *headers.Tree) (*Situation, error) {
-	tip := tree.Tip()
+// A BestChain is Bitcoin's best chain, as far back as it is known; a *headers.Tree has one.
+type BestChain interface {
+	Tip() headers.Node
+	// At returns the header at a height up to the tip's; false if it is not known.
+	At(height uint32) (headers.Node, bool)
+}
+
+// Plan plans what tells the relay of the epochs that can be proven now, four at most: then the
+// next plan goes on. It asks nobody.
+func (s *LightState) Plan(t *Target, chain BestChain) (*Situation, error) {
+	return s.plan(t, chain, maxRetargets)
+}
+
+// plan is Plan with so many epochs at most.
+func (s *LightState) plan(t *Target, chain BestChain, most int) (*Situation, error) {
+	tip := chain.Tip()
 	k := &s.Known
 	situation := &Situation{
 		Tip:   Place{Height: tip.Height, Hash: tip.Hash.String()},
@@ -91,19 +104,20 @@ func (s *LightState) Plan(t *Target, tree *headers.Tree) (*Situation, error) {
 		situation.Verdict, situation.Why = Waiting, "the relay's owner has not called genesis"
 		return situation, nil
 	}
-	if err := s.agree(tree); err != nil {
+	if err := s.agree(chain); err != nil {
 		return nil, err
 	}
 	model := relay.RestoreLightRelay(k)
 	model.SetCosts(t.costs())
 	var proofs [][]byte
-	for epoch := k.CurrentEpoch + 1; len(proofs) < maxRetargets; epoch++ {
-		if situation.NextHeight = relay.FirstRetarget(epoch, k.ProofLength); uint64(tip.Height) < situation.NextHeight {
+	for epoch := k.CurrentEpoch + 1; ; epoch++ {
+		situation.NextHeight = relay.FirstRetarget(epoch, k.ProofLength)
+		if len(proofs) == most || uint64(tip.Height) < situation.NextHeight {
 			break
 		}
 		var nodes []headers.Node
 		for height := epoch*epochLength - k.ProofLength; height < epoch*epochLength+k.ProofLength; height++ {
-			n, ok := tree.At(uint32(height))
+			n, ok := chain.At(uint32(height))
 			if !ok {
 				return nil, fmt.Errorf("%w: the retarget of epoch %d needs header %d", ErrTooFar, epoch, height)
 			}
@@ -136,12 +150,12 @@ func (s *LightState) Plan(t *Target, tree *headers.Tree) (*Situation, error) {
 
 // agree fails if the relay's latest epoch is not what the headers say, where they reach
 // back to it.
-func (s *LightState) agree(tree *headers.Tree) error {
+func (s *LightState) agree(chain BestChain) error {
 	k := &s.Known
 	if k.ProofLength == 0 || k.ProofLength >= epochLength || k.CurrentEpoch > 1<<32/epochLength-2 {
 		return fmt.Errorf("%w: a proof length of %d, epoch %d", ErrDiverged, k.ProofLength, k.CurrentEpoch)
 	}
-	n, ok := tree.At(uint32(k.CurrentEpoch * epochLength))
+	n, ok := chain.At(uint32(k.CurrentEpoch * epochLength))
 	if !ok {
 		return nil
 	}
