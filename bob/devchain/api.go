@@ -49,28 +49,39 @@ type (
 	web3API struct{}
 )
 
+// Version is net_version: the chain id in decimal.
 func (a *netAPI) Version() string { return a.c.config.ChainID.String() }
 
+// ClientVersion is web3_clientVersion, by which this chain is told from others.
 func (*web3API) ClientVersion() string { return "outrider-devchain" }
 
+// ChainId is eth_chainId: what a transaction must be signed for (EIP-155).
 func (a *ethAPI) ChainId() *hexutil.Big { return (*hexutil.Big)(a.c.config.ChainID) }
 
+// BlockNumber is eth_blockNumber: the newest block's.
 func (a *ethAPI) BlockNumber() hexutil.Uint64 { return hexutil.Uint64(a.c.Number()) }
 
+// Syncing is eth_syncing: never, since there is nobody to follow.
 func (*ethAPI) Syncing() bool { return false }
 
+// GetBlockByNumber is eth_getBlockByNumber, with whole transactions if full and their hashes if not.
+// It is null for a block that is not there, or is kept no more. The pending, safe and finalized
+// blocks are the newest.
 func (a *ethAPI) GetBlockByNumber(n rpc.BlockNumber, full bool) (fields, error) {
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
 	return a.c.json(a.c.resolve(n), full)
 }
 
+// GetBlockByHash is eth_getBlockByHash; see GetBlockByNumber.
 func (a *ethAPI) GetBlockByHash(hash common.Hash, full bool) (fields, error) {
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
 	return a.c.json(a.c.byHash[hash], full)
 }
 
+// GetTransactionByHash is eth_getTransactionByHash: one of a block, or pending, whose block is null;
+// null for any other.
 func (a *ethAPI) GetTransactionByHash(hash common.Hash) (fields, error) {
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
@@ -88,6 +99,7 @@ func (a *ethAPI) GetTransactionByHash(hash common.Hash) (fields, error) {
 	return f, err
 }
 
+// GetTransactionReceipt is eth_getTransactionReceipt; null for one that is in no block.
 func (a *ethAPI) GetTransactionReceipt(hash common.Hash) (fields, error) {
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
@@ -98,6 +110,8 @@ func (a *ethAPI) GetTransactionReceipt(hash common.Hash) (fields, error) {
 	return a.c.receiptJSON(at)
 }
 
+// GetBlockReceipts is eth_getBlockReceipts, in the order of the transactions; null if there is no such
+// block.
 func (a *ethAPI) GetBlockReceipts(which rpc.BlockNumberOrHash) ([]fields, error) {
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
@@ -114,12 +128,17 @@ func (a *ethAPI) GetBlockReceipts(which rpc.BlockNumberOrHash) ([]fields, error)
 	return all, nil
 }
 
+// GetLogs is eth_getLogs, by blocks or by a block's hash, ascending. A block that is kept no more, and
+// more than 10,000 logs, are errors.
 func (a *ethAPI) GetLogs(f logFilter) ([]*types.Log, error) {
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
 	return a.c.logs(&f)
 }
 
+// SendRawTransaction is eth_sendRawTransaction: it puts a signed transaction among the pending ones,
+// whose hash it returns. That it pays too little, or nobody could execute it, is an error as Send
+// has it.
 func (a *ethAPI) SendRawTransaction(raw hexutil.Bytes) (common.Hash, error) {
 	if len(raw) > maxTransaction {
 		return common.Hash{}, fmt.Errorf("a transaction of %d bytes", len(raw))
@@ -171,6 +190,9 @@ func (c *Chain) message(args *callArgs, which *rpc.BlockNumberOrHash, most uint6
 	return b, newMessage(args.From, args.To, value, data, most), nil
 }
 
+// Call is eth_call: it executes after a block, the newest if none is named (EIP-1898), changes nothing
+// and returns what the contract does. A revert is a *RevertError; more gas or time than a call may
+// take is an error.
 func (a *ethAPI) Call(ctx context.Context, args callArgs, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
@@ -183,6 +205,8 @@ func (a *ethAPI) Call(ctx context.Context, args callArgs, which *rpc.BlockNumber
 	return a.c.call(ctx, b, m)
 }
 
+// EstimateGas is eth_estimateGas: the least gas limit with which the call succeeds, at most that of a
+// transaction (EIP-7825).
 func (a *ethAPI) EstimateGas(ctx context.Context, args callArgs, which *rpc.BlockNumberOrHash) (hexutil.Uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
@@ -211,14 +235,18 @@ func read[T any](a *ethAPI, which *rpc.BlockNumberOrHash, f func(*state.StateDB)
 	return f(statedb), nil
 }
 
+// GetBalance is eth_getBalance, in wei, after a block.
 func (a *ethAPI) GetBalance(of common.Address, which *rpc.BlockNumberOrHash) (*hexutil.Big, error) {
 	return read(a, which, func(s *state.StateDB) *hexutil.Big { return (*hexutil.Big)(s.GetBalance(of).ToBig()) })
 }
 
+// GetCode is eth_getCode, after a block; empty where there is no contract.
 func (a *ethAPI) GetCode(of common.Address, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
 	return read(a, which, func(s *state.StateDB) hexutil.Bytes { return s.GetCode(of) })
 }
 
+// GetStorageAt is eth_getStorageAt: the 32 bytes of a slot after a block. The slot is a number in up to
+// 64 digits, with 0x or without.
 func (a *ethAPI) GetStorageAt(of common.Address, slot string, which *rpc.BlockNumberOrHash) (hexutil.Bytes, error) {
 	digits := strings.TrimPrefix(slot, "0x")
 	key, err := hex.DecodeString(strings.Repeat("0", len(digits)%2) + digits)
@@ -231,6 +259,8 @@ func (a *ethAPI) GetStorageAt(of common.Address, slot string, which *rpc.BlockNu
 	})
 }
 
+// GetTransactionCount is eth_getTransactionCount: the nonce of the account's next transaction after a
+// block, or, of the pending block, after those that are pending without a gap.
 func (a *ethAPI) GetTransactionCount(of common.Address, which *rpc.BlockNumberOrHash) (hexutil.Uint64, error) {
 	pending := which != nil && which.BlockNumber != nil && *which.BlockNumber == rpc.PendingBlockNumber
 	return read(a, which, func(s *state.StateDB) hexutil.Uint64 {
@@ -242,8 +272,10 @@ func (a *ethAPI) GetTransactionCount(of common.Address, which *rpc.BlockNumberOr
 	})
 }
 
+// MaxPriorityFeePerGas is eth_maxPriorityFeePerGas, in wei for each gas.
 func (*ethAPI) MaxPriorityFeePerGas() *hexutil.Big { return (*hexutil.Big)(big.NewInt(params.GWei)) }
 
+// GasPrice is eth_gasPrice, in wei: the newest block's base fee and the tip of MaxPriorityFeePerGas.
 func (a *ethAPI) GasPrice() *hexutil.Big {
 	a.c.mu.RLock()
 	defer a.c.mu.RUnlock()
@@ -260,6 +292,8 @@ type feeHistory struct {
 	BlobGasUsedRatio []float64        `json:"blobGasUsedRatio"`
 }
 
+// FeeHistory is eth_feeHistory: of at most 1,024 blocks up to newest, and the base fee of the one
+// after. Without percentiles there are no rewards.
 func (a *ethAPI) FeeHistory(count math.HexOrDecimal64, newest rpc.BlockNumber, percentiles []float64) (*feeHistory, error) {
 	if len(percentiles) > maxPercentiles {
 		return nil, fmt.Errorf("%d percentiles, at most %d may be", len(percentiles), maxPercentiles)

@@ -27,6 +27,7 @@ type RevertError struct {
 	Data []byte
 }
 
+// Error returns go-ethereum's words for a revert, and the reason if there is one.
 func (e *RevertError) Error() string {
 	if e.Reason == "" {
 		return vm.ErrExecutionReverted.Error()
@@ -34,6 +35,7 @@ func (e *RevertError) Error() string {
 	return vm.ErrExecutionReverted.Error() + ": " + e.Reason
 }
 
+// Unwrap returns vm.ErrExecutionReverted.
 func (e *RevertError) Unwrap() error { return vm.ErrExecutionReverted }
 
 // ErrorCode and ErrorData are what a node answers with.

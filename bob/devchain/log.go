@@ -32,6 +32,7 @@ type logFilter struct {
 // or null for any.
 type alternatives [][]byte
 
+// UnmarshalJSON decodes a value, a list of at most 1,000, or null.
 func (a *alternatives) UnmarshalJSON(data []byte) error {
 	var texts []string
 	if data = bytes.TrimSpace(data); len(data) > 0 && data[0] == '"' {

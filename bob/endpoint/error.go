@@ -92,6 +92,7 @@ type Error struct {
 	cause error
 }
 
+// Error names the method, the endpoint, what became of the call, and the node's code and message.
 func (e *Error) Error() string {
 	text := string(e.Kind)
 	if e.Endpoint != "" {

@@ -25,9 +25,12 @@ type Error struct {
 	Err    error // a *header.RuleError
 }
 
+// Error names the header and its height, and says what is wrong with it.
 func (e *Error) Error() string {
 	return fmt.Sprintf("header %s at height %d: %v", e.Hash, e.Height, e.Err)
 }
+
+// Unwrap returns the rule that the header breaks.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Verify checks that headers continue run, in order, and stops at the first that

@@ -178,6 +178,7 @@ func (b *Block) Attributes() (*Attributes, error) {
 // encodings are what a tree of a header is of.
 type encodings [][]byte
 
+// Len and EncodeIndex have types.DeriveSha read them.
 func (e encodings) Len() int                           { return len(e) }
 func (e encodings) EncodeIndex(i int, b *bytes.Buffer) { b.Write(e[i]) }
 func (e encodings) root() common.Hash {

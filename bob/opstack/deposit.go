@@ -89,6 +89,7 @@ type depositJSON struct {
 // signature of a deposit as 32 zero bytes.
 type looseU256 uint256.Int
 
+// UnmarshalText decodes at most 64 hexadecimal digits with 0x before them.
 func (n *looseU256) UnmarshalText(text []byte) error {
 	if !has0x(text) || len(text) > 2+64 {
 		return fmt.Errorf("%.80q is no number of at most 32 bytes in hexadecimal", text)

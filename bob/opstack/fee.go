@@ -202,6 +202,7 @@ type FeeError struct {
 	Node, Computed string
 }
 
+// Error names the receipt and the field, and says what both have.
 func (e *FeeError) Error() string {
 	return fmt.Sprintf("receipt of %v: %s is %q, the rules give %q", e.Tx, e.Field, e.Node, e.Computed)
 }

@@ -84,6 +84,7 @@ type Fault struct {
 	Detail string
 }
 
+// String returns the fault in words, with its source and head.
 func (f Fault) String() string {
 	if f.Source == "" {
 		return fmt.Sprintf("%v head %s: %s", f.Head, f.Kind, f.Detail)

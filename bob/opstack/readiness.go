@@ -192,6 +192,7 @@ func (s Setup) checkExecutionVersion(f Fork, find func(v Verdict, why string, ar
 // A version is a release's number. What comes after it, as in v2.1.0-rc.1, is left out.
 type version [3]uint64
 
+// String returns the number as releases have it.
 func (v version) String() string { return fmt.Sprintf("v%d.%d.%d", v[0], v[1], v[2]) }
 
 func (v version) before(other version) bool { return slices.Compare(v[:], other[:]) < 0 }

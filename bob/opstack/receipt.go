@@ -59,6 +59,7 @@ type receiptJSON struct {
 // A fraction is a decimal fraction, as a string or as a number.
 type fraction string
 
+// UnmarshalJSON decodes both forms, and nothing that is no number.
 func (f *fraction) UnmarshalJSON(data []byte) error {
 	text := string(data)
 	if len(data) > 0 && data[0] == '"' {

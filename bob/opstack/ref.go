@@ -39,6 +39,7 @@ func (r Ref) ID() ID { return ID{r.Hash, r.Number} }
 // IsZero reports whether r is no block.
 func (r Ref) IsZero() bool { return r.Hash == common.Hash{} }
 
+// String returns the height and the hash, shortened.
 func (id ID) String() string { return fmt.Sprintf("%d (%.10s…)", id.Number, id.Hash.Hex()) }
 
 // A Label is one of the three heads of an L2 chain.

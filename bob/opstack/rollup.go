@@ -176,6 +176,7 @@ type Disagreement struct {
 	SameBlock bool
 }
 
+// Error names both nodes and what each has, and says whether one has a wrong state.
 func (d *Disagreement) Error() string {
 	if d.SameBlock {
 		return fmt.Sprintf("output roots at %v: %s has %v, %s has %v: one of them has a wrong state",

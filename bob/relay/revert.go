@@ -37,6 +37,7 @@ const (
 	PanicIndex        = 0x32 // a byte beyond the end of an array
 )
 
+// Error returns the contract's words, the custom error, or the number of the panic.
 func (e *Revert) Error() string {
 	switch {
 	case e.Reason != "":

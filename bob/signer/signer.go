@@ -28,6 +28,7 @@ type MismatchError struct {
 	Got, Want any
 }
 
+// Error says which field was changed, and to what.
 func (e *MismatchError) Error() string {
 	return fmt.Sprintf("the signer changed the %s: it signed %v, not %v", e.Field, e.Got, e.Want)
 }

@@ -80,18 +80,19 @@ type unpacked struct {
 	file *os.File
 }
 
+// Close closes the file.
 func (u *unpacked) Close() error {
 	u.Decoder.Close()
 	return u.file.Close()
 }
 
-// CheckNetwork returns an error that names the networks if this is none of them, and
-// CheckKind one if this is no kind of relay.
+// CheckNetwork returns an error that names the networks if this is none of them.
 func CheckNetwork(name string) error {
 	_, err := header.For(name)
 	return err
 }
 
+// CheckKind returns an error if the model of a relay is of no such kind.
 func CheckKind(kind string) error {
 	if kind != "full" && kind != "light" {
 		return errors.New("must be full or light")

@@ -308,14 +308,17 @@ type absent struct{ why error }
 // WithoutBitcoin returns a Bitcoin node that answers nothing, because of why.
 func WithoutBitcoin(why error) monitor.Bitcoin { return absent{why} }
 
+// BlockHash fails.
 func (a absent) BlockHash(context.Context, uint32) (chainhash.Hash, error) {
 	return chainhash.Hash{}, a.why
 }
 
+// Header fails.
 func (a absent) Header(context.Context, chainhash.Hash) (header.Header, error) {
 	return header.Header{}, a.why
 }
 
+// Headers fails.
 func (a absent) Headers(context.Context, []chainhash.Hash) ([]header.Header, error) {
 	return nil, a.why
 }

@@ -26,7 +26,10 @@ var (
 // An UnknownBestError says which header is not known.
 type UnknownBestError struct{ Best chainhash.Hash }
 
+// Error names the header.
 func (e *UnknownBestError) Error() string { return fmt.Sprintf("%v: %v", ErrUnknownBest, e.Best) }
+
+// Unwrap returns ErrUnknownBest.
 func (e *UnknownBestError) Unwrap() error { return ErrUnknownBest }
 
 // A FullState is what a plan needs to know of a FullRelay, all of it in the state after
