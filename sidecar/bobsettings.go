@@ -24,6 +24,8 @@ func bobSettings() []Setting {
 	return []Setting{
 		{Name: "bob-l2", Secret: true, Help: "`addresses` of BOB's execution clients, separated by commas, http or https, each with a name before it if it is to have one (mine=http://127.0.0.1:8545); with one, or an op-node, the sidecar watches BOB; off is none (default: off)", set: nodesOfBOB("l2", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.Execution })},
 		{Name: "bob-op-node", Secret: true, Help: "`addresses` of BOB's op-nodes, likewise, in the order of their execution clients; off is none (default: off)", set: nodesOfBOB("op-node", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.OpNodes })},
+		{Name: "bob-l1", Secret: true, Help: "`addresses` of execution clients of Ethereum, likewise: with them the sidecar compares what BOB's blocks say of Ethereum, finality and fees, with Ethereum; off is none (default: off)", set: nodesOfBOB("l1", func(c *Config) *[]endpoint.Endpoint { return &c.BOB.L1 })},
+		{Name: "bob-l1-chain-id", Help: "the `number` of the chain that those must be of (default: 1, or 11155111 for BOB Sepolia)", set: number(func(c *Config, n int64) { c.BOB.L1ChainID = uint64(n) }, 1, math.MaxInt64)},
 		{Name: "bob-chain-id", Help: "the `number` of the chain that they must be of: 60808 is BOB, 808813 BOB Sepolia (default: 60808, and nothing is sent)", set: number(func(c *Config, n int64) { c.BOB.ChainID = uint64(n) }, 1, math.MaxInt64)},
 		{Name: "bob-relay", Help: "`address` of the Bitcoin relay to watch; BOB's light relay is 0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41; off is none (default: off)", set: func(c *Config, v string) (err error) {
 			if c.BOB.Relay = (relay.Address{}); v == "off" {

@@ -344,6 +344,7 @@ func TestBOBSettings(t *testing.T) {
 	}
 	const relay = "OUTRIDER_BOB_RELAY=0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41"
 	cfg, err := load("OUTRIDER_BOB_L2=mine=http://127.0.0.1:8545, https://rpc.example/0123456789secret", "OUTRIDER_BOB_OP_NODE=http://127.0.0.1:9545",
+		"OUTRIDER_BOB_L1=eth=https://ethereum.example/v3/0123456789secret", "OUTRIDER_BOB_L1_CHAIN_ID=11155111",
 		relay, "OUTRIDER_BOB_RELAY_KIND=light", "OUTRIDER_BOB_CHAIN_ID=808813", "OUTRIDER_BOB_CONFIRMATIONS=9")
 	if err != nil {
 		t.Fatal(err)
@@ -353,7 +354,10 @@ func TestBOBSettings(t *testing.T) {
 		len(b.OpNodes) != 1 || b.OpNodes[0].Name != "op-node-1" || b.Relay[0] != 0x9f || b.Relay[19] != 0x41 || b.Kind != "light" || b.ChainID != 808813 || b.Confirmations != 9 {
 		t.Errorf("it is %+v", b)
 	}
-	if cfg, err := load(); err != nil || cfg.BOB.Enabled() || cfg.BOB.ChainID != 0 {
+	if len(b.L1) != 1 || b.L1[0].Name != "eth" || b.L1[0].URL != "https://ethereum.example/v3/0123456789secret" || b.L1ChainID != 11155111 {
+		t.Errorf("Ethereum is %+v of %d", b.L1, b.L1ChainID)
+	}
+	if cfg, err := load(); err != nil || cfg.BOB.Enabled() || len(cfg.BOB.L1) != 0 || cfg.BOB.ChainID != 0 {
 		t.Errorf("by default it is %+v, %v", cfg.BOB, err)
 	}
 	for _, tt := range []struct {
@@ -362,6 +366,9 @@ func TestBOBSettings(t *testing.T) {
 	}{
 		{"bob-l2: endpoint l2-1: its address", []string{"OUTRIDER_BOB_L2=ftp://secret-host/key"}},
 		{"bob-op-node: endpoint op-node-1: its address", []string{"OUTRIDER_BOB_OP_NODE=secret-host"}},
+		{"bob-l1: endpoint l1-1: its address", []string{"OUTRIDER_BOB_L1=ws://secret-host"}},
+		{"bob-l1: Ethereum is watched beside BOB", []string{"OUTRIDER_BOB_L1=http://secret-host"}},
+		{"two nodes are called", []string{"OUTRIDER_BOB_L2=x=http://secret-host", "OUTRIDER_BOB_L1=x=http://secret-host"}},
 		{"two nodes are called", []string{"OUTRIDER_BOB_L2=x=http://secret-host", "OUTRIDER_BOB_OP_NODE=x=http://secret-host"}},
 		{"set OUTRIDER_BOB_L2", []string{relay, "OUTRIDER_BOB_RELAY_KIND=full", "OUTRIDER_BOB_OP_NODE=http://secret-host"}},
 		{"say what the relay is", []string{relay, "OUTRIDER_BOB_L2=http://secret-host"}},
@@ -388,7 +395,7 @@ func TestBOBSettings(t *testing.T) {
 		t.Error("another mistake is none")
 	}
 	for _, st := range Settings() {
-		if st.Secret != (st.Name == "bob-l2" || st.Name == "bob-op-node" || st.Name == "bob-signer") && strings.HasPrefix(st.Name, "bob-") {
+		if st.Secret != (st.Name == "bob-l2" || st.Name == "bob-op-node" || st.Name == "bob-l1" || st.Name == "bob-signer") && strings.HasPrefix(st.Name, "bob-") {
 			t.Errorf("%s is secret: %v", st.Name, st.Secret)
 		}
 	}
@@ -409,17 +416,17 @@ func TestWatchesBOB(t *testing.T) {
 			t.Errorf("%s cannot be handed to an optimizer", k.Name)
 		}
 	}
-	for _, want := range []string{"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay"} {
+	for _, want := range []string{"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l1_poll_interval", "bob.l1_hedge_delay"} {
 		if !names[want] {
 			t.Errorf("there is no knob %s", want)
 		}
 	}
 	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
 		st := r.s.Status().BOB
-		if st == nil || len(st.Nodes) != 2 {
+		if st == nil || len(st.Nodes) != 3 {
 			t.Fatalf("the status is %+v", st)
 		}
-		if st.Relay != nil && !st.Relay.Relay.Known && st.Relay.Relay.Reason != "" && len(st.Heads) == 3 && st.Heads[0].Sources == 0 {
+		if st.L1 != nil && len(st.L1.Faults) == 3 && st.Relay != nil && !st.Relay.Relay.Known && st.Relay.Relay.Reason != "" && len(st.Heads) == 3 && st.Heads[0].Sources == 0 {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -37,6 +37,7 @@ func nobodysBOB() bob.Config {
 	c := bob.DefaultConfig()
 	c.Execution = []endpoint.Endpoint{{Name: "l2-1", URL: "http://127.0.0.1:1"}}
 	c.OpNodes = []endpoint.Endpoint{{Name: "op-node-1", URL: "http://127.0.0.1:1"}}
+	c.L1 = []endpoint.Endpoint{{Name: "l1-1", URL: "http://127.0.0.1:1"}}
 	c.Relay, c.Kind = relay.Address{1}, relay.KindLight
 	return c
 }

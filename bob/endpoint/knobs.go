@@ -20,9 +20,13 @@ func (p *Pool) Knobs() []perfcore.Knob {
 			Read:   v.Load,
 		}
 	}
+	polls := []int64{100, 250, 500, 1000, 2000, 4000, 8000}
+	if p.opts.Layer == "l1" {
+		polls = []int64{1000, 2000, 4000, 6000, 12_000}
+	}
 	return []perfcore.Knob{
 		knob("poll_interval", "How long those who follow the chain wait between two questions.", "milliseconds",
-			&p.pollInterval, 100, 250, 500, 1000, 2000, 4000, 8000),
+			&p.pollInterval, polls...),
 		knob("batch_size", "How many calls go in one exchange.", "calls",
 			&p.batchSize, 1, 5, 10, 20, 50, 100),
 		knob("hedge_delay", "How long a read may take before it is asked at a second endpoint; 0 is for ever.", "milliseconds",

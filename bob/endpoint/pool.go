@@ -47,7 +47,8 @@ type Pool struct {
 type tuning struct{ pollInterval, batchSize, hedgeDelay atomic.Int64 }
 
 const (
-	defaultPoll    = 1000
+	defaultPoll    = 1000 // half of a block's time on BOB
+	defaultL1Poll  = 4000 // a third of a slot on Ethereum
 	defaultBatch   = 20
 	defaultHedge   = 250
 	defaultRecheck = time.Minute
@@ -99,6 +100,9 @@ func New(opts Options) (*Pool, error) {
 	}
 	p := &Pool{opts: opts, perf: newInstruments(opts.Recorder, opts.Layer), tuning: new(tuning)}
 	p.pollInterval.Store(defaultPoll)
+	if opts.Layer == "l1" {
+		p.pollInterval.Store(defaultL1Poll)
+	}
 	p.batchSize.Store(defaultBatch)
 	p.hedgeDelay.Store(defaultHedge)
 	p.hedges.tenths = maxTenths

@@ -24,6 +24,10 @@ type Config struct {
 	// Execution and OpNodes are execution clients and op-nodes, each op-node before the
 	// execution client at the same place. Their addresses are secrets.
 	Execution, OpNodes []endpoint.Endpoint
+	// L1 are execution clients of Ethereum, whose chain id is L1ChainID (0: that of the
+	// chain that BOB's is on). Without them nothing is asked of it.
+	L1        []endpoint.Endpoint
+	L1ChainID uint64
 	// Relay is the contract, of a Kind; the zero address is none.
 	Relay relay.Address
 	Kind  relay.Kind
@@ -56,9 +60,9 @@ func (c *Config) ProofKind() relay.Kind { return cmp.Or(c.Kind, relay.KindFullWi
 func (c *Config) Check() error {
 	var errs []error
 	names := make(map[string]bool)
-	for _, e := range slices.Concat(c.Execution, c.OpNodes) {
+	for _, e := range slices.Concat(c.Execution, c.OpNodes, c.L1) {
 		if names[e.Name] {
-			errs = append(errs, fmt.Errorf("bob-l2, bob-op-node: two nodes are called %.40q; name each, as in mine=http://127.0.0.1:8545", e.Name))
+			errs = append(errs, fmt.Errorf("bob-l2, bob-op-node, bob-l1: two nodes are called %.40q; name each, as in mine=http://127.0.0.1:8545", e.Name))
 		}
 		names[e.Name] = true
 	}
@@ -67,6 +71,9 @@ func (c *Config) Check() error {
 	}
 	if c.WatchesRelay() && c.Kind == "" {
 		errs = append(errs, errors.New("bob-relay-kind: say what the relay is: full, full-verify or light"))
+	}
+	if len(c.L1) > 0 && !c.Enabled() {
+		errs = append(errs, errors.New("bob-l1: Ethereum is watched beside BOB; set OUTRIDER_BOB_L2"))
 	}
 	if c.Kind != "" && !c.WatchesRelay() {
 		errs = append(errs, errors.New("bob-relay: there is a kind of relay and no address; BOB's list of contracts has it (mainnet's light relay: 0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41)"))

@@ -25,12 +25,14 @@ type Status struct {
 	Survey *Survey `json:"survey"`
 	// Relay is nil without a relay, and before it was asked about.
 	Relay *monitor.State `json:"relay"`
+	// L1 is nil without clients of Ethereum, and before they were asked.
+	L1 *L1Status `json:"l1"`
 }
 
 // A Node is one that is asked.
 type Node struct {
 	Name string `json:"name"`
-	// Role is execution or op-node.
+	// Role is execution or op-node, or ethereum for a client of L1.
 	Role string `json:"role"`
 	// Chain says whether it is of the right chain: right, wrong or unknown.
 	Chain string `json:"chain"`
@@ -103,17 +105,22 @@ type Output struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func (w *Watch) status(heads *opstack.State, relay *monitor.State) *Status {
+func (w *Watch) status(heads *opstack.State, relay *monitor.State, l1 *opstack.L1State) *Status {
 	st := &Status{At: time.Now(), ChainID: w.cfg.ChainID, Survey: w.survey.Load(), Relay: relay, Heads: []Head{}, Faults: []Fault{}}
-	for role, p := range map[string]*endpoint.Pool{"execution": w.exec, "op-node": w.nodes} {
+	add := func(role string, p *endpoint.Pool) {
 		if p == nil {
-			continue
+			return
 		}
 		for _, n := range p.Status() {
 			st.Nodes = append(st.Nodes, Node{Name: n.Name, Role: role, Chain: n.Chain, Resting: n.Resting, Latency: n.Latency.Seconds()})
 		}
 	}
-	slices.SortStableFunc(st.Nodes, func(a, b Node) int { return compareRoles(a.Role, b.Role) })
+	add("execution", w.exec)
+	add("op-node", w.nodes)
+	if w.l1 != nil {
+		add("ethereum", w.l1.pool)
+		st.L1 = w.l1.status(w.cfg.l1Chain(), l1)
+	}
 	if heads == nil {
 		return st
 	}
@@ -128,17 +135,6 @@ func (w *Watch) status(heads *opstack.State, relay *monitor.State) *Status {
 		st.Faults = append(st.Faults, Fault{string(f.Kind), f.Source, f.Head.String(), f.Detail})
 	}
 	return st
-}
-
-// compareRoles has execution clients first.
-func compareRoles(a, b string) int {
-	switch {
-	case a == b:
-		return 0
-	case a == "execution":
-		return -1
-	}
-	return 1
 }
 
 // node returns the node with a name, of which there is one.
@@ -164,6 +160,9 @@ func (s *Status) Good() bool {
 		if k := opstack.FaultKind(f.Kind); k == opstack.Disagree || k == opstack.FinalizedChanged {
 			return false
 		}
+	}
+	if s.L1 != nil && s.L1.contradicts() {
+		return false
 	}
 	if s.Survey == nil || s.Survey.Outputs.Compared && !s.Survey.Outputs.Agree {
 		return false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/bob/headers"
+	"github.com/outrider-project/outrider/bob/opstack"
 	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/bob/relay/monitor"
 )
@@ -75,6 +76,9 @@ func WriteStatus(w io.Writer, s *Status) error {
 	if s.Survey != nil {
 		writeSurvey(t, s.Survey)
 	}
+	if s.L1 != nil {
+		writeL1(t, s.L1)
+	}
 	if s.Relay != nil {
 		writeRelay(t, s.Relay)
 	}
@@ -100,6 +104,32 @@ func writeSurvey(w io.Writer, s *Survey) {
 		fmt.Fprintf(w, "\noutput roots: THEY DIFFER: %s\n", o.Problem)
 	default:
 		fmt.Fprintf(w, "\noutput roots: not compared: %s\n", o.Problem)
+	}
+}
+
+func writeL1(w io.Writer, s *L1Status) {
+	fmt.Fprintf(w, "\nEthereum (chain %d)\theight\tage\n", s.ChainID)
+	for _, h := range s.Heads {
+		if h.Sources == 0 {
+			fmt.Fprintf(w, "%s\tnot known\n", h.Head)
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\n", h.Head, h.Number, seconds(h.Lag))
+	}
+	for _, o := range s.Origins {
+		if o.Problem != "" {
+			fmt.Fprintf(w, "L2's %s head from\tnot known: %s\n", o.Head, o.Problem)
+			continue
+		}
+		where := o.Standing
+		if o.Standing == opstack.StandingCanonical.String() {
+			where += map[bool]string{true: ", final", false: ", not final"}[o.Final] + fmt.Sprintf(", %d blocks behind", o.Behind)
+		}
+		fmt.Fprintf(w, "L2's %s head from\t%d\t%s\n", o.Head, o.Number, where)
+	}
+	fmt.Fprintf(w, "base fee\t%s\nblob base fee\t%s\n", s.BaseFee.words(), s.BlobBaseFee.words())
+	for _, f := range s.Faults {
+		fmt.Fprintf(w, "! %s\t%s\t%s\n", f.Head, f.Kind, f.Detail)
 	}
 }
 

@@ -27,6 +27,7 @@ type Watch struct {
 	nodes   *endpoint.Pool // nil without op-nodes
 	heads   *opstack.Watcher
 	relay   *monitor.Monitor // nil without a relay
+	l1      *l1Watch         // nil without clients of Ethereum
 	perf    *surveyPerf
 	survey  atomic.Pointer[Survey]
 }
@@ -64,6 +65,11 @@ func New(cfg Config, bitcoin monitor.Bitcoin, rec perfcore.Recorder) (*Watch, er
 	w.exec, w.nodes = pool(endpoint.Execution, cfg.Execution), pool(endpoint.OpNode, cfg.OpNodes)
 	if err != nil {
 		return nil, err
+	}
+	if len(cfg.L1) > 0 {
+		if w.l1, err = newL1(&cfg, w.exec, rec); err != nil {
+			return nil, err
+		}
 	}
 	interval := cmp.Or(w.exec, w.nodes).PollInterval
 	var sources []opstack.Source
@@ -113,6 +119,9 @@ func (w *Watch) Run(ctx context.Context) error {
 	if w.relay != nil {
 		parts.Go(func() { _ = w.relay.Run(ctx) })
 	}
+	if w.l1 != nil {
+		parts.Go(func() { w.l1.run(ctx) })
+	}
 	wait := time.Second // until the first heads are there
 	for {
 		select {
@@ -130,19 +139,33 @@ func (w *Watch) Run(ctx context.Context) error {
 }
 
 // Knobs returns what may be tried at other values: how often and how much is asked.
-func (w *Watch) Knobs() []perfcore.Knob { return cmp.Or(w.exec, w.nodes).Knobs() }
+func (w *Watch) Knobs() []perfcore.Knob {
+	knobs := cmp.Or(w.exec, w.nodes).Knobs()
+	if w.l1 != nil {
+		knobs = append(knobs, w.l1.knobs()...)
+	}
+	return knobs
+}
 
 // Ask asks every node once, and returns what they say. It must not be called while Run runs.
 func (w *Watch) Ask(ctx context.Context) *Status {
 	var relayState *monitor.State
+	var l1State *opstack.L1State
+	var problems map[string]string
 	var asking sync.WaitGroup
 	if w.relay != nil {
 		asking.Go(func() { relayState = w.relay.Refresh(ctx) })
 	}
+	if w.l1 != nil {
+		asking.Go(func() { l1State, problems = w.l1.ask(ctx) })
+	}
 	reports, heads := w.heads.Refresh(ctx)
 	w.take(ctx, heads)
 	asking.Wait()
-	st := w.status(&heads, relayState)
+	st := w.status(&heads, relayState, l1State)
+	for name, problem := range problems {
+		st.node(name).Problem = problem
+	}
 	for _, r := range reports {
 		if r.Err != nil {
 			st.node(r.Source).Problem = r.Err.Error()
@@ -157,7 +180,11 @@ func (w *Watch) Status() *Status {
 	if w.relay != nil {
 		relayState = w.relay.State()
 	}
-	return w.status(w.heads.State(), relayState)
+	var l1State *opstack.L1State
+	if w.l1 != nil {
+		l1State = w.l1.watcher.State()
+	}
+	return w.status(w.heads.State(), relayState, l1State)
 }
 
 // surveyTimeout bounds a survey.
