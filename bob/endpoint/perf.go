@@ -50,7 +50,7 @@ func (*instruments) node(rec perfcore.Recorder, layer, name string) *nodePerf {
 		wrong: rec.Gauge(perfcore.Metric{
 			Name: "outrider_bob_rpc_wrong_chain", Help: "Whether an endpoint is of another chain.", Labels: labels(),
 			Alert: perfcore.Alert{
-				Name: "bob_wrong_chain", Help: "A node is of another chain than was said, and is not asked any more: see its address, and bob-chain-id.", Urgent: true,
+				Name: "bob_wrong_chain", Help: "A node is of another chain than was said, and is not asked any more: see its address, and bob-chain-id or bob-l1-chain-id.", Urgent: true,
 			},
 		}),
 	}

@@ -22,6 +22,7 @@ var registrable = []string{
 	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
 	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls",
 	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.submit_poll_interval",
+	"bob.l1_poll_interval", "bob.l1_hedge_delay",
 	"coindb.memory", "coindb.compactions", "coindb.readers",
 	"sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",

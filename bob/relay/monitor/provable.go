@@ -89,7 +89,6 @@ func (s *sight) provable(p *Position, height, needed uint32) *Provability {
 		}
 		return v
 	case v.AtHeight == 0:
-		v.UntilHeight, v.Until = 0, time.Time{}
 		return v // the sentence is there
 	case v.AtHeight > s.tip.Height:
 		v.WaitsFor, v.Expected = OnBitcoin, s.expect(v.AtHeight)

@@ -122,6 +122,22 @@ func TestProvable(t *testing.T) {
 			Provability{RelayBest: 10_280, AtHeight: 10_287, WaitsFor: OnRelay, Outage: Forked, UntilHeight: 10_537}, 10_278,
 		},
 		{
+			"a wedge", relay.KindFull, 10_090, Reading{Full: &FullReading{MarkedHeight: 10_080}}, place{ancestor: 10_079}, 10_085, 6,
+			Provability{RelayBest: 10_079, Outage: Forked}, 10_074,
+		},
+		{
+			"too few headers are no wrap", verify, 10_280, full(10_280), place{ancestor: 10_280}, 10_277, 6,
+			Provability{Confirmations: 3, RelayBest: 10_280, AtHeight: 10_283, WaitsFor: OnBitcoin, UntilHeight: 10_533}, 10_274,
+		},
+		{
+			"the tip is enough, once it is told", relay.KindFull, 10_280, full(10_270), place{ancestor: 10_270}, 10_274, 6,
+			Provability{RelayBest: 10_270, AtHeight: 10_280, WaitsFor: OnRelay}, 10_264,
+		},
+		{
+			"with none on top it must be marked, too", verify, 10_280, full(10_270), place{ancestor: 10_270}, 10_271, 0,
+			Provability{RelayBest: 10_270, AtHeight: 10_271, WaitsFor: OnRelay, UntilHeight: 10_271 + 2048}, 10_270,
+		},
+		{
 			"a light relay knows its epoch", relay.KindLight, 10_180, light(5, 4), place{agrees: true}, 10_174, 6,
 			Provability{Confirmations: 6, RelayBest: 12_095, Now: true, UntilHeight: 7*2016 + 19}, 10_174,
 		},
