@@ -21,9 +21,16 @@ import (
 // A ProofSource is a Bitcoin node that proofs are built from: a part of node.Node, and a
 // node.Locator.
 type ProofSource interface {
-	Source
 	node.Locator
+	headerSource
+	Network(ctx context.Context) (string, error)
+	Tip(ctx context.Context) (node.Tip, error)
 	Block(ctx context.Context, hash chainhash.Hash) ([]byte, error)
+}
+
+// A headerSource tells which headers follow one, as node.Node does.
+type headerSource interface {
+	Headers(ctx context.Context, locator []chainhash.Hash) ([]header.Header, error)
 }
 
 // A ProofQuery says what is to be proven, and to whom.
@@ -147,7 +154,7 @@ func (q *ProofQuery) block(ctx context.Context, source ProofSource) (chainhash.H
 // they are there, and how many are needed: they must have the difficulty of the first, and as
 // much again for each that is asked for. While they are not all there, those that lack are
 // taken to have the difficulty of the last.
-func onTop(ctx context.Context, source Source, first header.Header, confirmations uint8) ([]header.Header, uint32, error) {
+func onTop(ctx context.Context, source headerSource, first header.Header, confirmations uint8) ([]header.Header, uint32, error) {
 	list, hash := []header.Header{first}, first.Hash()
 	next, err := source.Headers(ctx, []chainhash.Hash{hash})
 	if err != nil {
