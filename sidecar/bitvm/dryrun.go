@@ -25,8 +25,8 @@ func (r *DryRunReport) Good() bool { return r.Passed }
 var ErrSpend = errors.New("nothing was run")
 
 // DryRun runs the spend in the JSON file at path, or from stdin if that is "-", in btcd's
-// engine and in blockval's, which looks at ctx at each signature only. What is wrong with the spend is in the report; an error wraps
-// [ErrSpend], or is ctx's.
+// engine and in blockval's, which looks at ctx at signatures only. What is wrong with the
+// spend is in the report; an error wraps [ErrSpend], or is ctx's.
 func DryRun(ctx context.Context, path string, stdin io.Reader) (*DryRunReport, error) {
 	data, err := readSpend(path, stdin)
 	if err != nil {
