@@ -102,6 +102,20 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+// A leaf as large as a block takes one passes in both engines.
+func TestDryRunOfABigLeaf(t *testing.T) {
+	drop := append(append([]byte{txscript.OP_PUSHDATA2, 0x08, 0x02}, make([]byte, 520)...), txscript.OP_DROP)
+	before := bytes.Repeat(drop, 3_900_000/len(drop))
+	before = append(before, bytes.Repeat([]byte{txscript.OP_NOP}, 3_980_000-len(before))...)
+	rep, err := DryRun(t.Context(), "-", strings.NewReader(signedLeaf(t, before...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in := rep.Inputs[0]; !in.Passed || in.Second != "SCRIPT_ERR_OK" || in.Opcodes < 80_000 || rep.Relayed || rep.Weight < 3_980_000 {
+		t.Errorf("%+v: %+v", rep.Report, in)
+	}
+}
+
 // All that there is to say is in the table.
 func TestDryRunTable(t *testing.T) {
 	opcode, fee := 3, int64(12)
