@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -278,7 +277,7 @@ func (w *walker) count(size int) int {
 		}
 		w.skip(more)
 	}
-	if w.short || n > math.MaxInt32 || int(n)*size > len(w.rest) {
+	if w.short || n > uint64(len(w.rest)/size) {
 		w.short = true
 		return 0
 	}
