@@ -17,8 +17,11 @@ import (
 	"github.com/outrider-project/outrider/perfcore/collect"
 )
 
+// loadTime is how long the node takes for the witnesses of a claim.
+const loadTime = 4 * time.Second
+
 // A watchtower is a real verifier of claims with many callers. The witnesses come from a
-// node that takes a second for each, which is all that time passes by in a bubble.
+// node that is slow, which is all that time passes by in a bubble.
 type watchtower struct {
 	verifier *claim.Verifier
 	key      *groth16.VerifyingKey
@@ -43,7 +46,7 @@ func (w *watchtower) load(ctx context.Context) (*claim.Stacks, error) {
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-time.After(time.Second):
+	case <-time.After(loadTime):
 		return &w.stacks, nil
 	}
 }
@@ -67,8 +70,8 @@ func TestSlowClaims(t *testing.T) {
 		target time.Duration
 		want   perfcore.OptimizationStatus
 	}{
-		{"a target that more goroutines meet", 2500 * time.Millisecond, perfcore.Optimized},
-		{"a target below what a claim takes", 500 * time.Millisecond, perfcore.Failed},
+		{"a target that more goroutines meet", 5 * loadTime / 2, perfcore.Optimized},
+		{"a target below what a claim takes", loadTime / 2, perfcore.Failed},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
