@@ -44,6 +44,11 @@ func TestRelayReport(t *testing.T) {
 	if row := rows["headers/verify"]; row.Anchor != "crypto/sha256 alone" || row.AnchorValue <= 0 || row.Ratio != row.Value/row.AnchorValue {
 		t.Errorf("row %+v", row)
 	}
+	for _, name := range []string{"relay/plan", "relay/plan/median"} {
+		if row := rows[name]; row.Anchor != "eth_blockNumber" || row.AnchorValue <= 0 || row.Ratio != row.AnchorValue/row.Value {
+			t.Errorf("row %+v", row)
+		}
+	}
 	if rep.AllocationsPerHeader != 0 {
 		t.Errorf("%v allocations for a header", rep.AllocationsPerHeader)
 	}
@@ -173,6 +178,13 @@ func TestRelayRefused(t *testing.T) {
 		}
 		if _, _, err := nobody.refresh(ctx); err == nil || !strings.Contains(err.Error(), "the relay is not known") {
 			t.Errorf("the state of nobody: %v", err)
+		}
+		lost, err := newRefresher(pools, right, newRelayBitcoin(b)) // whose only block is the first
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := lost.refresh(ctx); err == nil || !strings.Contains(err.Error(), "the relay's position is not known") {
+			t.Errorf("the state beside a node that lacks the relay's headers: %v", err)
 		}
 		if len(plans.took)+len(plans.rate) != 0 {
 			t.Errorf("figures %v, %v", plans.took, plans.rate)
