@@ -345,13 +345,13 @@ func TestBOBSettings(t *testing.T) {
 	const relay = "OUTRIDER_BOB_RELAY=0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41"
 	cfg, err := load("OUTRIDER_BOB_L2=mine=http://127.0.0.1:8545, https://rpc.example/0123456789secret", "OUTRIDER_BOB_OP_NODE=http://127.0.0.1:9545",
 		"OUTRIDER_BOB_L1=eth=https://ethereum.example/v3/0123456789secret", "OUTRIDER_BOB_L1_CHAIN_ID=11155111",
-		relay, "OUTRIDER_BOB_RELAY_KIND=light", "OUTRIDER_BOB_CHAIN_ID=808813", "OUTRIDER_BOB_CONFIRMATIONS=9")
+		relay, "OUTRIDER_BOB_RELAY_KIND=light", "OUTRIDER_BOB_CHAIN_ID=808813", "OUTRIDER_BOB_CONFIRMATIONS=9", "OUTRIDER_BOB_SUBMIT_POLL=250ms")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := cfg.BOB
 	if len(b.Execution) != 2 || b.Execution[0].Name != "mine" || b.Execution[0].URL != "http://127.0.0.1:8545" || b.Execution[1].Name != "l2-2" ||
-		len(b.OpNodes) != 1 || b.OpNodes[0].Name != "op-node-1" || b.Relay[0] != 0x9f || b.Relay[19] != 0x41 || b.Kind != "light" || b.ChainID != 808813 || b.Confirmations != 9 {
+		len(b.OpNodes) != 1 || b.OpNodes[0].Name != "op-node-1" || b.Relay[0] != 0x9f || b.Relay[19] != 0x41 || b.Kind != "light" || b.ChainID != 808813 || b.Confirmations != 9 || b.Poll != 250*time.Millisecond {
 		t.Errorf("it is %+v", b)
 	}
 	if len(b.L1) != 1 || b.L1[0].Name != "eth" || b.L1[0].URL != "https://ethereum.example/v3/0123456789secret" || b.L1ChainID != 11155111 {
@@ -377,6 +377,7 @@ func TestBOBSettings(t *testing.T) {
 		{"must not be the zero address", []string{"OUTRIDER_BOB_RELAY=0x0000000000000000000000000000000000000000"}},
 		{"must be full, full-verify or light", []string{"OUTRIDER_BOB_RELAY_KIND=heavy"}},
 		{"must be a whole number from 1 to 255", []string{"OUTRIDER_BOB_CONFIRMATIONS=0"}},
+		{"must be a duration from 10ms to 1h", []string{"OUTRIDER_BOB_SUBMIT_POLL=5"}},
 	} {
 		_, err := load(tt.set...)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

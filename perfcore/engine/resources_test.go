@@ -369,6 +369,7 @@ func TestRegistrable(t *testing.T) {
 		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch", "utxocache.ring", "coindb.memory", "coindb.compactions", "coindb.readers",
 		"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
 		"bitvm.claims", "bitvm.chunk", "bitvm.keys",
+		"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.submit_poll_interval", "bob.l1_poll_interval", "bob.l1_hedge_delay",
 	} {
 		if !Registrable(name) {
 			t.Errorf("%s is not registrable", name)
@@ -377,7 +378,7 @@ func TestRegistrable(t *testing.T) {
 	for _, name := range []string{
 		"", "sigverify", "sigverify.", "sigverify.recheck", "sigverify.enabled", "sigverify.workers.x", "blockval.scripts",
 		"blockval.flags", "blockval.assumevalid", "node.policy", "mempool.minfee", "p2p.outbound", "p2p.churn", "p2p.anchors",
-		"bitvm.verify", "audit.share", "xplant.knob", "plant",
+		"bitvm.verify", "audit.share", "xplant.knob", "plant", "bob.submit_max_fee", "bob.submit_daily_spend",
 	} {
 		if Registrable(name) {
 			t.Errorf("%s is registrable", name)
