@@ -270,6 +270,11 @@ func TestL1Faults(t *testing.T) {
 			a.Hash[3] ^= 1
 			c.derive(Unsafe, a)
 		}, []string{"l1-origin-gone unsafe"}},
+		{"a final head from what L1 left", func(c *crossing) {
+			a := c.recorded(30)
+			a.Hash[3] ^= 1
+			c.derive(Finalized, a)
+		}, []string{"l1-origin-gone finalized"}},
 		{"a final head from what is not", func(c *crossing) { c.derive(Finalized, c.recorded(36)) }, []string{"l1-origin-not-final finalized"}},
 		{"another base fee", func(c *crossing) {
 			a := c.recorded(95)
@@ -311,6 +316,10 @@ func TestL1Faults(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 		switch tt.name {
+		case "a final head from what L1 left":
+			if o := st.Origins[Finalized]; o.Final || o.Standing != StandingGone || o.Behind != 69 {
+				t.Errorf("%s: %+v", tt.name, o)
+			}
 		case "a client that is behind":
 			if o := st.Origins[Unsafe]; o.Standing != StandingAhead || o.Final || o.Behind != 0 {
 				t.Errorf("%s: %+v", tt.name, o)

@@ -236,6 +236,26 @@ func TestMixedDocuments(t *testing.T) {
 			t.Errorf("%s: it proves %+v", name, v)
 		}
 	}
+	// Without witnesses, which would contradict.
+	for name, mix := range map[string]func(d *Document){
+		"a header is left out": func(d *Document) {
+			d.Proof.BitcoinHeaders = slices.Concat(d.Proof.BitcoinHeaders[:header.Size], d.Proof.BitcoinHeaders[2*header.Size:])
+		},
+		"inputs that end elsewhere": func(d *Document) {
+			in, out := d.Info.InputVector, d.Info.OutputVector
+			d.Info.InputVector, d.Info.OutputVector = in[:len(in)-1], append(slices.Clone(in[len(in)-1:]), out...)
+		},
+		"a coinbase whose inputs do": func(d *Document) {
+			in, out := d.CoinbaseTx.InputVector, d.CoinbaseTx.OutputVector
+			d.CoinbaseTx.InputVector, d.CoinbaseTx.OutputVector = append(slices.Clone(in), out[0]), out[1:]
+		},
+	} {
+		d := mustDocument(t, "main", mustParse(t, realBlock(t, "170")), 1, false, after170(t, 3)...)
+		mix(d)
+		if v, err := d.Verify(); !errors.Is(err, ErrDocument) {
+			t.Errorf("%s: it proves %+v, %v", name, v, err)
+		}
+	}
 	if _, err := ParseDocument(make([]byte, MaxDocument+1)); !errors.Is(err, ErrDocument) || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("a document that is too long: %v", err)
 	}
