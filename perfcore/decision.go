@@ -43,12 +43,16 @@ const (
 	Leased
 	// Advised: this would be done if knobs might be moved. Nothing was.
 	Advised
+	// Withdrawn: a knob that was promoted together with others is back at its value
+	// before, for without its change it costs no more.
+	Withdrawn
 )
 
 var verdictNames = [...]string{
 	Promoted: "promoted", Rejected: "rejected", Aborted: "aborted", Inconclusive: "inconclusive",
 	Isolated: "isolated", Calibrated: "calibrated", Miscalibrated: "miscalibrated", Shifted: "shifted",
 	Restored: "restored", Recalled: "recalled", Leased: "leased", Advised: "advised",
+	Withdrawn: "withdrawn",
 }
 
 // String returns the verdict in lower case.
@@ -132,7 +136,7 @@ func (d Decision) String() string {
 	if d.Prediction != "" {
 		fmt.Fprintf(&b, "\n predicted: %s", d.Prediction)
 	}
-	if d.Verdict == Promoted || d.Verdict == Leased {
+	if d.Verdict == Promoted || d.Verdict == Withdrawn || d.Verdict == Leased {
 		b.WriteString("\n undo:")
 		for _, m := range d.Moves {
 			fmt.Fprintf(&b, " pin %s %d;", m.Knob, m.From)

@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,7 +46,7 @@ func trialOf(t *testing.T, w plant.World, effect float64, seed uint64, noise, la
 	tu := settledTuner(t, w, effect, seed)
 	tu.noise, tu.lag = noise, lag
 	tu.effort.addZero(make([]float64, maxBlocks)) // its work has no noise
-	r, err := tu.trial(t.Context(), []int{6})
+	r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,6 +260,77 @@ func TestMayDoLess(t *testing.T) {
 		if got := b.mayDoLess(tt.work); got != tt.want {
 			t.Errorf("%v: %v, want %v", tt.work, got, tt.want)
 		}
+	}
+}
+
+// Less work is no reason to reject what saves far more than that, as long as it may be
+// noise; it is one where it is plain, or where nothing is saved but the work.
+func TestDoesLess(t *testing.T) {
+	b := &bench{o: &PerformanceOptimizer{cfg: Config{MinEffect: 0.015}}}
+	for _, tt := range []struct {
+		name   string
+		effect float64
+		work   []float64
+		want   bool
+	}{
+		{"as much work", 0.2, []float64{0.02, -0.01}, false},
+		{"less within the minimum", 0.2, []float64{-0.01, -0.01}, false},
+		{"less within noise", 0.2, []float64{-0.1, 0.06}, false},
+		{"plainly less", 0.2, []float64{-0.1, -0.11}, true},
+		{"less within noise, and nothing else saved", 0.03, []float64{-0.1, 0.06}, true},
+	} {
+		e := perfcore.Evidence{Effect: tt.effect, Work: mean(tt.work)}
+		if got := b.doesLess(&e, tt.work); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A moment costs six times as much, at those slices of the candidate that are named by
+// their number.
+type moment struct {
+	*plant.Plant
+	ran int
+	at  []int
+}
+
+func (m *moment) Collect() perfcore.Sample {
+	s := m.Plant.Collect()
+	if m.Levels()[0] == 6 {
+		if m.ran++; slices.Contains(m.at, m.ran) {
+			s.Cost += math.Log(6)
+		}
+	}
+	return s
+}
+
+// One slice beyond the guard ends a trial in its first block, and not once the candidate
+// has been fine for one; two do. Each time the incumbent is in force behind it.
+func TestGuardPardonsOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		at   []int
+		want perfcore.Verdict
+	}{
+		{"never", nil, perfcore.Promoted},
+		{"in the first block", []int{2}, perfcore.Aborted},
+		{"in the second", []int{5}, perfcore.Promoted},
+		{"twice", []int{5, 6}, perfcore.Aborted},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tu := settledTuner(t, plant.World{}, -0.04, 1)
+			m := &moment{Plant: tu.o.cfg.Collector.(*plant.Plant), at: tt.at}
+			tu.o.cfg.Collector = m
+			tu.noise.addZero([]float64{0.04, -0.04, 0.04, -0.04})
+			tu.effort.addZero(make([]float64, maxBlocks))
+			r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
+			if err != nil || r.verdict != tt.want {
+				t.Errorf("%s: %v, %s, %v; want %v", tt.name, r.verdict, r.reason, err, tt.want)
+			}
+			if len(tt.at) > 0 && m.ran < tt.at[len(tt.at)-1] {
+				t.Errorf("%s: the candidate ran in %d slices, and never in the bad one", tt.name, m.ran)
+			}
+		})
 	}
 }
 

@@ -17,6 +17,9 @@ const (
 	mixture   = 0.05
 	minRatio  = 10
 	maxBlocks = 8
+	// mostBlocks is the limit where the ratio is promising at least.
+	mostBlocks = 16
+	promising  = 3
 	// ownShare is how much of the ratio is that of differences which are held against
 	// no deviation but their own, and ownMixture the deviation of effects in it, in
 	// deviations of a difference.
@@ -125,8 +128,12 @@ func look(diffs []float64, sd, minEffect float64) outlook {
 		return undecided
 	}
 	rest := (effect*float64(n) - slices.Max(diffs)) / float64(n-1)
-	if rest >= minEffect && ratio(diffs, sd) >= minRatio {
+	evidence := ratio(diffs, sd)
+	if rest >= minEffect && evidence >= minRatio {
 		return better
+	}
+	if n >= maxBlocks && n < mostBlocks && rest >= minEffect && evidence >= promising {
+		return undecided
 	}
 	v, prior := sd*sd/float64(n), mixture*mixture
 	expected := effect * prior / (prior + v)

@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -178,6 +179,15 @@ func TestLook(t *testing.T) {
 	burst := []float64{0.06, 0.08, 0.17, 0.1, 0.77, 0.09, 0.16, 0.03}
 	if got := look(burst, 0.18, least); got != better {
 		t.Errorf("eight of one sign, a burst among them: %d, want %d", got, better)
+	}
+	// What promises something at the last block has more, and what does not has none.
+	promise := []float64{0.05, 0.05, 0.02, -0.03, 0.04, 0.06, 0.03, 0.01}
+	if got, e := look(promise, 0.03, least), ratio(promise, 0.03); got != undecided || e < promising || e >= minRatio {
+		t.Errorf("eight that promise, at a ratio of %v: %d, want %d", e, got, undecided)
+	}
+	all := slices.Concat(promise, []float64{0.05, -0.02, 0.03, -0.03, 0.05, 0.02, 0.03, 0.01})
+	if got, e := look(all, 0.035, least), ratio(all, 0.035); got != notBetter || e < promising || e >= minRatio {
+		t.Errorf("sixteen that only promise, at a ratio of %v: %d, want %d", e, got, notBetter)
 	}
 	// Certainty about a useless effect is no reason to promote it.
 	if got := look([]float64{0.01, 0.01}, 1e-6, least); got != notBetter {

@@ -26,10 +26,11 @@ type trace struct {
 	best      float64 // the oracle's cost now
 	start     int     // slice in which experiments begin
 
-	spent     []float64 // of the levels that the slice ran with
-	incumbent []float64 // of the incumbents
-	levels    [][]int
-	decisions []perfcore.Decision
+	spent      []float64 // of the levels that the slice ran with
+	incumbent  []float64 // of the incumbents
+	incumbents [][]int
+	levels     [][]int
+	decisions  []perfcore.Decision
 }
 
 func (tr *trace) Collect() perfcore.Sample {
@@ -44,6 +45,7 @@ func (tr *trace) Collect() perfcore.Sample {
 	}
 	tr.levels = append(tr.levels, levels)
 	tr.spent = append(tr.spent, math.Expm1(tr.surface(levels, t)-tr.best))
+	tr.incumbents = append(tr.incumbents, at)
 	tr.incumbent = append(tr.incumbent, math.Expm1(tr.surface(at, t)-tr.best))
 	if len(tr.spent) == tr.slices {
 		tr.stop()

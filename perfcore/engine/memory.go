@@ -19,6 +19,7 @@ type recollection struct {
 	misses             int
 	rest               int
 	trials             []probation
+	apart              ablation
 	gain               float64
 }
 
@@ -36,7 +37,8 @@ func (t *tuner) enter(ctx context.Context) {
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
 		t.memory[t.regime] = recollection{
-			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, misses: t.misses, rest: t.rest, trials: t.trials, gain: t.budget.gain,
+			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, misses: t.misses, rest: t.rest,
+			trials: t.trials, apart: t.apart, gain: t.budget.gain,
 		}
 	}
 	t.regime = t.o.regime()
@@ -56,7 +58,7 @@ func (t *tuner) enter(ctx context.Context) {
 	}
 	t.shift, t.changed, t.recalled = shift{}, false, false
 	t.cost, t.work, t.noise, t.effort, t.lag = was.cost, was.work, was.noise, was.effort, was.lag
-	t.misses, t.rest, t.trials, t.budget.gain = was.misses, was.rest, was.trials, was.gain
+	t.misses, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.rest, was.trials, was.apart, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)
 	t.recall(ctx, levels)

@@ -33,7 +33,7 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 			Keep: time.Minute,
 		},
 	})
-	for v := perfcore.Promoted; v <= perfcore.Advised; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Withdrawn; v++ {
 		m.decisions[v] = r.Counter(perfcore.Metric{
 			Name: "outrider_perfcore_decisions_total", Help: "Decisions of the optimizer, by verdict.",
 			Labels: []string{"verdict", v.String()},

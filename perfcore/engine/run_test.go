@@ -612,6 +612,9 @@ func TestRandomHands(t *testing.T) {
 					if e := d.Evidence; d.Verdict == perfcore.Promoted && !(e.Ratio >= 10 && e.Effect >= 0.015 && len(e.Diffs) >= 2) {
 						t.Errorf("seed %d: promoted on %+v", seed, e)
 					}
+					if e := d.Evidence; d.Verdict == perfcore.Withdrawn && !(e.Effect > -0.015 && len(e.Diffs) >= 2 && len(d.Moves) == 1) {
+						t.Errorf("seed %d: withdrawn on %+v", seed, e)
+					}
 				}
 			})
 			stop := r.start(t)

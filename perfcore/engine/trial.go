@@ -264,24 +264,45 @@ type result struct {
 	evidence perfcore.Evidence
 }
 
-// trial tries y until the evidence says whether it is better, and charges the
-// budget. Its error is the context's.
-func (b *bench) trial(ctx context.Context, y []int) (result, error) {
+// A question is what a trial asks of the differences between the incumbent and a
+// candidate, and the answers.
+type question struct {
+	look    func(diffs []float64, sd float64) outlook
+	verdict perfcore.Verdict // when it is better
+	yes, no string           // reasons
+}
+
+// isBetter asks whether a candidate is worth its promotion.
+func (b *bench) isBetter() question {
+	return question{
+		look:    func(diffs []float64, sd float64) outlook { return look(diffs, sd, b.o.cfg.MinEffect) },
+		verdict: perfcore.Promoted,
+		yes:     "it costs less",
+		no:      "there is no evidence that it is better by the minimum effect",
+	}
+}
+
+// trial tries y until the evidence answers the question, and charges the budget. Its
+// error is the context's.
+func (b *bench) trial(ctx context.Context, y []int, q question) (result, error) {
 	var bill bill
-	r, err := b.compare(ctx, y, &bill)
+	r, err := b.compare(ctx, y, q, &bill)
 	b.budget.charge(bill.excess)
 	r.evidence.Slices, r.evidence.Exonerated = bill.slices, bill.exonerated
 	return r, err
 }
 
-func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error) {
+func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (result, error) {
 	var e perfcore.Evidence
 	var work, lag []float64
-	wash, voids := b.washFor(y), 0
+	wash, voids, pardoned := b.washFor(y), 0, false
 	for {
 		one, err := b.block(ctx, y, wash, bill)
 		var stopped *interruption
 		switch {
+		case errors.Is(err, errBlamed) && len(e.Diffs) > 0 && !pardoned:
+			pardoned = true // it was fine before: once may be the world
+			continue
 		case errors.Is(err, errBlamed):
 			b.caps.blame(b.at, y, b.budget.slices, b.rand.IntN)
 			return result{perfcore.Aborted, "the guard fired: " + err.Error(), e}, nil
@@ -304,7 +325,7 @@ func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error
 		if e.Effect != 0 {
 			e.CarryOver = mean(lag) / e.Effect
 		}
-		saw := look(e.Diffs, sd, b.o.cfg.MinEffect)
+		saw := q.look(e.Diffs, sd)
 		if saw == undecided || saw == better && len(work) < maxBlocks && b.mayDoLess(work) {
 			continue
 		}
@@ -313,21 +334,34 @@ func (b *bench) compare(ctx context.Context, y []int, bill *bill) (result, error
 		b.carriedOver(y, e.Effect, lag)
 		switch {
 		case saw == notBetter:
-			return result{perfcore.Rejected, "there is no evidence that it is better by the minimum effect", e}, nil
-		case e.Work < -b.o.cfg.MinEffect:
+			return result{perfcore.Rejected, q.no, e}, nil
+		case b.doesLess(&e, work):
 			return result{perfcore.Rejected, "it costs less, but it does less work", e}, nil
 		}
-		return result{perfcore.Promoted, "it costs less", e}, nil
+		return result{q.verdict, q.yes, e}, nil
 	}
 }
 
 // mayDoLess reports whether the work of a trial's blocks is on the whole less than
 // may be lost, and yet no further from that than its own noise.
 func (b *bench) mayDoLess(work []float64) bool {
-	var own spread
-	own.add(work)
 	lost := -mean(work) - b.o.cfg.MinEffect
-	return lost > 0 && lost < 2*math.Sqrt(own.sum/own.freedom/float64(len(work)))
+	return lost > 0 && lost < 2*uncertainty(work)
+}
+
+// doesLess reports whether a candidate that costs less does so by less work: more than
+// may be lost is missing, by more than noise, or so much that nothing is saved without it.
+func (b *bench) doesLess(e *perfcore.Evidence, work []float64) bool {
+	lost := -e.Work - b.o.cfg.MinEffect
+	return lost > 0 && (lost > uncertainty(work) || e.Effect+e.Work < b.o.cfg.MinEffect)
+}
+
+// uncertainty returns the standard deviation of the mean of x, which has two values at
+// least, by their own noise.
+func uncertainty(x []float64) float64 {
+	var own spread
+	own.add(x)
+	return math.Sqrt(own.sum / own.freedom / float64(len(x)))
 }
 
 // washFor returns how many slices behind a switch to y are left out.

@@ -39,6 +39,7 @@ type tuner struct {
 	misses int
 	rest   int // slices until the next audit
 	trials []probation
+	apart  ablation
 	regime string
 	memory memory
 	// recalled: the incumbents are those that a regime had left, and have not
@@ -110,6 +111,8 @@ func (t *tuner) run(ctx context.Context) error {
 			err = t.park(ctx)
 		case !t.budget.allows():
 			err = t.idle(ctx, 1)
+		case t.misses > 0 && t.apart.due():
+			err = t.ablate(ctx)
 		default:
 			err = t.search(ctx)
 		}
@@ -246,11 +249,13 @@ func (t *tuner) search(ctx context.Context) error {
 		t.misses++
 		return nil
 	}
-	r, err := t.trial(ctx, y)
+	before := t.at
+	r, err := t.trial(ctx, y, t.isBetter())
 	verdict := t.conclude(ctx, trigger, y, r)
 	t.engine.Learn(verdict)
 	if verdict == perfcore.Promoted {
 		t.misses, t.rest = 0, firstRest
+		t.apart = t.apart.with(before, y)
 	} else {
 		t.misses++
 	}
@@ -276,24 +281,27 @@ func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) e
 	return ctx.Err()
 }
 
-// conclude promotes y if the verdict says so, else undoes it, and records the
-// decision. It returns the verdict in the end.
+// conclude makes y the incumbents if the verdict says so, else undoes it, and records
+// the decision. It returns the verdict in the end.
 func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result) perfcore.Verdict {
-	if r.verdict == perfcore.Promoted && !t.o.Resources.promote(y, t.epoch) {
-		r.verdict, r.reason = perfcore.Inconclusive, errOwner.Error()
+	accepted := r.verdict == perfcore.Promoted || r.verdict == perfcore.Withdrawn
+	if accepted && !t.o.Resources.promote(y, t.epoch) {
+		r.verdict, r.reason, accepted = perfcore.Inconclusive, errOwner.Error(), false
 	}
-	if r.verdict != perfcore.Promoted {
+	if !accepted {
 		t.o.restore(ctx)
 	}
 	t.o.decide(perfcore.Decision{
 		Trigger: trigger, Moves: t.o.Resources.moves(t.at, y),
 		Verdict: r.verdict, Reason: r.reason, Evidence: r.evidence,
 	})
-	if r.verdict != perfcore.Promoted {
+	if !accepted {
 		return r.verdict
 	}
 	gain := r.evidence.Effect
-	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
+	if r.verdict == perfcore.Promoted {
+		t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
+	}
 	t.at = y
 	t.cost.value -= gain
 	t.budget.gain += gain
@@ -334,7 +342,7 @@ func (t *tuner) startOver() {
 	t.budget.gain = 0
 	t.caps.doubt(t.budget.slices)
 	t.engine.Forget()
-	t.trials = nil
+	t.trials, t.apart = nil, ablation{}
 	t.misses, t.rest = 0, firstRest
 	t.o.settle(perfcore.NotOptimized)
 }
@@ -408,12 +416,12 @@ func (t *tuner) retest(ctx context.Context) error {
 	case err != nil:
 		return err
 	case one.diff > 0:
-		r, err := t.trial(ctx, y)
+		r, err := t.trial(ctx, y, t.isBetter())
 		gain := p.gain
 		t.trials = t.trials[1:]
 		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
 			t.budget.gain -= gain + r.evidence.Effect
-			t.trials = nil
+			t.trials, t.apart = nil, ablation{}
 			t.misses, t.rest = 0, firstRest
 		}
 		return err

@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/plant"
+)
+
+func TestLookIdle(t *testing.T) {
+	const sd, tolerated = 0.04, 0.015
+	for _, tt := range []struct {
+		name  string
+		diffs []float64
+		want  outlook
+	}{
+		{"one block without it is not enough", []float64{0.1}, undecided},
+		{"one block is much dearer", []float64{-0.13}, notBetter},
+		{"two are cheaper", []float64{0.08, 0.1}, better},
+		{"two are dearer", []float64{-0.08, -0.09}, notBetter},
+		{"two are the same", []float64{0.01, -0.01}, undecided},
+		{"eight are the same", []float64{0.03, -0.02, 0.02, -0.01, 0.01, -0.02, 0, 0}, better},
+		{"eight are dearer by less than is tolerated", []float64{-0.01, -0.01, -0.01, -0.01, -0.01, -0.01, -0.01, -0.01}, better},
+		{"eight are dearer by more", []float64{-0.02, -0.02, -0.02, -0.02, -0.02, -0.02, -0.02, -0.02}, notBetter},
+	} {
+		if got := lookIdle(tt.diffs, sd, tolerated); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What is taken apart is what several moved; promotions in a row are taken apart
+// together, those knobs first that moved least.
+func TestAblationOf(t *testing.T) {
+	var a ablation
+	if a = a.with([]int{5, 5, 5}, []int{8, 5, 5}); a.due() {
+		t.Errorf("%+v is taken apart, and only one knob moved", a)
+	}
+	a = a.with([]int{5, 5, 5}, []int{8, 4, 5})
+	if !slices.Equal(a.knobs, []int{1, 0}) {
+		t.Errorf("%v are tried, want 1 and 0", a.knobs)
+	}
+	a = a.with([]int{8, 4, 5}, []int{8, 2, 4})
+	if !slices.Equal(a.knobs, []int{2, 0, 1}) || !slices.Equal(a.from, []int{5, 5, 5}) || !slices.Equal(a.to, []int{8, 2, 4}) {
+		t.Errorf("it is taken apart as %+v", a)
+	}
+	a.next()
+	a.next()
+	a.next()
+	a = a.with([]int{8, 2, 4}, []int{8, 3, 3})
+	if !slices.Equal(a.from, []int{8, 2, 4}) {
+		t.Errorf("%v were before, and an earlier ablation has ended", a.from)
+	}
+}
+
+// promoted returns a tuner in a world without noise, behind the promotion of a vector.
+func promoted(t *testing.T, surface plant.Surface, from, to []int) (*tuner, *plant.Plant) {
+	t.Helper()
+	p := plant.New(plant.Config{Start: from, Surface: surface, Seed: 1})
+	o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tu := newTuner(o)
+	tu.noise.addZero(slices.Repeat([]float64{0.005}, 60))
+	tu.effort.addZero(make([]float64, maxBlocks))
+	r, err := tu.trial(t.Context(), to, tu.isBetter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tu.conclude(t.Context(), "search", to, r); got != perfcore.Promoted {
+		t.Fatalf("the vector is %v: %s", got, r.reason)
+	}
+	tu.apart = tu.apart.with(from, to)
+	return tu, p
+}
+
+// takeApart ablates until nothing is left.
+func takeApart(t *testing.T, tu *tuner) {
+	t.Helper()
+	for n := 0; tu.apart.due(); n++ {
+		if err := tu.ablate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n > 100 {
+			t.Fatal("it does not come to an end")
+		}
+	}
+}
+
+// linear is a surface on which each level of a knob costs so much.
+func linear(costs ...float64) plant.Surface {
+	return func(levels []int, _ int) (cost float64) {
+		for i, l := range levels {
+			cost += costs[i] * float64(l)
+		}
+		return cost
+	}
+}
+
+// All that goes back costs no more, together, than the minimum effect, however little
+// each knob is worth.
+func TestAblationIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to := []int{5, 5, 5, 5, 5, 5}, []int{6, 6, 6, 6, 6, 6}
+		surface := linear(-0.01, -0.01, -0.01, -0.01, -0.01, -0.01)
+		tu, _ := promoted(t, surface, from, to)
+		takeApart(t, tu)
+		if lost := surface(tu.at, 0) - surface(to, 0); lost < 0.009 || lost > 0.015 {
+			t.Errorf("the incumbents are %v: going back has cost %.3f, want a knob's 0.01", tu.at, lost)
+		}
+	})
+}
+
+// What goes back is not on probation any more, and the others of its promotion still are.
+func TestWithdrawnIsNotOnProbation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, _ := promoted(t, linear(-0.1, 0.02, 0), []int{5, 5, 5}, []int{6, 7, 8})
+		gain := tu.budget.gain
+		takeApart(t, tu)
+		if !slices.Equal(tu.at, []int{6, 5, 5}) {
+			t.Fatalf("the incumbents are %v", tu.at)
+		}
+		if len(tu.trials) != 1 || !slices.Equal(tu.trials[0].from, []int{5, 5, 5}) || !slices.Equal(tu.trials[0].to, []int{6, 5, 5}) {
+			t.Errorf("on probation is %+v", tu.trials)
+		}
+		if d := tu.budget.gain - gain; d < 0.035 || d > 0.045 {
+			t.Errorf("the budget has %.3f more for each slice, want what the harmful knob had cost", d)
+		}
+		verdicts := make(map[perfcore.Verdict]int)
+		for _, d := range tu.o.Decisions(1) {
+			if d.Trigger != "ablation" || len(d.Moves) != 1 || len(d.Evidence.Diffs) == 0 && d.Verdict != perfcore.Aborted {
+				t.Errorf("decision %v", d)
+			}
+			verdicts[d.Verdict]++
+		}
+		if verdicts[perfcore.Withdrawn] != 2 || len(verdicts) != 2 {
+			t.Errorf("the verdicts are %v", verdicts)
+		}
+	})
+}
+
+// A knob that has moved since, or is somebody else's, is left alone.
+func TestAblationLeavesOthersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, _ := promoted(t, linear(-0.1, 0.02, 0), []int{5, 5, 5}, []int{6, 7, 8})
+		if err := tu.o.Resources.Pin(t.Context(), "plant.knob1", plant.Value(7)); err != nil {
+			t.Fatal(err)
+		}
+		takeApart(t, tu)
+		if !slices.Equal(tu.at, []int{6, 7, 5}) {
+			t.Errorf("the incumbents are %v, and the second was pinned", tu.at)
+		}
+	})
+}
+
+// An ablation that is interrupted is begun again, but not for ever.
+func TestAblationIsInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, p := promoted(t, linear(-0.1, 0), []int{5, 5}, []int{6, 6})
+		collector := tu.o.cfg.Collector
+		tu.o.cfg.Collector = void{p}
+		for n := range maxTries {
+			if !slices.Equal(tu.apart.knobs, []int{0, 1}) {
+				t.Fatalf("behind %d tries %v are to be tried", n, tu.apart.knobs)
+			}
+			if err := tu.ablate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(tu.apart.knobs, []int{1}) {
+			t.Fatalf("behind all tries %v are to be tried", tu.apart.knobs)
+		}
+		tu.o.cfg.Collector = collector
+		takeApart(t, tu)
+		if !slices.Equal(tu.at, []int{6, 5}) {
+			t.Errorf("the incumbents are %v", tu.at)
+		}
+	})
+}
+
+// A void is a plant whose slices say nothing.
+type void struct{ *plant.Plant }
+
+func (v void) Collect() perfcore.Sample {
+	s := v.Plant.Collect()
+	s.Void = "somebody else was busy"
+	return s
+}
+
+// An ablation belongs to its regime.
+func TestAblationOfARegime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, p := promoted(t, linear(-0.1, 0), []int{5, 5}, []int{6, 6})
+		in := &there{Plant: p, regime: "second"}
+		tu.o.cfg.Collector = in
+		tu.enter(t.Context())
+		if tu.apart.due() {
+			t.Error("another regime's promotion is taken apart")
+		}
+		in.regime = ""
+		tu.enter(t.Context())
+		if !tu.apart.due() {
+			t.Error("back in its regime, the promotion is not taken apart")
+		}
+	})
+}
