@@ -60,7 +60,13 @@ type Knob struct {
 	// safe for concurrent use.
 	Apply func(ctx context.Context, value int64) error
 	Read  func() int64
+	// Within is the time that either may take (DefaultWithin). The context of Apply ends
+	// then; a knob that does not return all the same is left alone until it does.
+	Within time.Duration
 }
+
+// DefaultWithin is the time that a knob has for Apply, and for Read, when it does not say.
+const DefaultWithin = 10 * time.Second
 
 // Check returns what is wrong with the knob; nil when nothing is. It does not
 // call its functions.
@@ -74,6 +80,8 @@ func (k *Knob) Check() error {
 		return fmt.Errorf("knob %s: there is no %v", k.Name, k.Resource)
 	case k.Carry > Stateful || k.Settle < 0:
 		return fmt.Errorf("knob %s: carry %d over %v is none", k.Name, k.Carry, k.Settle)
+	case k.Within < 0:
+		return fmt.Errorf("knob %s: nothing can be done within %v", k.Name, k.Within)
 	case k.Apply == nil || k.Read == nil:
 		return fmt.Errorf("knob %s: Apply and Read are needed", k.Name)
 	case len(k.Ladder) == 0:

@@ -154,6 +154,11 @@ func TestAblationLeavesOthersAlone(t *testing.T) {
 		if !slices.Equal(tu.at, []int{6, 7, 5}) {
 			t.Errorf("the incumbents are %v, and the second was pinned", tu.at)
 		}
+		for _, d := range tu.o.Decisions(1) {
+			if d.Moves[0].Knob == "plant.knob1" {
+				t.Errorf("decision %v, and it is pinned", d)
+			}
+		}
 	})
 }
 

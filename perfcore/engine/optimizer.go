@@ -183,13 +183,14 @@ func New(cfg Config) (*PerformanceOptimizer, error) {
 		usage:     make(map[perfcore.ResourceType]perfcore.Usage),
 	}
 	resources.changed = o.count
+	resources.hangs = func(n int) { o.perf.hanging.Set(float64(n)) }
 	return o, nil
 }
 
 // Run runs the loop until ctx ends, and returns nil then. However it ends, by a
 // panic of the collector too, the knobs that the engine owns are at their
-// incumbents; an error says which could not be restored. It may run again, but
-// not twice at once.
+// incumbents; an error says which could not be restored, and of which a call has not
+// returned within five seconds more. It may run again, but not twice at once.
 func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	o.mu.Lock()
 	again := o.running
@@ -214,7 +215,7 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 			err = errors.Join(err, fmt.Errorf("restore the incumbents: %w", undo))
 		}
 		o.settle(perfcore.NotOptimized)
-		err = errors.Join(err, o.keepLast(ctx))
+		err = errors.Join(err, o.keepLast(ctx), o.join(ctx))
 	}()
 	defer others.Wait()
 	defer cancel()
@@ -223,6 +224,13 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 		return err
 	}
 	return nil
+}
+
+// join waits for calls of knobs that hang, which must not keep the program from its end.
+func (o *PerformanceOptimizer) join(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer stop()
+	return o.Resources.join(ctx)
 }
 
 // stalledSlices is after how many mean slices without a sign of it the loop
@@ -316,8 +324,8 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 	if o.Resources.takenBack() {
 		return perfcore.Sample{}, &interruption{perfcore.Aborted, errSeized.Error()}
 	}
-	if names := o.Resources.foreign(); len(names) > 0 {
-		why := "somebody else moved " + strings.Join(names, ", ")
+	if whys := o.Resources.foreign(); len(whys) > 0 {
+		why := strings.Join(whys, "; ")
 		o.cfg.Log.Warn("knobs are left alone", "why", why)
 		return perfcore.Sample{}, &interruption{perfcore.Isolated, why}
 	}

@@ -12,6 +12,7 @@ type metrics struct {
 	values    map[string]*perfcore.Gauge
 	regret    *perfcore.Gauge
 	stalled   *perfcore.Gauge
+	hanging   *perfcore.Gauge
 }
 
 func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
@@ -29,7 +30,14 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 	m.stalled = r.Gauge(perfcore.Metric{
 		Name: "outrider_perfcore_loop_stalled", Help: "1 while the optimizer's loop gives no sign, else 0.",
 		Alert: perfcore.Alert{
-			Name: "loop_stalled", Help: "The optimizer's loop gives no sign, for what it measures or sets hangs. The incumbents are in force, but where a knob itself hangs: then end the sidecar.",
+			Name: "loop_stalled", Help: "The optimizer's loop gives no sign, for what it measures hangs. The incumbents are in force.",
+			Keep: time.Minute,
+		},
+	})
+	m.hanging = r.Gauge(perfcore.Metric{
+		Name: "outrider_perfcore_knobs_hanging", Help: "Knobs of which a call has not returned in its time.",
+		Alert: perfcore.Alert{
+			Name: "knob_hangs", Help: "A knob does not return from being set or read. It is left alone, and the others are at their incumbents; perf knobs names it. When it does not come back, end the sidecar.",
 			Keep: time.Minute,
 		},
 	})

@@ -93,6 +93,9 @@ type ResourceManager struct {
 	seized bool // the loop has stopped: it may apply nothing until it is back
 	// changed, if set, is called behind each accepted change, with mu held.
 	changed func()
+	// hangs, if set, is told how many knobs hang when that changes, one call at a time.
+	hangs   func(n int)
+	leashes []*leash // of the knobs
 	// regime is what the incumbents are for, and others what was left behind in
 	// the regimes before it, by regime and knob.
 	regime string
@@ -101,6 +104,7 @@ type ResourceManager struct {
 
 type knob struct {
 	perfcore.Knob
+	leash     *leash
 	owner     Owner
 	why       string
 	incumbent int // level
@@ -114,6 +118,20 @@ type knob struct {
 // are memoryless or warm.
 func NewResourceManager(knobs []perfcore.Knob) (*ResourceManager, error) {
 	m := &ResourceManager{knobs: make([]knob, len(knobs))}
+	var hanging int
+	var counting sync.Mutex
+	hung := func(hangs bool) {
+		counting.Lock()
+		defer counting.Unlock()
+		if hangs {
+			hanging++
+		} else {
+			hanging--
+		}
+		if m.hangs != nil {
+			m.hangs(hanging)
+		}
+	}
 	names := make(map[string]bool)
 	for i, k := range knobs {
 		if err := k.Check(); err != nil {
@@ -133,7 +151,9 @@ func NewResourceManager(knobs []perfcore.Knob) (*ResourceManager, error) {
 		if !ok {
 			return nil, fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, k.Read(), k.Ladder)
 		}
-		m.knobs[i] = knob{Knob: k, incumbent: level, level: level}
+		l := newLeash(&k, hung)
+		m.leashes = append(m.leashes, l)
+		m.knobs[i] = knob{Knob: k, leash: l, incumbent: level, level: level}
 		m.knobs[i].owner, m.knobs[i].why = m.knobs[i].first()
 	}
 	return m, nil
@@ -206,7 +226,7 @@ func (m *ResourceManager) Lease(ctx context.Context, name string, value int64) e
 		return fmt.Errorf("knob %s: %d is not one of its values", k.Name, value)
 	}
 	if err := k.set(ctx, level); err != nil {
-		if k.failures++; k.failures >= maxFailures {
+		if k.failures++; k.failures >= maxFailures || errors.Is(err, errHangs) {
 			m.isolate(k, "it fails: "+err.Error())
 		}
 		return err
@@ -291,6 +311,9 @@ func (m *ResourceManager) Release(name string) error {
 	}
 	if k.owner == o {
 		return nil
+	}
+	if k.leash.hanging() != nil {
+		return fmt.Errorf("knob %s: %w", k.Name, errHangs)
 	}
 	level, ok := slices.BinarySearch(k.Ladder, k.Read())
 	if !ok {
@@ -431,6 +454,9 @@ func (m *ResourceManager) setBack(ctx context.Context, k *knob, level int) error
 		if err = k.set(ctx, level); err == nil {
 			return nil
 		}
+		if errors.Is(err, errHangs) {
+			break
+		}
 	}
 	m.isolate(k, "it cannot be set back: "+err.Error())
 	return err
@@ -448,22 +474,28 @@ func (m *ResourceManager) isolate(k *knob, why string) {
 }
 
 // foreign isolates the knobs of the engine that read otherwise than they were
-// set, and returns their names.
+// set, or hang, and returns why, a sentence for each.
 func (m *ResourceManager) foreign() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var names []string
+	var whys []string
 	for i := range m.knobs {
 		k := &m.knobs[i]
 		if k.owner != Engine {
 			continue
 		}
-		if got := k.Read(); got != k.Ladder[k.level] {
+		got := k.Read()
+		switch {
+		case k.leash.hanging() != nil:
+			m.isolate(k, errHangs.Error())
+		case got != k.Ladder[k.level]:
 			m.isolate(k, fmt.Sprintf("it was set to %d, and reads %d: somebody else moved it", k.Ladder[k.level], got))
-			names = append(names, k.Name)
+		default:
+			continue
 		}
+		whys = append(whys, "knob "+k.Name+": "+k.why)
 	}
-	return names
+	return whys
 }
 
 // restore sets every knob of the engine that is elsewhere to its incumbent. One

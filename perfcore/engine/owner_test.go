@@ -1,0 +1,128 @@
+package engine_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore/engine"
+	"github.com/outrider-project/outrider/perfcore/plant"
+)
+
+// A knob that somebody else moves, at rest or in a trial, is left alone from
+// then on, at the value that it was given.
+func TestForeignChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := plant.Config{Start: []int{5, 5}, Surface: plant.Flat(), World: plant.Noisy(), Seed: 5}
+		r := newRig(t, cfg, nil)
+		stop := r.start(t)
+		until(t, "a trial", time.Hour, r.trying)
+		r.Interfere(1, 9)
+		until(t, "isolation", time.Minute, func() bool { return r.Resources.Knobs()[1].Owner == engine.Nobody })
+		for range 3600 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := r.knobs[1].Read(); got != plant.Value(9) {
+				t.Fatalf("the isolated knob was moved to %d", got)
+			}
+		}
+		if k := r.Resources.Knobs()[1]; !strings.Contains(k.Why, "somebody else") {
+			t.Errorf("why: %q", k.Why)
+		}
+		if err := r.Resources.Release("plant.knob1"); err != nil {
+			t.Error(err)
+		}
+		if k := r.Resources.Knobs()[1]; k.Owner != engine.Engine || k.Incumbent != plant.Value(9) {
+			t.Errorf("once released its owner is %v, its incumbent %d", k.Owner, k.Incumbent)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Knobs that lie or fail are given up; the others are optimized all the same.
+func TestBadKnobs(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		spoil func(*plant.Config)
+	}{
+		{"liar", func(c *plant.Config) { c.Liars = []int{1} }},
+		{"broken", func(c *plant.Config) { c.Broken = []int{1} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := plant.Config{
+					Start: []int{2, 5}, World: plant.Noisy(), Seed: 6,
+					Surface: plant.Bowl{Bottom: []float64{8, 5}, Weight: []float64{1.2, 1.2}}.Surface(),
+				}
+				tt.spoil(&cfg)
+				r := newRig(t, cfg, nil)
+				stop := r.start(t)
+				until(t, "isolation", 2*time.Hour, func() bool { return r.Resources.Knobs()[1].Owner == engine.Nobody })
+				until(t, "the other knob's promotion", 10*time.Hour, func() bool { return r.Resources.Knobs()[0].Incumbent >= plant.Value(7) })
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				if a := r.astray(); a != nil {
+					t.Errorf("%v are not at their incumbents", a)
+				}
+			})
+		})
+	}
+}
+
+func TestFreeze(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, worse(7), propose(6))
+		stop := r.start(t)
+		until(t, "a trial", time.Hour, r.trying)
+		thaw, other := r.Freeze("maintenance"), r.Freeze("a block")
+		time.Sleep(1100 * time.Millisecond)
+		synctest.Wait()
+		before := r.Slice()
+		for range 1000 {
+			if r.trying() {
+				t.Fatal("a frozen optimizer tries something")
+			}
+			time.Sleep(time.Second)
+		}
+		thaw()
+		thaw() // is nothing
+		time.Sleep(time.Minute)
+		if r.trying() || r.Slice() != before {
+			t.Fatal("the second freeze does not hold")
+		}
+		other()
+		until(t, "a trial", time.Hour, r.trying)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The operator's pin ends a trial of the knob, and holds.
+func TestPin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, worse(8), propose(6))
+		stop := r.start(t)
+		until(t, "a trial", time.Hour, r.trying)
+		if err := r.Resources.Pin(t.Context(), "plant.knob0", plant.Value(3)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3600 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := r.knobs[0].Read(); got != plant.Value(3) {
+				t.Fatalf("the pinned knob reads %d", got)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if got := r.knobs[0].Read(); got != plant.Value(3) {
+			t.Errorf("in the end the pinned knob reads %d", got)
+		}
+	})
+}
