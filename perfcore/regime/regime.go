@@ -40,7 +40,8 @@ func Rules() []Rule {
 		{CatchUp, "chain_blocks_behind", 3, 1},
 		{RPCBurst, "rpc_requests_per_second", 100, 50},
 		{RPCBurst, "rpc_requests_per_second_predicted", 100, 50},
-		{L2Heavy, "l2_cpu_cores", 0.5, 0.25},
+		// An exchange is some milliseconds of a processor, with what is verified of it.
+		{L2Heavy, "l2_requests_per_second", 50, 25},
 	}
 }
 

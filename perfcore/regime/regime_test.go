@@ -28,7 +28,7 @@ func newClassifier(t *testing.T) *Classifier {
 // A script of slices, and the regime behind each: three in a row are believed,
 // and what lies between two thresholds changes nothing.
 func TestClassify(t *testing.T) {
-	const behind, rpc, l2 = "chain_blocks_behind", "rpc_requests_per_second", "l2_cpu_cores"
+	const behind, rpc, l2 = "chain_blocks_behind", "rpc_requests_per_second", "l2_requests_per_second"
 	c := newClassifier(t)
 	if c.Regime() != TipIdle {
 		t.Errorf("at first: %s", c.Regime())
@@ -47,10 +47,10 @@ func TestClassify(t *testing.T) {
 		{measured{behind: 0}, 3, TipIdle},
 		{measured{behind: 2}, 10, TipIdle},
 		{measured{behind: 0, rpc: 150}, 3, RPCBurst},
-		{measured{behind: 0, rpc: 60, l2: 3}, 10, RPCBurst},
-		{measured{behind: 0, rpc: 40, l2: 3}, 3, L2Heavy},
+		{measured{behind: 0, rpc: 60, l2: 60}, 10, RPCBurst},
+		{measured{behind: 0, rpc: 40, l2: 60}, 3, L2Heavy},
 		{measured{}, 10, L2Heavy}, // nothing was measured
-		{measured{behind: 10, rpc: 500, l2: 3}, 3, CatchUp},
+		{measured{behind: 10, rpc: 500, l2: 60}, 3, CatchUp},
 		{measured{behind: 0, rpc: 0, l2: 0}, 1, CatchUp},
 		{measured{behind: 0, rpc: 500, l2: 0}, 2, CatchUp}, // another one begins to count anew
 		{measured{behind: 0, rpc: 500, l2: 0}, 1, RPCBurst},

@@ -155,7 +155,8 @@ func (f *following) sources() []collect.Source {
 	series := f.p.told.others(f.p.cfg.Registry.Series())
 	return []collect.Source{
 		collect.NewRuntime(), f.p.system(), instruments(series),
-		newWorkload(series, f.plant.Behind, f.p.classifier.Regime), f.p.outside,
+		newWorkload(series, f.plant.Behind, f.p.classifier.Regime),
+		newRequests(rpcLoad, series), newRequests(l2Load, series), f.p.outside,
 	}
 }
 

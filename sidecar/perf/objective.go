@@ -46,8 +46,8 @@ const (
 )
 
 // predicted are the loads that are forecast by the hour of the day: the transactions of
-// the mempool, and requests, where somebody counts them.
-var predicted = []string{mempoolLoad, "rpc_requests_per_second"}
+// the mempool, and requests.
+var predicted = []string{mempoolLoad, rpcLoad}
 
 const mempoolLoad = "mempool_verified_per_second"
 

@@ -52,6 +52,16 @@ func toldMetrics() []perfcore.Metric {
 			Help: "By how much of persistence's error that of the forecast of the mempool's load is smaller; the forecast is silent while it loses.",
 		},
 		{
+			Name: prefix + rpcLoad, Help: "Requests in a second that the sidecar serves, and makes of its node; many of them are a regime.",
+		},
+		{
+			Name: prefix + rpcLoad + "_forecast_skill",
+			Help: "By how much of persistence's error that of the forecast of requests is smaller; the forecast is silent while it loses.",
+		},
+		{
+			Name: prefix + l2Load, Help: "Exchanges in a second with the nodes of the L2; many of them are a regime.",
+		},
+		{
 			Name: prefix + nodeMissing, Help: "1 while no node is followed, else 0.",
 			Alert: perfcore.Alert{
 				Name: "node_missing", Help: "No node is followed: no block is judged; the log says what the node answers.",

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // maxBlocks bounds the blocks and the cases that a status shows.
@@ -105,7 +107,11 @@ func newHandler(cfg Config, log *slog.Logger) (http.Handler, error) {
 		}
 		mux.Handle("GET /"+name, handler)
 	}
-	return guard(cfg.Hosts, mux), nil
+	served := cfg.Registry.Counter(perfcore.Metric{Name: "outrider_web_requests_total", Help: "Requests that the sidecar has served, for its page and its metrics too."})
+	return guard(cfg.Hosts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served.Add(1)
+		mux.ServeHTTP(w, r)
+	})), nil
 }
 
 // guard refuses requests that do not name the server by a name of its own: a

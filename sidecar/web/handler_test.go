@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 func TestHealth(t *testing.T) {
@@ -208,6 +210,25 @@ func TestHost(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is served is counted, and what is refused for its Host is not.
+func TestRequestsAreCounted(t *testing.T) {
+	var registry perfcore.Registry
+	base := start(t, Config{Source: newSource(following()), Registry: &registry})
+	for _, host := range []string{"", "localhost", "evil.example", ""} {
+		do(t, http.MethodGet, base+"/healthz", host)
+	}
+	do(t, http.MethodGet, base+"/nothing", "")
+	for _, s := range registry.Series() {
+		if s.Metric.Name == "outrider_web_requests_total" {
+			if n := s.Counter.Value(); n != 4 {
+				t.Errorf("%d requests are counted, want 4", n)
+			}
+			return
+		}
+	}
+	t.Error("nothing is counted")
 }
 
 // Without a Host, as HTTP/1.0 allows, nobody knows who asks.
