@@ -10,12 +10,14 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/perf"
+	"github.com/outrider-project/outrider/sidecar/web"
 )
 
 // Describe registers every metric that a sidecar can have with registry. To find
 // them it puts together a sidecar for each kind of node and of coins, in dir, an
 // empty directory for it alone. None of them runs, listens, or asks a node.
 func Describe(ctx context.Context, registry *perfcore.Registry, dir string) error {
+	web.Served(registry)
 	for _, kind := range []NodeKind{KindBtcd, KindBitcoind} {
 		for _, mode := range []UTXOMode{UTXOCache, UTXOFull} {
 			cfg := DefaultConfig()

@@ -107,11 +107,17 @@ func newHandler(cfg Config, log *slog.Logger) (http.Handler, error) {
 		}
 		mux.Handle("GET /"+name, handler)
 	}
-	served := cfg.Registry.Counter(perfcore.Metric{Name: "outrider_web_requests_total", Help: "Requests that the sidecar has served, for its page and its metrics too."})
+	served := Served(cfg.Registry)
 	return guard(cfg.Hosts, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		served.Add(1)
 		mux.ServeHTTP(w, r)
 	})), nil
+}
+
+// Served returns the counter of the requests that a Server with the recorder as its
+// Registry has served; those that it refused for their Host are not among them.
+func Served(r perfcore.Recorder) *perfcore.Counter {
+	return r.Counter(perfcore.Metric{Name: "outrider_web_requests_total", Help: "Requests that the sidecar has served, for its page and its metrics too."})
 }
 
 // guard refuses requests that do not name the server by a name of its own: a
