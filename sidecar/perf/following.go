@@ -99,6 +99,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 	f := &following{
 		p: p, plant: plant, objective: objective(), ring: snapshot.NewRing(p.cfg.SnapshotEvery),
 		standard: make(map[string]int64), watches: make(map[string]*anomaly.Detector),
+		flaps: flapping{before: p.classifier.Switches()}, // those of another plant are not this one's
 	}
 	var err error
 	if f.store, err = OpenStore(plant.Dir); err != nil {
@@ -120,7 +121,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 		return nil, err
 	}
 	f.optimizer, err = engine.New(engine.Config{
-		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Quiet: []string{regime.TipBlock},
+		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Seed: p.cfg.seed, Quiet: []string{regime.TipBlock},
 		Decided:   func(d perfcore.Decision) { p.decided(d) },
 		Snapshots: f.ring, Store: f.store, Log: p.log, Recorder: p.cfg.Registry,
 	})

@@ -39,6 +39,8 @@ type Config struct {
 	Slice time.Duration
 	// Log receives what an operator acts on (discarded).
 	Log *slog.Logger
+
+	seed uint64 // what the optimizer draws by; 0 draws it too
 }
 
 // A Plant is what is optimized, while the sidecar follows its node.

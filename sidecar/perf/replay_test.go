@@ -120,26 +120,31 @@ func TestReplayOfOneValue(t *testing.T) {
 }
 
 // What a sidecar that optimizes tells of itself is a trace, and shows what it found. The
-// slices of its trials are few, and chance decides which the replay asks for, so that it
-// is not in every run that it finds the same.
+// slices of its trials are few, and chance decides which the replay asks for, so that it is
+// not in every run that it finds the same. The lots are drawn before, and what is left is
+// in which order goroutines run: 0 of 48 runs by these lots found nothing, so that fewer
+// than 6 in 100 do (with 95 % confidence), and 8 of 12 do once in 10^7 times.
 func TestReplayOfARun(t *testing.T) {
-	const times = 8
-	var out *Replayed
-	for range times {
-		if out = replayOfARun(t); out.Own >= 300 {
-			return
+	const lots, times = 4, 3
+	found := 0
+	var last *Replayed
+	for i := range uint64(lots * times) {
+		if last = replayOfARun(t, 1+i%lots); last.Own >= 600 {
+			found++
 		}
 	}
-	t.Errorf("in %d runs nothing was found again; at last there were %d own slices of %d, %+v", times, out.Own, out.Slices, out.Knobs)
+	if found < 5 {
+		t.Errorf("in %d of %d runs it was found again; at last there were %d own slices of %d, %+v", found, lots*times, last.Own, last.Slices, last.Knobs)
+	}
 }
 
-// replayOfARun optimizes for two hours, and replays what was told meanwhile.
-func replayOfARun(t *testing.T) (out *Replayed) {
+// replayOfARun optimizes for two hours by lots that are drawn from seed, and replays what was told meanwhile.
+func replayOfARun(t *testing.T, seed uint64) (out *Replayed) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMill(t)
 		ctx, cancel := context.WithCancel(context.Background())
 		go m.work(ctx)
-		p, stop := m.start(t, Config{Mode: Optimize}, 100)
+		p, stop := m.start(t, Config{Mode: Optimize, seed: seed}, 100)
 		time.Sleep(2 * time.Hour)
 		knobs, err := p.knobs()
 		if err != nil {

@@ -11,11 +11,11 @@ const flapsWithin = 30 * time.Minute
 
 // A flapping counts changes of the regime lately. One goroutine uses it.
 type flapping struct {
-	before int // switches, when it was asked last
+	before int // switches, when it was asked last, or began
 	at     []time.Time
 }
 
-// count takes how often the regime has changed since the start, and returns how often
+// count takes how often the regime has changed in all, and returns how often
 // it has within flapsWithin.
 func (f *flapping) count(switches int, now time.Time) int {
 	for ; f.before < switches; f.before++ {

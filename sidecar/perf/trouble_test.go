@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,6 +25,41 @@ func TestFlapping(t *testing.T) {
 		}
 	}
 }
+
+// Changes of the regime before a plant is followed are not told of it: the classifier is
+// there for longer than a plant.
+func TestFlappingBefore(t *testing.T) {
+	m := newMill(t)
+	p, err := New(Config{Mode: Observe, Datadir: m.dir, Registry: m.registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	swing := func() {
+		for _, blocks := range []float64{10, 0} {
+			for range 3 {
+				p.classifier.Observe(chain(blocks))
+			}
+		}
+	}
+	swing()
+	swing()
+	f, err := p.newFollowing(Plant{Network: "regtest", Dir: filepath.Join(m.dir, "perf"), Knobs: m.knobs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := f.flaps.count(p.classifier.Switches(), time.Now()); n != 0 || p.classifier.Switches() != 4 {
+		t.Errorf("%d changes of %d are told of a plant that was not there", n, p.classifier.Switches())
+	}
+	swing()
+	if n := f.flaps.count(p.classifier.Switches(), time.Now()); n != 2 {
+		t.Errorf("%d changes are told, want 2", n)
+	}
+}
+
+// A chain is so many blocks behind.
+type chain float64
+
+func (c chain) Value(quantity string) (float64, bool) { return float64(c), quantity == behind }
 
 // A knob turns when it goes another way than last time, for good.
 func TestTurns(t *testing.T) {
