@@ -56,7 +56,7 @@ var homes = map[string][]string{
 	"github.com/prometheus":           {"sidecar/web", "sidecar/bench"},
 	"github.com/ethereum/go-ethereum": {"bob/...", "sidecar/bench"},
 	"github.com/consensys":            {"bitvm/groth16", "bitvm/assertion", "sidecar/bench"},
-	"github.com/cockroachdb/pebble":   {"utxocache/...", "sidecar/gateway/..."},
+	"github.com/cockroachdb/pebble":   {"utxocache/...", "sidecar/gateway/...", "sidecar/bench"},
 	"github.com/dgraph-io/ristretto":  {"utxocache/...", "sidecar/bench"},
 	"github.com/syndtr/goleveldb":     {"sidecar/bench", "utxocache/coindb"},
 }

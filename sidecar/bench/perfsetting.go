@@ -26,8 +26,9 @@ type PerfSetting map[string]int64
 //     it; coindb.compactions: Pebble's default.
 //   - sigverify.workers: one for each processor; sigverify.chunk: all that a worker can
 //     take at once.
-//   - sigverify.cache, blockval.seen: 32 MiB, as Bitcoin Core's -maxsigcachesize, and
-//     the half of it that Core has for whole scripts.
+//   - sigverify.cache, blockval.seen: 32 MiB, all of Bitcoin Core's -maxsigcachesize
+//     (DEFAULT_VALIDATION_CACHE_BYTES in script/sigcache.h), and the half of it that Core has
+//     for whole scripts; Core itself has the other half for signatures.
 //   - utxocache.budget: no library has a default; 256 MiB is what the cache takes for old
 //     coins when it is not told.
 var perfBefore = PerfSetting{

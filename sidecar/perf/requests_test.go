@@ -96,9 +96,11 @@ func TestRequestsOfNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Begin()
-	time.Sleep(time.Millisecond)
-	c.Collect()
+	synctest.Test(t, func(t *testing.T) {
+		c.Begin()
+		time.Sleep(time.Second)
+		c.Collect()
+	})
 	slice := c.Slice()
 	if v, measured := slice.Value(rpcLoad); measured {
 		t.Errorf("%v requests are measured, and nobody counts them", v)
