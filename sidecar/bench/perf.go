@@ -45,9 +45,9 @@ type PerfReport struct {
 	// Sweep is each static setting that was tried, and Best the best for each row.
 	Sweep []PerfTried            `json:"sweep"`
 	Best  map[string]PerfSetting `json:"best_static"`
-	// Learned is what the optimizer did for each row before it was measured: its
-	// decisions, and the incumbents that it came to in each regime.
-	Learned map[string]*PerfRun `json:"learned"`
+	// Learned is what the optimizer did for each row before it was measured, in each
+	// round: its decisions, and the incumbents that it came to in each regime.
+	Learned map[string][]*PerfRun `json:"learned"`
 	// Runs are by what was measured: "before", "static" and "perfcore", the latter two
 	// with the row that they are for behind a slash.
 	Runs map[string][]*PerfRun `json:"runs"`
@@ -73,15 +73,15 @@ func perfSize(quick bool) (perfShape, perfPlan) {
 		plan := perfPlan{Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
 		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
 	}
-	plan := perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 128, WarmTip: 40, LearnSync: 2100, LearnTip: 650}
+	plan := perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 128, WarmTip: 40, LearnSync: 1800, LearnTip: 560}
 	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 
 // Perf measures what the optimizer of perfcore/engine makes of the parts of the sidecar,
 // on a recorded workload: a synchronisation, the tip, and a synchronisation again. Three
 // things take turns, each in a process of its own: the setting that is "before", the
-// best of the static settings that a sweep has tried, and the optimizer, which has
-// begun with "before", learned for some minutes, and resumes from what it had verified
+// best of the static settings that a sweep has tried, and the optimizer, which in each round
+// has begun with "before", learned for a minute, and resumes from what it had verified
 // then, as after a restart. Each row is an aim of its own. First, it measures what an
 // observation costs.
 func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
@@ -99,7 +99,7 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	}
 	rep := &PerfReport{
 		Quick: o.Quick, Before: perfBefore, Best: make(map[string]PerfSetting),
-		Learned: make(map[string]*PerfRun), Runs: make(map[string][]*PerfRun),
+		Learned: make(map[string][]*PerfRun), Runs: make(map[string][]*PerfRun),
 		Intervals: make(map[string][2]float64), Report: Report{Machine: ThisMachine()},
 	}
 	observe, allocations := measureObserve()
@@ -114,9 +114,6 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 		return nil, err
 	}
 	if err := b.sweep(ctx, rep); err != nil {
-		return nil, err
-	}
-	if err := b.learn(ctx, rep); err != nil {
 		return nil, err
 	}
 	if err := b.compare(ctx, rep); err != nil {
@@ -178,6 +175,11 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 		for i := range arms {
 			arm := &arms[(round+i)%len(arms)]
 			run := static[arm.setting.String()]
+			if arm.aim != "" {
+				if err := b.learn(ctx, rep, round, arm.aim); err != nil {
+					return err
+				}
+			}
 			if arm.aim != "" || run == nil {
 				var err error
 				if run, err = b.measure(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), b.plan, arm.setting, arm.aim); err != nil {
@@ -193,20 +195,21 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 	return nil
 }
 
-// learned is the directory of what the optimizer has learned for a row.
+// learned is the directory of what the optimizer has learned last for a row.
 func (b *perfBench) learned(aim string) string { return filepath.Join(b.o.Dir, "learned", aim) }
 
-// learn lets the optimizer learn for each row, once.
-func (b *perfBench) learn(ctx context.Context, rep *PerfReport) error {
-	for _, aim := range b.o.aims {
-		what := "perfcore/" + aim.row + " learns"
-		run, err := b.run(ctx, what, perfSpec{Aim: aim.row, Learned: b.learned(aim.row), Learn: true, Plan: b.plan})
-		if err != nil {
-			return err
-		}
-		rep.Learned[aim.row] = run
-		fmt.Fprintf(b.o.Log, "%s: %v\n", what, run.Decisions)
+// learn lets the optimizer learn for a row, from the beginning.
+func (b *perfBench) learn(ctx context.Context, rep *PerfReport, round int, aim string) error {
+	if err := os.RemoveAll(b.learned(aim)); err != nil {
+		return err
 	}
+	what := fmt.Sprintf("round %d: perfcore/%s learns", round+1, aim)
+	run, err := b.run(ctx, what, perfSpec{Aim: aim, Learned: b.learned(aim), Learn: true, Plan: b.plan})
+	if err != nil {
+		return err
+	}
+	rep.Learned[aim] = append(rep.Learned[aim], run)
+	fmt.Fprintf(b.o.Log, "%s: %v\n", what, run.Decisions)
 	return nil
 }
 

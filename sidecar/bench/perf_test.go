@@ -43,7 +43,7 @@ func program(t *testing.T) string {
 // named. Each process is a real one.
 func TestPerfReport(t *testing.T) {
 	small := PerfSetting{"go.gogc": 50, "coindb.memory": 8 << 20, "sigverify.cache": 2 << 20, "blockval.seen": 1 << 20}
-	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Quick: true, settings: []PerfSetting{perfSettings()[0], small}, aims: perfAims}
+	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 2, Quick: true, settings: []PerfSetting{perfSettings()[0], small}, aims: perfAims}
 	if testing.Short() {
 		o.aims = perfAims[1:2] // memory, which no other program on the machine disturbs
 	}
@@ -128,9 +128,14 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 	if len(rep.Learned) != aims {
 		t.Errorf("it learned for %d rows", len(rep.Learned))
 	}
-	for row, run := range rep.Learned {
-		if len(run.Settings) != 2 {
-			t.Errorf("it learned %+v for %s", run, row)
+	for row, runs := range rep.Learned {
+		if len(runs) != len(rep.Runs["before"]) {
+			t.Errorf("for %s it learned %d times", row, len(runs))
+		}
+		for _, run := range runs {
+			if len(run.Settings) != 2 || run.Decisions["restored"] != 0 {
+				t.Errorf("for %s it learned %+v, want it to begin anew", row, run)
+			}
 		}
 	}
 	for name, runs := range rep.Runs {
@@ -377,7 +382,7 @@ func TestJudge(t *testing.T) {
 	}
 	rep := &PerfReport{
 		Intervals: make(map[string][2]float64), Best: map[string]PerfSetting{"cpu": {"go.gogc": 400}},
-		Learned: map[string]*PerfRun{"cpu": {Decisions: map[string]int{"promoted": 7}}},
+		Learned: map[string][]*PerfRun{"cpu": {{Decisions: map[string]int{"promoted": 7}}, {Decisions: map[string]int{"promoted": 2}}}},
 		Runs: map[string][]*PerfRun{
 			"before":       {run(100), run(200), run(100)},
 			"static/cpu":   {run(90, 80, 100, 80), run(160, 80, 100, 80), run(100, 80, 100, 80)},
@@ -401,7 +406,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("rows %+v", rep.Rows)
 	}
 	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, from -10.0 to 55.0 in 3 rounds; reaches the original 23.5 %") ||
-		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "learned: 7") || !strings.Contains(note, "go.gogc=400") {
+		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") {
 		t.Errorf("note %q", note)
 	}
 	rep.Runs["perfcore/cpu"] = rep.Runs["static/cpu"]

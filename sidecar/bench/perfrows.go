@@ -79,12 +79,14 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 			side.WriteString(fmt.Sprintf(", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1)))
 		}
 	}
-	promoted := make([]int, 0, len(r.Runs["perfcore/"+aim.row]))
-	for _, run := range r.Runs["perfcore/"+aim.row] {
-		promoted = append(promoted, run.Decisions["promoted"])
+	promoted := func(runs []*PerfRun) (n []int) {
+		for _, run := range runs {
+			n = append(n, run.Decisions["promoted"])
+		}
+		return n
 	}
-	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d rounds; %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned: %d, and in each round: %v. Best static setting of %d: %s",
-		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side.String(), r.Learned[aim.row].Decisions["promoted"], promoted, len(r.Sweep), r.Best[aim.row])
+	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d rounds; %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
+		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
 }
 
 // figures returns one figure of each run of an arm.
@@ -105,7 +107,7 @@ func perfNotes(r *PerfReport, shape perfShape, plan perfPlan) []string {
 			plan.Sync, syncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, r.Work.Lookups, shape.Coins, absentOf, r.Work.Blocks, r.Work.Inputs, r.Work.Mempool, r.Work.Lookups, r.Work.Found),
 		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache",
 		"of each row, the original figure is for perfcore and for /static, the best of the sweep; /switching is how much less than that perfcore is at on the whole replay, /sync and /tip within one regime. Below 0 it is more",
-		fmt.Sprintf("perfcore has learned once for each row, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. In each round it resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", plan.LearnSync, plan.LearnTip, syncGap, tipGap),
+		fmt.Sprintf("perfcore learns for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", plan.LearnSync, plan.LearnTip, syncGap, tipGap),
 		"not in it: the node, the flight of several blocks, and the MuHash of the coins",
 	}
 	if r.Quick {
