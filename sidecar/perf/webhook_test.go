@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // A hook is a webhook's other end: it answers with codes in turn, and then with the
@@ -139,6 +141,59 @@ func TestCheckWebhook(t *testing.T) {
 	} {
 		if err := CheckWebhook(address); (err == nil) != ok || err != nil && address != "" && strings.Contains(err.Error(), address) {
 			t.Errorf("%q: %v, want ok: %v", address, err, ok)
+		}
+	}
+}
+
+// When an answer is lost the same notice comes again, with the same key, by which whoever
+// takes it knows it.
+func TestWebhookAnswerIsLost(t *testing.T) {
+	var mu sync.Mutex
+	var keys []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if keys = append(keys, r.Header.Get("Idempotency-Key")); len(keys) > 2 {
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.Close()
+	}))
+	defer server.Close()
+	w := newWebhook(server.URL, slog.New(slog.DiscardHandler))
+	w.first = 10 * time.Microsecond
+	if err := w.deliver(t.Context(), Notice{Key: "7-a-1-firing", Alert: Alert{Name: "a", State: Firing}}); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(keys, []string{"7-a-1-firing", "7-a-1-firing", "7-a-1-firing"}) {
+		t.Errorf("it came with the keys %q", keys)
+	}
+}
+
+// Each time that an alert is raised, and each that it clears, has a key of its own, in
+// each run of the sidecar.
+func TestKeysOfNotices(t *testing.T) {
+	keys := make(map[string]bool)
+	for range 2 {
+		p, err := New(Config{Mode: Observe, Datadir: t.TempDir(), Registry: new(perfcore.Registry), Webhook: "http://127.0.0.1:1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range []Alert{
+			{Name: "a", State: Firing, Times: 1}, {Name: "a", State: Cleared, Times: 1}, {Name: "a", State: Firing, Times: 2}, {Name: "b", State: Firing, Times: 1},
+		} {
+			p.raise("regtest", a)
+			n, ok := p.webhook.next()
+			if !ok || keys[n.Key] || n.Name != a.Name || n.State != a.State || n.Network != "regtest" {
+				t.Errorf("%+v is told as %+v; keys were %v", a, n, keys)
+			}
+			keys[n.Key] = true
 		}
 	}
 }
