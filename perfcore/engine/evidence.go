@@ -19,7 +19,7 @@ const (
 	maxBlocks = 8
 	// mostBlocks is the limit where the ratio is promising at least.
 	mostBlocks = 16
-	promising  = 3
+	promising  = 4
 	// ownShare is how much of the ratio is that of differences which are held against
 	// no deviation but their own, and ownMixture the deviation of effects in it, in
 	// deviations of a difference.

@@ -454,9 +454,6 @@ func (m *ResourceManager) setBack(ctx context.Context, k *knob, level int) error
 		if err = k.set(ctx, level); err == nil {
 			return nil
 		}
-		if errors.Is(err, errHangs) {
-			break
-		}
 	}
 	m.isolate(k, "it cannot be set back: "+err.Error())
 	return err
