@@ -18,7 +18,7 @@ import (
 )
 
 // loadTime is how long the node takes for the witnesses of a claim.
-const loadTime = 4 * time.Second
+const loadTime = time.Second
 
 // A watchtower is a real verifier of claims with many callers. The witnesses come from a
 // node that is slow, which is all that time passes by in a bubble.
@@ -62,7 +62,7 @@ func (w *watchtower) watch(ctx context.Context, t *testing.T) {
 }
 
 // Slow claims miss their target, so that a knob is turned until they meet it; and where
-// no knob is of use, the status says so.
+// no value of it is of use, the status says so.
 func TestSlowClaims(t *testing.T) {
 	const callers = 8
 	for _, tt := range []struct {
@@ -70,7 +70,7 @@ func TestSlowClaims(t *testing.T) {
 		target time.Duration
 		want   perfcore.OptimizationStatus
 	}{
-		{"a target that more goroutines meet", 5 * loadTime / 2, perfcore.Optimized},
+		{"a target that more goroutines meet", 3 * loadTime, perfcore.Optimized},
 		{"a target below what a claim takes", loadTime / 2, perfcore.Failed},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestSlowClaims(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.system = func() collect.Source { return machine{} }
-				knobs := w.verifier.Knobs()
+				knobs := w.verifier.Knobs()[:1] // how many are judged at once
 				working.Go(func() {
 					if err := p.Follow(ctx, Plant{
 						Network: "regtest", Dir: filepath.Join(t.TempDir(), "perf"), Knobs: knobs,
