@@ -123,9 +123,15 @@ func TestSlowClaims(t *testing.T) {
 				if !slices.Equal(path, want) {
 					t.Errorf("the statuses were %v, want %v", path, want)
 				}
-				time.Sleep(2 * time.Minute) // what was tried last is over
-				if r := claims(); !missed[perfcore.Optimizing.String()] || (r.Missed != "") != (tt.want == perfcore.Failed) {
-					t.Errorf("the target was missed while %v, and now: %q", missed, r.Missed)
+				// What was promoted is held against what was before once more, so that
+				// some slices may miss the target still.
+				met := false
+				for range 30 {
+					time.Sleep(time.Minute)
+					met = met || claims().Missed == ""
+				}
+				if !missed[perfcore.Optimizing.String()] || met != (tt.want == perfcore.Optimized) {
+					t.Errorf("the target was missed while %v, and met then: %v", missed, met)
 				}
 				list, err := p.decisions(0)
 				if err != nil {
