@@ -328,16 +328,18 @@ func (st *L1State) judge(heads [labels]*Attributes) {
 			fault(L1Silent, l, "%v", st.Errs[l])
 		}
 	}
-	for l := Unsafe; l < Finalized; l++ {
+	for l := range Finalized {
 		if st.Known[l] && st.Known[l+1] && st.Heads[l].Number < st.Heads[l+1].Number {
 			fault(L1Unordered, l+1, "it is at %d, and the %v head at %d: they are of clients that are not equally far", st.Heads[l+1].Number, l, st.Heads[l].Number)
 		}
 	}
-	for l, most := range map[Label]time.Duration{Unsafe: lateHead, Finalized: lateFinal} {
+	late := func(l Label, most time.Duration) {
 		if age := st.age(l); st.Known[l] && age > most {
 			fault(L1Late, l, "it is %v old, at most %v is usual", age.Round(time.Second), most)
 		}
 	}
+	late(Unsafe, lateHead)
+	late(Finalized, lateFinal)
 	for l := range labels {
 		o := &st.Origins[l]
 		final := st.Known[Finalized] && o.Known && o.Block.Number <= st.Heads[Finalized].Number
