@@ -184,6 +184,25 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// TestEstimateFails has nodes fail to estimate: the error is theirs, and nothing is sent.
+func TestEstimateFails(t *testing.T) {
+	w := newWorld(t, 5, "that nothing is sent without an estimate")
+	f := newFront(t, w.URL, func(methods []string) harm {
+		if slices.Contains(methods, "eth_estimateGas") {
+			return internalError
+		}
+		return noHarm
+	})
+	w.options.Chain = w.pool(t, f.URL)
+	w.mine(t, w.genesis, 1)
+	s := w.open(t)
+	_, err := s.Step(t.Context())
+	if e, ok := errors.AsType[*endpoint.Error](err); !ok || e.Method != "eth_estimateGas" {
+		t.Errorf("%v", err)
+	}
+	w.nothingSent(t, s)
+}
+
 // TestDailySpend spends until the limit, over a restart, and goes on a day later.
 func TestDailySpend(t *testing.T) {
 	w := newWorld(t, 5, "that the spend of a day is bounded over restarts")
