@@ -101,7 +101,7 @@ func TestRunPolls(t *testing.T) {
 	if err := knobs[0].Set(t.Context(), 250); err != nil {
 		t.Fatal(err)
 	}
-	r.step(t) // it still waited for an hour
+	r.step(t)          // it still waited for an hour
 	for n := range 3 { // the first may be seen by the last step that was woken
 		w.mine(t, w.tree.Tip().Header, 1)
 		await(t, "nothing is sent", func() bool { return f.count() == n+1 })
