@@ -1,0 +1,284 @@
+package watch
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// keptTips is how many blocks an instance remembers, to find where a branch forks. What
+// blocks are deeper is found by what was seen in them, or from the start again.
+const keptTips = 288
+
+// A Sighting is a transaction in a block that spends a watched output, or makes the first.
+type Sighting struct {
+	// Transaction is its place in the graph, or -1 if the graph does not have it; Why
+	// says then what is wrong with it.
+	Transaction int            `json:"transaction"`
+	Why         string         `json:"why,omitempty"`
+	Txid        chainhash.Hash `json:"txid"`
+	Block       Tip            `json:"block"`
+	Weight      int64          `json:"weight"`
+	Spent       []Spent        `json:"spent,omitempty"`
+}
+
+// A judged is what was found of a claim, and in which transactions.
+type judged struct {
+	Claim     int              `json:"claim"`
+	Txids     []chainhash.Hash `json:"txids"`
+	Judgement Judgement        `json:"judgement"`
+}
+
+// An output is one of a connector.
+type output struct {
+	there   bool
+	at      wire.OutPoint
+	height  uint32
+	spentBy int // a sighting, counted from 1; 0 is none
+}
+
+// A track is what is known of an instance. All of it follows from its tip, the sightings,
+// what was judged and the events, which the journal has.
+type track struct {
+	instance *Instance
+	bound    *binding
+	journal  *journal // nil if it is kept nowhere
+
+	tip       Tip
+	recent    []Tip // ends with tip; none if the tip is the one before the start
+	sightings []Sighting
+	verdicts  []judged
+	events    []Event
+	number    uint64 // of the last event
+
+	// These follow from the sightings and the events.
+	outputs []output // of all connectors
+	made    []int    // by transaction: its sighting, counted from 1; 0 is none
+	told    map[moment]bool
+
+	// behind says why blocks are missing; "" if they are not known to be.
+	behind string
+	// unjudged says why a claim could not be given to the judge; "" if none is kept.
+	unjudged string
+}
+
+func newTrack(in *Instance) *track {
+	t := &track{instance: in, bound: in.bound, tip: Tip{Height: in.Start - 1}, told: make(map[moment]bool), behind: "it has not been looked for blocks yet"}
+	t.rebuild()
+	return t
+}
+
+// rebuild derives what follows from the sightings.
+func (t *track) rebuild() {
+	t.outputs = make([]output, t.bound.outputs)
+	t.made = make([]int, len(t.bound.graph.Transactions))
+	for c, e := range t.bound.exists {
+		t.outputs[t.bound.first[c]] = output{there: true, at: e.outpoint, height: e.height}
+	}
+	for i := range t.sightings {
+		t.settle(i)
+	}
+}
+
+// settle takes sighting i into what follows from them.
+func (t *track) settle(i int) {
+	s := &t.sightings[i]
+	for _, spent := range s.Spent {
+		t.outputs[t.slot(spent.Connector, spent.Output)].spentBy = i + 1
+	}
+	if s.Transaction == unknown {
+		return
+	}
+	t.made[s.Transaction] = i + 1
+	index := uint32(0)
+	t.bound.eachOutput(s.Transaction, func(connector, n int) {
+		if connector != unknown {
+			t.outputs[t.slot(connector, n)] = output{there: true, at: wire.OutPoint{Hash: s.Txid, Index: index}, height: s.Block.Height}
+		}
+		index++
+	})
+}
+
+// slot returns the place of an output among all.
+func (t *track) slot(connector, n int) int { return t.bound.first[connector] + n }
+
+// connectorAt returns the connector of the output at a place among all, and its place
+// there.
+func (t *track) connectorAt(slot int) (connector, n int) {
+	i, exact := slices.BinarySearch(t.bound.first, slot)
+	if !exact {
+		i--
+	}
+	return i, slot - t.bound.first[i]
+}
+
+// takes reports whether the block follows the tip.
+func (t *track) takes(b *Block) bool {
+	return b.Height == t.tip.Height+1 && (len(t.recent) == 0 || t.tip.Hash == b.Prev)
+}
+
+// advance makes b the tip.
+func (t *track) advance(tip Tip) {
+	t.tip = tip
+	if t.recent = append(t.recent, tip); len(t.recent) > 2*keptTips {
+		t.recent = slices.Clone(t.recent[len(t.recent)-keptTips:])
+	}
+}
+
+// retreat makes a block below the tip the tip, and drops what was seen above it. Where to
+// is below the first block, or not known to be of the chain that was followed, the track
+// stands before its start.
+func (t *track) retreat(to Tip) (dropped []Sighting) {
+	n := len(t.sightings)
+	for n > 0 && t.sightings[n-1].Block.Height > to.Height {
+		n--
+	}
+	dropped = slices.Clone(t.sightings[n:])
+	t.sightings = t.sightings[:n]
+	for len(t.recent) > 0 && t.recent[len(t.recent)-1].Height > to.Height {
+		t.recent = t.recent[:len(t.recent)-1]
+	}
+	t.tip = to
+	switch {
+	case to.Height < t.instance.Start:
+		t.tip, t.recent = Tip{Height: t.instance.Start - 1}, nil
+	case len(t.recent) == 0:
+		t.recent = []Tip{to}
+	}
+	t.rebuild()
+	t.verdicts = slices.DeleteFunc(t.verdicts, func(v judged) bool { return !slices.Equal(v.Txids, t.commits(v.Claim)) })
+	return dropped
+}
+
+// commits returns the ids of the transactions that carry a claim; nil if one is missing.
+func (t *track) commits(claim int) []chainhash.Hash {
+	var ids []chainhash.Hash
+	for _, of := range t.bound.graph.Claims[claim].Commits {
+		at := t.made[t.bound.graph.transaction(of)]
+		if at == 0 {
+			return nil
+		}
+		ids = append(ids, t.sightings[at-1].Txid)
+	}
+	return ids
+}
+
+// verdict returns what was found of a claim, or nil.
+func (t *track) verdict(claim int) *Judgement {
+	for i := range t.verdicts {
+		if t.verdicts[i].Claim == claim {
+			return &t.verdicts[i].Judgement
+		}
+	}
+	return nil
+}
+
+// seen returns the sighting of a transaction that is in a block, or nil.
+func (t *track) seen(tx int) *Sighting {
+	if at := t.made[tx]; at > 0 {
+		return &t.sightings[at-1]
+	}
+	return nil
+}
+
+// tell returns a new event.
+func (t *track) tell(e Event) Event {
+	t.number++
+	e.Number, e.Instance, e.Tip = t.number, t.instance.Name, t.tip
+	return e
+}
+
+// remember takes events into what is kept of them.
+func (t *track) remember(events []Event) {
+	for _, e := range events {
+		t.number = e.Number
+		if e.Kind == Opened || e.Kind == Due || e.Kind == Passed {
+			t.told[moment{e.Kind, e.Transaction, e.Height}] = true
+		}
+	}
+	if t.events = append(t.events, events...); len(t.events) > 2*keptEvents {
+		t.events = slices.Clone(t.events[len(t.events)-keptEvents:])
+	}
+}
+
+// tellOf returns the event of a sighting.
+func (t *track) tellOf(s *Sighting) Event {
+	e := Event{Kind: Seen, Txid: &s.Txid}
+	if s.Transaction == unknown {
+		c := &t.bound.graph.Connectors[s.Spent[0].Connector]
+		e.Kind, e.Urgent = UnknownSpend, true
+		e.Text = fmt.Sprintf("%s spends connector %s in a way that the graph does not have: %s", s.Txid, c.Name, s.Why)
+		return t.tell(e)
+	}
+	tx := &t.bound.graph.Transactions[s.Transaction]
+	e.Transaction, e.Urgent = tx.Name, tx.Outcome == Paid && t.disprovable()
+	e.Text = fmt.Sprintf("%s is in block %d: %s", tx.Name, s.Block.Height, tx.Means)
+	if e.Urgent {
+		e.Text += ", though the claim could be disproved"
+	}
+	return t.tell(e)
+}
+
+// disprovable reports whether a claim was found that can be disproved.
+func (t *track) disprovable() bool {
+	return slices.ContainsFunc(t.verdicts, func(v judged) bool { return v.Judgement.Finding == Disprovable })
+}
+
+// heights returns the events of transactions that open or are due, which were not told.
+func (t *track) heights() []Event {
+	g := t.bound.graph
+	var events []Event
+	next := t.tip.Height + 1
+	for i, s := range t.plan() {
+		tx := &g.Transactions[i]
+		if s.state != Open {
+			continue
+		}
+		say := func(kind Kind, height uint32, urgent bool, format string, args ...any) {
+			if m := (moment{kind, tx.Name, height}); !t.told[m] {
+				events = append(events, t.tell(Event{
+					Kind: kind, Transaction: tx.Name, Height: height, Urgent: urgent, Text: fmt.Sprintf(format, args...),
+				}))
+			}
+		}
+		called := t.calledFor(i)
+		locked := slices.ContainsFunc(tx.Inputs, func(in Input) bool { _, l := g.input(in); return l.Lock != Blocks{} })
+		if locked {
+			say(Opened, s.opens, called, "%s may be in a block from height %d on: %s", tx.Name, s.opens, tx.Means)
+		}
+		switch {
+		case s.deadline == 0 || !s.firm || tx.By == g.Claimant:
+		case next >= s.deadline:
+			say(Passed, s.deadline, called, "%s is in no block, and %s may be since height %d", tx.Name, g.Transactions[s.rival].Name, s.deadline)
+		case s.deadline-next <= t.instance.react():
+			say(Due, s.deadline, called, "%s must be in a block before height %d, when %s may be: %s left",
+				tx.Name, s.deadline, g.Transactions[s.rival].Name, blocks(s.deadline-next))
+		}
+	}
+	return events
+}
+
+// calledFor reports whether what is known calls for a transaction: it answers a claim that
+// can be disproved, or punishes the claimant for being late. That a claim may be
+// challenged does not call for it.
+func (t *track) calledFor(tx int) bool {
+	g := t.bound.graph
+	for i, c := range g.Claims {
+		v := t.verdict(i)
+		if v != nil && v.Finding == Disprovable && slices.Contains(c.Answers, g.Transactions[tx].Name) {
+			return true
+		}
+	}
+	return g.Transactions[tx].By != g.Claimant && g.Transactions[tx].Outcome == Punished &&
+		slices.ContainsFunc(g.Transactions[tx].Inputs, func(in Input) bool { _, l := g.input(in); return l.Lock != Blocks{} })
+}
+
+// blocks returns a number of blocks in words.
+func blocks(n uint32) string {
+	if n == 1 {
+		return "1 block"
+	}
+	return fmt.Sprintf("%d blocks", n)
+}
