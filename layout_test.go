@@ -62,7 +62,7 @@ var homes = map[string][]string{
 }
 
 // testOnly are packages that only test files may import, beside testvectors.
-var testOnly = []string{"sidecar/node/nodetest", "bob/relay/relaytest"}
+var testOnly = []string{"sidecar/node/nodetest", "bob/relay/relaytest", "bitvm/watch/watchtest"}
 
 // btcdHomes is where the packages of btcd's node itself may be imported outside
 // of tests: its engine is an anchor to measure against, never ours. Its modules

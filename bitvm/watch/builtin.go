@@ -3,6 +3,7 @@ package watch
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 )
 
 //go:embed bitvm2.json
@@ -129,7 +130,7 @@ func GarbledCircuit(watchtowers int, main, test GarbledLocks) (*Graph, error) {
 		},
 		Claims: []Claim{{Name: "proof", Commits: []string{"bridge_proof"}}},
 	}
-	contest := &g.Transactions[6]
+	var answers []Output
 	for i := range watchtowers {
 		answer, outcome := fmt.Sprintf("contest_counterproof_%d", i), fmt.Sprintf("counterproof_%d", i)
 		g.Connectors = append(g.Connectors,
@@ -138,7 +139,7 @@ func GarbledCircuit(watchtowers int, main, test GarbledLocks) (*Graph, error) {
 				{Name: "key", By: operator, Key: true, Means: "the counterproof gave the operator the watchtower's secret: it was false"},
 				locked("timeout", "nobody refuted the counterproof in time", func(l *GarbledLocks) uint32 { return l.Nack }),
 			}})
-		contest.Outputs = append(contest.Outputs, Output{Connector: answer})
+		answers = append(answers, Output{Connector: answer})
 		g.Transactions = append(g.Transactions,
 			Transaction{
 				Name: outcome, By: tower, Means: "a watchtower shows that the proof is false",
@@ -155,6 +156,8 @@ func GarbledCircuit(watchtowers int, main, test GarbledLocks) (*Graph, error) {
 			})
 		g.Claims[0].Answers = append(g.Claims[0].Answers, outcome)
 	}
+	at := slices.IndexFunc(g.Transactions, func(t Transaction) bool { return t.Name == "contest" })
+	g.Transactions[at].Outputs = append(g.Transactions[at].Outputs, answers...)
 	return g, g.check()
 }
 

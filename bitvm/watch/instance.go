@@ -162,8 +162,11 @@ func (in *Instance) bind() error {
 	}
 	for i, t := range g.Transactions {
 		if len(t.Inputs) == 0 && b.txids[i] == nil {
-			b.root(i)
+			err = errors.Join(err, b.root(i))
 		}
+	}
+	if err != nil {
+		return err
 	}
 	in.bound = b
 	return nil
@@ -315,18 +318,27 @@ func (b *binding) readExisting(in *Instance) error {
 }
 
 // root has a root be found by the script of its first connector of one output, if that is
-// known.
-func (b *binding) root(tx int) {
+// known and the connector is not there already.
+func (b *binding) root(tx int) error {
 	for _, out := range b.graph.Transactions[tx].Outputs {
 		if out.Connector == "" {
 			continue
 		}
 		i := b.graph.connector(out.Connector)
-		if s := b.script(i, 0); s != nil && b.graph.Connectors[i].outputs() == 1 {
-			b.byRoot[string(s)] = tx
-			return
+		if _, there := b.exists[i]; there {
+			return nil
 		}
+		s := b.script(i, 0)
+		if s == nil || b.graph.Connectors[i].outputs() != 1 {
+			continue
+		}
+		if other, double := b.byRoot[string(s)]; double {
+			return fmt.Errorf("scripts: %s and %s pay to the same script: tell their txids", b.graph.Transactions[other].Name, b.graph.Transactions[tx].Name)
+		}
+		b.byRoot[string(s)] = tx
+		return nil
 	}
+	return nil
 }
 
 func parseHash(text string) (chainhash.Hash, error) {

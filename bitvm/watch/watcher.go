@@ -137,6 +137,10 @@ func (w *Watcher) Connect(ctx context.Context, b *Block) error {
 // connect is Connect; gaps says that an instance that the block does not follow on lacks
 // blocks, and claims whose transactions are in others find them in blocks.
 func (w *Watcher) connect(ctx context.Context, b *Block, gaps bool, blocks Blockstore) error {
+	// What the last run had not judged yet comes first, as it would have then.
+	if err := w.judge(ctx, nil, blocks); err != nil {
+		return err
+	}
 	w.mu.Lock()
 	if w.failed != nil {
 		w.mu.Unlock()
