@@ -120,7 +120,7 @@ func load(in *Instance, r io.Reader) (t *track, good int64, err error) {
 		case first != (f.Head != nil):
 			return t, good, nil
 		case first:
-			if f.Head.Version != journalVersion || f.Head.Name != in.Name || f.Head.Digest != hex.EncodeToString(in.bound.digest[:]) {
+			if f.Head.Version != journalVersion || f.Head.Name != in.Name || f.Head.Digest != digestText(in) {
 				return nil, 0, errOther
 			}
 			if !t.begin(f.Head) {
@@ -132,6 +132,9 @@ func load(in *Instance, r io.Reader) (t *track, good int64, err error) {
 		good += int64(len(line))
 	}
 }
+
+// digestText returns the digest of an instance and its graph.
+func digestText(in *Instance) string { return hex.EncodeToString(in.bound.digest[:]) }
 
 var errLong = errors.New("a line is too long")
 
@@ -253,7 +256,7 @@ func open(dir string, in *Instance) (t *track, aside string, err error) {
 // compact writes the journal anew, as one line, in place of what it is.
 func (t *track) compact() error {
 	line, err := encodeFrame(&frame{Head: &head{
-		Version: journalVersion, Name: t.instance.Name, Digest: hex.EncodeToString(t.bound.digest[:]),
+		Version: journalVersion, Name: t.instance.Name, Digest: digestText(t.instance),
 		Tip: t.tip, Number: t.number, Recent: last(t.recent, keptTips),
 		Seen: t.sightings, Judged: t.verdicts, Events: last(t.events, keptEvents),
 	}})

@@ -554,7 +554,7 @@ func TestRandomHistories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for round := range rounds(t, 12) {
+	for round := range rounds(t, 6) {
 		g := watch.BitVM2()
 		if round%2 == 1 {
 			g = garbled
@@ -664,7 +664,7 @@ func TestKilledAtAnyByte(t *testing.T) {
 			ends = append(ends, i, i+1)
 		}
 	}
-	for range 60 {
+	for range 20 {
 		ends = append(ends, rand.IntN(len(whole)))
 	}
 	in := s.bridge.Instance(first)
