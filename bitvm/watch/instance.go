@@ -89,6 +89,9 @@ type existing struct {
 // networks are those that an instance may be on, by Bitcoin Core's names.
 var networks = []string{"main", "test", "testnet4", "signet", "regtest", "simnet"}
 
+// IsNetwork reports whether there is a network of that name.
+func IsNetwork(name string) bool { return slices.Contains(networks, name) }
+
 // DecodeInstance reads an instance. It takes no field that it does not know and nothing
 // behind it. The error says what is wrong, all of it where that can be told.
 func DecodeInstance(data []byte) (*Instance, error) {
@@ -123,7 +126,7 @@ func (in *Instance) bind() error {
 	if !name.MatchString(in.Name) {
 		return errors.New("it has no name: letters, digits and _.- are, up to 64")
 	}
-	if !slices.Contains(networks, in.Network) {
+	if !IsNetwork(in.Network) {
 		return fmt.Errorf("network %q: must be one of %s", in.Network, strings.Join(networks, ", "))
 	}
 	if in.Start == 0 {

@@ -16,6 +16,7 @@ func bitvmVerbs() []verb {
 	return []verb{
 		{"bitvm assertion", "find the leaf that disproves an assertion of BitVM2", bitvmAssertion},
 		{"bitvm dryrun", "run a transaction before somebody pays for it", bitvmDryRun},
+		{"bitvm lint", "look for locks of a bridge's graph that leave nobody time", bitvmLint},
 		{"bitvm verify", "verify a Groth16 proof from a file", bitvmVerify},
 		{"bitvm wots", "verify Winternitz signatures from a file", bitvmWots},
 	}
@@ -126,6 +127,46 @@ func bitvmAssertion(ctx context.Context, args []string, stdout, stderr io.Writer
 		return err
 	}
 	return printJudged(stdout, rep, *asJSON)
+}
+
+func bitvmLint(_ context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("outrider bitvm lint", flag.ContinueOnError)
+	var (
+		file        = fs.String("file", "", "JSON `file` of a graph, plain or .zst")
+		builtin     = fs.String("builtin", "", "a `graph` that is built in: bitvm2, garbled (an example of a bridge on garbled circuits)")
+		watchtowers = fs.Int("watchtowers", 3, "the `number` of watchtowers of the graph garbled")
+		network     = fs.String("network", "main", "the `chain` whose locks are looked at: main, test, testnet4, signet, regtest, simnet")
+		react       = fs.Uint("react", 0, "how many `blocks` an answer must have before what it answers (default: 6 on main, 1 on other chains)")
+		show        = fs.Bool("print", false, "print the graph as JSON, to begin one of your own with, and look for nothing")
+		asJSON      = fs.Bool("json", false, "print JSON")
+	)
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), "outrider bitvm lint looks for what is wrong with the transaction graph of a BitVM bridge: locks that leave nobody time\n"+
+			"to answer, or that no sequence number says; races; outputs that nobody can spend; transactions that no mempool takes.\n"+
+			"Exit status: 0 when there is no error, 1 when there is one or the file is of no use, 2 when the command line is wrong. Flags:")
+		fs.PrintDefaults()
+	}
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	switch {
+	case (*file == "") == (*builtin == ""):
+		return &usageError{errors.New("either --file or --builtin: name the graph")}
+	case !bitvm.IsNetwork(*network):
+		return &usageError{fmt.Errorf("--network: there is no chain %q", *network)}
+	case *react > 1<<16:
+		return &usageError{errors.New("--react: must be at most 65536")}
+	}
+	g, err := bitvm.ReadGraph(*file, *builtin, *watchtowers)
+	switch {
+	case err != nil && *file == "":
+		return &usageError{err}
+	case err != nil:
+		return err
+	case *show:
+		return bench.WriteJSON(stdout, g)
+	}
+	return printJudged(stdout, bitvm.Lint(g, *network, uint32(*react)), *asJSON)
 }
 
 func benchBitvm(ctx context.Context, args []string, stdout, stderr io.Writer) error {

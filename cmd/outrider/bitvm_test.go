@@ -25,6 +25,13 @@ func TestBitvmMistakes(t *testing.T) {
 		{[]string{"bitvm", "assertion", "--vk", "x"}, statusUsage, "--file"},
 		{[]string{"bitvm", "assertion", "--file", "/nonexistent/raw", "--vk", "x"}, statusFailed, "/nonexistent/raw"},
 		{[]string{"bitvm", "assertion", "--file", "bitvm_test.go", "--vk", "x"}, statusFailed, "6288"},
+		{[]string{"bitvm", "lint"}, statusUsage, "--file"},
+		{[]string{"bitvm", "lint", "--file", "x", "--builtin", "bitvm2"}, statusUsage, "either"},
+		{[]string{"bitvm", "lint", "--builtin", "bitvm3"}, statusUsage, "bitvm2 and garbled are built in"},
+		{[]string{"bitvm", "lint", "--builtin", "bitvm2", "--network", "mainnet"}, statusUsage, "--network"},
+		{[]string{"bitvm", "lint", "--builtin", "bitvm2", "--react", "70000"}, statusUsage, "--react"},
+		{[]string{"bitvm", "lint", "--builtin", "garbled", "--watchtowers", "0"}, statusUsage, "0 watchtowers"},
+		{[]string{"bitvm", "lint", "--file", "bitvm_test.go"}, statusFailed, "bitvm_test.go"},
 		{[]string{"bitvm"}, statusUsage, "verify"},
 		{[]string{"bench", "bitvm", "--rounds", "0"}, statusUsage, "--rounds"},
 		{[]string{"bench", "bitvm", "--claims", "0"}, statusUsage, "--claims"},
@@ -163,5 +170,42 @@ func TestBitvmAssertion(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &several); err != nil || status != statusFailed || len(several.Assertions) != 2 ||
 		several.Assertions[1].File != raw || several.Assertions[1].Leaf == nil {
 		t.Errorf("status %d: %v: %s %s", status, err, stdout, stderr)
+	}
+}
+
+// The linter takes what is built in, and files that are begun from it.
+func TestBitvmLint(t *testing.T) {
+	type report struct {
+		Graph    string
+		Sound    bool
+		Findings []struct{ Severity, Rule, Where, Text string }
+	}
+	lint := func(wantStatus int, args ...string) (rep report) {
+		t.Helper()
+		status, stdout, stderr := outrider(t, append([]string{"bitvm", "lint", "--json"}, args...)...)
+		if err := json.Unmarshal([]byte(stdout), &rep); err != nil || status != wantStatus {
+			t.Fatalf("status %d, want %d: %v: %s %s", status, wantStatus, err, stdout, stderr)
+		}
+		return rep
+	}
+	if rep := lint(statusDone, "--builtin", "bitvm2"); !rep.Sound || len(rep.Findings) == 0 || rep.Findings[0].Rule != "heavy" {
+		t.Errorf("%+v", rep)
+	}
+	if rep := lint(statusFailed, "--builtin", "bitvm2", "--network", "signet"); rep.Sound || rep.Findings[0].Where != "kick_off_2" {
+		t.Errorf("%+v", rep)
+	}
+	_, printed, _ := outrider(t, "bitvm", "lint", "--builtin", "garbled", "--watchtowers", "2", "--print")
+	path := filepath.Join(t.TempDir(), "graph.json")
+	for text, want := range map[string]int{printed: statusDone, strings.Replace(printed, `"main": 432`, `"main": 200`, 1): statusFailed} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rep := lint(want, "--file", path); rep.Graph != "garbled" {
+			t.Errorf("%+v", rep)
+		}
+	}
+	status, table, _ := outrider(t, "bitvm", "lint", "--builtin", "bitvm2")
+	if status != statusDone || !strings.Contains(table, "bitvm2 on network main is sound") {
+		t.Errorf("status %d: %s", status, table)
 	}
 }

@@ -84,7 +84,7 @@ func (f *bitvmFigure) row() Row {
 func Bitvm(ctx context.Context, o BitvmOptions) (*BitvmReport, error) {
 	var figures []*bitvmFigure
 	adaptors := func() ([]*bitvmFigure, error) { return adaptorFigures(ctx) }
-	for _, of := range []func() ([]*bitvmFigure, error){groth16Figures, wotsFigures, leafFigures, adaptors} {
+	for _, of := range []func() ([]*bitvmFigure, error){groth16Figures, wotsFigures, leafFigures, adaptors, watchFigures} {
 		some, err := of()
 		if err != nil {
 			return nil, err

@@ -28,7 +28,7 @@ func TestBitvmReport(t *testing.T) {
 			t.Errorf("row %+v", row)
 		}
 	}
-	want := "groth16/1 groth16/batch64 anchor/gnark verifier anchor/geth precompile 8 wots16 wots16/batch363 leaf adaptor108 adaptor108/extract claim/full claim/validated"
+	want := "groth16/1 groth16/batch64 anchor/gnark verifier anchor/geth precompile 8 wots16 wots16/batch363 leaf adaptor108 adaptor108/extract watch/block10k claim/full claim/validated"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("rows %q, want %q", got, want)
 	}
