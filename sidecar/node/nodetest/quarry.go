@@ -39,7 +39,7 @@ func (c *RealCore) SubmitBlock(raw []byte) (refusal string) {
 func (b *RealBtcd) SubmitBlock(raw []byte) (refusal string) {
 	b.tb.Helper()
 	var why *string
-	if message := b.try(&why, "submitblock", hex.EncodeToString(raw)); message != "" {
+	if message := b.Try(&why, "submitblock", hex.EncodeToString(raw)); message != "" {
 		return message
 	}
 	if why == nil {

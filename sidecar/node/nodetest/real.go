@@ -188,14 +188,14 @@ func trust(cert []byte) *tls.Config {
 // Call calls a method and decodes its result into v, unless v is nil.
 func (b *RealBtcd) Call(v any, method string, params ...any) {
 	b.tb.Helper()
-	if refusal := b.try(v, method, params...); refusal != "" {
+	if refusal := b.Try(v, method, params...); refusal != "" {
 		b.tb.Fatalf("%s: %s", method, refusal)
 	}
 }
 
-// try is Call for a method that the node may answer with an error, which it
+// Try is Call for a method that the node may answer with an error, which it
 // returns.
-func (b *RealBtcd) try(v any, method string, params ...any) (refusal string) {
+func (b *RealBtcd) Try(v any, method string, params ...any) (refusal string) {
 	b.tb.Helper()
 	if params == nil {
 		params = []any{}
