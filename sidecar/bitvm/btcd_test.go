@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/blockchain"
+	"github.com/btcsuite/btcd/btcutil/v2"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
@@ -21,13 +24,18 @@ import (
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 )
 
-// A regtest is a real btcd, and coins for bridges on it.
+// A regtest is a real btcd, the blocks that it is given, and coins for bridges on it. Its
+// own miner is not used once there are coins: what leaves the chain comes into its
+// mempool again, and with locks that are not over its miner then tries for ever.
 type regtest struct {
 	*nodetest.RealBtcd
-	t     *testing.T
-	chain chain
-	next  int // the height of the next coinbase to spend
-	count int // bridges
+	t      *testing.T
+	chain  chain
+	blocks []*wire.MsgBlock // the best chain's, from the height base on
+	base   uint32
+	coins  int // how many coinbases are spent
+	made   uint32
+	count  int // bridges
 }
 
 func newRegtest(t *testing.T) *regtest {
@@ -43,23 +51,119 @@ func newRegtest(t *testing.T) *regtest {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.Close)
-	real.Mine(180) // 80 coinbases are mature
-	return &regtest{RealBtcd: real, t: t, chain: chain{n}, next: 1}
+	const blocks = 180 // 80 coinbases are mature
+	hashes := real.Mine(blocks)
+	r := &regtest{RealBtcd: real, t: t, chain: chain{n}, base: blocks}
+	r.blocks = []*wire.MsgBlock{r.fetch(hashes[blocks-1])}
+	return r
+}
+
+func (r *regtest) fetch(hash chainhash.Hash) *wire.MsgBlock {
+	r.t.Helper()
+	var raw string
+	r.Call(&raw, "getblock", hash.String(), 0)
+	msg := new(wire.MsgBlock)
+	if err := msg.Deserialize(hex.NewDecoder(strings.NewReader(raw))); err != nil {
+		r.t.Fatal(err)
+	}
+	return msg
 }
 
 // coin returns a coin that nothing else spends.
 func (r *regtest) coin() watchtest.Coin {
 	r.t.Helper()
-	var hash, raw string
-	r.Call(&hash, "getblockhash", r.next)
-	r.Call(&raw, "getblock", hash, 0)
-	r.next++
-	var msg wire.MsgBlock
-	if err := msg.Deserialize(hex.NewDecoder(strings.NewReader(raw))); err != nil {
+	r.coins++
+	hash, err := r.chain.BlockHash(r.t.Context(), uint32(r.coins))
+	if err != nil {
 		r.t.Fatal(err)
 	}
-	from := msg.Transactions[0]
+	from := r.fetch(hash).Transactions[0]
 	return watchtest.Coin{Outpoint: wire.OutPoint{Hash: from.TxHash()}, Value: from.TxOut[0].Value, Witness: wire.TxWitness{{txscript.OP_TRUE}}}
+}
+
+// height returns that of the best chain's tip.
+func (r *regtest) height() uint32 { return r.base + uint32(len(r.blocks)) - 1 }
+
+// block returns a block with the transactions behind the last one, with work.
+func (r *regtest) block(txs ...*wire.MsgTx) *wire.MsgBlock {
+	r.t.Helper()
+	tip := r.blocks[len(r.blocks)-1]
+	r.made++
+	script, err := txscript.NewScriptBuilder().AddInt64(int64(r.height() + 1)).AddInt64(int64(r.made)).AddData(make([]byte, 4)).Script()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var reserved [32]byte
+	coinbase := wire.NewMsgTx(2)
+	coinbase.AddTxIn(&wire.TxIn{PreviousOutPoint: wire.OutPoint{Index: wire.MaxPrevOutIndex}, SignatureScript: script, Witness: wire.TxWitness{reserved[:]}, Sequence: wire.MaxTxInSequenceNum})
+	coinbase.AddTxOut(wire.NewTxOut(0, watchtest.Anyone()))
+	all := []*btcutil.Tx{btcutil.NewTx(coinbase)}
+	for _, tx := range txs {
+		all = append(all, btcutil.NewTx(tx))
+	}
+	root := blockchain.CalcMerkleRoot(all, true)
+	commitment := chainhash.DoubleHashB(append(root[:], reserved[:]...))
+	coinbase.AddTxOut(wire.NewTxOut(0, append(slices.Clone(blockchain.WitnessMagicBytes), commitment...)))
+	all[0] = btcutil.NewTx(coinbase)
+	b := &wire.MsgBlock{
+		Header: wire.BlockHeader{
+			Version: 0x20000000, PrevBlock: tip.BlockHash(), MerkleRoot: blockchain.CalcMerkleRoot(all, false),
+			Timestamp: tip.Header.Timestamp.Add(1e9), Bits: chaincfg.RegressionNetParams.PowLimitBits,
+		},
+		Transactions: append([]*wire.MsgTx{coinbase}, txs...),
+	}
+	for {
+		hash := b.BlockHash()
+		if blockchain.HashToBig(&hash).Cmp(chaincfg.RegressionNetParams.PowLimit) <= 0 {
+			return b
+		}
+		b.Header.Nonce++
+	}
+}
+
+// submit gives a block to the node; refusal is what it says against it.
+func (r *regtest) submit(b *wire.MsgBlock) (refusal string) {
+	r.t.Helper()
+	var raw bytes.Buffer
+	if err := b.Serialize(&raw); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.SubmitBlock(raw.Bytes())
+}
+
+// mine adds a block with the transactions, which must be valid.
+func (r *regtest) mine(txs ...*wire.MsgTx) {
+	r.t.Helper()
+	b := r.block(txs...)
+	if refusal := r.submit(b); refusal != "" {
+		r.t.Fatal(refusal)
+	}
+	r.blocks = append(r.blocks, b)
+}
+
+// refused returns why the node refuses a block with the transactions.
+func (r *regtest) refused(txs ...*wire.MsgTx) string {
+	r.t.Helper()
+	b := r.block(txs...)
+	refusal := r.submit(b)
+	if refusal == "" {
+		r.blocks = append(r.blocks, b)
+	}
+	return refusal
+}
+
+// leave has the last blocks leave the chain, for one more than they were: what is in the
+// new ones is told for each, and the node must find all of it valid.
+func (r *regtest) leave(depth int, fill func(i int) []*wire.MsgTx) {
+	r.t.Helper()
+	r.blocks = r.blocks[:len(r.blocks)-depth]
+	for i := range depth + 1 {
+		r.mine(fill(i)...)
+	}
+	best, err := r.chain.Best(r.t.Context())
+	if err != nil || best.Hash != r.blocks[len(r.blocks)-1].BlockHash() || best.Height != r.height() {
+		r.t.Fatalf("the node is at %v, %v, want height %d", best, err, r.height())
+	}
 }
 
 // A dispute is a bridge on a real chain, and who watches it.
@@ -99,12 +203,6 @@ func (d *dispute) start() {
 	d.sync()
 }
 
-func (r *regtest) height() uint32 {
-	var height uint32
-	r.Call(&height, "getblockcount")
-	return height
-}
-
 func (d *dispute) sync() {
 	d.t.Helper()
 	if err := d.w.Sync(d.t.Context(), d.chain); err != nil {
@@ -125,18 +223,8 @@ func (d *dispute) tx(name string) watch.TransactionStatus {
 	return watch.TransactionStatus{}
 }
 
-// send gives a transaction to the node; refusal is what it says against it.
-func (d *dispute) send(tx *wire.MsgTx) (refusal string) {
-	d.t.Helper()
-	var raw bytes.Buffer
-	if err := tx.Serialize(&raw); err != nil {
-		d.t.Fatal(err)
-	}
-	return d.Try(nil, "sendrawtransaction", hex.EncodeToString(raw.Bytes()))
-}
-
 // confirm has a transaction of the graph confirmed in the first block that may have it by
-// the watcher's word: in the one before, btcd refuses it.
+// the watcher's word: the node refuses it in the one before.
 func (d *dispute) confirm(name string) {
 	d.t.Helper()
 	tx := d.bridge.Tx(name)
@@ -146,18 +234,15 @@ func (d *dispute) confirm(name string) {
 			d.t.Fatalf("%s is locked, and opens at %d", name, st.Opens)
 		}
 		for d.height()+2 < st.Opens {
-			d.Mine(1)
+			d.mine()
 		}
-		if refusal := d.send(tx); !strings.Contains(refusal, "sequence lock") {
-			d.t.Errorf("%s a block before %d: %q", name, st.Opens, refusal)
+		if refusal := d.refused(tx); !strings.Contains(refusal, "sequence locks are not met") {
+			d.t.Fatalf("%s a block before %d: %q", name, st.Opens, refusal)
 		}
-		d.Mine(1)
+		d.mine()
 	}
-	if refusal := d.send(tx); refusal != "" {
-		d.t.Fatalf("%s: %s", name, refusal)
-	}
+	d.mine(tx)
 	d.sent[tx.TxHash()] = name
-	d.Mine(1)
 	d.sync()
 	if st = d.tx(name); st.State != watch.Confirmed || st.Height != d.height() {
 		d.t.Fatalf("%s is %+v, and was mined at %d", name, st, d.height())
@@ -267,8 +352,8 @@ func deepest(t *testing.T) int {
 	return min(n, 40)
 }
 
-// testRace: at the height that is told both may come; the first in the mempool wins, and
-// the other is refused.
+// testRace: before a height only disprove may come, and from there on whichever is first,
+// never both.
 func testRace(d *dispute) {
 	t := d.t
 	for _, name := range slices.Concat(pegIn, kickedOff, asserted) {
@@ -281,32 +366,43 @@ func testRace(d *dispute) {
 	if a := d.status().Next[0]; !a.Urgent || !strings.Contains(a.Text, fmt.Sprintf("invalid at leaf 217 (hash mismatch); broadcast disprove. It must be in a block before height %d", final+2)) {
 		t.Errorf("%+v", a)
 	}
-	take := d.bridge.Tx("take_2")
-	if refusal := d.send(take); !strings.Contains(refusal, "sequence lock") {
+	take, disprove := d.bridge.Tx("take_2"), d.bridge.Tx("disprove")
+	if refusal := d.refused(take); !strings.Contains(refusal, "sequence locks") {
 		t.Errorf("take_2 in the block behind assert_final: %q", refusal)
 	}
-	d.Mine(1)
+	d.mine()
 	d.sync()
 	if st := d.tx("disprove"); st.Left != 0 || st.State != watch.Open {
 		t.Errorf("disprove is %+v", st)
 	}
-	if refusal := d.send(take); refusal != "" {
-		t.Fatal(refusal)
-	}
-	d.sent[take.TxHash()] = "take_2"
 	if got := d.w.Peek(take); len(got) != 1 || got[0].Transaction != "take_2" {
-		t.Errorf("in the mempool: %+v", got)
+		t.Errorf("before it is in a block: %+v", got)
 	}
-	if refusal := d.send(d.bridge.Tx("disprove")); refusal == "" {
-		t.Error("disprove and take_2 are both in the mempool")
+	if refusal := d.refused(take, disprove); refusal == "" {
+		t.Error("disprove and take_2 are both in a block")
 	}
-	d.Mine(1)
+	d.mine(take)
+	d.sent[take.TxHash()] = "take_2"
 	d.sync()
 	d.check()
-	events := d.w.Events(d.in.Name, 0)
-	if !slices.ContainsFunc(events, func(e watch.Event) bool { return e.Transaction == "take_2" && e.Kind == watch.Seen && e.Urgent }) {
-		t.Errorf("%+v", events)
+	told := func() bool {
+		return slices.ContainsFunc(d.w.Events(d.in.Name, 0), func(e watch.Event) bool {
+			return e.Transaction == "take_2" && e.Kind == watch.Seen && e.Urgent
+		})
 	}
+	if !told() || d.tx("disprove").State != watch.Over {
+		t.Errorf("take_2 was told of: %v; disprove is %+v", told(), d.tx("disprove"))
+	}
+	// The block leaves, and the other wins.
+	d.sent[disprove.TxHash()] = "disprove"
+	d.leave(1, func(i int) []*wire.MsgTx {
+		if i == 1 {
+			return []*wire.MsgTx{disprove}
+		}
+		return nil
+	})
+	d.sync()
+	d.check()
 }
 
 // testStray: the operator spends an output in a way that the graph does not have.
@@ -314,10 +410,7 @@ func testStray(d *dispute) {
 	for _, name := range kickedOff {
 		d.confirm(name)
 	}
-	if refusal := d.send(d.bridge.Stray("A", "0")); refusal != "" {
-		d.t.Fatal(refusal)
-	}
-	d.Mine(1)
+	d.mine(d.bridge.Stray("A", "0"))
 	d.sync()
 	st := d.status()
 	if len(st.Unknown) != 1 || st.Unknown[0].Height != d.height() || !st.Next[0].Urgent {
@@ -338,8 +431,15 @@ func testReorganised(d *dispute, depth int) {
 	if c := d.status().Claims[0]; c.Judgement == nil || c.Judgement.Finding != watch.Disprovable {
 		t.Errorf("%+v", c)
 	}
-	// What was in them may be mined again, in any of the new ones.
-	d.Reorg(depth, depth+1)
+	// What was in them comes again a block later, so that the locks that begin there end
+	// later, too; the last is not mined again.
+	left := d.blocks[len(d.blocks)-depth:]
+	d.leave(depth, func(i int) []*wire.MsgTx {
+		if i == 0 || i == depth {
+			return nil
+		}
+		return left[i-1].Transactions[1:]
+	})
 	if depth%2 == 0 {
 		d.start()
 	} else {
