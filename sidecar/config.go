@@ -22,6 +22,7 @@ import (
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/perfcore/snapshot"
+	"github.com/outrider-project/outrider/sidecar/bitvm"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/node/zmq"
@@ -102,6 +103,8 @@ type Config struct {
 	// BOB says which nodes of BOB are asked, which relay is watched, and who tells it of
 	// Bitcoin's headers. A sidecar watches, if there is a node, and tells nothing.
 	BOB bob.Config
+	// BitVM says which bridges are watched; none, unless instances are named.
+	BitVM bitvm.Config
 	// LogLevel is the least severe level that is logged; LogFormat is text or
 	// json.
 	LogLevel  slog.Level
@@ -295,7 +298,7 @@ func Settings() []Setting {
 		}},
 		{Name: "log-level", Help: "least `severity` that is logged: debug, info, warn, error (default: info)", set: func(c *Config, v string) error { return c.LogLevel.UnmarshalText([]byte(v)) }},
 		{Name: "log-format", Help: "`form` of the log: text, json (default: text)", set: oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
-	}, bobSettings()...)
+	}, slices.Concat(bobSettings(), bitvmSettings())...)
 }
 
 // Sources is where LoadConfig looks, in descending precedence.
@@ -334,7 +337,7 @@ func (s *Sources) load() (Config, map[string]bool, error) {
 			env[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OUTRIDER_")), "_", "-")] = value
 		}
 	}
-	for _, name := range []string{"vectors", "fixtures", "relays", "anvil", "seed", "libzmq", "sigverify-bulk", "relay-bulk", "relay-seed", "catchup-bulk"} {
+	for _, name := range []string{"vectors", "fixtures", "relays", "anvil", "seed", "libzmq", "sigverify-bulk", "relay-bulk", "relay-seed", "catchup-bulk", "bitvm-bulk"} {
 		delete(env, name) // they are for tests
 	}
 	delete(env, "config") // is s.File
@@ -364,7 +367,7 @@ func (s *Sources) load() (Config, map[string]bool, error) {
 	apply("outrider.yaml", file)
 	apply("environment", env)
 	apply("flag", s.Flags)
-	return cfg, given, errors.Join(append(errs, cfg.BOB.Check())...)
+	return cfg, given, errors.Join(append(errs, cfg.BOB.Check(), cfg.BitVM.Check())...)
 }
 
 // readFile returns the file's lines as settings.

@@ -3,11 +3,13 @@ package sidecar
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/bitvm"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/perf"
 	"github.com/outrider-project/outrider/sidecar/web"
@@ -26,6 +28,10 @@ func Describe(ctx context.Context, registry *perfcore.Registry, dir string) erro
 			cfg.Node = NodeConfig{Kind: kind, Address: "127.0.0.1:1", NoTLS: true, User: "nobody", Password: "nothing"}
 			cfg.UTXOMode, cfg.Perf = mode, perf.Optimize
 			cfg.BOB = nobodysBOB()
+			var err error
+			if cfg.BitVM, err = nobodysBridge(dir); err != nil {
+				return err
+			}
 			if err := describeOne(ctx, cfg, registry); err != nil {
 				return err
 			}
@@ -42,6 +48,13 @@ func nobodysBOB() bob.Config {
 	c.L1 = []endpoint.Endpoint{{Name: "l1-1", URL: "http://127.0.0.1:1"}}
 	c.Relay, c.Kind = relay.Address{1}, relay.KindLight
 	return c
+}
+
+// nobodysBridge is a configuration of a bridge that nobody uses, in a file in dir.
+func nobodysBridge(dir string) (bitvm.Config, error) {
+	path := filepath.Join(dir, "bridge.json")
+	const instance = `{"version":1,"name":"nobodys","network":"regtest","builtin":"bitvm2","start":1}`
+	return bitvm.Config{Instances: []string{path}}, os.WriteFile(path, []byte(instance), 0o600)
 }
 
 func describeOne(ctx context.Context, cfg Config, registry *perfcore.Registry) error {

@@ -27,6 +27,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sidecar/bitvm"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/perf"
@@ -59,6 +60,7 @@ type Sidecar struct {
 	perf     *perf.Performance // nil where it is off
 	bob      *bob.Watch        // nil unless it is configured
 	claims   claims
+	bridges  *bitvm.Watch // nil unless there are any to watch
 	web      *web.Server
 	set      atomic.Pointer[coins.Set] // nil until the node's chain is followed
 	parts    atomic.Pointer[[]tuned]   // with knobs, while it is
@@ -109,6 +111,13 @@ func unserved(cfg Config, registry *perfcore.Registry, log *slog.Logger) (*Sidec
 			return nil, err
 		}
 		s.status.watch(s.bob)
+	}
+	if cfg.BitVM.Enabled() {
+		if s.bridges, err = bitvm.New(cfg.BitVM, s.node, s.registry, s.log, nil); err != nil {
+			s.node.Close()
+			return nil, err
+		}
+		s.status.bridge(s.bridges)
 	}
 	return s, nil
 }
@@ -360,6 +369,13 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 	if w.comparer != nil {
 		beside.Go(func() { w.comparer.run(ctx) })
 	}
+	if s.bridges != nil {
+		beside.Go(func() {
+			if err := s.bridges.Run(ctx, w.network, filepath.Join(s.cfg.Datadir, w.network)); ctx.Err() == nil {
+				cancel(fmt.Errorf("bitvm: %w", err)) // the feed returns it
+			}
+		})
+	}
 	if b, ok := s.node.(*node.Bitcoind); ok {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}
@@ -371,6 +387,9 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 			return err
 		}
 		w.warmer.hear(ev)
+		if s.bridges != nil {
+			s.bridges.Hear(ev)
+		}
 		return nil
 	})
 }

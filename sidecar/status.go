@@ -7,6 +7,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sidecar/bitvm"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/web"
@@ -29,6 +30,7 @@ type status struct {
 	evidence *evidence           // nil until there is one
 	state    *chainstate         // nil in cache mode
 	bob      *bob.Watch          // nil unless BOB is watched
+	bridges  *bitvm.Watch        // nil unless bridges are
 }
 
 func (st *status) begin(cfg Config) {
@@ -106,6 +108,13 @@ func (st *status) watch(w *bob.Watch) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.bob = w
+}
+
+// bridge notes who watches bridges.
+func (st *status) bridge(w *bitvm.Watch) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.bridges = w
 }
 
 // advise notes what the node calls itself, and what to add to its configuration.
@@ -199,6 +208,9 @@ func (st *status) status() (web.Status, *chainstate) {
 	}
 	if st.bob != nil {
 		s.BOB = st.bob.Status()
+	}
+	if st.bridges != nil {
+		s.BitVM = st.bridges.Status()
 	}
 	if st.feed == nil {
 		return s, st.state

@@ -59,6 +59,9 @@ type TransactionStatus struct {
 	For      string `json:"for,omitempty"`
 	// Left is how many blocks can still have it before the deadline.
 	Left uint32 `json:"left,omitempty"`
+	// CalledFor says that what is known calls for it: it answers a claim that can be
+	// disproved, or punishes the claimant for being late.
+	CalledFor bool `json:"called_for,omitempty"`
 }
 
 // A ClaimStatus is what is known of a claim.
@@ -140,7 +143,7 @@ func (t *track) transaction(i int, st *step) TransactionStatus {
 	if st.state == Over {
 		return s
 	}
-	s.Opens, s.Deadline, s.Firm = st.opens, st.deadline, st.firm
+	s.Opens, s.Deadline, s.Firm, s.CalledFor = st.opens, st.deadline, st.firm, t.calledFor(i)
 	if st.deadline != 0 {
 		s.Rival = g.Transactions[st.rival].Name
 		if st.by != i {
@@ -209,11 +212,11 @@ func (t *track) advice(s *Status) []Advice {
 			ended = true
 			say(false, "%s is in block %d: %s.", tx.Name, tx.Height, of.Means)
 		case spoken[tx.Name] || tx.By == g.Claimant:
-		case tx.State == Open && t.calledFor(i):
+		case tx.State == Open && tx.CalledFor:
 			say(true, "Broadcast %s: %s.%s%s", tx.Name, of.Means, within(tx), heavy(of))
 		case tx.State == Open && tx.Deadline != 0 && len(of.Inputs) > 0:
 			say(false, "%s may be sent by the %s: %s.%s%s", tx.Name, tx.By, of.Means, within(tx), heavy(of))
-		case tx.State == Locked && t.calledFor(i):
+		case tx.State == Locked && tx.CalledFor:
 			say(false, "If nothing comes before, %s may be in a block from height %d on: %s.", tx.Name, tx.Opens, of.Means)
 		}
 	}

@@ -152,7 +152,7 @@ func (w *Watcher) connect(ctx context.Context, b *Block, gaps bool, blocks Block
 		switch {
 		case t.takes(b):
 			taking = append(taking, t)
-		case b.Height < t.instance.Start || t.tip == b.Tip: // it is of no interest, or known
+		case b.Height < t.instance.Start || slices.Contains(t.recent, b.Tip): // it is of no interest, or known
 		case gaps:
 			t.behind = fmt.Sprintf("block %d was connected, and it has seen blocks up to %d only, or of another branch", b.Height, t.tip.Height)
 			missing = append(missing, t.instance.Name)

@@ -51,7 +51,7 @@ func TestDispute(t *testing.T) {
 		}
 	}
 	d := s.tx("disprove")
-	want := watch.TransactionStatus{Name: "disprove", By: "challenger", State: watch.Open, Opens: final, Deadline: final + 2, Firm: true, Rival: "take_2", Left: 1}
+	want := watch.TransactionStatus{Name: "disprove", By: "challenger", State: watch.Open, Opens: final, Deadline: final + 2, Firm: true, Rival: "take_2", Left: 1, CalledFor: true}
 	if fmt.Sprint(d) != fmt.Sprint(want) {
 		t.Errorf("disprove is %+v, want %+v", d, want)
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"time"
 
+	"github.com/outrider-project/outrider/sidecar/bitvm"
 	"github.com/outrider-project/outrider/sidecar/bob"
 )
 
@@ -55,6 +56,8 @@ type Status struct {
 	UTXO UTXO `json:"utxo"`
 	// BOB says where the L2 and its Bitcoin relay are; nil unless they are watched.
 	BOB *bob.Status `json:"bob"`
+	// BitVM says what is known of the bridges that are watched; nil if none is.
+	BitVM *bitvm.Status `json:"bitvm"`
 }
 
 // UTXO says what is held of the unspent transaction outputs.

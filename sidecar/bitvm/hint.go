@@ -1,0 +1,23 @@
+package bitvm
+
+import (
+	"bytes"
+
+	"github.com/btcsuite/btcd/wire/v2"
+)
+
+// peek tells of a transaction of the mempool that spends a watched output. The heaviest
+// never come there, and what comes may never be in a block.
+func (w *Watch) peek(raw []byte) {
+	w.mu.Lock()
+	watcher := w.watcher
+	w.mu.Unlock()
+	tx := new(wire.MsgTx)
+	if watcher == nil || raw == nil || tx.Deserialize(bytes.NewReader(raw)) != nil {
+		return
+	}
+	for _, h := range watcher.Peek(tx) {
+		w.perf.hints.Add(1)
+		w.log.Info("bridge, in the mempool", "instance", h.Instance, "transaction", h.Transaction, "why", h.Why, "txid", tx.TxHash().String())
+	}
+}
