@@ -135,6 +135,7 @@ type graphIndex struct {
 	maker                    []int   // of a connector: the transaction, or -1
 	spenders                 [][]int // of a connector
 	order                    []int   // transactions, each behind those that it spends
+	rivals                   [][]int // of a transaction
 }
 
 // DecodeGraph reads a description. It takes no field that it does not know and nothing
@@ -294,6 +295,9 @@ func (g *Graph) check() error {
 	if len(errs) == 0 && !ix.sort(g) {
 		complain("transactions spend each other in a circle")
 	}
+	if len(errs) == 0 {
+		ix.exclude(g)
+	}
 	g.index = ix
 	return errors.Join(errs...)
 }
@@ -361,15 +365,23 @@ func (g *Graph) leafIn(tx, connector int) *Leaf {
 	panic("watch: the transaction does not spend the connector")
 }
 
-// rivals returns the transactions that spend a connector that tx spends, but for tx.
-func (g *Graph) rivals(tx int) []int {
-	var all []int
-	for _, in := range g.Transactions[tx].Inputs {
-		for _, other := range g.index.spenders[g.connector(in.Connector)] {
-			if other != tx && !slices.Contains(all, other) {
-				all = append(all, other)
+// rivals returns the transactions that spend a connector that tx spends, but for tx. The
+// list is the graph's own.
+func (g *Graph) rivals(tx int) []int { return g.index.rivals[tx] }
+
+// exclude finds each transaction's rivals.
+func (ix *graphIndex) exclude(g *Graph) {
+	ix.rivals = make([][]int, len(g.Transactions))
+	for tx := range g.Transactions {
+		is := make([]bool, len(g.Transactions))
+		is[tx] = true
+		for _, in := range g.Transactions[tx].Inputs {
+			for _, other := range ix.spenders[ix.connectors[in.Connector]] {
+				if !is[other] {
+					is[other] = true
+					ix.rivals[tx] = append(ix.rivals[tx], other)
+				}
 			}
 		}
 	}
-	return all
 }

@@ -75,6 +75,7 @@ type binding struct {
 	exists  map[int]existing         // by connector
 	first   []int                    // of a connector: the place of its first output among all
 	outputs int                      // of all connectors
+	limits  [][]limit                // by transaction
 }
 
 // A leafPlace is a script of a leaf.
@@ -154,6 +155,7 @@ func (in *Instance) bind() error {
 	}
 	b.digest = sha256.Sum256(text)
 	g := b.graph
+	b.limits = g.limits(in.Network)
 	b.first = make([]int, len(g.Connectors))
 	for i := range g.Connectors {
 		b.first[i] = b.outputs

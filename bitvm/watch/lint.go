@@ -70,7 +70,7 @@ func lintReact(network string) uint32 {
 }
 
 // Lint looks for what is wrong with the graph, and with its locks on a network: worst
-// first. Locks are compared as heights behind the transaction that makes both ways
+// first, a thousand of each severity at most. Locks are compared as heights behind the transaction that makes both ways
 // possible, as if everybody who can wait does, and everybody who can hurry does. React is
 // how many blocks an answer must have before what it answers; 0 is 6 on mainnet and 1 on
 // other networks.
@@ -78,7 +78,7 @@ func (g *Graph) Lint(network string, react uint32) []LintFinding {
 	if react == 0 {
 		react = lintReact(network)
 	}
-	l := &linter{g: g, network: network, react: react}
+	l := &linter{g: g, network: network, react: react, found: make(map[Severity]int), ways: make(map[int]*way)}
 	l.locks()
 	l.connectors()
 	l.transactions()
@@ -94,10 +94,17 @@ type linter struct {
 	network  string
 	react    uint32
 	findings []LintFinding
+	found    map[Severity]int
+	ways     map[int]*way // by origin
 }
 
+// maxFindings bounds what is told of a graph, of each severity.
+const maxFindings = 1000
+
 func (l *linter) find(s Severity, r Rule, network, where, format string, args ...any) {
-	l.findings = append(l.findings, LintFinding{s, r, network, where, fmt.Sprintf(format, args...)})
+	if l.found[s]++; l.found[s] <= maxFindings {
+		l.findings = append(l.findings, LintFinding{s, r, network, where, fmt.Sprintf(format, args...)})
+	}
 }
 
 func (l *linter) locks() {
@@ -177,9 +184,11 @@ func (l *linter) alone(i int) {
 // needs returns a transaction and all that must be there before it.
 func (l *linter) needs(i int) []int {
 	g, all := l.g, []int{i}
+	is := make([]bool, len(g.Transactions))
 	for k := 0; k < len(all); k++ {
 		for _, in := range g.Transactions[all[k]].Inputs {
-			if m := g.index.maker[g.connector(in.Connector)]; m >= 0 && !slices.Contains(all, m) {
+			if m := g.index.maker[g.connector(in.Connector)]; m >= 0 && !is[m] {
+				is[m] = true
 				all = append(all, m)
 			}
 		}
@@ -191,9 +200,13 @@ func (l *linter) needs(i int) []int {
 // be one only.
 func (l *linter) exclusive(i int) (a, b int) {
 	needed := l.needs(i)
+	is := make([]bool, len(l.g.Transactions))
+	for _, x := range needed {
+		is[x] = true
+	}
 	for _, x := range needed {
 		for _, y := range l.g.rivals(x) {
-			if slices.Contains(needed, y) {
+			if is[y] {
 				return x, y
 			}
 		}
@@ -218,6 +231,9 @@ type way struct {
 // behind the claim, which the claimant holds back until the timeout for it opens.
 func (l *linter) from(origin int) *way {
 	g := l.g
+	if w := l.ways[origin]; w != nil {
+		return w
+	}
 	n := len(g.Transactions)
 	w := &way{l, origin, make([]uint32, n), make([]bool, n), make([]bool, n)}
 	for _, i := range g.index.order {
@@ -228,6 +244,7 @@ func (l *linter) from(origin int) *way {
 		w.hold(i)
 		w.pass(i)
 	}
+	l.ways[origin] = w
 	return w
 }
 
@@ -292,7 +309,7 @@ func (l *linter) rivals() {
 		}
 		defended, threatened := false, false
 		for _, b := range g.rivals(a) {
-			if g.Transactions[b].By == g.Claimant {
+			if g.Transactions[b].By == g.Claimant || l.found[Error] > maxFindings {
 				continue
 			}
 			w := l.from(l.origin(a, b))
@@ -333,7 +350,9 @@ func (l *linter) compare(w *way, a, b int) {
 		}
 		return
 	}
-	opens := fmt.Sprintf("%s opens %s behind %s, and %s %s", ta.Name, blocks(w.blocks[a]), l.originName(w), tb.Name, blocks(w.blocks[b]))
+	opens := func() string {
+		return fmt.Sprintf("%s opens %s behind %s, and %s %s", ta.Name, blocks(w.blocks[a]), l.originName(w), tb.Name, blocks(w.blocks[b]))
+	}
 	timeout := slices.ContainsFunc(tb.Inputs, func(in Input) bool { _, leaf := g.input(in); return leaf.Lock.On(l.network) > 0 })
 	// The claimant may have something else that makes b impossible in time.
 	prevented := slices.ContainsFunc(g.rivals(b), func(x int) bool {
@@ -342,13 +361,13 @@ func (l *linter) compare(w *way, a, b int) {
 	switch {
 	case ta.Outcome == Paid && len(l.commitsOf(b)) > 0:
 		if !w.first(b, a) {
-			l.find(Error, Undefended, l.network, ta.Name, "%s, which answers a false claim: it must be more than %s earlier", opens, blocks(l.react))
+			l.find(Error, Undefended, l.network, ta.Name, "%s, which answers a false claim: it must be more than %s earlier", opens(), blocks(l.react))
 		}
 	case prevented:
 	case timeout && w.blocks[b] < w.blocks[a]:
-		l.find(Error, Late, l.network, tb.Name, "%s, which should wait for it", opens)
+		l.find(Error, Late, l.network, tb.Name, "%s, which should wait for it", opens())
 	case !w.first(a, b) && !w.first(b, a):
-		l.find(Error, Race, l.network, ta.Name, "%s: whoever is first decides; the time between must be more than %s", opens, blocks(l.react))
+		l.find(Error, Race, l.network, ta.Name, "%s: whoever is first decides; the time between must be more than %s", opens(), blocks(l.react))
 	}
 }
 

@@ -2,9 +2,11 @@ package watch
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // clone returns a graph that may be changed, and checked again.
@@ -161,5 +163,34 @@ func TestLintUnusedLeaf(t *testing.T) {
 		return f.Rule == UnusedLeaf && f.Where == "0:backdoor" && strings.Contains(f.Text, "backdoor")
 	}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// Graphs as large as they may be are looked at in moments.
+func TestLargeGraphs(t *testing.T) {
+	large := garbled(t, MaxWatchtowers)
+	crowd := &Graph{Version: GraphVersion, Name: "crowd", Claimant: "a", Connectors: []Connector{{Name: "C", Leaves: []Leaf{{Name: "0", By: "a"}}}}}
+	for i := range maxNodes {
+		crowd.Transactions = append(crowd.Transactions, Transaction{Name: fmt.Sprintf("t%d", i), By: []string{"a", "b"}[i%2], Inputs: []Input{{"C", "0"}}})
+	}
+	if err := crowd.check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range []*Graph{large, crowd} {
+		in := &Instance{Version: InstanceVersion, Name: g.Name, Network: "main", Graph: g, Start: 1}
+		began := time.Now()
+		g.Lint("main", 0)
+		if err := in.Bind(); err != nil {
+			t.Fatal(err)
+		}
+		newTrack(in).status()
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s took %v", g.Name, took)
+		} else {
+			t.Logf("%s took %v", g.Name, took)
+		}
+	}
+	if !Sound(large.Lint("main", 0)) {
+		t.Error("the large graph is not sound")
 	}
 }

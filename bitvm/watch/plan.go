@@ -80,42 +80,71 @@ func (t *track) plan() []step {
 			s.state = Open
 		}
 	}
-	for k := len(g.index.order) - 1; k >= 0; k-- {
-		t.limit(steps, g.index.order[k])
+	for i := range steps {
+		t.limit(steps, i)
 	}
 	return steps
 }
 
-// limit finds the deadline of a transaction, behind which those that spend it have theirs.
+// A limit is why a transaction cannot wait: the transaction of, which is itself or one
+// behind it by the same role, must come before its rival does, and comes at least lock
+// blocks later.
+type limit struct {
+	of, rival int
+	lock      uint32
+}
+
+// limits returns, for every transaction, its limits on a network. A rival that comes
+// behind the transaction itself is none: its clock begins with it.
+func (g *Graph) limits(network string) [][]limit {
+	all := make([][]limit, len(g.Transactions))
+	for i := range g.Transactions {
+		// behind are those that descend from i, and ours those that do by way of
+		// transactions of its role only, with how many blocks that takes.
+		behind, ours := make([]bool, len(all)), make([]bool, len(all))
+		later := make([]uint32, len(all))
+		behind[i], ours[i] = true, true
+		for _, k := range g.index.order {
+			for _, in := range g.Transactions[k].Inputs {
+				m := g.index.maker[g.connector(in.Connector)]
+				if m < 0 || !behind[m] || k == i {
+					continue
+				}
+				behind[k] = true
+				if ours[m] && g.Transactions[k].By == g.Transactions[i].By {
+					_, leaf := g.input(in)
+					ours[k], later[k] = true, max(later[k], later[m]+leaf.Lock.On(network))
+				}
+			}
+		}
+		for k := range all {
+			if !ours[k] {
+				continue
+			}
+			for _, r := range g.rivals(k) {
+				if !behind[r] && g.Transactions[r].By != g.Transactions[i].By {
+					all[i] = append(all[i], limit{k, r, later[k]})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// limit finds the deadline of a transaction.
 func (t *track) limit(steps []step, i int) {
-	g, s := t.bound.graph, &steps[i]
+	s := &steps[i]
 	if s.state == Confirmed || s.state == Over {
 		return
 	}
-	by := g.Transactions[i].By
-	lower := func(deadline uint32, firm bool, rival, of int) {
-		if deadline > s.opens && (s.deadline == 0 || deadline < s.deadline) {
-			s.deadline, s.firm, s.rival, s.by = deadline, firm, rival, of
-		}
-	}
-	for _, r := range g.rivals(i) {
-		if other := &steps[r]; g.Transactions[r].By != by && (other.state == Open || other.state == Locked || other.state == Waiting) {
-			lower(other.opens, other.state != Waiting, r, i)
-		}
-	}
-	for _, out := range g.Transactions[i].Outputs {
-		if out.Connector == "" {
+	for _, l := range t.bound.limits[i] {
+		of, rival := &steps[l.of], &steps[l.rival]
+		if of.state == Over || rival.state == Over || rival.state == Confirmed || rival.opens <= of.opens || rival.opens <= l.lock {
 			continue
 		}
-		c := g.connector(out.Connector)
-		for _, child := range g.index.spenders[c] {
-			k := &steps[child]
-			if g.Transactions[child].By != by || k.deadline == 0 {
-				continue
-			}
-			if lock := g.leafIn(child, c).Lock.On(t.instance.Network); k.deadline > lock {
-				lower(k.deadline-lock, k.firm, k.rival, k.by)
-			}
+		deadline := rival.opens - l.lock
+		if deadline > s.opens && (s.deadline == 0 || deadline < s.deadline) {
+			s.deadline, s.firm, s.rival, s.by = deadline, rival.state != Waiting, l.rival, l.of
 		}
 	}
 }

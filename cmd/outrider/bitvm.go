@@ -6,8 +6,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"time"
 
+	"github.com/outrider-project/outrider/sidecar"
 	"github.com/outrider-project/outrider/sidecar/bench"
 	"github.com/outrider-project/outrider/sidecar/bitvm"
 )
@@ -18,6 +21,7 @@ func bitvmVerbs() []verb {
 		{"bitvm dryrun", "run a transaction before somebody pays for it", bitvmDryRun},
 		{"bitvm lint", "look for locks of a bridge's graph that leave nobody time", bitvmLint},
 		{"bitvm verify", "verify a Groth16 proof from a file", bitvmVerify},
+		{"bitvm watch", "follow a bridge on a node's chain: events, deadlines, and what to do", bitvmWatch},
 		{"bitvm wots", "verify Winternitz signatures from a file", bitvmWots},
 	}
 }
@@ -167,6 +171,60 @@ func bitvmLint(_ context.Context, args []string, stdout, stderr io.Writer) error
 		return bench.WriteJSON(stdout, g)
 	}
 	return printJudged(stdout, bitvm.Lint(g, *network, uint32(*react)), *asJSON)
+}
+
+func bitvmWatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("outrider bitvm watch", flag.ContinueOnError)
+	var o bitvm.FollowOptions
+	fs.Func("file", "JSON `file` of a peg-out to watch, plain or .zst; may be given several times", func(path string) error {
+		o.Instances = append(o.Instances, path)
+		return nil
+	})
+	fs.StringVar(&o.Key, "vk", "", "`file` of the verifying key by which claims are judged; without it they are told of, and not verified")
+	fs.StringVar(&o.State, "state", "", "existing `directory` for the journals, which no other program may use meanwhile (default: none are kept, and all blocks are looked at again)")
+	fs.DurationVar(&o.Every, "every", 5*time.Second, "ask the node for its chain after each `duration`")
+	once := fs.Bool("once", false, "look once, print the status, and end")
+	config := fs.String("config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file` "+configDefault)
+	fs.BoolVar(&o.JSON, "json", false, "print JSON, a line for each event and status; with --once, the status")
+	fs.Usage = func() {
+		fmt.Fprintln(fs.Output(), "outrider bitvm watch follows peg-outs of BitVM bridges through the blocks of the Bitcoin node that the configuration\n"+
+			"names: which transaction of the graph came, what is claimed, what can be done about it, and before which height. A sidecar\n"+
+			"does the same beside its other work: see bitvm-instances in \"outrider help settings\".\n"+
+			"Exit status: 0; 1 when it failed or, with --once, when something is urgent; 2 when the command line or the configuration is\n"+
+			"wrong. Flags:")
+		fs.PrintDefaults()
+	}
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	switch {
+	case len(o.Instances) == 0:
+		return &usageError{errors.New("--file: name the file of a peg-out")}
+	case o.Every < 100*time.Millisecond:
+		return &usageError{errors.New("--every: must be 100ms or more")}
+	}
+	cfg, err := sidecar.LoadConfig(sidecar.Sources{Environ: os.Environ(), File: *config})
+	if err != nil {
+		return &usageError{fmt.Errorf("the configuration has mistakes:\n%w", err)}
+	}
+	node, err := sidecar.Attach(cfg)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	if !*once {
+		o.Log = newLogger(cfg, stderr)
+		return bitvm.Follow(ctx, o, node, stdout)
+	}
+	w, err := bitvm.New(o.Config, node, nil, newLogger(cfg, stderr), nil)
+	if err != nil {
+		return err
+	}
+	st, err := w.Ask(ctx)
+	if err != nil {
+		return err
+	}
+	return printJudged(stdout, st, o.JSON)
 }
 
 func benchBitvm(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/testvectors"
 )
 
@@ -25,6 +27,9 @@ func TestBitvmMistakes(t *testing.T) {
 		{[]string{"bitvm", "assertion", "--vk", "x"}, statusUsage, "--file"},
 		{[]string{"bitvm", "assertion", "--file", "/nonexistent/raw", "--vk", "x"}, statusFailed, "/nonexistent/raw"},
 		{[]string{"bitvm", "assertion", "--file", "bitvm_test.go", "--vk", "x"}, statusFailed, "6288"},
+		{[]string{"bitvm", "watch"}, statusUsage, "--file"},
+		{[]string{"bitvm", "watch", "--file", "x", "--every", "1ms"}, statusUsage, "--every"},
+		{[]string{"bitvm", "watch", "--file", "x", "--config", "/nonexistent/outrider.yaml"}, statusUsage, "/nonexistent/outrider.yaml"},
 		{[]string{"bitvm", "lint"}, statusUsage, "--file"},
 		{[]string{"bitvm", "lint", "--file", "x", "--builtin", "bitvm2"}, statusUsage, "either"},
 		{[]string{"bitvm", "lint", "--builtin", "bitvm3"}, statusUsage, "bitvm2 and garbled are built in"},
@@ -207,5 +212,40 @@ func TestBitvmLint(t *testing.T) {
 	status, table, _ := outrider(t, "bitvm", "lint", "--builtin", "bitvm2")
 	if status != statusDone || !strings.Contains(table, "bitvm2 on network main is sound") {
 		t.Errorf("status %d: %s", status, table)
+	}
+}
+
+// A look at a node's chain tells what is known of a bridge, and whether it is urgent.
+func TestBitvmWatch(t *testing.T) {
+	btcd := nodetest.NewBtcd(t, nodetest.BtcdOptions{NoTLS: true})
+	btcd.Mine(3)
+	dir := t.TempDir()
+	path, config := filepath.Join(dir, "instance.json"), filepath.Join(dir, "outrider.yaml")
+	lines := fmt.Sprintf("node-kind: btcd\nnode-address: %s\nnode-notls: true\nnode-user: %s\nnode-password: %q\n", btcd.Addr(), nodetest.User, nodetest.Password)
+	if err := os.WriteFile(config, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for network, want := range map[string]int{"regtest": statusDone, "main": statusFailed} {
+		text := `{"version":1,"name":"none","network":"` + network + `","builtin":"bitvm2","start":1}`
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := outrider(t, "bitvm", "watch", "--once", "--json", "--file", path, "--config", config)
+		if status != want {
+			t.Errorf("%s: status %d, want %d: %s%s", network, status, want, stdout, stderr)
+		}
+		var rep struct {
+			Instances []struct {
+				Complete bool
+				Tip      struct{ Height int }
+			}
+		}
+		if want != statusDone {
+			if !strings.Contains(stderr, "on network main, and the node is on regtest") {
+				t.Error(stderr)
+			}
+		} else if err := json.Unmarshal([]byte(stdout), &rep); err != nil || len(rep.Instances) != 1 || !rep.Instances[0].Complete || rep.Instances[0].Tip.Height != 3 {
+			t.Errorf("%v: %s", err, stdout)
+		}
 	}
 }

@@ -23,6 +23,7 @@ type Watch struct {
 	judge     watch.Judge
 	log       *slog.Logger
 	onEvent   func(watch.Event) // may be nil
+	onLook    func(*Status)     // may be nil; hears of every look at the chain
 	perf      *watchPerf
 	every     time.Duration
 
@@ -155,6 +156,9 @@ func (w *Watch) follow(ctx context.Context, watcher *watch.Watcher) error {
 		}
 		w.note(err)
 		w.perf.record(watcher.Status())
+		if w.onLook != nil {
+			w.onLook(w.Status())
+		}
 		wait := w.every
 		if err != nil {
 			wait = time.Second
