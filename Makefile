@@ -95,8 +95,9 @@ bulk-coins: ## Load 10 million coins, and measure the coin database with them; c
 	go run ./cmd/outrider bench utxo --coins 10000000 --rounds 3
 
 .PHONY: bulk-bitvm
-bulk-bitvm: ## Try 10,000 batches of proofs whose errors cancel
+bulk-bitvm: ## Try 10,000 batches of proofs whose errors cancel, and 1,000 random histories of bridges
 	OUTRIDER_GROTH16_BULK=10000 go test -run '^TestErrorsThatCancel$$' -count 1 -timeout 2h -v ./bitvm/groth16
+	OUTRIDER_BITVM_BULK=1000 go test -run '^Test(RandomHistories|BridgesOnBtcd)$$' -count 1 -timeout 2h -v ./bitvm/watch ./sidecar/bitvm
 
 .PHONY: record-anvil
 record-anvil: ## Record again what anvil, from npm, answers as an OP chain

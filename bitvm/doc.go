@@ -6,7 +6,9 @@
 // them; [github.com/outrider-project/outrider/bitvm/wots] reads and checks the
 // Winternitz signatures that BitVM2 commits with;
 // [github.com/outrider-project/outrider/bitvm/assertion] names the part of a BitVM2
-// assertion that can be disproved. Bridges that garble their verifier commit with adaptor
+// assertion that can be disproved, [github.com/outrider-project/outrider/bitvm/claim]
+// judges whole claims, and [github.com/outrider-project/outrider/bitvm/watch] follows the
+// transactions of bridges. Bridges that garble their verifier commit with adaptor
 // signatures, which [github.com/outrider-project/outrider/bitvm/adaptor] reads.
 // [github.com/outrider-project/outrider/bitvm/dryrun] runs a transaction before somebody
 // pays for it, and [github.com/outrider-project/outrider/bitvm/bitvm0] is the first BitVM,

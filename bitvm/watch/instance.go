@@ -43,7 +43,8 @@ type Instance struct {
 	// no other transaction is then taken for one of that name.
 	Txids map[string]string `json:"txids,omitempty"`
 	// Scripts are the output scripts of connectors, in hexadecimal: one for all
-	// outputs of a connector, or one for each. A root is found by them too.
+	// outputs of a connector, or one for each. A root without an id is found by them
+	// too: the first that pays there, so that whoever else pays there can mislead.
 	Scripts map[string][]string `json:"scripts,omitempty"`
 	// Leaves are, by connector and leaf, the hashes of their scripts in hexadecimal,
 	// one for each of a leaf's scripts: the tapleaf hash (BIP341), or for P2WSH the

@@ -27,7 +27,8 @@ type Watcher struct {
 	failed  error // the journal's; nothing is fed any more
 }
 
-// A root is a transaction that a track looks for by its id or by what it pays to.
+// A root is a transaction that a track looks for by its id or by what it pays to: also one
+// in the middle of a graph whose id is known, for what is before it may be out of sight.
 type root struct {
 	track *track
 	tx    int
@@ -97,9 +98,7 @@ func (w *Watcher) Add(in *Instance) error {
 	}
 	w.tracks = append(w.tracks, t)
 	for hash, tx := range t.bound.byTxid {
-		if len(t.bound.graph.Transactions[tx].Inputs) == 0 {
-			w.roots[hash] = append(w.roots[hash], root{t, tx})
-		}
+		w.roots[hash] = append(w.roots[hash], root{t, tx})
 	}
 	for script, tx := range t.bound.byRoot {
 		w.scripts[script] = append(w.scripts[script], root{t, tx})

@@ -272,6 +272,28 @@ func TestUnknownSpend(t *testing.T) {
 	}
 }
 
+// A transaction whose id is known is found though what it spends was never seen.
+func TestBegunInTheMiddle(t *testing.T) {
+	s := newScene(t, watch.BitVM2(), watch.Options{})
+	for _, name := range []string{"peg_out_confirm", "kick_off_1", "kick_off_2"} {
+		s.bridge.Tx(name)
+	}
+	in := s.bridge.Instance(first)
+	in.Txids = map[string]string{"kick_off_2": s.bridge.Tx("kick_off_2").TxHash().String()}
+	s.w = watch.New(watch.Options{})
+	if err := s.w.Add(in); err != nil {
+		t.Fatal(err)
+	}
+	b := s.mine("kick_off_2")
+	s.mine("disprove_chain")
+	if got := s.tx("kick_off_2"); got.Height != b.Height {
+		t.Errorf("%+v", got)
+	}
+	if got := s.tx("disprove_chain"); got.State != watch.Confirmed || s.tx("assert_initial").State != watch.Over {
+		t.Errorf("%+v", got)
+	}
+}
+
 // One who pays the wrong outputs is not taken for the transaction.
 func TestOtherOutputs(t *testing.T) {
 	s := newScene(t, watch.BitVM2(), watch.Options{})
