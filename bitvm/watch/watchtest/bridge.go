@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -303,9 +304,7 @@ func (b *Bridge) keep(tx *wire.MsgTx, outputs []*connector) {
 			made[c.Name] = append(made[c.Name], Coin{Outpoint: wire.OutPoint{Hash: id, Index: uint32(i)}, Value: tx.TxOut[i].Value})
 		}
 	}
-	for name, coins := range made {
-		b.coins[name] = coins
-	}
+	maps.Copy(b.coins, made)
 }
 
 // Stray returns a transaction that spends the first output of a connector, which was
