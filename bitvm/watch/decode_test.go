@@ -3,6 +3,7 @@ package watch
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -260,4 +261,61 @@ func FuzzWitness(f *testing.F) {
 			t.Errorf("leaf %d", l)
 		}
 	})
+}
+
+// A journal that has grown long is written anew, and says the same.
+func TestCompact(t *testing.T) {
+	in, err := DecodeInstance([]byte(instanceText()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	w := New(Options{Dir: dir})
+	if err := w.Add(in); err != nil {
+		t.Fatal(err)
+	}
+	tr := w.tracks[0]
+	tr.journal.compacted = -compactAt // as if it were that long
+	prev := chainhash.Hash{}
+	for i := range byte(32) {
+		b := &Block{Tip: Tip{in.Start + uint32(i), chainhash.Hash{1, i}}, Prev: prev}
+		if err := w.Connect(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		prev = b.Hash
+	}
+	if tr.journal.compacted <= 0 || tr.journal.size == tr.journal.compacted {
+		t.Errorf("%d bytes, %d of them the first line", tr.journal.size, tr.journal.compacted)
+	}
+	want := tr.status()
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := open(dir, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.status(); got.Tip != want.Tip || got.Event != want.Event || len(again.recent) != len(tr.recent) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if err := again.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An error is found however much else there is to say.
+func TestLintOfMuch(t *testing.T) {
+	g := &Graph{Version: GraphVersion, Name: "much", Claimant: "a"}
+	for i := range maxNodes {
+		name := fmt.Sprintf("c%d", i)
+		g.Connectors = append(g.Connectors, Connector{Name: name, Leaves: []Leaf{{Name: "0", By: "a"}, {Name: "1", By: "a"}}})
+		g.Transactions = append(g.Transactions, Transaction{Name: name, By: "a", Inputs: []Input{{name, "0"}}})
+	}
+	g.Transactions[maxNodes-1].Outcome = Paid // nothing excludes it
+	if err := g.check(); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.Lint("main", 0); Sound(got) || got[0].Rule != Undefended || len(got) != maxFindings+1 {
+		t.Errorf("%d findings, sound: %v", len(got), Sound(got))
+	}
 }

@@ -265,26 +265,32 @@ func (t *track) compact() error {
 	}
 	j := t.journal
 	fresh := j.path + ".new"
-	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := writeSynced(fresh, line); err != nil {
+		return err
+	}
+	if j.file != nil { // some systems do not rename onto an open file
+		if err := j.file.Close(); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(fresh, j.path); err != nil {
+		return err
+	}
+	if j.file, err = os.OpenFile(j.path, os.O_RDWR, 0o600); err != nil {
+		return err
+	}
+	j.size, j.compacted = int64(len(line)), int64(len(line))
+	return syncDir(filepath.Dir(j.path))
+}
+
+// writeSynced makes a file that survives a power failure, but for its name.
+func writeSynced(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(line)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = os.Rename(fresh, j.path)
-	}
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	old := j.file
-	j.file, j.size, j.compacted = f, int64(len(line)), int64(len(line))
-	if old != nil {
-		err = old.Close()
-	}
-	return errors.Join(err, syncDir(filepath.Dir(j.path)))
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // syncDir makes a rename last, where the system can.
