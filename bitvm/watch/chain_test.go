@@ -82,23 +82,6 @@ type scene struct {
 	events []watch.Event
 }
 
-// small returns BitVM2's graph with an assertion of 6 commitments and 5 leaves, which is
-// sooner built.
-func small() *watch.Graph {
-	g := watch.BitVM2()
-	for i := range g.Connectors {
-		switch c := &g.Connectors[i]; c.Name {
-		case "E1":
-			c.Count = 4
-		case "E2":
-			c.Count = 2
-		case "C":
-			c.Leaves[1].Count = 5
-		}
-	}
-	return g
-}
-
 // first is the height of the first block of tests.
 const first = 1000
 

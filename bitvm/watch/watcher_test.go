@@ -17,6 +17,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/bitvm/watch"
+	"github.com/outrider-project/outrider/bitvm/watch/watchtest"
 )
 
 // A judge finds the same of every claim, and remembers what it was given.
@@ -77,7 +78,7 @@ func TestDispute(t *testing.T) {
 
 // When nobody answers, the height at which the operator may take passes, and is told.
 func TestNobodyAnswers(t *testing.T) {
-	s := newScene(t, small(), watch.Options{Judge: disprovable()})
+	s := newScene(t, watchtest.Small(), watch.Options{Judge: disprovable()})
 	final := s.claimed()
 	s.connect()
 	d := s.tx("disprove")
@@ -109,7 +110,7 @@ func TestEveryTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bitvm2 := small()
+	bitvm2 := watchtest.Small()
 	toKickOff := []string{"peg_in_deposit", "peg_in_confirm", "peg_out_confirm", "kick_off_1"}
 	toProof := []string{"deposit", "stake", "claim", "contest"}
 	seen := make(map[string]bool)
@@ -188,7 +189,7 @@ func (s *scene) bindTxids(names []string) {
 
 // Locks are heights by BIP68: that of the block with the output, and the lock.
 func TestDeadlinesOnMainnet(t *testing.T) {
-	s := newScene(t, small(), watch.Options{})
+	s := newScene(t, watchtest.Small(), watch.Options{})
 	in := s.bridge.Instance(first)
 	in.Network = "main"
 	s.w = watch.New(watch.Options{})
@@ -244,7 +245,7 @@ func TestDeadlineOfWhatComesBefore(t *testing.T) {
 
 // A spend that the graph does not have is loud, with the reason, and the rest goes on.
 func TestUnknownSpend(t *testing.T) {
-	s := newScene(t, small(), watch.Options{})
+	s := newScene(t, watchtest.Small(), watch.Options{})
 	s.mine("peg_in_deposit")
 	s.mine("peg_in_confirm")
 	s.mine("peg_out_confirm")
@@ -274,7 +275,7 @@ func TestUnknownSpend(t *testing.T) {
 
 // A transaction whose id is known is found though what it spends was never seen.
 func TestBegunInTheMiddle(t *testing.T) {
-	s := newScene(t, small(), watch.Options{})
+	s := newScene(t, watchtest.Small(), watch.Options{})
 	for _, name := range []string{"peg_out_confirm", "kick_off_1", "kick_off_2"} {
 		s.bridge.Tx(name)
 	}
@@ -296,7 +297,7 @@ func TestBegunInTheMiddle(t *testing.T) {
 
 // One who pays the wrong outputs is not taken for the transaction.
 func TestOtherOutputs(t *testing.T) {
-	s := newScene(t, small(), watch.Options{})
+	s := newScene(t, watchtest.Small(), watch.Options{})
 	s.mine("peg_out_confirm")
 	tx := s.bridge.Tx("kick_off_1")
 	tx.TxOut[1], tx.TxOut[2] = tx.TxOut[2], tx.TxOut[1]
@@ -308,7 +309,7 @@ func TestOtherOutputs(t *testing.T) {
 
 // A block that does not follow is a gap, and only a look at all blocks closes it.
 func TestGap(t *testing.T) {
-	s := newScene(t, small(), watch.Options{})
+	s := newScene(t, watchtest.Small(), watch.Options{})
 	if s.status().Complete {
 		t.Error("it is complete before anything was seen")
 	}
@@ -344,7 +345,7 @@ func TestGap(t *testing.T) {
 // A claim whose blocks cannot be had is not judged, which is said, until they can.
 func TestJudgedLater(t *testing.T) {
 	j := disprovable()
-	s := newScene(t, small(), watch.Options{Judge: j})
+	s := newScene(t, watchtest.Small(), watch.Options{Judge: j})
 	s.chain.lost = true
 	s.claimed()
 	c := s.status().Claims[0]
@@ -364,7 +365,7 @@ func TestJudgedLater(t *testing.T) {
 // A reorganisation takes a judgement back.
 func TestReorganisedClaim(t *testing.T) {
 	j := disprovable()
-	s := newScene(t, small(), watch.Options{Judge: j})
+	s := newScene(t, watchtest.Small(), watch.Options{Judge: j})
 	s.claimed()
 	s.undo(3) // assert_final, assert_commit_2 and assert_commit_1
 	if c := s.status().Claims[0]; c.Made || c.Judgement != nil {
@@ -379,7 +380,7 @@ func TestReorganisedClaim(t *testing.T) {
 
 // A hint says what an unconfirmed transaction would be, and changes nothing.
 func TestPeek(t *testing.T) {
-	s := newScene(t, small(), watch.Options{})
+	s := newScene(t, watchtest.Small(), watch.Options{})
 	s.mine("peg_out_confirm")
 	before := s.status()
 	tx := s.bridge.Tx("kick_off_1")
@@ -396,7 +397,7 @@ func TestPeek(t *testing.T) {
 
 // Two instances share an output, as operators share the bridge's money.
 func TestSharedOutput(t *testing.T) {
-	s := newScene(t, small(), watch.Options{})
+	s := newScene(t, watchtest.Small(), watch.Options{})
 	other := s.bridge.Instance(first)
 	other.Name = "two"
 	if err := s.w.Add(other); err != nil {
@@ -577,7 +578,7 @@ func TestRandomHistories(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range rounds(t, 6) {
-		g := small()
+		g := watchtest.Small()
 		if round%2 == 1 {
 			g = garbled
 		}
@@ -671,7 +672,7 @@ func sameEvents(a, b []watch.Event) bool {
 func TestKilledAtAnyByte(t *testing.T) {
 	dir := t.TempDir()
 	j := disprovable()
-	s := newScene(t, small(), watch.Options{Dir: dir, Judge: j})
+	s := newScene(t, watchtest.Small(), watch.Options{Dir: dir, Judge: j})
 	s.claimed()
 	s.mine("disprove")
 	want := s.w.Events("one", 0)
@@ -721,7 +722,7 @@ func TestReorganisedWhileStopped(t *testing.T) {
 	for _, depth := range []int{1, 6, 290, 700} {
 		t.Run(fmt.Sprint(depth), func(t *testing.T) {
 			dir := t.TempDir()
-			s := newScene(t, small(), watch.Options{Dir: dir})
+			s := newScene(t, watchtest.Small(), watch.Options{Dir: dir})
 			s.mine("peg_in_deposit")
 			s.mine("peg_in_confirm")
 			for range 2 {
@@ -771,7 +772,7 @@ func TestReorganisedWhileStopped(t *testing.T) {
 // A journal of another instance of that name is put aside, not believed.
 func TestOtherJournal(t *testing.T) {
 	dir := t.TempDir()
-	s := newScene(t, small(), watch.Options{Dir: dir})
+	s := newScene(t, watchtest.Small(), watch.Options{Dir: dir})
 	s.mine("peg_out_confirm")
 	if err := s.w.Close(); err != nil {
 		t.Fatal(err)

@@ -101,6 +101,7 @@ func TestStatusJSON(t *testing.T) {
 		"signatures":          map[string]any{"path": "lane", "reason": "it is the fastest"},
 		"utxo":                map[string]any{"mode": "", "problem": "", "coins": 0.0, "compared": nil},
 		"bob":                 nil,
+		"bitvm":               nil,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("status is\n%v\nwant\n%v", got, want)

@@ -17,6 +17,23 @@ import (
 	"github.com/outrider-project/outrider/bitvm/watch"
 )
 
+// Small returns BitVM2's graph with an assertion of 6 commitments and 5 leaves, which is
+// sooner built.
+func Small() *watch.Graph {
+	g := watch.BitVM2()
+	for i := range g.Connectors {
+		switch c := &g.Connectors[i]; c.Name {
+		case "E1":
+			c.Count = 4
+		case "E2":
+			c.Count = 2
+		case "C":
+			c.Leaves[1].Count = 5
+		}
+	}
+	return g
+}
+
 // A Coin is an output that pays for a root.
 type Coin struct {
 	Outpoint wire.OutPoint
