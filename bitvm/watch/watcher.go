@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -79,7 +80,7 @@ func (w *Watcher) Add(in *Instance) error {
 	defer w.mu.Unlock()
 	for _, t := range w.tracks {
 		switch {
-		case t.instance.Name == in.Name:
+		case strings.EqualFold(t.instance.Name, in.Name): // their journals may be one file
 			return fmt.Errorf("watch: there are two instances %q", in.Name)
 		case t.instance.Network != in.Network:
 			return fmt.Errorf("watch: instance %q is on network %s, and %q on %s", in.Name, in.Network, t.instance.Name, t.instance.Network)

@@ -181,7 +181,7 @@ func bitvmWatch(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return nil
 	})
 	fs.StringVar(&o.Key, "vk", "", "`file` of the verifying key by which claims are judged; without it they are told of, and not verified")
-	fs.StringVar(&o.State, "state", "", "existing `directory` for the journals, which no other program may use meanwhile (default: none are kept, and all blocks are looked at again)")
+	fs.StringVar(&o.State, "state", "", "`directory` for the journals, which no other program may use meanwhile (default: none are kept, and all blocks are looked at again)")
 	fs.DurationVar(&o.Every, "every", 5*time.Second, "ask the node for its chain after each `duration`")
 	once := fs.Bool("once", false, "look once, print the status, and end")
 	config := fs.String("config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file` "+configDefault)
