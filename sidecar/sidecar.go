@@ -113,6 +113,9 @@ func unserved(cfg Config, registry *perfcore.Registry, log *slog.Logger) (*Sidec
 		s.status.watch(s.bob)
 	}
 	if cfg.BitVM.Enabled() {
+		if cfg.BitVM.Key != "" {
+			cfg.BitVM.Claims = s.Claims().Verify
+		}
 		if s.bridges, err = bitvm.New(cfg.BitVM, s.node, s.registry, s.log, nil); err != nil {
 			s.node.Close()
 			return nil, err

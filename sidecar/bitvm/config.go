@@ -1,10 +1,12 @@
 package bitvm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/outrider-project/outrider/bitvm/assertion"
+	"github.com/outrider-project/outrider/bitvm/claim"
 	"github.com/outrider-project/outrider/bitvm/watch"
 )
 
@@ -15,6 +17,9 @@ type Config struct {
 	// Key is the file of the verifying key of their circuit, in any form that
 	// "outrider bitvm assertion" takes; empty leaves claims undecided.
 	Key string
+	// Claims judges claims by that key, as a [claim.Verifier] does, which several may
+	// share; nil judges them on the goroutine that watches.
+	Claims func(context.Context, *claim.Claim) (claim.Verdict, error)
 }
 
 // Enabled reports whether there is something to watch.
@@ -68,5 +73,9 @@ func (c *Config) judge() (watch.Judge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Key, err)
 	}
-	return judge{key}, nil
+	j := judge{vk, c.Claims}
+	if j.verify == nil {
+		j.verify = func(ctx context.Context, cl *claim.Claim) (claim.Verdict, error) { return claim.Judge(ctx, key, cl) }
+	}
+	return j, nil
 }

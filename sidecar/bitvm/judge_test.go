@@ -1,13 +1,17 @@
 package bitvm
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/bitvm/assertion"
+	"github.com/outrider-project/outrider/bitvm/claim"
 	"github.com/outrider-project/outrider/bitvm/groth16"
 	"github.com/outrider-project/outrider/bitvm/watch"
 )
@@ -46,7 +50,9 @@ func TestJudge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := judge{key}
+	verifier := claim.New(claim.Options{})
+	defer verifier.Close()
+	j := judge{s.Key, verifier.Verify}
 	if got := j.Judge(t.Context(), committedIn(raw)); got.Finding != watch.Valid {
 		t.Errorf("an honest assertion: %+v", got)
 	}
@@ -61,9 +67,10 @@ func TestJudge(t *testing.T) {
 		want   string
 	}{
 		{"another claim", func(c *watch.Committed) { c.Claim = "proof" }, `claims "proof" cannot be verified here`},
-		{"too few", func(c *watch.Committed) { c.Transactions[1].Inputs = c.Transactions[1].Inputs[:77] }, "there are 377 commitments"},
-		{"too many", func(c *watch.Committed) { c.Transactions[1].Inputs = append(c.Transactions[1].Inputs, 0) }, "more than 378"},
-		{"an empty witness", func(c *watch.Committed) { c.Transactions[0].Tx.TxIn[7].Witness = nil }, "commitment 7: a witness of 0 items"},
+		{"too few", func(c *watch.Committed) { c.Transactions[1].Inputs = c.Transactions[1].Inputs[:77] }, "there are 377 inputs"},
+		{"too many", func(c *watch.Committed) { c.Transactions[1].Inputs = append(c.Transactions[1].Inputs, 0) }, "there are 379 inputs"},
+		{"an empty witness", func(c *watch.Committed) { c.Transactions[0].Tx.TxIn[7].Witness = nil }, "commitment 7: "},
+		{"a digit too high", func(c *watch.Committed) { c.Transactions[0].Tx.TxIn[7].Witness[1] = []byte{16} }, "commitment 7: "},
 		{"a key path", func(c *watch.Committed) { c.Transactions[0].Tx.TxIn[7].Witness = make(wire.TxWitness, 2) }, "commitment 7: "},
 	} {
 		c := committedIn(raw)
@@ -71,5 +78,46 @@ func TestJudge(t *testing.T) {
 		if got := j.Judge(t.Context(), c); got.Finding != watch.Undecided || !strings.Contains(got.Reason, tt.want) {
 			t.Errorf("%s: %+v, want %q", tt.name, got, tt.want)
 		}
+	}
+	verifier.Close()
+	if got := j.Judge(t.Context(), committedIn(raw)); got.Finding != watch.Undecided || !strings.Contains(got.Reason, claim.ErrClosed.Error()) {
+		t.Errorf("nobody judges any more: %+v", got)
+	}
+}
+
+// Without somebody who judges, whoever watches does, by the key of the settings.
+func TestJudgeOfSettings(t *testing.T) {
+	s := groth16.NewSimulator(1, 5)
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, s.Key.EncodeEIP197(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := false
+	for _, claims := range []func(context.Context, *claim.Claim) (claim.Verdict, error){
+		nil,
+		func(context.Context, *claim.Claim) (claim.Verdict, error) {
+			asked = true
+			return claim.Verdict{Outcome: claim.Valid}, nil
+		},
+	} {
+		j, err := (&Config{Key: path, Claims: claims}).judge()
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := assertion.Prepare(s.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		item := s.Item()
+		raw, err := key.Assert(item.Proof, item.Inputs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := j.Judge(t.Context(), committedIn(raw)); got.Finding != watch.Valid {
+			t.Errorf("an honest assertion: %+v", got)
+		}
+	}
+	if !asked {
+		t.Error("who judges was not asked")
 	}
 }
