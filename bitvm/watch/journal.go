@@ -203,7 +203,7 @@ func (t *track) replay(f *frame) bool {
 		if f.Judged.Claim < 0 || f.Judged.Claim >= len(t.bound.graph.Claims) {
 			return false
 		}
-		t.verdicts = append(t.verdicts, *f.Judged)
+		t.find(*f.Judged)
 	default:
 		return false
 	}

@@ -62,6 +62,9 @@ type track struct {
 	behind string
 	// unjudged says why a claim could not be given to the judge; "" if none is kept.
 	unjudged string
+	// again are the claims of which an earlier run could not tell, and this one has not
+	// tried: it may have a key, or a judge, that the other lacked.
+	again map[int]bool
 }
 
 func newTrack(in *Instance) *track {
@@ -163,6 +166,22 @@ func (t *track) commits(claim int) []chainhash.Hash {
 		ids = append(ids, t.sightings[at-1].Txid)
 	}
 	return ids
+}
+
+// doubt has the claims judged again of which nobody could tell.
+func (t *track) doubt() {
+	t.again = make(map[int]bool)
+	for _, v := range t.verdicts {
+		if v.Judgement.Finding == Undecided {
+			t.again[v.Claim] = true
+		}
+	}
+}
+
+// find takes what was found of a claim in the place of what was found before.
+func (t *track) find(v judged) {
+	t.verdicts = slices.DeleteFunc(t.verdicts, func(old judged) bool { return old.Claim == v.Claim })
+	t.verdicts = append(t.verdicts, v)
 }
 
 // verdict returns what was found of a claim, or nil.

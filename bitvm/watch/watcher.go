@@ -97,6 +97,9 @@ func (w *Watcher) Add(in *Instance) error {
 			w.opt.Aside(in.Name, aside)
 		}
 	}
+	if w.opt.Judge != (nobody{}) {
+		t.doubt()
+	}
 	w.tracks = append(w.tracks, t)
 	for hash, tx := range t.bound.byTxid {
 		w.roots[hash] = append(w.roots[hash], root{t, tx})
@@ -341,7 +344,7 @@ func (w *Watcher) judge(ctx context.Context, b *Block, blocks Blockstore) error 
 	return nil
 }
 
-// A pending is a claim that can be judged and was not.
+// A pending is a claim that can be judged and was not, or not by this run's judge.
 type pending struct {
 	track *track
 	claim int
@@ -353,7 +356,7 @@ func (w *Watcher) pending() []pending {
 	var all []pending
 	for _, t := range w.tracks {
 		for i := range t.bound.graph.Claims {
-			if t.verdict(i) == nil && t.commits(i) != nil {
+			if (t.verdict(i) == nil || t.again[i]) && t.commits(i) != nil {
 				all = append(all, pending{t, i})
 			}
 		}
@@ -371,7 +374,11 @@ func (w *Watcher) pronounce(t *track, v judged, c *Committed, why error) ([]Even
 		return nil, nil
 	}
 	t.unjudged = ""
-	t.verdicts = append(t.verdicts, v)
+	delete(t.again, v.Claim)
+	if old := t.verdict(v.Claim); old != nil && old.Finding == v.Judgement.Finding && old.Reason == v.Judgement.Reason {
+		return nil, nil // an earlier run told of it
+	}
+	t.find(v)
 	events := append([]Event{t.tell(judgedEvent(c, &v.Judgement))}, t.heights()...)
 	if err := t.write(&frame{Judged: &v, Events: events}); err != nil {
 		w.failed = err

@@ -76,6 +76,56 @@ func TestDispute(t *testing.T) {
 	}
 }
 
+// A claim of which nobody could tell is judged again by the next run, which may have a key;
+// what it finds is told once, and only if it is something else.
+func TestJudgedAgain(t *testing.T) {
+	o := watch.Options{Dir: t.TempDir()}
+	s := newScene(t, watchtest.Small(), o)
+	s.claimed()
+	finding := func() (found []watch.Finding) {
+		for _, e := range s.events {
+			if e.Kind == watch.Judged {
+				found = append(found, e.Judgement.Finding)
+			}
+		}
+		return found
+	}
+	o.Blocks, o.Event = s.chain, func(e watch.Event) { s.events = append(s.events, e) }
+	for _, tt := range []struct {
+		judge watch.Judge
+		want  []watch.Finding // told until then
+		asked int
+	}{
+		{nil, []watch.Finding{watch.Undecided}, 0},
+		{&judge{finds: watch.Judgement{Finding: watch.Undecided, Reason: "other"}}, []watch.Finding{watch.Undecided, watch.Undecided}, 1},
+		{&judge{finds: watch.Judgement{Finding: watch.Undecided, Reason: "other"}}, []watch.Finding{watch.Undecided, watch.Undecided}, 1},
+		{disprovable(), []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable}, 1},
+		{&judge{finds: watch.Judgement{Finding: watch.Valid}}, []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable}, 0},
+	} {
+		if err := s.w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.Judge = tt.judge
+		s.w = watch.New(o)
+		if err := s.w.Add(s.bridge.Instance(first)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			s.connect()
+		}
+		if got := finding(); !slices.Equal(got, tt.want) {
+			t.Errorf("it was found %v, want %v", got, tt.want)
+		}
+		if j, ok := tt.judge.(*judge); ok && len(j.given) != tt.asked {
+			t.Errorf("the judge was asked %d times, want %d", len(j.given), tt.asked)
+		}
+		claims := s.status().Claims
+		if got := claims[0].Judgement; got == nil || got.Finding != tt.want[len(tt.want)-1] {
+			t.Errorf("the status has %+v, want %v", got, tt.want)
+		}
+	}
+}
+
 // When nobody answers, the height at which the operator may take passes, and is told.
 func TestNobodyAnswers(t *testing.T) {
 	s := newScene(t, watchtest.Small(), watch.Options{Judge: disprovable()})
