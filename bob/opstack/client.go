@@ -65,6 +65,11 @@ func (c Client) HeaderByNumber(ctx context.Context, number uint64) (*types.Heade
 	return header, err
 }
 
+// Block returns a head's block, from an execution client.
+func (c Client) Block(ctx context.Context, head Label) (*Block, error) {
+	return c.block(ctx, "eth_getBlockByNumber", head.Tag())
+}
+
 // BlockByNumber returns the block at a height.
 func (c Client) BlockByNumber(ctx context.Context, number uint64) (*Block, error) {
 	b, err := c.block(ctx, "eth_getBlockByNumber", hexutil.Uint64(number))

@@ -91,10 +91,13 @@ func (f *planFigure) submissions(ctx context.Context, c *relayChain, tree *heade
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	height := f.first()
+	height, idle := f.first(), false
 	s, err := submit.Open(submit.Options{
 		Chain: node, Target: c.target(), Tree: tree, Signer: c.payer,
 		Follow: func(context.Context) error {
+			if idle {
+				return nil
+			}
 			_, err := tree.Add(f.chain[height:height+1], f.now)
 			return err
 		},
@@ -132,6 +135,13 @@ func (f *planFigure) submissions(ctx context.Context, c *relayChain, tree *heade
 		if _, err := c.succeeded(ctx, o.Sent); err != nil {
 			return err
 		}
+		// A submitter looks each second, and so has learnt what became of a transaction long
+		// before Bitcoin's next block.
+		idle = true
+		if o, err = s.Step(ctx); err != nil || !o.Done {
+			return errors.Join(fmt.Errorf("a relay that was told of all is not in step: %+v", o), err)
+		}
+		idle = false
 	}
 	f.took, f.p99 = append(f.took, took...), append(f.p99, quantile(took, 0.99))
 	f.call, f.callP99 = append(f.call, call...), append(f.callP99, quantile(call, 0.99))

@@ -30,17 +30,13 @@ type Head struct {
 // ReadHead returns the last block. schedule says when forks begin; if it is nil, the
 // fork is the last one that the form of the L1 attributes allows.
 func ReadHead(ctx context.Context, chain Chain, schedule *opstack.Schedule) (*Head, error) {
-	client := opstack.Client{Caller: chain}
-	header, err := client.Header(ctx, opstack.Unsafe)
+	b, err := opstack.Client{Caller: chain}.Block(ctx, opstack.Unsafe)
 	if err != nil {
 		return nil, err
 	}
+	header := b.Header
 	if header.BaseFee == nil {
 		return nil, fmt.Errorf("block %v has no base fee", header.Number)
-	}
-	b, err := client.BlockByHash(ctx, header.Hash())
-	if err != nil {
-		return nil, err
 	}
 	h := &Head{
 		Number: header.Number.Uint64(), Time: header.Time, GasLimit: header.GasLimit,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -56,6 +57,18 @@ func (s *Submitter) Step(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	o := &Outcome{Head: head}
+	// The relay's state does not depend on what became of what was sent: both are asked at
+	// once, but where something is on its way, of which mostly only that is asked.
+	var reading sync.WaitGroup
+	var situation *planner.Situation
+	var unread error
+	early := len(s.journal.pending()) == 0
+	if early {
+		looking, stop := context.WithCancel(ctx)
+		defer reading.Wait()
+		defer stop()
+		reading.Go(func() { situation, unread = s.look(looking, head) })
+	}
 	count, err := s.settle(ctx, head, o)
 	if errors.Is(err, errLags) {
 		s.o.Log.Debug("the step looks again", "why", err)
@@ -71,8 +84,13 @@ func (s *Submitter) Step(ctx context.Context) (*Outcome, error) {
 			return o, err
 		}
 	}
-	if o.Situation, err = s.look(ctx, head); err != nil {
-		return o, err
+	if early {
+		reading.Wait()
+	} else {
+		situation, unread = s.look(ctx, head)
+	}
+	if o.Situation = situation; unread != nil {
+		return o, unread
 	}
 	if o.Situation.Verdict != planner.Behind {
 		o.Done = true
