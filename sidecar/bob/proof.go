@@ -127,7 +127,12 @@ func Prove(ctx context.Context, source ProofSource, watch *Watch, q ProofQuery) 
 	if r.Confirmations < r.Needed {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d headers are on top of the block's, and %d are needed: the relay refuses the proof until then", r.Confirmations, r.Needed))
 	}
-	if watch != nil && watch.relay != nil {
+	switch {
+	case watch == nil || watch.relay == nil:
+	case (watch.cfg.Kind == relay.KindLight) != (q.Kind == relay.KindLight):
+		// Both full kinds are shown the same headers.
+		r.Unknown = fmt.Sprintf("the relay that is watched is a %s one, and the proof's headers are for a %s one", watch.cfg.Kind, q.Kind)
+	default:
 		if r.Provable, err = watch.Provable(ctx, height, r.Needed); err != nil {
 			r.Unknown = err.Error()
 		}
@@ -150,10 +155,14 @@ func (q *ProofQuery) block(ctx context.Context, source ProofSource) (chainhash.H
 	return hash, err
 }
 
+// maxAnswer is how many headers a node tells of at once (Core's MAX_HEADERS_RESULTS), and so the
+// most on top that a proof has.
+const maxAnswer = 2000
+
 // onTop returns a header with those on top of it that a proof to a LightRelay has, as far as
 // they are there, and how many are needed: they must have the difficulty of the first, and as
 // much again for each that is asked for. While they are not all there, those that lack are
-// taken to have the difficulty of the last.
+// taken to have the difficulty of the last. It fails if more than maxAnswer are needed.
 func onTop(ctx context.Context, source headerSource, first header.Header, confirmations uint8) ([]header.Header, uint32, error) {
 	list, hash := []header.Header{first}, first.Hash()
 	next, err := source.Headers(ctx, []chainhash.Hash{hash})
@@ -179,13 +188,21 @@ func onTop(ctx context.Context, source headerSource, first header.Header, confir
 		list = append(list, next[i])
 	}
 	needed := uint32(len(list) - 1)
-	for ; sum.Lt(want); needed++ {
-		if last.IsZero() {
-			return nil, 0, errors.New("the difficulty fell below 1, which counts as 0: no headers on top are enough")
-		}
-		sum.Add(&sum, &last)
+	if !sum.Lt(want) {
+		return list, needed, nil
 	}
-	return list, needed, nil
+	if len(next) >= maxAnswer {
+		return nil, 0, fmt.Errorf("%d headers on top, as many as the node tells of at once, do not have the work that is asked for: ask for fewer confirmations", len(next))
+	}
+	if last.IsZero() {
+		return nil, 0, errors.New("the difficulty fell below 1, which counts as 0: no headers on top are enough")
+	}
+	lack := new(uint256.Int).Sub(want, &sum)
+	lack.Add(lack, &last).SubUint64(lack, 1).Div(lack, &last)
+	if lack.GtUint64(maxAnswer - uint64(needed)) {
+		return nil, 0, errors.New("the difficulty fell so far that no proof has enough headers: ask for fewer confirmations")
+	}
+	return list, needed + uint32(lack.Uint64()), nil
 }
 
 // Provable says when the relay accepts proofs of the block at a height, with so many headers on

@@ -352,6 +352,15 @@ func TestProveTellsWhen(t *testing.T) {
 	if err != nil || r.Provable != nil || !strings.Contains(r.Unknown, "is not known") {
 		t.Errorf("a relay that is not known: %+v, %v", r, err)
 	}
+	w.change(func() { w.down = false })
+	for kind, other := range map[relay.Kind]relay.Kind{relay.KindFullWithVerify: relay.KindLight, relay.KindLight: relay.KindFull} {
+		w.change(func() { w.kind = kind })
+		r, err := Prove(t.Context(), p, w.watch(nil), ProofQuery{Txid: txid, Confirmations: 6, Kind: other})
+		if err != nil || r.Provable != nil || !strings.Contains(r.Unknown, "is a "+string(kind)+" one") {
+			t.Errorf("to a %s relay: %+v, %v", kind, r, err)
+		}
+	}
+	w.change(func() { w.kind = relay.KindFullWithVerify })
 	var b bytes.Buffer
 	if err := WriteProof(&b, r); err != nil || !strings.Contains(b.String(), "not known: ") {
 		t.Errorf("for people: %s, %v", b.String(), err)
@@ -424,7 +433,7 @@ func (s slopeSource) Headers(_ context.Context, locator []chainhash.Hash) ([]hea
 // difficulty falls: 6 times 50 are 9 headers where after three of them it falls to 30.
 func TestHeadersOnTop(t *testing.T) {
 	// Whole difficulties, by the contracts' rule: 0xffff << 208 divided by the target.
-	const fifty, thirty, one, half = 0x1c051eb3, 0x1c088888, 0x1d00ffff, 0x1e00ffff
+	const fifty, thirty, eight, one, half, most = 0x1c051eb3, 0x1c088888, 0x1c1fffe0, 0x1d00ffff, 0x1e00ffff, 0x17053894
 	repeat := func(bits uint32, n int) (s slope) {
 		for range n {
 			s = append(s, bits)
@@ -444,6 +453,7 @@ func TestHeadersOnTop(t *testing.T) {
 		{"none is asked for", repeat(fifty, 20), 0, 1, 0},
 		{"at the tip", repeat(fifty, 1), 6, 1, 6},
 		{"no difficulty", repeat(half, 3), 6, 1, 0},
+		{"as many as a proof has", append(repeat(eight, 1), repeat(one, 9)...), 250, 10, 2000},
 	} {
 		chain := tt.chain.chain()
 		list, needed, err := onTop(t.Context(), slopeSource{chain: chain}, chain[0], tt.confirmations)
@@ -454,6 +464,21 @@ func TestHeadersOnTop(t *testing.T) {
 	chain := slope{one, half}.chain()
 	if _, _, err := onTop(t.Context(), slopeSource{chain: chain}, chain[0], 6); err == nil || !strings.Contains(err.Error(), "below 1") {
 		t.Errorf("a difficulty that becomes nothing: %v", err)
+	}
+	for _, tt := range []struct {
+		name          string
+		chain         slope
+		confirmations uint8
+		want          string
+	}{
+		{"more than a proof has", append(repeat(eight, 1), repeat(one, 9)...), 251, "fell so far"},
+		{"a testnet's difficulty falls to 1", append(repeat(most, 1), repeat(one, 1)...), 6, "fell so far"},
+		{"and there is more than one answer", append(repeat(most, 1), repeat(one, maxAnswer)...), 1, "at once"},
+	} {
+		chain := tt.chain.chain()
+		if list, needed, err := onTop(t.Context(), slopeSource{chain: chain}, chain[0], tt.confirmations); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %d headers, %d needed, %v", tt.name, len(list), needed, err)
+		}
 	}
 	if _, _, err := onTop(t.Context(), slopeSource{chain: chain}, header.Header{}, 6); err == nil || !strings.Contains(err.Error(), "ask again") {
 		t.Errorf("a block that left: %v", err)
