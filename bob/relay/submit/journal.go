@@ -75,13 +75,15 @@ type slot struct {
 	nonce    uint64
 	variants []variant
 	state    string // isSending, isMined or isTaken
+	// time is when it was found to be mined or taken, in Unix seconds; before that, when it
+	// was sent first.
+	time int64
 	// These are of the variant that was mined.
 	mined     *variant
 	block     uint64
 	blockHash common.Hash
 	ok        bool
 	cost      *big.Int
-	time      int64
 
 	// missing is the number of different heads, one after another, whose state has the
 	// nonce as used while nobody had a receipt; lastMissing is the last of them.
@@ -345,7 +347,7 @@ func (j *journal) apply(e *entry) error {
 	case isUnmined:
 		s.state, s.mined, s.cost = isSending, nil, nil
 	case isTaken:
-		s.state, s.mined, s.cost = isTaken, nil, nil
+		s.state, s.mined, s.cost, s.time = isTaken, nil, nil, e.Time
 	default:
 		return fmt.Errorf("an entry %.20q", e.Is)
 	}
@@ -404,8 +406,10 @@ func (j *journal) next() uint64 {
 }
 
 // spent returns what was spent in the day before now, in wei, and what may yet be spent
-// by what is pending, but for the nonce except (nil: for none). What has a later time
-// than now counts: a clock that was put back gives no more to spend.
+// by what is pending, but for the nonce except (nil: for none). A nonce that was taken counts
+// with the most that it could cost: it may be that ours was mined, and nobody kept its
+// receipt. What has a later time than now counts: a clock that was put back gives no more to
+// spend.
 func (j *journal) spent(now time.Time, except *slot) *big.Int {
 	sum := new(big.Int)
 	since := now.Add(-24 * time.Hour).Unix()
@@ -416,6 +420,8 @@ func (j *journal) spent(now time.Time, except *slot) *big.Int {
 			sum.Add(sum, s.most())
 		case s.state == isMined && s.time > since:
 			sum.Add(sum, s.cost)
+		case s.state == isTaken && s.time > since:
+			sum.Add(sum, s.most())
 		}
 	}
 	return sum

@@ -83,7 +83,7 @@ func TestJournal(t *testing.T) {
 		{mined(higher, 700, noon), 1, 750, false}, // more than was ever thought
 		{of(higher, isUnmined), 2, 180, false},
 		{mined(higher, 70, noon), 1, 120, false},
-		{of(second, isTaken), 0, 70, false},
+		{of(second, isTaken), 0, 120, false}, // which may be ours all the same
 	} {
 		record(t, j, step.entry)
 		for _, reopened := range []bool{false, true} {
@@ -104,7 +104,7 @@ func TestJournal(t *testing.T) {
 	}
 	// 24 hours later it counts no more, a clock that was put back gives nothing.
 	for at, want := range map[time.Time]int64{
-		noon.Add(24*time.Hour - time.Second): 70, noon.Add(24 * time.Hour): 0, noon.Add(-48 * time.Hour): 70,
+		noon.Add(24*time.Hour - time.Second): 120, noon.Add(24 * time.Hour): 0, noon.Add(-48 * time.Hour): 120,
 	} {
 		if got := j.spent(at, nil); got.Int64() != want {
 			t.Errorf("%v: %v spent, want %d", at.Sub(noon), got, want)

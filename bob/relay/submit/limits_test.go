@@ -348,6 +348,44 @@ func TestReplacement(t *testing.T) {
 	w.checkChain(t, s)
 }
 
+// TestLowerMaximum starts again with a lower maximum fee while a transaction is on its way that
+// the node forgot: it is not sent again, until the maximum is as high as before.
+func TestLowerMaximum(t *testing.T) {
+	w := newWorld(t, 5, "that what offers more than the maximum fee is not sent again")
+	s := w.open(t)
+	w.mine(t, w.genesis, 1)
+	first, err := s.Step(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	offered, before := s.journal.slots[0].last().tx.GasFeeCap(), w.options.Limits.MaxFee
+	w.Must(t, nil, "anvil_removePoolTransactions", w.account.Address())
+	again := func(most *big.Int) (*Outcome, error) {
+		t.Helper()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.options.Limits.MaxFee = most
+		s = w.open(t)
+		return s.Step(t.Context())
+	}
+	o, err := again(new(big.Int).Sub(offered, big.NewInt(1)))
+	if r := refusedFor(t, err, "maximum fee"); r.Fatal || o.Sent != (common.Hash{}) || o.Again {
+		t.Errorf("%+v, %v", o, r)
+	}
+	w.Mine(t)
+	if sent := w.SentBy(t, w.account.Address()); len(sent) != 0 {
+		t.Errorf("%d transactions were mined", len(sent))
+	}
+	if o, err = again(before); err != nil || o.Sent != first.Sent || !o.Again {
+		t.Errorf("with the maximum of before: %+v, %v", o, err)
+	}
+	w.Mine(t)
+	if o, err = s.Step(t.Context()); err != nil || len(o.Mined) != 1 || !o.Done {
+		t.Errorf("mined: %+v, %v", o, err)
+	}
+}
+
 // TestOvertaken has somebody else tell the relay of the header that a transaction on its way
 // brings: it is obsolete, and the next plan takes its nonce.
 func TestOvertaken(t *testing.T) {
@@ -392,6 +430,7 @@ func TestForeignNonce(t *testing.T) {
 	if _, err := s.Step(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	most := s.Spent()
 	w.Must(t, nil, "anvil_removePoolTransactions", w.account.Address())
 	other, err := w.account.Sign(t.Context(), &types.DynamicFeeTx{
 		ChainID: big.NewInt(relaytest.ChainID), GasTipCap: big.NewInt(1e9), GasFeeCap: big.NewInt(2e9), Gas: 21_000,
@@ -416,11 +455,15 @@ func TestForeignNonce(t *testing.T) {
 		}
 		break
 	}
-	// Who starts it again has been told.
+	// It may have been ours that was mined: it counts, over a restart, too. Who starts it again
+	// has been told.
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s = w.open(t)
+	if s.Spent().Sign() == 0 || s.Spent().Cmp(most) != 0 {
+		t.Errorf("%v wei are spent, want %v", s.Spent(), most)
+	}
 	w.catchUp(t, s)
 }
 

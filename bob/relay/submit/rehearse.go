@@ -18,7 +18,8 @@ import (
 // names stay.
 type Rehearsal struct {
 	Plan *planner.Report `json:"plan"`
-	// Refusals are all reasons not to send: none means that it would be sent.
+	// Refusals are the reasons not to send that a look shows. With none it would be sent,
+	// unless the account's nonces, which a rehearsal does not ask for, say otherwise.
 	Refusals []string `json:"refusals"`
 	// GasLimit is that of the first transaction after its preflight; 0 if there was
 	// none, or it failed.
@@ -27,9 +28,10 @@ type Rehearsal struct {
 	Spent string `json:"spent_wei"`
 }
 
-// Rehearse does what a step would do, but for signing and sending. It needs no signer,
-// then from the target's Sender, and no limits: what is missing is among the refusals. It
-// reads the journal, if there is one, and writes nothing.
+// Rehearse does what a step would do, but for signing and sending, and for learning what
+// became of what was sent before: what is on its way by the journal is a refusal. It needs no
+// signer, then from the target's Sender, and no limits: what is missing is among the refusals.
+// It reads the journal, if there is one, and writes nothing.
 func Rehearse(ctx context.Context, o Options) (*Rehearsal, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
@@ -105,6 +107,14 @@ func (s *Submitter) rehearseFirst(ctx context.Context, head *planner.Head, situa
 		return err
 	}
 	tx := &situation.Plan.Transactions[0]
+	var replaced *slot
+	if pending := s.journal.pending(); len(pending) > 0 {
+		replaced = pending[0]
+		_ = keep(refuse("on its way", "nonce %d was sent: it is first learnt what became of it, and it is replaced only if it would revert now, or waits for too long", replaced.nonce))
+	}
+	if err := s.repeated(head, tx); err != nil {
+		_ = keep(err) // it is a refusal
+	}
 	limit, err := s.preflight(ctx, head, tx)
 	if err != nil {
 		return keep(err)
@@ -114,7 +124,7 @@ func (s *Submitter) rehearseFirst(ctx context.Context, head *planner.Head, situa
 	if err != nil || s.o.Limits.DailySpend == nil || s.o.Limits.DailySpend.Sign() <= 0 {
 		return err
 	}
-	return keep(s.afford(ctx, head, worst, nil))
+	return keep(s.afford(ctx, head, worst, replaced))
 }
 
 // peek reads the journal without a lock; it is empty if there is no file.

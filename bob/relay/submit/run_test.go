@@ -1,13 +1,18 @@
 package submit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay/relaytest"
@@ -110,6 +115,70 @@ func TestRunPolls(t *testing.T) {
 	if err := r.stop(); !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
+}
+
+// TestRunAfterWake closes the channel that tells of blocks: it ends one wait, and is no reason to
+// look again and again.
+func TestRunAfterWake(t *testing.T) {
+	w := newWorld(t, 5, "that a submitter whose source of blocks ended waits between two looks")
+	var looks atomic.Int64
+	w.options.Follow = func(context.Context) error {
+		looks.Add(1)
+		return errors.New("nobody knows of headers")
+	}
+	r := w.run(t)
+	close(r.wake)
+	await(t, "the end of the channel ends no wait", func() bool { return looks.Load() >= 2 })
+	<-time.After(100 * time.Millisecond)
+	if n := looks.Load(); n != 2 {
+		t.Errorf("it looked %d times", n)
+	}
+	if err := r.stop(); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestRunLags has a node keep to an old state: that is told as a warning each so many steps, and no
+// sooner.
+func TestRunLags(t *testing.T) {
+	w := newWorld(t, 5, "that a state that stays an old one is told")
+	f := newFront(t, w.URL, nil)
+	w.options.Chain = w.pool(t, f.URL)
+	var told bytes.Buffer
+	w.options.Log = slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s := w.open(t)
+	w.mine(t, w.genesis, 1)
+	if _, err := s.Step(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Mine(t)
+	if o, err := s.Step(t.Context()); err != nil || len(o.Mined) != 1 {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	lag := func(steps, want int) {
+		t.Helper()
+		f.set(func(method string, result json.RawMessage) json.RawMessage {
+			if method == "eth_getTransactionCount" {
+				return json.RawMessage(`"0x0"`)
+			}
+			return result
+		})
+		for range steps {
+			if o, err := s.Step(t.Context()); err != nil || o.Done || o.Sent != (common.Hash{}) {
+				t.Fatalf("%+v, %v", o, err)
+			}
+		}
+		if got := strings.Count(told.String(), "the step looks again"); got != want {
+			t.Errorf("it was told %d times, want %d: %s", got, want, told.String())
+		}
+		f.set(nil)
+		if o, err := s.Step(t.Context()); err != nil || !o.Done {
+			t.Fatalf("%+v, %v", o, err)
+		}
+	}
+	lag(lagsTold-1, 0)
+	lag(lagsTold-1, 0)
+	lag(2*lagsTold, 2)
 }
 
 // TestRunEnds has a LightRelay refuse the account while the submitter runs: it ends, and says

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"sync"
 
@@ -71,9 +72,14 @@ func (s *Submitter) Step(ctx context.Context) (*Outcome, error) {
 	}
 	count, err := s.settle(ctx, head, o)
 	if errors.Is(err, errLags) {
-		s.o.Log.Debug("the step looks again", "why", err)
+		level := slog.LevelDebug
+		if s.lags++; s.lags%lagsTold == 0 {
+			level = slog.LevelWarn
+		}
+		s.o.Log.Log(ctx, level, "the step looks again", "why", err, "in_a_row", s.lags)
 		return o, nil
 	}
+	s.lags = 0
 	if err != nil {
 		return o, err
 	}
@@ -97,17 +103,29 @@ func (s *Submitter) Step(ctx context.Context) (*Outcome, error) {
 		return o, verdictError(o.Situation)
 	}
 	tx := &o.Situation.Plan.Transactions[0]
-	switch done := s.journal.did(planOf(common.Address(tx.To), tx.Data)); {
-	case done == nil:
-	case done.ok:
-		return o, refuse("repeated", "what is planned was mined; the state that was read is an older one, or the call does not do what it should")
-	case head.Number < done.block+afterRevert:
-		return o, refuse("repeated", "what is planned reverted in block %d; it is sent again from block %d on, if it works by then", done.block, done.block+afterRevert)
+	if err := s.repeated(head, tx); err != nil {
+		return o, err
 	}
 	if len(pending) > 0 {
 		return o, s.replace(ctx, head, pending[0], tx, o)
 	}
 	return o, s.send(ctx, head, count, tx, o)
+}
+
+// lagsTold is after how many steps in a row that found an old state somebody is told: it may be
+// a node that stays so, or a chain that was made anew.
+const lagsTold = 30
+
+// repeated refuses what was mined, and what reverted not long ago.
+func (s *Submitter) repeated(head *planner.Head, tx *relay.Transaction) error {
+	switch done := s.journal.did(planOf(common.Address(tx.To), tx.Data)); {
+	case done == nil:
+	case done.ok:
+		return refuse("repeated", "what is planned was mined; the state that was read is an older one, or the call does not do what it should")
+	case head.Number < done.block+afterRevert:
+		return refuse("repeated", "what is planned reverted in block %d; it is sent again from block %d on, if it works by then", done.block, done.block+afterRevert)
+	}
+	return nil
 }
 
 // afterRevert is how many blocks after a transaction that reverted the same is sent again:
@@ -138,8 +156,8 @@ func (s *Submitter) look(ctx context.Context, head *planner.Head) (*planner.Situ
 }
 
 // pursue does what is to be done for a transaction that is on its way: send it again if
-// no node knows it, replace it by itself with a higher fee if it waits for too long, and
-// else wait. It reports whether it is obsolete: what it does would revert now.
+// no node knows it and its fee is still within the maximum, replace it by itself with a higher
+// fee if it waits for too long, and else wait. It reports whether it is obsolete: what it does would revert now.
 func (s *Submitter) pursue(ctx context.Context, head *planner.Head, pending *slot, o *Outcome) (obsolete bool, err error) {
 	v := pending.last()
 	if err := s.try(ctx, head, *v.tx.To(), v.tx.Data(), v.tx.Gas()); err != nil {
@@ -162,6 +180,9 @@ func (s *Submitter) pursue(ctx context.Context, head *planner.Head, pending *slo
 	_, err = s.o.Chain.Call(ctx, "eth_getTransactionByHash", v.tx.Hash())
 	if !isAbsent(err) {
 		return false, err
+	}
+	if offers := v.tx.GasFeeCap(); offers.Cmp(s.o.Limits.MaxFee) > 0 {
+		return false, refuse("maximum fee", "transaction %v of nonce %d is known to no node, and offers %v wei for each gas; the maximum is %v now", v.tx.Hash(), pending.nonce, offers, s.o.Limits.MaxFee)
 	}
 	o.Sent, o.Again = v.tx.Hash(), true
 	return false, s.put(ctx, v)

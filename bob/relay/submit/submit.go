@@ -94,7 +94,7 @@ type Options struct {
 	// Poll is how long to wait between two steps (0: 1 s); Knobs has it turned.
 	Poll time.Duration
 	// Wake ends such a wait, once for each value: there is a new block of Bitcoin. Nil
-	// ends none.
+	// ends none, and nor does one that is closed, but for the first time.
 	Wake <-chan struct{}
 	// Patience is after how many blocks a transaction that is not mined is replaced
 	// by one with a higher fee (0: 5).
@@ -117,6 +117,8 @@ type Submitter struct {
 	poll    atomic.Int64 // how long to wait between two steps, in nanoseconds
 	// warned is the last nonce that was found to be another's.
 	warned uint64
+	// lags counts the last steps that found an old state.
+	lags int
 }
 
 // Open returns a Submitter whose journal it locks. Close it. It fails with a
@@ -163,7 +165,8 @@ func (o *Options) fill() error {
 // Close releases the journal.
 func (s *Submitter) Close() error { return s.journal.close() }
 
-// Spent returns what the last 24 hours cost, and what is on its way may yet, in wei.
+// Spent returns what the last 24 hours cost, and what is on its way may yet, in wei. A nonce
+// that another program took in them counts with the most that it could have cost.
 func (s *Submitter) Spent() *big.Int { return s.journal.spent(s.o.Now(), nil) }
 
 // A Summary is what a catch-up did.
@@ -183,9 +186,9 @@ type Summary struct {
 const refusals = 10
 
 // CatchUp tells the relay all that there is to tell, and returns when a step is Done. What
-// fails and may work later is tried again until
-// ctx ends. An error is one that only an operator can help with (see Fatal), a *Refusal
-// that stays, or ctx's; the summary is of what was done until then.
+// fails and may work later is tried again until ctx ends. An error is one that only an
+// operator can help with (see Fatal), a *Refusal that stays, or ctx's; the summary is of what
+// was done until then.
 func (s *Submitter) CatchUp(ctx context.Context) (*Summary, error) {
 	sum := &Summary{Cost: new(big.Int)}
 	refused := 0
@@ -235,7 +238,7 @@ const maxBackoff = 30 * time.Second
 
 // loop takes steps until one is the last, or fails for good.
 func (s *Submitter) loop(ctx context.Context, last func(*Outcome, error) (bool, error)) error {
-	failures := 0
+	failures, wake := 0, s.o.Wake
 	for {
 		o, err := s.Step(ctx)
 		if ctx.Err() != nil {
@@ -259,8 +262,11 @@ func (s *Submitter) loop(ctx context.Context, last func(*Outcome, error) (bool, 
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-s.o.Wake:
+		case _, ok := <-wake:
 			timer.Stop()
+			if !ok {
+				wake = nil
+			}
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()
@@ -283,7 +289,8 @@ func Fatal(err error) bool {
 // A Refusal is a reason not to send what was planned.
 type Refusal struct {
 	// What is in one word or two, for programs: "maximum fee", "daily spend", "balance",
-	// "wedged", "unauthorized", "preflight", "foreign nonce", "repeated".
+	// "wedged", "unauthorized", "preflight", "foreign nonce", "repeated"; of a rehearsal
+	// "on its way", too.
 	What string
 	// Fatal says that an operator must change something; otherwise time may.
 	Fatal bool
