@@ -131,7 +131,8 @@ type L1FaultKind string
 const (
 	// OriginGone: L1 has another block where a head says that it is derived from one.
 	OriginGone L1FaultKind = "l1-origin-gone"
-	// OriginNotFinal: the finalized head is derived from an L1 block that is not final.
+	// OriginNotFinal: the finalized head is derived from a block that L1 has, and that is not
+	// final there. Of an L1 client whose newest block is old that cannot be told.
 	OriginNotFinal L1FaultKind = "l1-origin-not-final"
 	// FeesDiffer: the L1 attributes of the newest block are not those of the L1 block.
 	FeesDiffer L1FaultKind = "l1-fees-differ"
@@ -347,7 +348,7 @@ func (st *L1State) judge(heads [labels]*Attributes) {
 		switch {
 		case o.Standing == StandingGone:
 			fault(OriginGone, l, "block %v names L1 block %v, and L1 has another there", o.Head, o.Block)
-		case l == Finalized && o.Known && st.Known[Finalized] && !final:
+		case l == Finalized && o.Standing == StandingCanonical && st.Known[Finalized] && !final && st.Known[Unsafe] && st.age(Unsafe) <= lateHead:
 			fault(OriginNotFinal, l, "block %v is derived from L1 block %d, and L1 is final up to %d", o.Head, o.Block.Number, st.Heads[Finalized].Number)
 		}
 	}

@@ -294,6 +294,7 @@ func TestL1Faults(t *testing.T) {
 		}, []string{"l1-fees-drift unsafe"}},
 		{"heads out of order", func(c *crossing) { c.heads[Safe] = 34 }, []string{"l1-unordered finalized"}},
 		{"a client that is behind", func(c *crossing) { c.heads[Unsafe] = 80 }, []string{"l1-late unsafe"}},
+		{"a client that is behind with all", func(c *crossing) { c.heads = [labels]int{60, 40, 20} }, []string{"l1-late unsafe"}},
 		{"an old head", func(c *crossing) { c.heads = [labels]int{93, 67, 35}; c.derive(Unsafe, c.recorded(93)) }, []string{"l1-late unsafe"}},
 		{"no fees of blobs", func(c *crossing) {
 			c.answers["eth_blobBaseFee"] = "the method is not there"
