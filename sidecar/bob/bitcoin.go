@@ -1,9 +1,11 @@
 package bob
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -150,12 +152,17 @@ func (b *Bitcoin) locator() []chainhash.Hash {
 }
 
 // watchBlocks puts a value into wake, unless one is there, when the node may have a block that
-// it did not have before, until ctx ends, whose error it returns.
-func watchBlocks(ctx context.Context, source Source, wake chan<- struct{}) error {
+// it did not have before, until ctx ends, whose error it returns. A node that stops to tell of
+// blocks before is logged: from there on they are seen by looking. log may be nil.
+func watchBlocks(ctx context.Context, source Source, wake chan<- struct{}, log *slog.Logger) error {
 	hints := make(chan node.Hint)
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	watching.Go(func() { _ = source.Watch(ctx, hints) }) // ctx's
+	watching.Go(func() {
+		if err := source.Watch(ctx, hints); ctx.Err() == nil {
+			cmp.Or(log, slog.New(slog.DiscardHandler)).Warn("the node tells of no more blocks; they are looked for", "err", err)
+		}
+	})
 	for {
 		select {
 		case h := <-hints:

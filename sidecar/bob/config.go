@@ -72,8 +72,8 @@ func (c *Config) Check() error {
 	if c.WatchesRelay() && c.Kind == "" {
 		errs = append(errs, errors.New("bob-relay-kind: say what the relay is: full, full-verify or light"))
 	}
-	if len(c.L1) > 0 && !c.Enabled() {
-		errs = append(errs, errors.New("bob-l1: Ethereum is watched beside BOB; set OUTRIDER_BOB_L2"))
+	if len(c.L1) > 0 && len(c.Execution) == 0 {
+		errs = append(errs, errors.New("bob-l1: Ethereum is watched beside BOB's blocks, which an execution client has; set OUTRIDER_BOB_L2"))
 	}
 	if c.Kind != "" && !c.WatchesRelay() {
 		errs = append(errs, errors.New("bob-relay: there is a kind of relay and no address; BOB's list of contracts has it (mainnet's light relay: 0x9fe7ef727da3d79e0308ff43f31ea1d077ee9f41)"))

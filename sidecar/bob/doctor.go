@@ -80,8 +80,9 @@ func (w *Watch) Doctor(ctx context.Context, files Files) (*Diagnosis, error) {
 		return nil, err
 	}
 	d := &Diagnosis{Status: w.Ask(ctx), Findings: []Finding{}, Proposals: []Proposal{}}
-	d.nodes()
+	d.nodes(w.cfg.l1Chain())
 	d.heads()
+	d.ethereum()
 	d.survey()
 	w.examineRelay(ctx, d)
 	p := w.probe(ctx)
@@ -106,16 +107,20 @@ func (d *Diagnosis) find(level Level, about, what, do string) {
 	d.Findings = append(d.Findings, Finding{level, about, what, do})
 }
 
-// nodes looks at whether nodes answer.
-func (d *Diagnosis) nodes() {
+// nodes looks at whether nodes answer. Clients of Ethereum are to be of chain l1Chain.
+func (d *Diagnosis) nodes(l1Chain uint64) {
 	roles := make(map[string]int)
 	for _, n := range d.Status.Nodes {
 		roles[n.Role]++
+		chain, setting, addresses := d.Status.ChainID, "OUTRIDER_BOB_CHAIN_ID", "OUTRIDER_BOB_L2 or OUTRIDER_BOB_OP_NODE"
+		if n.Role == "ethereum" {
+			chain, setting, addresses = l1Chain, "OUTRIDER_BOB_L1_CHAIN_ID", "OUTRIDER_BOB_L1"
+		}
 		switch {
 		case n.Chain == "wrong":
-			d.find(Failure, n.Name, "it is of another chain: "+n.Problem, fmt.Sprintf("give the address of a node of chain %d, or set OUTRIDER_BOB_CHAIN_ID", d.Status.ChainID))
+			d.find(Failure, n.Name, "it is of another chain: "+n.Problem, fmt.Sprintf("give the address of a node of chain %d, or set %s", chain, setting))
 		case n.Problem != "":
-			d.find(Failure, n.Name, "it does not answer: "+n.Problem, "see that it runs, that its RPC listens where OUTRIDER_BOB_L2 or OUTRIDER_BOB_OP_NODE says, and that it allows this many calls")
+			d.find(Failure, n.Name, "it does not answer: "+n.Problem, fmt.Sprintf("see that it runs, that its RPC listens where %s says, and that it allows this many calls", addresses))
 		}
 	}
 	if roles["op-node"] == 0 {
@@ -151,6 +156,34 @@ func (d *Diagnosis) heads() {
 			about = f.Source + ", " + about
 		}
 		d.find(a.level, about, f.Kind+": "+f.Detail, a.do)
+	}
+}
+
+// l1Advice is what to do about what is wrong with Ethereum, or between it and the L2.
+var l1Advice = map[opstack.L1FaultKind]string{
+	opstack.OriginGone:     "one of both clients is wrong, or on a branch that was left: compare each with another, and resync the wrong one",
+	opstack.OriginNotFinal: "rely on nothing that is final there before it is known which client is wrong: compare each with another",
+	opstack.FeesDiffer:     "one of both clients is wrong: compare each with another, and resync the wrong one",
+	opstack.FeesDrift:      "if it stays, see whether the L2's unsafe head is late: fees are foreseen from an old price",
+	opstack.L1Late:         "look at Ethereum's client, and at its consensus client: blocks come every 12 s, and are final after a quarter of an hour",
+	opstack.L1Unordered:    "the clients in OUTRIDER_BOB_L1 are not equally far: see which is behind",
+	opstack.L1Silent:       "see that it runs, is in sync, and answers within the budget",
+}
+
+// ethereum looks at Ethereum beside the L2.
+func (d *Diagnosis) ethereum() {
+	if d.Status.L1 == nil {
+		return
+	}
+	for _, f := range d.Status.L1.Faults {
+		kind, level, about := opstack.L1FaultKind(f.Kind), Warning, "Ethereum"
+		if kind.Contradicts() {
+			level = Failure
+		}
+		if kind.Contradicts() || kind == opstack.FeesDrift {
+			about = "L2 beside Ethereum"
+		}
+		d.find(level, about+", "+f.Head+" head", f.Kind+": "+f.Detail, l1Advice[kind])
 	}
 }
 

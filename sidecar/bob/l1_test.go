@@ -69,17 +69,17 @@ func TestAskL1(t *testing.T) {
 		kinds = append(kinds, f.Kind+" "+f.Head)
 	}
 	slices.Sort(kinds)
-	want := []string{"l1-fees-drift unsafe", "l1-late finalized", "l1-late unsafe", "l1-origin-not-final finalized"}
+	want := []string{"l1-fees-drift unsafe", "l1-late finalized", "l1-late unsafe"}
 	if drift := *l1.BaseFee.Drift; drift > 0.6 || drift < -0.375 {
 		want = slices.Insert(want, 0, "l1-fees-drift unsafe")
 	}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("the faults are %q, want %q", kinds, want)
 	}
-	if st.Good() {
-		t.Error("a contradiction is good")
+	if !st.Good() {
+		t.Error("what is late is not good")
 	}
-	for _, want := range []string{"Ethereum (chain 1)", "eth   ethereum", "22000003  ahead of the L1 client", "L2's finalized head from  22000001", "l1-origin-not-final", "1000000000 wei; the L2 charges by 1"} {
+	for _, want := range []string{"Ethereum (chain 1)", "eth   ethereum", "22000003  ahead of the L1 client", "L2's finalized head from  22000001", "l1-late", "1000000000 wei; the L2 charges by 1"} {
 		if got := tableOf(t, st); !strings.Contains(got, want) {
 			t.Errorf("there is no %q in\n%s", want, got)
 		}
@@ -88,9 +88,9 @@ func TestAskL1(t *testing.T) {
 	if err != nil || !strings.Contains(string(raw), `"l1":{"at":`) || !strings.Contains(string(raw), `"base_fee":{"now_wei":"`) {
 		t.Errorf("as JSON it is %s, %v", raw, err)
 	}
-	l1.Faults = slices.DeleteFunc(l1.Faults, func(f Fault) bool { return f.Kind == string(opstack.OriginNotFinal) })
-	if !st.Good() {
-		t.Error("what is late is not good")
+	l1.Faults = append(l1.Faults, Fault{Kind: string(opstack.OriginNotFinal), Head: "finalized"})
+	if st.Good() {
+		t.Error("a contradiction is good")
 	}
 	if st := w.watch(nil).Ask(t.Context()); st.L1 != nil || len(st.Nodes) != 2 {
 		t.Errorf("without L1: %+v", st.L1)
@@ -129,10 +129,56 @@ func TestAskL1Faults(t *testing.T) {
 	}
 	bad := func(c *Config) { c.L1 = []endpoint.Endpoint{{Name: "eth", URL: "ftp://x"}} }
 	c := DefaultConfig()
-	c.OpNodes = []endpoint.Endpoint{{Name: "node", URL: "http://127.0.0.1:1"}}
+	c.Execution = []endpoint.Endpoint{{Name: "exec", URL: "http://127.0.0.1:1"}}
 	bad(&c)
 	if _, err := New(c, nil, nil); err == nil || !strings.Contains(err.Error(), "endpoint eth") {
 		t.Errorf("an address that is none: %v", err)
+	}
+	// What the L2's blocks say of Ethereum is read from an execution client.
+	c.Execution, c.OpNodes = nil, []endpoint.Endpoint{{Name: "node", URL: "http://127.0.0.1:1"}}
+	if _, err := New(c, nil, nil); err == nil || !strings.Contains(err.Error(), "set OUTRIDER_BOB_L2") {
+		t.Errorf("beside op-nodes only: %v", err)
+	}
+}
+
+// What is wrong with Ethereum's clients, and between them and the L2, is found with what to do.
+func TestDoctorL1(t *testing.T) {
+	w := newWorld(t)
+	_, change := w.ethereum("0xaa36a7")
+	d, text := w.diagnose(nil, change)
+	if !strings.Contains(text, "OUTRIDER_BOB_L1_CHAIN_ID") || strings.Contains(text, "or set OUTRIDER_BOB_CHAIN_ID") || !d.Failed() {
+		t.Errorf("of another chain:\n%s", text)
+	}
+	server, change := w.ethereum("0x1")
+	d, text = w.diagnose(nil, change)
+	found := map[string]Level{}
+	for _, f := range d.Findings {
+		if kind, _, ok := strings.Cut(f.What, ": "); ok && strings.HasPrefix(kind, "l1-") {
+			found[f.About+": "+kind] = f.Level
+		}
+	}
+	for _, want := range []string{"Ethereum, unsafe head: l1-late", "Ethereum, finalized head: l1-late", "L2 beside Ethereum, unsafe head: l1-fees-drift"} {
+		if found[want] != Warning {
+			t.Errorf("there is no warning %q in\n%s", want, text)
+		}
+	}
+	server.Close()
+	if _, text = w.diagnose(nil, change); !strings.Contains(text, "listens where OUTRIDER_BOB_L1 says") {
+		t.Errorf("one that is gone:\n%s", text)
+	}
+	// What contradicts is a failure.
+	d = &Diagnosis{Status: &Status{L1: &L1Status{}}}
+	for _, k := range opstack.L1FaultKinds {
+		d.Status.L1.Faults = append(d.Status.L1.Faults, Fault{Kind: string(k), Head: "unsafe", Detail: "so"})
+	}
+	d.ethereum()
+	if len(d.Findings) != len(opstack.L1FaultKinds) || len(l1Advice) != len(opstack.L1FaultKinds) {
+		t.Fatalf("%d findings, %d advices", len(d.Findings), len(l1Advice))
+	}
+	for i, f := range d.Findings {
+		if k := opstack.L1FaultKinds[i]; (f.Level == Failure) != k.Contradicts() || f.Do == "" || f.What != string(k)+": so" {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

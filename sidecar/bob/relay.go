@@ -159,7 +159,7 @@ func Submit(ctx context.Context, c *Config, source Source, how Submission) (_ *S
 	wake := make(chan struct{}, 1)
 	var beside []func(context.Context) error
 	if how.Follow {
-		beside = append(beside, func(ctx context.Context) error { return watchBlocks(ctx, source, wake) })
+		beside = append(beside, func(ctx context.Context) error { return watchBlocks(ctx, source, wake, how.Log) })
 		o.Wake = wake
 	}
 	defer o.run(ctx, beside...)()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -244,5 +245,42 @@ func TestParsers(t *testing.T) {
 		if got := ether(in); got != want {
 			t.Errorf("%s wei are %s ether, want %s", in, got, want)
 		}
+	}
+}
+
+// A deaf source does not tell of blocks.
+type deaf struct{ noSource }
+
+func (deaf) Watch(context.Context, chan<- node.Hint) error { return errors.New("it does not publish") }
+
+// lines are what is written, each write one.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
+// A node that tells of no blocks is logged once, and what waits for blocks goes on.
+func TestWatchBlocksDeaf(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told := make(lines, 9)
+	ended := make(chan error, 1)
+	go func() { ended <- watchBlocks(ctx, deaf{}, nil, slog.New(slog.NewTextHandler(told, nil))) }()
+	if text := <-told; !strings.Contains(text, "level=WARN") || !strings.Contains(text, "it does not publish") {
+		t.Errorf("logged: %s", text)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("it ended with %v", err)
+	case <-time.After(20 * time.Millisecond):
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+	}
+	if len(told) != 0 {
+		t.Errorf("logged: %s", <-told)
 	}
 }
