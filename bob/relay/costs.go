@@ -30,8 +30,8 @@ type Costs struct {
 	Multicall, MulticallCall, MulticallCopies uint64
 }
 
-// BOBCosts are those of Multicall3, and of the contracts on BOB as solc compiles them (0.8.24, optimised
-// for 5000 runs), fitted to executions in go-ethereum's EVM. The tests compare their
+// BOBCosts are those of Multicall3, and of the contracts on BOB as solc compiles them (0.8.24,
+// optimised for 5000 runs), fitted to executions in go-ethereum's EVM. The tests compare their
 // sums with measurements.
 func BOBCosts() Costs {
 	return Costs{

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ type Remote struct {
 	url     string
 	method  string
 	address common.Address
+	secrets []string // the parts of url that must not be seen, in lower case
 	http    *http.Client
 }
 
@@ -53,11 +55,48 @@ func OpenRemote(address, method string, account common.Address) (*Remote, error)
 	case account == common.Address{}:
 		return nil, errors.New("remote signer: name the account that it signs for")
 	}
-	return &Remote{u.String(), method, account, &http.Client{
+	return &Remote{u.String(), method, account, secretsOf(u), &http.Client{
 		Timeout:       signTimeout,
 		Transport:     &http.Transport{Proxy: nil, MaxResponseHeaderBytes: maxSigned},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// secretsOf returns the parts of an address that must not be seen, in lower case. Shorter parts of
+// a path are versions and names, not keys.
+func secretsOf(u *url.URL) (secrets []string) {
+	add := func(part string, least int) {
+		if len(part) >= least {
+			secrets = append(secrets, strings.ToLower(part))
+		}
+	}
+	add(u.Hostname(), 1)
+	for part := range strings.SplitSeq(u.Path, "/") {
+		add(part, 8)
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		add(u.User.Username(), 3)
+		add(password, 3)
+	}
+	for _, values := range u.Query() {
+		for _, v := range values {
+			add(v, 3)
+		}
+	}
+	return secrets
+}
+
+// told returns a message of the signer's, or that it cannot be told since it has a part of the
+// signer's address.
+func (r *Remote) told(message string) string {
+	lower := strings.ToLower(message)
+	for _, part := range r.secrets {
+		if strings.Contains(lower, part) {
+			return "a message that has its address"
+		}
+	}
+	return fmt.Sprintf("%.200q", message)
 }
 
 func onThisMachine(host string) bool {
@@ -114,6 +153,9 @@ func (r *Remote) Sign(ctx context.Context, tx *types.DynamicFeeTx) (*types.Trans
 		return nil, fmt.Errorf("remote signer: HTTP status %d", resp.StatusCode)
 	}
 	signed, err := parseSigned(data)
+	if refusal, ok := errors.AsType[*refusal](err); ok {
+		return nil, fmt.Errorf("remote signer: it refused (%d): %s", refusal.Code, r.told(refusal.Message))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("remote signer: %w", err)
 	}
@@ -134,20 +176,26 @@ func unreached(err error) string {
 	return "the connection failed"
 }
 
-// parseSigned decodes a response: the raw transaction, or an object that has it as raw.
+// A refusal is an error of the signer's. Its message may have the signer's address.
+type refusal struct {
+	Code    int
+	Message string
+}
+
+func (e *refusal) Error() string { return fmt.Sprintf("it refused (%d)", e.Code) }
+
+// parseSigned decodes a response: the raw transaction, or an object that has it as raw. The
+// error is a *refusal if the response is one.
 func parseSigned(data []byte) (*types.Transaction, error) {
 	var response struct {
 		Result json.RawMessage
-		Error  *struct {
-			Code    int
-			Message string
-		}
+		Error  *refusal
 	}
 	if err := json.Unmarshal(data, &response); err != nil {
 		return nil, errors.New("its answer is no JSON-RPC response")
 	}
 	if response.Error != nil {
-		return nil, fmt.Errorf("it refused (%d): %.200q", response.Error.Code, response.Error.Message)
+		return nil, response.Error
 	}
 	var raw hexutil.Bytes
 	if json.Unmarshal(response.Result, &raw) != nil {

@@ -287,6 +287,20 @@ func TestRemote(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
+	// One that says where it is, in part or as a whole.
+	for part, message := range map[string]string{
+		"127.0.0.1": "cannot reach 127.0.0.1:9000", "s3cretKey": "no such key: S3CRETKEY", "pass-phrase": "bad password pass-phrase", "t0ken": "token t0ken is too old",
+	} {
+		at := remoteSigner(t, k, honest, func(string) string { return fmt.Sprintf(`{"error":{"code":-32000,"message":%q}}`, message) })
+		r, err := OpenRemote(strings.Replace(at, "http://", "http://someone:pass-phrase@", 1)+"/s3cretKey?key=t0ken", Web3Signer, account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Sign(t.Context(), unsigned())
+		if err == nil || strings.Contains(strings.ToLower(err.Error()), strings.ToLower(part)) || !strings.Contains(err.Error(), "it refused (-32000)") {
+			t.Errorf("%s: %v", part, err)
+		}
+	}
 	// Nobody is there: the error does not have the address.
 	r, err := OpenRemote("http://127.0.0.1:1/secret", Web3Signer, account)
 	if err != nil {

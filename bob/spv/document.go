@@ -130,8 +130,7 @@ func NewDocument(network string, p *Proof, w *WitnessProof, headers []header.Hea
 }
 
 // ParseDocument decodes a document. What else is in the JSON is passed over, and what is not
-// counts as zero. That it is a proof
-// is for Verify to say.
+// counts as zero. That it is a proof is for Verify to say.
 func ParseDocument(data []byte) (*Document, error) {
 	if len(data) > MaxDocument {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrDocument, MaxDocument)
