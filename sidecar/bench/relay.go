@@ -63,7 +63,7 @@ func Relay(ctx context.Context, o RelayOptions) (*RelayReport, error) {
 			}
 		}
 	}
-	catchups := &catchupFigure{relayBench: b, rounds: o.Rounds}
+	catchups := &catchupFigure{relayBench: b}
 	for _, offset := range size.catchups {
 		if err := catchups.measure(ctx, offset); err != nil {
 			return nil, err
@@ -83,9 +83,9 @@ func relayNotes(rep *RelayReport, b *relayBench, size relaySize) []string {
 	notes := []string{
 		fmt.Sprintf("headers/verify: all of the main network's rules on %d generated headers with a target that one in 256 hashes meets; one thread, the time that it had a processor; %g allocations for a header. The anchor only hashes them, one by one", len(b.chain), rep.AllocationsPerHeader),
 		"relay/plan: a step of the submitter, from a new block's header until a node on the loopback has the transaction that adds and marks it by a multicall: the header verified and put into the tree, the account's nonce and the relay's state read from the node and the calls done on a model of it, tried by eth_call and eth_estimateGas, signed, in the journal on disk, and sent. The anchor is one question to the same node, in turns. What the original design had for this is 100 to 500 ms, and 10 to 50 transactions a second",
-		"relay/plans: the state read and a block planned, after one block of the relay's chain, by as many planners at once as there are processors; for a second of processor time, that of the node in the same process included",
+		"relay/plans: the state read and a block planned, after one block of the relay's chain, by as many planners at once as there are processors; by the clock, beside the node in the same process. cpu is for a second of processor time, that of the node included: what a processor that nobody else uses makes",
 		"relay/cpu and relay/rss: the processor time of all of the process for 1,000 steps of relay/plan, that of the node and the chain in it included, and the most memory that the kernel counted for it meanwhile, with all that the benchmark has",
-		fmt.Sprintf("relay/catchup2016: 2,016 headers over a retarget, on a chain whose clock is simulated: a block of two seconds and 30 million gas each time, after planning, which took %.3f s. The worst of %d catch-ups that begin %v blocks into a period: %d transactions in %d blocks. BOB's relayer takes 2.1 hours at least, by its limit of 5 headers in 15 s and two receipts",
+		fmt.Sprintf("relay/catchup2016: steps of the submitter until it has told of 2,016 headers over a retarget, by the clock of a chain that is simulated: a block of two seconds and 30 million gas after each step, and one more for each two seconds that a step took; all steps took %.3f s. The worst of %d catch-ups that begin %v blocks into a period: %d transactions in %d blocks. BOB's relayer takes 2.1 hours at least, by its limit of 5 headers in 15 s and two receipts",
 			worst.PlanSeconds, len(rep.Catchups), size.catchups, worst.Transactions, worst.Blocks),
 		"relay/gas-per-header: of its receipts, marks and transactions included; executed, and not estimated",
 		"relay/state-sync: a round of those who watch: unsafe, safe and finalized heads of two nodes, and the relay's state in the newest block, beside Bitcoin's headers, which are in memory; with a new block each time, and another header or another best header in two of five. cpu is the processor time of all of the process, that of the nodes included: what it takes on a processor that nobody else uses, at most. What the original design had for this is 1 to 5 s",

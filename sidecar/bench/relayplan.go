@@ -37,7 +37,8 @@ type planFigure struct {
 	p99      []float64 // of each round
 	call     []float64 // of a question to the node alone, in milliseconds, in turns with took
 	callP99  []float64
-	rate     []float64 // of plans for a second of processor time
+	rate     []float64 // of plans in a second
+	cpuRate  []float64 // and for a second of processor time
 	cpu, rss []float64 // seconds for a thousand submissions, and bytes
 }
 
@@ -60,6 +61,17 @@ func (c *relayChain) target() planner.Target {
 		Kind: relay.KindFullWithVerify, Relay: planner.Address(c.at), Multicall: planner.Address(c.multicall),
 		Costs: contract.Costs(), Sender: c.payer.Address(),
 	}
+}
+
+// submitter returns a submitter for the chain's relay, whose journal is in a directory.
+func (c *relayChain) submitter(dir string, tree *headers.Tree, node *endpoint.Pool, follow func(context.Context) error) (*submit.Submitter, error) {
+	return submit.Open(submit.Options{
+		Chain: node, Target: c.target(), Tree: tree, Signer: c.payer, Follow: follow,
+		Limits: submit.Limits{
+			ChainID: c.ChainID(), MaxFee: big.NewInt(100 * params.GWei), DailySpend: new(big.Int).Mul(big.NewInt(1e6), big.NewInt(params.Ether)),
+		},
+		Journal: filepath.Join(dir, "journal"),
+	})
 }
 
 func (f *planFigure) measure(ctx context.Context) error {
@@ -92,19 +104,12 @@ func (f *planFigure) submissions(ctx context.Context, c *relayChain, tree *heade
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	height, idle := f.first(), false
-	s, err := submit.Open(submit.Options{
-		Chain: node, Target: c.target(), Tree: tree, Signer: c.payer,
-		Follow: func(context.Context) error {
-			if idle {
-				return nil
-			}
-			_, err := tree.Add(f.chain[height:height+1], f.now)
-			return err
-		},
-		Limits: submit.Limits{
-			ChainID: c.ChainID(), MaxFee: big.NewInt(100 * params.GWei), DailySpend: new(big.Int).Mul(big.NewInt(1e6), big.NewInt(params.Ether)),
-		},
-		Journal: filepath.Join(dir, "journal"),
+	s, err := c.submitter(dir, tree, node, func(context.Context) error {
+		if idle {
+			return nil
+		}
+		_, err := tree.Add(f.chain[height:height+1], f.now)
+		return err
 	})
 	if err != nil {
 		return err
@@ -168,7 +173,7 @@ func (f *planFigure) plans(ctx context.Context, c *relayChain, tree *headers.Tre
 	left.Store(int64(f.count))
 	errs := make([]error, runtime.GOMAXPROCS(0))
 	var planning sync.WaitGroup
-	used := processTime()
+	start, used := time.Now(), processTime()
 	for i := range errs {
 		planning.Go(func() {
 			for left.Add(-1) >= 0 && errs[i] == nil {
@@ -180,11 +185,12 @@ func (f *planFigure) plans(ctx context.Context, c *relayChain, tree *headers.Tre
 		})
 	}
 	planning.Wait()
-	took := processTime() - used
+	took, cpu := time.Since(start), processTime()-used
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	f.rate = append(f.rate, float64(f.count)/took.Seconds())
+	f.cpuRate = append(f.cpuRate, float64(f.count)/cpu.Seconds())
 	return nil
 }
 
@@ -193,6 +199,7 @@ func (f *planFigure) rows() []Row {
 		lessIsBetter("relay/plan", median(f.p99), "ms, p99", "eth_blockNumber", median(f.callP99)),
 		lessIsBetter("relay/plan/median", median(f.took), "ms", "eth_blockNumber", median(f.call)),
 		plain("relay/plans", median(f.rate), "plans/s"),
+		plain("relay/plans/cpu", median(f.cpuRate), "plans/CPU-s"),
 		plain("relay/cpu", median(f.cpu), "CPU-s/1000 plans"),
 	}
 	if len(f.rss) > 0 {
