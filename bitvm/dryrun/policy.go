@@ -15,6 +15,7 @@ const (
 
 // Bitcoin Core's policy as of version 30, from policy/policy.h and policy/truc_policy.h.
 const (
+	maxMinedWeight          = maxBlockWeight - 8_000 // DEFAULT_BLOCK_RESERVED_WEIGHT is for header and coinbase
 	maxStandardWeight       = 400_000
 	minStandardSize         = 65 // without witnesses, in bytes
 	maxStandardVersion      = 3
@@ -66,6 +67,17 @@ func problems(s *Spend) []string {
 			break
 		}
 	}
+	in := int64(0)
+	for i, p := range s.Prevouts {
+		if p == nil {
+			continue
+		}
+		if !addMoney(&in, p.Value) {
+			complain("bad-txns-inputvalues-outofrange: input %d has a value of %d, and those before it have %d", i, p.Value, in)
+			sound = false
+			break
+		}
+	}
 	spent := make(map[wire.OutPoint]bool, len(tx.TxIn))
 	for i, in := range tx.TxIn {
 		if spent[in.PreviousOutPoint] {
@@ -104,6 +116,9 @@ func warnings(s *Spend, r *Report) []Warning {
 	if r.Weight > maxStandardWeight {
 		w.warn("tx-size", "it weighs %d, and nodes relay up to %d: give it to a miner directly, and look for it in blocks, "+
 			"since no mempool will show it", r.Weight, maxStandardWeight)
+	}
+	if r.Weight > maxMinedWeight {
+		w.warn("tx-size", "by default miners leave room for %d, since a block has a header and a coinbase, too", maxMinedWeight)
 	}
 	if size := tx.SerializeSizeStripped(); size < minStandardSize {
 		w.warn("tx-size-small", "it has %d bytes without witnesses, and nodes relay %d and more", size, minStandardSize)

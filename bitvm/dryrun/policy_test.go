@@ -58,15 +58,17 @@ func TestWarnings(t *testing.T) {
 		reason string // "" if it is relayed
 		word   string
 	}{
-		"right":          {one(), "", ""},
-		"version 0":      {with(func(s *Spend) { s.Tx.Version = 0 }), "version", "version 0"},
-		"version 3":      {with(func(s *Spend) { s.Tx.Version = 3 }), "", ""},
-		"version 4":      {with(func(s *Spend) { s.Tx.Version = 4 }), "version", "version 4"},
-		"weight 400,000": {heavy(t, 400_000), "", ""},
-		"weight 400,001": {heavy(t, 400_001), "tx-size", "400001"},
-		"TRUC":           {with(func(s *Spend) { *s = *heavy(t, 40_001); s.Tx.Version = 3 }), "TRUC-violation", "10001"},
-		"TRUC that fits": {with(func(s *Spend) { *s = *heavy(t, 40_000); s.Tx.Version = 3 }), "", ""},
-		"64 bytes":       {with(func(s *Spend) { s.Tx.TxOut[0] = &wire.TxOut{Value: 90_000, PkScript: txscript.PayToAnchorScript} }), "tx-size-small", "64 bytes"},
+		"right":            {one(), "", ""},
+		"version 0":        {with(func(s *Spend) { s.Tx.Version = 0 }), "version", "version 0"},
+		"version 3":        {with(func(s *Spend) { s.Tx.Version = 3 }), "", ""},
+		"version 4":        {with(func(s *Spend) { s.Tx.Version = 4 }), "version", "version 4"},
+		"weight 400,000":   {heavy(t, 400_000), "", ""},
+		"weight 400,001":   {heavy(t, 400_001), "tx-size", "400001"},
+		"for miners alone": {heavy(t, 3_992_000), "tx-size", "look for it in blocks"},
+		"and not for all":  {heavy(t, 3_992_001), "tx-size", "leave room for 3992000"},
+		"TRUC":             {with(func(s *Spend) { *s = *heavy(t, 40_001); s.Tx.Version = 3 }), "TRUC-violation", "10001"},
+		"TRUC that fits":   {with(func(s *Spend) { *s = *heavy(t, 40_000); s.Tx.Version = 3 }), "", ""},
+		"64 bytes":         {with(func(s *Spend) { s.Tx.TxOut[0] = &wire.TxOut{Value: 90_000, PkScript: txscript.PayToAnchorScript} }), "tx-size-small", "64 bytes"},
 		"65 bytes": {with(func(s *Spend) {
 			s.Tx.TxOut[0] = &wire.TxOut{Value: 90_000, PkScript: []byte{txscript.OP_RETURN, txscript.OP_1, txscript.OP_2, txscript.OP_3, txscript.OP_4}}
 		}), "", ""},
@@ -188,13 +190,21 @@ func TestProblems(t *testing.T) {
 		change func(s *Spend)
 		want   string
 	}{
-		"right":         {func(*Spend) {}, ""},
-		"no outputs":    {func(s *Spend) { s.Tx.TxOut = nil }, "bad-txns-vout-empty"},
-		"negative":      {func(s *Spend) { s.Tx.TxOut[0].Value = -1 }, "bad-txns-vout-toolarge or -negative"},
-		"too large":     {func(s *Spend) { s.Tx.TxOut[0].Value = maxMoney + 1 }, "bad-txns-vout-toolarge or -negative"},
-		"too much":      {func(s *Spend) { s.Tx.TxOut[0].Value = maxMoney; s.Tx.TxOut = append(s.Tx.TxOut, s.Tx.TxOut[0]) }, "bad-txns-txouttotal-toolarge"},
-		"more than in":  {func(s *Spend) { s.Tx.TxOut[0].Value = 100_001 }, "bad-txns-in-belowout"},
-		"all of it":     {func(s *Spend) { s.Tx.TxOut[0].Value = 100_000 }, ""},
+		"right":        {func(*Spend) {}, ""},
+		"no outputs":   {func(s *Spend) { s.Tx.TxOut = nil }, "bad-txns-vout-empty"},
+		"negative":     {func(s *Spend) { s.Tx.TxOut[0].Value = -1 }, "bad-txns-vout-toolarge or -negative"},
+		"too large":    {func(s *Spend) { s.Tx.TxOut[0].Value = maxMoney + 1 }, "bad-txns-vout-toolarge or -negative"},
+		"too much":     {func(s *Spend) { s.Tx.TxOut[0].Value = maxMoney; s.Tx.TxOut = append(s.Tx.TxOut, s.Tx.TxOut[0]) }, "bad-txns-txouttotal-toolarge"},
+		"more than in": {func(s *Spend) { s.Tx.TxOut[0].Value = 100_001 }, "bad-txns-in-belowout"},
+		"all of it":    {func(s *Spend) { s.Tx.TxOut[0].Value = 100_000 }, ""},
+		"too much in": {func(s *Spend) {
+			for i := range 6000 { // more than 64 bits hold
+				in := *s.Tx.TxIn[0]
+				in.PreviousOutPoint.Index = uint32(i + 1)
+				s.Tx.TxIn = append(s.Tx.TxIn, &in)
+				s.Prevouts = append(s.Prevouts, &wire.TxOut{Value: maxMoney, PkScript: s.Prevouts[0].PkScript})
+			}
+		}, "bad-txns-inputvalues-outofrange: input 1"},
 		"nothing spent": {func(s *Spend) { s.Tx.TxIn[0].PreviousOutPoint = wire.OutPoint{Index: wire.MaxPrevOutIndex} }, "bad-txns-prevout-null"},
 		"twice": {func(s *Spend) {
 			s.Tx.TxIn = append(s.Tx.TxIn, s.Tx.TxIn[0])

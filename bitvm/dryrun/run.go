@@ -32,7 +32,8 @@ type Report struct {
 	Weight int `json:"weight"`
 	VSize  int `json:"vsize"`
 	// SigOpsCost is what a block counts for its signature operations; nil if a prevout
-	// is not known, as is Fee, in satoshis.
+	// is not known, as is Fee, in satoshis, which is nil where a value or a sum of them
+	// is not one that there can be, too.
 	SigOpsCost *int   `json:"sigops_cost"`
 	Fee        *int64 `json:"fee"`
 	// FeeRate is satoshis per unit of VSize, 0 if Fee is nil.
@@ -137,23 +138,35 @@ func measure(s *Spend) *Report {
 	if !s.complete() {
 		return r
 	}
-	fee, cost := int64(0), 0
+	in, out, cost, sound := int64(0), int64(0), 0, true
 	for i, p := range s.Prevouts {
-		in := s.Tx.TxIn[i]
-		fee += p.Value
-		cost += 4 * txscript.GetSigOpCount(in.SignatureScript)
+		txIn := s.Tx.TxIn[i]
+		sound = addMoney(&in, p.Value) && sound
+		cost += 4 * txscript.GetSigOpCount(txIn.SignatureScript)
 		if txscript.IsPayToScriptHash(p.PkScript) {
-			cost += 4 * txscript.GetPreciseSigOpCount(in.SignatureScript, p.PkScript, true)
+			cost += 4 * txscript.GetPreciseSigOpCount(txIn.SignatureScript, p.PkScript, true)
 		}
-		cost += txscript.GetWitnessSigOpCount(in.SignatureScript, p.PkScript, in.Witness)
+		cost += txscript.GetWitnessSigOpCount(txIn.SignatureScript, p.PkScript, txIn.Witness)
 	}
-	for _, out := range s.Tx.TxOut {
-		fee -= out.Value
-		cost += 4 * txscript.GetSigOpCount(out.PkScript)
+	for _, o := range s.Tx.TxOut {
+		sound = addMoney(&out, o.Value) && sound
+		cost += 4 * txscript.GetSigOpCount(o.PkScript)
 	}
-	r.Fee, r.SigOpsCost = &fee, &cost
-	r.FeeRate = float64(fee) / float64(r.VSize)
+	r.SigOpsCost = &cost
+	if fee := in - out; sound {
+		r.Fee, r.FeeRate = &fee, float64(fee)/float64(r.VSize)
+	}
 	return r
+}
+
+// addMoney adds a value to a sum, and reports whether there can be both (MoneyRange in
+// Bitcoin Core); else the sum stays.
+func addMoney(sum *int64, value int64) bool {
+	if value < 0 || value > maxMoney || *sum > maxMoney-value {
+		return false
+	}
+	*sum += value
+	return true
 }
 
 // kind returns what Bitcoin Core calls the type of an output (Solver in script/solver.cpp),
