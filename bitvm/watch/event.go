@@ -40,8 +40,10 @@ type Event struct {
 	// Claim is the claim that was judged, and Judgement what came of it.
 	Claim     string     `json:"claim,omitempty"`
 	Judgement *Judgement `json:"judgement,omitempty"`
-	// Height is when a transaction opened or is due.
-	Height uint32 `json:"height,omitempty"`
+	// Height is when a transaction opened or is due. Earliest says that it may become
+	// later: what the rival needs is not there yet.
+	Height   uint32 `json:"height,omitempty"`
+	Earliest bool   `json:"earliest,omitempty"`
 	// Urgent says that somebody should act, or look.
 	Urgent bool   `json:"urgent"`
 	Text   string `json:"text"`
@@ -50,9 +52,26 @@ type Event struct {
 // keptEvents is how many events an instance remembers.
 const keptEvents = 1000
 
-// A moment is what an event about heights is told once for.
+// A moment is what an event about heights is told once for: a height that may become later
+// counts as 0, so that it is told once while it moves.
 type moment struct {
-	kind   Kind
-	tx     string
-	height uint32
+	Kind        Kind   `json:"kind"`
+	Transaction string `json:"transaction"`
+	Height      uint32 `json:"height"`
+	Urgent      bool   `json:"urgent,omitempty"`
+}
+
+// A telling is a moment that was told of, and the height of the tip then.
+type telling struct {
+	moment
+	At uint32 `json:"at"`
+}
+
+// moment returns that of an event about heights.
+func (e *Event) moment() (m moment, ok bool) {
+	m = moment{e.Kind, e.Transaction, e.Height, e.Urgent}
+	if e.Earliest {
+		m.Height = 0
+	}
+	return m, e.Kind == Opened || e.Kind == Due || e.Kind == Passed
 }

@@ -13,7 +13,7 @@ import (
 // GraphVersion is the version of descriptions that is read here.
 const GraphVersion = 1
 
-// Bounds of a description. BitVM2 has 23 connectors, one of 300 outputs.
+// Bounds of a description. BitVM2 has 16 connectors, one of 300 outputs.
 const (
 	MaxGraph       = 1 << 20 // bytes
 	maxNodes       = 1024    // connectors, transactions

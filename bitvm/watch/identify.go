@@ -128,12 +128,12 @@ func (b *binding) differs(at int, tx *wire.MsgTx, spent []Spent) string {
 	if b.txids[at] != nil {
 		return "that one has another id"
 	}
-	n := 0 // inputs
+	n, at0 := 0, t.shift(g, spent) // inputs, and the place of the first
 	for _, in := range t.Inputs {
 		c, leaf := g.input(in)
 		connector := g.connector(in.Connector)
 		for output := range c.outputs() {
-			if n >= len(spent) || spent[n].Input != n || spent[n].Connector != connector || spent[n].Output != output {
+			if n >= len(spent) || spent[n].Input != at0+n || spent[n].Connector != connector || spent[n].Output != output {
 				return fmt.Sprintf("input %d is not connector %s", n, c.Name)
 			}
 			s := &spent[n]
@@ -151,13 +151,27 @@ func (b *binding) differs(at int, tx *wire.MsgTx, spent []Spent) string {
 	if n != len(spent) || n != len(tx.TxIn) && !t.Open {
 		return fmt.Sprintf("%d inputs, must be %d", len(tx.TxIn), n)
 	}
-	return b.paysElse(at, tx)
+	return b.paysElse(at, tx, at0)
 }
 
-// paysElse says how the outputs of tx are not those of the transaction of the graph; ""
-// if they may be.
-func (b *binding) paysElse(at int, tx *wire.MsgTx) (why string) {
-	n := 0
+// shift returns the place of the first input, and of the first output, that the graph tells
+// of: 0, but where the transaction is open and spends one output. A signature with
+// SIGHASH_SINGLE|SIGHASH_ANYONECANPAY covers neither the other inputs nor the place of its
+// own, and of the outputs that with its place.
+func (t *Transaction) shift(g *Graph, spent []Spent) int {
+	if !t.Open || len(t.Inputs) != 1 || len(spent) == 0 {
+		return 0
+	}
+	if c, _ := g.input(t.Inputs[0]); c.outputs() != 1 {
+		return 0
+	}
+	return spent[0].Input
+}
+
+// paysElse says how the outputs of tx, from a first one on, are not those of the
+// transaction of the graph; "" if they may be.
+func (b *binding) paysElse(at int, tx *wire.MsgTx, first int) (why string) {
+	n := first
 	b.eachOutput(at, func(connector, output int) {
 		switch {
 		case why != "":

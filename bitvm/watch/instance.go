@@ -147,14 +147,9 @@ func (in *Instance) bind() error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(struct {
-		Instance *Instance
-		Graph    *Graph
-	}{in, b.graph})
-	if err != nil {
+	if b.digest, err = in.sum(b.graph); err != nil {
 		return err
 	}
-	b.digest = sha256.Sum256(text)
 	g := b.graph
 	b.limits = g.limits(in.Network)
 	b.first = make([]int, len(g.Connectors))
@@ -176,6 +171,30 @@ func (in *Instance) bind() error {
 	}
 	in.bound = b
 	return nil
+}
+
+// sum returns the digest of an instance and its graph, without the words for people: what
+// was seen of it does not depend on them.
+func (in *Instance) sum(g *Graph) ([32]byte, error) {
+	bare, graph := *in, *g
+	bare.Graph = nil
+	graph.About = ""
+	graph.Connectors, graph.Transactions = slices.Clone(g.Connectors), slices.Clone(g.Transactions)
+	for i := range graph.Connectors {
+		c := &graph.Connectors[i]
+		c.About, c.Leaves = "", slices.Clone(c.Leaves)
+		for k := range c.Leaves {
+			c.Leaves[k].Means = ""
+		}
+	}
+	for i := range graph.Transactions {
+		graph.Transactions[i].Means = ""
+	}
+	text, err := json.Marshal(struct {
+		Instance *Instance
+		Graph    *Graph
+	}{&bare, &graph})
+	return sha256.Sum256(text), err
 }
 
 // react returns how many blocks before a deadline it becomes urgent.

@@ -50,10 +50,12 @@ type head struct {
 	Tip     Tip    `json:"tip"`
 	Number  uint64 `json:"number"`
 	Recent  []Tip  `json:"recent,omitempty"`
-	// Seen, Judged and Events are the track's.
+	// Seen, Judged, Events and Told are the track's. Where Told is null, it is what the
+	// events tell.
 	Seen   []Sighting `json:"seen,omitempty"`
 	Judged []judged   `json:"judged,omitempty"`
 	Events []Event    `json:"events,omitempty"`
+	Told   []telling  `json:"told"`
 }
 
 const (
@@ -173,6 +175,12 @@ func (t *track) begin(h *head) bool {
 	t.tip, t.recent, t.sightings, t.verdicts = h.Tip, h.Recent, h.Seen, h.Judged
 	t.rebuild()
 	t.remember(h.Events)
+	if h.Told != nil {
+		clear(t.told)
+		for _, of := range h.Told {
+			t.told[of.moment] = of.At
+		}
+	}
 	t.number = h.Number
 	return true
 }
@@ -240,8 +248,7 @@ func open(dir string, in *Instance) (t *track, aside string, err error) {
 	}
 	t, good, err := load(in, bytes.NewReader(data))
 	if errors.Is(err, errOther) {
-		aside = path + ".old"
-		if err := os.Rename(path, aside); err != nil {
+		if aside, err = putAside(path); err != nil {
 			return nil, "", err
 		}
 		t, good, err = newTrack(in), 0, nil
@@ -253,12 +260,25 @@ func open(dir string, in *Instance) (t *track, aside string, err error) {
 	return t, aside, t.compact()
 }
 
+// putAside renames a journal to path.old, or path.old.2 and so on: what is there stays.
+func putAside(path string) (aside string, err error) {
+	aside = path + ".old"
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(aside); os.IsNotExist(err) {
+			return aside, os.Rename(path, aside)
+		} else if err != nil {
+			return "", err
+		}
+		aside = fmt.Sprintf("%s.old.%d", path, n)
+	}
+}
+
 // compact writes the journal anew, as one line, in place of what it is.
 func (t *track) compact() error {
 	line, err := encodeFrame(&frame{Head: &head{
 		Version: journalVersion, Name: t.instance.Name, Digest: digestText(t.instance),
 		Tip: t.tip, Number: t.number, Recent: last(t.recent, keptTips),
-		Seen: t.sightings, Judged: t.verdicts, Events: last(t.events, keptEvents),
+		Seen: t.sightings, Judged: t.verdicts, Events: last(t.events, keptEvents), Told: t.tellings(),
 	}})
 	if err != nil {
 		return err

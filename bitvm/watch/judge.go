@@ -52,6 +52,24 @@ type Judgement struct {
 	// Leaf is the script of the answering leaf that disproves it, where there is one.
 	Leaf   *int   `json:"leaf,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Kind is what that script checks, and Claimed and Expected are the hash that is
+	// committed to and the right one, in hexadecimal, where they differ.
+	Kind     string `json:"kind,omitempty"`
+	Claimed  string `json:"claimed,omitempty"`
+	Expected string `json:"expected,omitempty"`
+	// Input is the public input for which a valid proof is one, in hexadecimal, high
+	// byte first. Whether it is the one that the peg-out must have is not looked at.
+	Input string `json:"input,omitempty"`
+}
+
+// same reports whether two judgements say the same.
+func (j *Judgement) same(other *Judgement) bool {
+	if (j.Leaf == nil) != (other.Leaf == nil) || j.Leaf != nil && *j.Leaf != *other.Leaf {
+		return false
+	}
+	a, b := *j, *other
+	a.Leaf, b.Leaf = nil, nil
+	return a == b
 }
 
 // A Judge verifies claims. It is asked once all transactions of a claim are in blocks,
@@ -59,6 +77,9 @@ type Judgement struct {
 // when ctx ends it returns soon.
 type Judge interface {
 	Judge(ctx context.Context, c *Committed) Judgement
+	// Name tells it from judges that may find something else, such as by another key,
+	// over restarts. What another one found is judged again.
+	Name() string
 }
 
 // nobody judges where there is no Judge.
@@ -67,3 +88,5 @@ type nobody struct{}
 func (nobody) Judge(context.Context, *Committed) Judgement {
 	return Judgement{Finding: Undecided, Reason: "no key to verify such claims with is configured"}
 }
+
+func (nobody) Name() string { return "" }

@@ -139,11 +139,16 @@ func (t *track) limit(steps []step, i int) {
 	}
 	for _, l := range t.bound.limits[i] {
 		of, rival := &steps[l.of], &steps[l.rival]
-		if of.state == Over || rival.state == Over || rival.state == Confirmed || rival.opens <= of.opens || rival.opens <= l.lock {
+		if of.state == Over || rival.state == Over || rival.state == Confirmed || rival.opens <= l.lock {
 			continue
 		}
+		// Where of is late because i is, the deadline stays, and passes.
+		opens := of.opens
+		if opens <= max(s.opens, t.tip.Height+1)+l.lock {
+			opens = s.opens + l.lock
+		}
 		deadline := rival.opens - l.lock
-		if deadline > s.opens && (s.deadline == 0 || deadline < s.deadline) {
+		if rival.opens > opens && deadline > s.opens && (s.deadline == 0 || deadline < s.deadline) {
 			s.deadline, s.firm, s.rival, s.by = deadline, rival.state != Waiting, l.rival, l.of
 		}
 	}

@@ -44,12 +44,17 @@ type TransactionStatus struct {
 	Txid   string `json:"txid,omitempty"`
 	Height uint32 `json:"height,omitempty"`
 	Weight int64  `json:"weight,omitempty"`
+	// Outcome is what one that is confirmed means for the claimant, if it ends something.
+	Outcome Outcome `json:"outcome,omitempty"`
 	// Leaves are the leaves by which it spends, as connector:leaf, with the number of
 	// the script where there are several.
 	Leaves []string `json:"leaves,omitempty"`
 	// Opens is the height of the first block that may have one that is not confirmed:
 	// exact if it is open or locked, else the first if all comes at once.
 	Opens uint32 `json:"opens,omitempty"`
+	// CLTV says that a script by which it spends has an absolute lock too (BIP65), which
+	// is not known here: it may have to wait longer.
+	CLTV bool `json:"cltv,omitempty"`
 	// Deadline is the height of the first block in which Rival may take what it
 	// needs; 0 is none. For is the transaction that must be there then, if it is
 	// another behind this one. If Firm is false, the deadline may become later.
@@ -133,6 +138,7 @@ func (t *track) transaction(i int, st *step) TransactionStatus {
 	s := TransactionStatus{Name: g.Transactions[i].Name, By: g.Transactions[i].By, State: st.state}
 	if seen := t.seen(i); seen != nil {
 		s.Txid, s.Height, s.Weight = seen.Txid.String(), seen.Block.Height, seen.Weight
+		s.Outcome = g.Transactions[i].Outcome
 		for _, sp := range seen.Spent {
 			if sp.Output == 0 && sp.Leaf != unknown {
 				s.Leaves = append(s.Leaves, t.leafText(&sp))
@@ -144,6 +150,7 @@ func (t *track) transaction(i int, st *step) TransactionStatus {
 		return s
 	}
 	s.Opens, s.Deadline, s.Firm, s.CalledFor = st.opens, st.deadline, st.firm, t.calledFor(i)
+	s.CLTV = ownLock(g, &g.Transactions[i]) != ""
 	if st.deadline != 0 {
 		s.Rival = g.Transactions[st.rival].Name
 		if st.by != i {
@@ -223,7 +230,7 @@ func (t *track) advice(s *Status) []Advice {
 	if !ended {
 		for i := range s.Transactions {
 			if tx := &s.Transactions[i]; tx.By == g.Claimant && (tx.State == Open || tx.State == Locked) {
-				say(false, "The %s may send %s from height %d on: %s.", tx.By, tx.Name, tx.Opens, g.Transactions[i].Means)
+				say(false, "The %s may send %s from height %d on%s: %s.", tx.By, tx.Name, tx.Opens, ownLock(g, &g.Transactions[i]), g.Transactions[i].Means)
 			}
 		}
 	}
@@ -248,7 +255,11 @@ func (t *track) adviseClaim(s *Status, of *Claim, c *ClaimStatus, say func(bool,
 	case c.Judgement == nil:
 		return
 	case c.Judgement.Finding == Valid:
-		say(false, "The claim %s of the %s is valid: nothing is to be done against it.", c.Name, g.Claimant)
+		of := ""
+		if c.Judgement.Input != "" {
+			of = " for the public input " + c.Judgement.Input
+		}
+		say(false, "The %s claims %s, and its proof is valid%s; compare the input with what the peg-out must have.", g.Claimant, c.Name, of)
 		return
 	case c.Answered != "":
 		say(false, "The claim %s was answered: %s is in a block.", c.Name, c.Answered)
@@ -261,7 +272,7 @@ func (t *track) adviseClaim(s *Status, of *Claim, c *ClaimStatus, say func(bool,
 			what += fmt.Sprintf(" at leaf %d", *c.Judgement.Leaf)
 		}
 		if c.Judgement.Reason != "" {
-			what += fmt.Sprintf(" (%s)", c.Judgement.Reason)
+			what += fmt.Sprintf(" (%s)", strings.TrimSpace(c.Judgement.Kind+" "+c.Judgement.Reason))
 		}
 	}
 	able := false

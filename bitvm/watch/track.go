@@ -1,7 +1,9 @@
 package watch
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -24,10 +26,11 @@ type Sighting struct {
 	Spent       []Spent        `json:"spent,omitempty"`
 }
 
-// A judged is what was found of a claim, and in which transactions.
+// A judged is what was found of a claim, in which transactions, and by which judge.
 type judged struct {
 	Claim     int              `json:"claim"`
 	Txids     []chainhash.Hash `json:"txids"`
+	By        string           `json:"by,omitempty"` // its name
 	Judgement Judgement        `json:"judgement"`
 }
 
@@ -40,7 +43,7 @@ type output struct {
 }
 
 // A track is what is known of an instance. All of it follows from its tip, the sightings,
-// what was judged and the events, which the journal has.
+// what was judged and what was told, which the journal has.
 type track struct {
 	instance *Instance
 	bound    *binding
@@ -53,22 +56,23 @@ type track struct {
 	events    []Event
 	number    uint64 // of the last event
 
-	// These follow from the sightings and the events.
+	told map[moment]uint32 // by the height of the tip then
+
+	// These follow from the sightings.
 	outputs []output // of all connectors
 	made    []int    // by transaction: its sighting, counted from 1; 0 is none
-	told    map[moment]bool
 
 	// behind says why blocks are missing; "" if they are not known to be.
 	behind string
 	// unjudged says why a claim could not be given to the judge; "" if none is kept.
 	unjudged string
-	// again are the claims of which an earlier run could not tell, and this one has not
-	// tried: it may have a key, or a judge, that the other lacked.
+	// again are the claims of which an earlier run could not tell, or whose judge was
+	// another, and that this run has not tried; true if the judge was another.
 	again map[int]bool
 }
 
 func newTrack(in *Instance) *track {
-	t := &track{instance: in, bound: in.bound, tip: Tip{Height: in.Start - 1}, told: make(map[moment]bool), behind: "it has not been looked for blocks yet"}
+	t := &track{instance: in, bound: in.bound, tip: Tip{Height: in.Start - 1}, told: make(map[moment]uint32), behind: "it has not been looked for blocks yet"}
 	t.rebuild()
 	return t
 }
@@ -95,7 +99,7 @@ func (t *track) settle(i int) {
 		return
 	}
 	t.made[s.Transaction] = i + 1
-	index := uint32(0)
+	index := uint32(t.bound.graph.Transactions[s.Transaction].shift(t.bound.graph, s.Spent))
 	t.bound.eachOutput(s.Transaction, func(connector, n int) {
 		if connector != unknown {
 			t.outputs[t.slot(connector, n)] = output{there: true, at: wire.OutPoint{Hash: s.Txid, Index: index}, height: s.Block.Height}
@@ -151,6 +155,7 @@ func (t *track) retreat(to Tip) (dropped []Sighting) {
 		t.recent = []Tip{to}
 	}
 	t.rebuild()
+	maps.DeleteFunc(t.told, func(_ moment, at uint32) bool { return at > to.Height })
 	t.verdicts = slices.DeleteFunc(t.verdicts, func(v judged) bool { return !slices.Equal(v.Txids, t.commits(v.Claim)) })
 	return dropped
 }
@@ -168,12 +173,13 @@ func (t *track) commits(claim int) []chainhash.Hash {
 	return ids
 }
 
-// doubt has the claims judged again of which nobody could tell.
-func (t *track) doubt() {
+// doubt has the claims judged again of which nobody could tell, or whose judge was another
+// than the one of that name.
+func (t *track) doubt(judge string) {
 	t.again = make(map[int]bool)
 	for _, v := range t.verdicts {
-		if v.Judgement.Finding == Undecided {
-			t.again[v.Claim] = true
+		if other := v.By != judge; other || v.Judgement.Finding == Undecided {
+			t.again[v.Claim] = other
 		}
 	}
 }
@@ -184,14 +190,24 @@ func (t *track) find(v judged) {
 	t.verdicts = append(t.verdicts, v)
 }
 
-// verdict returns what was found of a claim, or nil.
-func (t *track) verdict(claim int) *Judgement {
+// found returns what was found of a claim, by whomever, or nil.
+func (t *track) found(claim int) *judged {
 	for i := range t.verdicts {
 		if t.verdicts[i].Claim == claim {
-			return &t.verdicts[i].Judgement
+			return &t.verdicts[i]
 		}
 	}
 	return nil
+}
+
+// verdict returns what holds of a claim, or nil: what another judge found does not until
+// this run's has tried, but for that it could not tell.
+func (t *track) verdict(claim int) *Judgement {
+	v := t.found(claim)
+	if v == nil || t.again[claim] && v.Judgement.Finding != Undecided {
+		return nil
+	}
+	return &v.Judgement
 }
 
 // seen returns the sighting of a transaction that is in a block, or nil.
@@ -213,8 +229,8 @@ func (t *track) tell(e Event) Event {
 func (t *track) remember(events []Event) {
 	for _, e := range events {
 		t.number = e.Number
-		if e.Kind == Opened || e.Kind == Due || e.Kind == Passed {
-			t.told[moment{e.Kind, e.Transaction, e.Height}] = true
+		if m, ok := e.moment(); ok {
+			t.told[m] = e.Tip.Height
 		}
 	}
 	if t.events = append(t.events, events...); len(t.events) > 2*keptEvents {
@@ -255,28 +271,96 @@ func (t *track) heights() []Event {
 		if s.state != Open {
 			continue
 		}
-		say := func(kind Kind, height uint32, urgent bool, format string, args ...any) {
-			if m := (moment{kind, tx.Name, height}); !t.told[m] {
-				events = append(events, t.tell(Event{
-					Kind: kind, Transaction: tx.Name, Height: height, Urgent: urgent, Text: fmt.Sprintf(format, args...),
-				}))
+		say := func(e Event, format string, args ...any) {
+			e.Transaction, e.Text = tx.Name, fmt.Sprintf(format, args...)
+			if m, _ := e.moment(); !t.knows(m) {
+				events = append(events, t.tell(e))
 			}
 		}
-		called := t.calledFor(i)
+		urgent := t.calledFor(i) || t.doubtful(i)
 		locked := slices.ContainsFunc(tx.Inputs, func(in Input) bool { _, l := g.input(in); return l.Lock != Blocks{} })
 		if locked {
-			say(Opened, s.opens, called, "%s may be in a block from height %d on: %s", tx.Name, s.opens, tx.Means)
+			say(Event{Kind: Opened, Height: s.opens, Urgent: urgent}, "%s may be in a block from height %d on%s: %s", tx.Name, s.opens, ownLock(g, tx), tx.Means)
 		}
+		if s.deadline == 0 || tx.By == g.Claimant {
+			continue
+		}
+		left, rival := s.deadline-min(next, s.deadline), g.Transactions[s.rival].Name
 		switch {
-		case s.deadline == 0 || !s.firm || tx.By == g.Claimant:
-		case next >= s.deadline:
-			say(Passed, s.deadline, called, "%s is in no block, and %s may be since height %d", tx.Name, g.Transactions[s.rival].Name, s.deadline)
-		case s.deadline-next <= t.instance.react():
-			say(Due, s.deadline, called, "%s must be in a block before height %d, when %s may be: %s left",
-				tx.Name, s.deadline, g.Transactions[s.rival].Name, blocks(s.deadline-next))
+		case left > t.instance.react():
+		case !s.firm:
+			say(Event{Kind: Due, Height: s.deadline, Earliest: true, Urgent: urgent}, "%s must be in a block before height %d at the earliest, when %s may be if what it needs comes at once: %s left at least",
+				tx.Name, s.deadline, rival, blocks(left))
+		case left == 0:
+			say(Event{Kind: Passed, Height: s.deadline, Urgent: urgent}, "%s is in no block before height %d, and %s", tx.Name, s.deadline, missed(i, &s, g))
+		default:
+			say(Event{Kind: Due, Height: s.deadline, Urgent: urgent}, "%s must be in a block before height %d, %s: %s left",
+				tx.Name, s.deadline, reason(i, &s, g), blocks(left))
 		}
 	}
 	return events
+}
+
+// tellings returns what was told of heights, in a fixed order.
+func (t *track) tellings() []telling {
+	all := make([]telling, 0, len(t.told))
+	for m, at := range t.told {
+		all = append(all, telling{m, at})
+	}
+	slices.SortFunc(all, func(a, b telling) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Transaction, b.Transaction), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Height, b.Height))
+	})
+	return all
+}
+
+// knows reports whether a moment was told of, or it is calm and was told of as urgent.
+func (t *track) knows(m moment) bool {
+	_, told := t.told[m]
+	if !told && !m.Urgent {
+		m.Urgent = true
+		_, told = t.told[m]
+	}
+	return told
+}
+
+// doubtful reports whether a transaction answers a claim that is in blocks and of which it
+// is not known that it is valid. While it is being judged it does not count.
+func (t *track) doubtful(tx int) bool {
+	g := t.bound.graph
+	for i, c := range g.Claims {
+		if !slices.Contains(c.Answers, g.Transactions[tx].Name) || t.commits(i) == nil {
+			continue
+		}
+		if v := t.verdict(i); v != nil && v.Finding != Valid || v == nil && t.unjudged != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// reason says why there is a deadline of transaction i, and missed what it is to be late.
+func reason(i int, s *step, g *Graph) string {
+	by, rival := g.Transactions[s.by].Name, g.Transactions[s.rival].Name
+	if s.by == i {
+		return fmt.Sprintf("when %s may be", rival)
+	}
+	return fmt.Sprintf("for %s to come before %s may", by, rival)
+}
+
+func missed(i int, s *step, g *Graph) string {
+	by, rival := g.Transactions[s.by].Name, g.Transactions[s.rival].Name
+	if s.by == i {
+		return fmt.Sprintf("%s may be since then", rival)
+	}
+	return fmt.Sprintf("%s may come as soon as %s", rival, by)
+}
+
+// ownLock says that a transaction may have to wait for more than is known here.
+func ownLock(g *Graph, tx *Transaction) string {
+	if slices.ContainsFunc(tx.Inputs, func(in Input) bool { _, l := g.input(in); return l.Absolute }) {
+		return ", not before its own lock"
+	}
+	return ""
 }
 
 // calledFor reports whether what is known calls for a transaction: it answers a claim that

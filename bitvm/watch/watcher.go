@@ -98,7 +98,7 @@ func (w *Watcher) Add(in *Instance) error {
 		}
 	}
 	if w.opt.Judge != (nobody{}) {
-		t.doubt()
+		t.doubt(w.opt.Judge.Name())
 	}
 	w.tracks = append(w.tracks, t)
 	for hash, tx := range t.bound.byTxid {
@@ -313,7 +313,7 @@ func (w *Watcher) findRoots(b *Block, i int, taking []*track, note func(*track, 
 	for _, out := range b.Txs[i].TxOut {
 		for _, r := range w.scripts[string(out.PkScript)] {
 			// Another payment to the script is of another peg-out, or a gift.
-			if slices.Contains(taking, r.track) && r.track.made[r.tx] == 0 && r.track.bound.paysElse(r.tx, b.Txs[i]) == "" {
+			if slices.Contains(taking, r.track) && r.track.made[r.tx] == 0 && r.track.bound.paysElse(r.tx, b.Txs[i], 0) == "" {
 				note(r.track, r.tx, "", i, nil)
 			}
 		}
@@ -335,7 +335,7 @@ func (w *Watcher) judge(ctx context.Context, b *Block, blocks Blockstore) error 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		events, err := w.pronounce(p.track, judged{Claim: p.claim, Txids: ids, Judgement: j}, c, err)
+		events, err := w.pronounce(p.track, judged{Claim: p.claim, Txids: ids, By: w.opt.Judge.Name(), Judgement: j}, c, err)
 		if err != nil {
 			return err
 		}
@@ -356,7 +356,7 @@ func (w *Watcher) pending() []pending {
 	var all []pending
 	for _, t := range w.tracks {
 		for i := range t.bound.graph.Claims {
-			if (t.verdict(i) == nil || t.again[i]) && t.commits(i) != nil {
+			if _, again := t.again[i]; (again || t.found(i) == nil) && t.commits(i) != nil {
 				all = append(all, pending{t, i})
 			}
 		}
@@ -375,11 +375,17 @@ func (w *Watcher) pronounce(t *track, v judged, c *Committed, why error) ([]Even
 	}
 	t.unjudged = ""
 	delete(t.again, v.Claim)
-	if old := t.verdict(v.Claim); old != nil && old.Finding == v.Judgement.Finding && old.Reason == v.Judgement.Reason {
-		return nil, nil // an earlier run told of it
+	old := t.found(v.Claim)
+	told := old != nil && old.Judgement.same(&v.Judgement) // by an earlier run
+	if told && old.By == v.By {
+		return nil, nil
 	}
 	t.find(v)
-	events := append([]Event{t.tell(judgedEvent(c, &v.Judgement))}, t.heights()...)
+	var events []Event
+	if !told {
+		events = append(events, t.tell(judgedEvent(c, &v.Judgement)))
+	}
+	events = append(events, t.heights()...)
 	if err := t.write(&frame{Judged: &v, Events: events}); err != nil {
 		w.failed = err
 		return nil, err

@@ -22,6 +22,7 @@ import (
 
 // A judge finds the same of every claim, and remembers what it was given.
 type judge struct {
+	name  string
 	finds watch.Judgement
 	given []watch.Committed
 }
@@ -30,6 +31,8 @@ func (j *judge) Judge(_ context.Context, c *watch.Committed) watch.Judgement {
 	j.given = append(j.given, *c)
 	return j.finds
 }
+
+func (j *judge) Name() string { return j.name }
 
 func disprovable() *judge {
 	leaf := 217
@@ -76,8 +79,9 @@ func TestDispute(t *testing.T) {
 	}
 }
 
-// A claim of which nobody could tell is judged again by the next run, which may have a key;
-// what it finds is told once, and only if it is something else.
+// A claim of which nobody could tell is judged again by the next run, which may have a key,
+// and one that another judge judged, who may have had a wrong one; what it finds is told
+// once, and only if it is something else.
 func TestJudgedAgain(t *testing.T) {
 	o := watch.Options{Dir: t.TempDir()}
 	s := newScene(t, watchtest.Small(), o)
@@ -101,6 +105,11 @@ func TestJudgedAgain(t *testing.T) {
 		{&judge{finds: watch.Judgement{Finding: watch.Undecided, Reason: "other"}}, []watch.Finding{watch.Undecided, watch.Undecided}, 1},
 		{disprovable(), []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable}, 1},
 		{&judge{finds: watch.Judgement{Finding: watch.Valid}}, []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable}, 0},
+		{&judge{name: "right", finds: watch.Judgement{Finding: watch.Valid}}, []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable, watch.Valid}, 1},
+		{&judge{name: "right"}, []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable, watch.Valid}, 0},
+		{nil, []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable, watch.Valid}, 0},
+		{&judge{name: "other", finds: watch.Judgement{Finding: watch.Valid}}, []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable, watch.Valid}, 1},
+		{&judge{name: "other"}, []watch.Finding{watch.Undecided, watch.Undecided, watch.Disprovable, watch.Valid}, 0},
 	} {
 		if err := s.w.Close(); err != nil {
 			t.Fatal(err)
@@ -123,6 +132,141 @@ func TestJudgedAgain(t *testing.T) {
 		if got := claims[0].Judgement; got == nil || got.Finding != tt.want[len(tt.want)-1] {
 			t.Errorf("the status has %+v, want %v", got, tt.want)
 		}
+	}
+}
+
+// What another judge found is not believed while it cannot be judged again; and what this
+// one finds makes a deadline urgent that was told of calmly.
+func TestOtherJudge(t *testing.T) {
+	o := watch.Options{Dir: t.TempDir(), Judge: &judge{name: "wrong", finds: watch.Judgement{Finding: watch.Valid, Input: "0badcafe"}}}
+	s := newScene(t, watchtest.Small(), o)
+	s.claimed()
+	if text := fmt.Sprint(s.status().Next); !strings.Contains(text, "its proof is valid for the public input 0badcafe; compare the input with what the peg-out must have") {
+		t.Errorf("of a valid claim is said %q", text)
+	}
+	due := func() (urgent []bool) {
+		for _, e := range s.events {
+			if e.Kind == watch.Due && e.Transaction == "disprove" && !e.Earliest {
+				urgent = append(urgent, e.Urgent)
+			}
+		}
+		return urgent
+	}
+	if got := due(); !slices.Equal(got, []bool{false}) {
+		t.Errorf("it is due %v", got)
+	}
+	if err := s.w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	right := disprovable()
+	right.name = "right"
+	o.Judge, o.Blocks, o.Event = right, s.chain, func(e watch.Event) { s.events = append(s.events, e) }
+	s.w = watch.New(o)
+	if err := s.w.Add(s.bridge.Instance(first)); err != nil {
+		t.Fatal(err)
+	}
+	s.chain.lost = true
+	if err := s.w.Sync(t.Context(), s.chain); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.status().Claims[0]; c.Judgement != nil || !strings.Contains(c.Unjudged, "is pruned") {
+		t.Errorf("another's judgement is believed: %+v", c)
+	}
+	s.chain.lost = false
+	if err := s.w.Sync(t.Context(), s.chain); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.status().Claims[0]; c.Judgement == nil || c.Judgement.Finding != watch.Disprovable {
+		t.Errorf("%+v", c)
+	}
+	if got := due(); !slices.Equal(got, []bool{false, true}) {
+		t.Errorf("it is due %v", got)
+	}
+}
+
+// An answer to a claim of which nobody can tell is urgent when it is due, and is told of
+// again when the chain was another meanwhile.
+func TestUndecidedIsUrgent(t *testing.T) {
+	s := newScene(t, watchtest.Small(), watch.Options{})
+	s.claimed()
+	s.undo(1)
+	s.mine("assert_final")
+	n := 0
+	for _, e := range s.events {
+		if e.Kind == watch.Due && e.Transaction == "disprove" && !e.Earliest {
+			if n++; !e.Urgent {
+				t.Errorf("%+v is calm", e)
+			}
+		}
+	}
+	if n != 2 {
+		t.Errorf("it was told of %d times, want twice", n)
+	}
+}
+
+// A deadline that may become later is told of as the earliest, once, and again when it is
+// certain.
+func TestEarliestDeadline(t *testing.T) {
+	s := newScene(t, watchtest.Small(), watch.Options{})
+	in := s.bridge.Instance(first)
+	in.React = 30
+	s.w = watch.New(watch.Options{Event: func(e watch.Event) { s.events = append(s.events, e) }})
+	if err := s.w.Add(in); err != nil {
+		t.Fatal(err)
+	}
+	due := func() (earliest []bool) {
+		for _, e := range s.events {
+			if e.Kind == watch.Due && e.Transaction == "challenge" {
+				earliest = append(earliest, e.Earliest)
+			}
+		}
+		return earliest
+	}
+	for _, name := range []string{"peg_in_deposit", "peg_in_confirm", "peg_out_confirm", "kick_off_1"} {
+		s.mine(name)
+	}
+	for range 8 { // it becomes later
+		s.connect()
+	}
+	if got := due(); !slices.Equal(got, []bool{true}) {
+		t.Errorf("the earliest was told of: %v", got)
+	}
+	s.mine("kick_off_2")
+	if got := due(); !slices.Equal(got, []bool{true, false}) {
+		t.Errorf("behind kick_off_2 was told of: %v", got)
+	}
+}
+
+// Signatures of an open transaction cover neither the place of its input nor other inputs:
+// what it makes is where its input is.
+func TestOpenTransaction(t *testing.T) {
+	g, err := watch.DecodeGraph([]byte(`{"version":1,"name":"g","claimant":"operator",
+		"connectors":[{"name":"A","leaves":[{"name":"0","by":"operator"}]},{"name":"B","leaves":[{"name":"0","by":"operator"}]}],
+		"transactions":[
+			{"name":"t","by":"operator","outputs":[{"connector":"A"}]},
+			{"name":"u","by":"operator","open":true,"inputs":[{"connector":"A","leaf":"0"}],"outputs":[{"connector":"B"}]},
+			{"name":"v","by":"operator","inputs":[{"connector":"B","leaf":"0"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newScene(t, g, watch.Options{})
+	s.mine("t")
+	u := s.bridge.Tx("u")
+	u.TxIn = append([]*wire.TxIn{wire.NewTxIn(&wire.OutPoint{Index: 7}, nil, nil)}, u.TxIn...)
+	v := s.bridge.Tx("v")
+	wrong := u.Copy()
+	wrong.TxOut = append(wrong.TxOut, wire.NewTxOut(1, watchtest.Anyone()))
+	s.connect(wrong)
+	if unknown := s.status().Unknown; len(unknown) != 1 || !strings.Contains(unknown[0].Why, "output 1 does not pay to connector B") {
+		t.Errorf("%+v", unknown)
+	}
+	s.undo(1)
+	u.TxOut = append([]*wire.TxOut{wire.NewTxOut(1, watchtest.Anyone())}, u.TxOut...)
+	s.connect(u)
+	v.TxIn[0].PreviousOutPoint = wire.OutPoint{Hash: u.TxHash(), Index: 1}
+	s.connect(v)
+	if s.tx("u").State != watch.Confirmed || s.tx("v").State != watch.Confirmed {
+		t.Errorf("%+v", s.status())
 	}
 }
 
@@ -287,9 +431,17 @@ func TestDeadlineOfWhatComesBefore(t *testing.T) {
 		t.Errorf("the counterproof is %+v, want it before %d", got, c+6)
 	}
 	s.idle(c + 6)
-	if got := s.tx("counterproof_0"); got.Left != 0 || got.Deadline != 0 {
-		// The acknowledgement opens when the payout does: no height helps any more.
+	// The acknowledgement opens no sooner than the payout now.
+	if got := s.tx("counterproof_0"); got.Left != 0 || got.Deadline != c+6 {
 		t.Errorf("behind its time the counterproof is %+v", got)
+	}
+	if !slices.ContainsFunc(s.events, func(e watch.Event) bool {
+		return e.Kind == watch.Passed && e.Transaction == "counterproof_0" && e.Height == c+6
+	}) {
+		t.Error("that its time is over was not told")
+	}
+	if text := fmt.Sprint(s.status().Next); !strings.Contains(text, "that is over") {
+		t.Errorf("%s", text)
 	}
 }
 
@@ -821,7 +973,34 @@ func TestReorganisedWhileStopped(t *testing.T) {
 	}
 }
 
-// A journal of another instance of that name is put aside, not believed.
+// Other words in a graph leave its journal what it is.
+func TestReworded(t *testing.T) {
+	dir := t.TempDir()
+	s := newScene(t, watchtest.Small(), watch.Options{Dir: dir})
+	b := s.mine("peg_out_confirm")
+	if err := s.w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in := s.bridge.Instance(first)
+	in.Graph = watchtest.Small()
+	in.Graph.About, in.Graph.Connectors[0].About, in.Graph.Connectors[0].Leaves[0].Means, in.Graph.Transactions[0].Means = "a", "b", "c", "d"
+	w := watch.New(watch.Options{Dir: dir, Aside: func(_, path string) { t.Errorf("it was put at %s", path) }})
+	if err := w.Add(in); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.Status()[0]; st.Tip != b.Tip {
+		t.Errorf("%+v", st)
+	}
+	if got := w.Status()[0].Next; len(got) == 0 {
+		t.Error("there is no advice")
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A journal of another instance of that name is put aside, not believed, and one that is
+// there stays.
 func TestOtherJournal(t *testing.T) {
 	dir := t.TempDir()
 	s := newScene(t, watchtest.Small(), watch.Options{Dir: dir})
@@ -829,20 +1008,29 @@ func TestOtherJournal(t *testing.T) {
 	if err := s.w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	in := s.bridge.Instance(first)
-	in.React = 9
-	aside := ""
-	w := watch.New(watch.Options{Dir: dir, Aside: func(_, path string) { aside = path }})
-	if err := w.Add(in); err != nil {
-		t.Fatal(err)
+	asides := make(map[string]bool)
+	for react := range uint32(3) {
+		in := s.bridge.Instance(first)
+		in.React = 9 + react
+		aside := ""
+		w := watch.New(watch.Options{Dir: dir, Aside: func(_, path string) { aside = path }})
+		if err := w.Add(in); err != nil {
+			t.Fatal(err)
+		}
+		if st := w.Status()[0]; aside == "" || st.Tip.Height != first-1 || st.Event != 0 {
+			t.Errorf("put at %q, then %+v", aside, st)
+		}
+		asides[aside] = true
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if st := w.Status()[0]; aside == "" || st.Tip.Height != first-1 || st.Event != 0 {
-		t.Errorf("put at %q, then %+v", aside, st)
+	for path := range asides {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
 	}
-	if _, err := os.Stat(aside); err != nil {
-		t.Error(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+	if len(asides) != 3 {
+		t.Errorf("put at %v", asides)
 	}
 }

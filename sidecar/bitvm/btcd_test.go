@@ -287,6 +287,8 @@ func (bad) Judge(_ context.Context, c *watch.Committed) watch.Judgement {
 	return watch.Judgement{Finding: watch.Disprovable, Leaf: &leaf, Reason: "hash mismatch"}
 }
 
+func (bad) Name() string { return "bad" }
+
 var (
 	pegIn     = []string{"peg_in_deposit", "peg_in_confirm"}
 	kickedOff = []string{"peg_out_confirm", "kick_off_1"}

@@ -4,16 +4,15 @@ import (
 	"bytes"
 
 	"github.com/btcsuite/btcd/wire/v2"
+
+	"github.com/outrider-project/outrider/bitvm/watch"
 )
 
 // peek tells of a transaction of the mempool that spends a watched output. The heaviest
 // never come there, and what comes may never be in a block.
-func (w *Watch) peek(raw []byte) {
-	w.mu.Lock()
-	watcher := w.watcher
-	w.mu.Unlock()
+func (w *Watch) peek(watcher *watch.Watcher, raw []byte) {
 	tx := new(wire.MsgTx)
-	if watcher == nil || raw == nil || tx.Deserialize(bytes.NewReader(raw)) != nil {
+	if raw == nil || tx.Deserialize(bytes.NewReader(raw)) != nil {
 		return
 	}
 	for _, h := range watcher.Peek(tx) {

@@ -2,10 +2,13 @@ package bitvm
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/outrider-project/outrider/bitvm/assertion"
 	"github.com/outrider-project/outrider/bitvm/claim"
 	"github.com/outrider-project/outrider/bitvm/groth16"
 	"github.com/outrider-project/outrider/bitvm/watch"
@@ -20,6 +23,12 @@ const assertionClaim = "assertion"
 type judge struct {
 	key    *groth16.VerifyingKey
 	verify func(context.Context, *claim.Claim) (claim.Verdict, error)
+}
+
+// Name implements [watch.Judge]: another key finds something else.
+func (j judge) Name() string {
+	digest := sha256.Sum256(j.key.EncodeEIP197())
+	return hex.EncodeToString(digest[:])
 }
 
 // Judge implements [watch.Judge].
@@ -44,9 +53,18 @@ func (j judge) Judge(ctx context.Context, c *watch.Committed) watch.Judgement {
 	}
 	switch v.Outcome {
 	case claim.Valid:
-		return watch.Judgement{Finding: watch.Valid}
+		item, err := v.Raw.Proof()
+		if err != nil {
+			return undecided("%v", err)
+		}
+		input := item.Inputs[0].Bytes()
+		return watch.Judgement{Finding: watch.Valid, Input: hex.EncodeToString(input[:])}
 	case claim.Disprovable:
-		return watch.Judgement{Finding: watch.Disprovable, Leaf: &v.Leaf.Leaf, Reason: string(v.Leaf.Reason)}
+		found := watch.Judgement{Finding: watch.Disprovable, Leaf: &v.Leaf.Leaf, Kind: string(v.Leaf.Kind), Reason: string(v.Leaf.Reason)}
+		if v.Leaf.Reason == assertion.HashMismatch {
+			found.Claimed, found.Expected = hex.EncodeToString(v.Leaf.Claimed[:]), hex.EncodeToString(v.Leaf.Expected[:])
+		}
+		return found
 	}
 	return undecided("%v, and %d commitments more that cannot be read", v.Refusals[0], len(v.Refusals)-1)
 }

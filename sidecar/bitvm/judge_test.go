@@ -2,6 +2,7 @@ package bitvm
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,12 +54,14 @@ func TestJudge(t *testing.T) {
 	verifier := claim.New(claim.Options{})
 	defer verifier.Close()
 	j := judge{s.Key, verifier.Verify}
-	if got := j.Judge(t.Context(), committedIn(raw)); got.Finding != watch.Valid {
+	input := item.Inputs[0].Bytes()
+	if got := j.Judge(t.Context(), committedIn(raw)); got.Finding != watch.Valid || got.Input != hex.EncodeToString(input[:]) {
 		t.Errorf("an honest assertion: %+v", got)
 	}
 	raw.Hashes[217][3] ^= 1
 	got := j.Judge(t.Context(), committedIn(raw))
-	if got.Finding != watch.Disprovable || got.Leaf == nil || *got.Leaf != 217 || got.Reason != string(assertion.HashMismatch) {
+	if got.Finding != watch.Disprovable || got.Leaf == nil || *got.Leaf != 217 || got.Reason != string(assertion.HashMismatch) ||
+		got.Kind != "MillerPointOpsStep2" || differ(got.Claimed, got.Expected) != 1 {
 		t.Errorf("a wrong hash: %+v", got)
 	}
 	for _, tt := range []struct {
@@ -79,10 +82,26 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %+v, want %q", tt.name, got, tt.want)
 		}
 	}
+	if other := (judge{groth16.NewSimulator(2, 5).Key, verifier.Verify}); other.Name() == j.Name() || j.Name() == "" {
+		t.Error("judges with different keys have one name")
+	}
 	verifier.Close()
 	if got := j.Judge(t.Context(), committedIn(raw)); got.Finding != watch.Undecided || !strings.Contains(got.Reason, claim.ErrClosed.Error()) {
 		t.Errorf("nobody judges any more: %+v", got)
 	}
+}
+
+// differ returns in how many digits two hashes differ; -1 if they are none.
+func differ(a, b string) (n int) {
+	if len(a) != 32 || len(b) != 32 {
+		return -1
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			n++
+		}
+	}
+	return n
 }
 
 // Without somebody who judges, whoever watches does, by the key of the settings.
@@ -95,9 +114,13 @@ func TestJudgeOfSettings(t *testing.T) {
 	asked := false
 	for _, claims := range []func(context.Context, *claim.Claim) (claim.Verdict, error){
 		nil,
-		func(context.Context, *claim.Claim) (claim.Verdict, error) {
+		func(ctx context.Context, c *claim.Claim) (claim.Verdict, error) {
 			asked = true
-			return claim.Verdict{Outcome: claim.Valid}, nil
+			key, err := assertion.Prepare(c.Key)
+			if err != nil {
+				return claim.Verdict{}, err
+			}
+			return claim.Judge(ctx, key, c)
 		},
 	} {
 		j, err := (&Config{Key: path, Claims: claims}).judge()

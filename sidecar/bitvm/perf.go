@@ -47,6 +47,17 @@ func newWatchPerf(rec perfcore.Recorder) *watchPerf {
 	}
 }
 
+// outcome returns the height of the block that decided a bridge, behind which nobody has
+// claims and spends of before to answer; 0 if it is open.
+func outcome(s *watch.Status) uint32 {
+	for _, tx := range s.Transactions {
+		if tx.State == watch.Confirmed && tx.Outcome != "" {
+			return tx.Height
+		}
+	}
+	return 0
+}
+
 // record sets the gauges to what is known.
 func (p *watchPerf) record(list []watch.Status) {
 	var incomplete, disprovable, undecided, unknown, open int
@@ -54,10 +65,15 @@ func (p *watchPerf) record(list []watch.Status) {
 		if !s.Complete {
 			incomplete++
 		}
-		unknown += len(s.Unknown)
+		ended := outcome(&s)
+		for _, u := range s.Unknown {
+			if u.Height > ended {
+				unknown++
+			}
+		}
 		for _, c := range s.Claims {
 			switch {
-			case !c.Made || c.Answered != "":
+			case !c.Made || c.Answered != "" || ended > 0:
 			case c.Judgement == nil || c.Judgement.Finding == watch.Undecided:
 				undecided++
 			case c.Judgement.Finding == watch.Disprovable:

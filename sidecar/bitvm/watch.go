@@ -27,7 +27,9 @@ type Watch struct {
 	perf      *watchPerf
 	every     time.Duration
 
-	heard chan heard
+	heard  chan heard
+	missed chan struct{} // that more was heard than there was room for
+	hints  chan []byte   // transactions of the mempool
 
 	mu      sync.Mutex     // guards what follows
 	watcher *watch.Watcher // nil until it runs
@@ -47,6 +49,8 @@ const (
 	// keptHeard is how many blocks may wait, which may be large; those that find no room
 	// are fetched.
 	keptHeard = 2
+	// keptHints is how many transactions of the mempool may wait; more are let go.
+	keptHints = 16
 )
 
 // New returns a Watch that has read its files, and asked nobody. rec and log may be nil;
@@ -64,7 +68,8 @@ func New(cfg Config, source Source, rec perfcore.Recorder, log *slog.Logger, onE
 	}
 	w := &Watch{
 		chain: chain{source}, instances: list, judge: judge, log: cmp.Or(log, slog.New(slog.DiscardHandler)), onEvent: onEvent,
-		perf: newWatchPerf(rec), every: lookEvery, heard: make(chan heard, keptHeard), problem: "it has not begun to look",
+		perf: newWatchPerf(rec), every: lookEvery, heard: make(chan heard, keptHeard),
+		missed: make(chan struct{}, 1), hints: make(chan []byte, keptHints), problem: "it has not begun to look",
 	}
 	w.perf.instances.Set(float64(len(list)))
 	w.perf.incomplete.Set(float64(len(list)))
@@ -81,14 +86,21 @@ func (w *Watch) Hear(ev node.Event) {
 		}
 	case node.Disconnected:
 	case node.MempoolAdded:
-		w.peek(ev.Raw)
+		select {
+		case w.hints <- ev.Raw:
+		default: // it decides nothing
+		}
 		return
 	default:
 		return
 	}
 	select {
 	case w.heard <- h:
-	default: // the chain is looked at when those that wait are done
+	default:
+		select {
+		case w.missed <- struct{}{}:
+		default: // that is known
+		}
 	}
 }
 
@@ -135,7 +147,11 @@ func (w *Watch) follow(ctx context.Context, watcher *watch.Watcher) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case raw := <-w.hints:
+			w.peek(watcher, raw)
+			continue
 		case <-look.C:
+		case <-w.missed:
 		case h = <-w.heard:
 		}
 		err := watch.ErrGap

@@ -173,6 +173,76 @@ func TestToldAtOnce(t *testing.T) {
 	})
 }
 
+// Blocks that are heard while one is looked through are not waited for, however many.
+func TestHeardWhileBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWatching(t)
+		looking, resume := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		b.onEvent = func(watch.Event) { once.Do(func() { close(looking); <-resume }) }
+		stop := b.run(t, "")
+		synctest.Wait()
+		began := time.Now()
+		b.Hear(b.source.mine(b.bridge.Tx("peg_out_confirm")))
+		<-looking
+		for range keptHeard + 2 {
+			b.Hear(b.source.mine())
+		}
+		close(resume)
+		synctest.Wait()
+		if st := b.Status().Instances[0]; st.Tip.Height != keptHeard+3 || time.Since(began) >= time.Second {
+			t.Errorf("after %v the tip is %+v", time.Since(began), st.Tip)
+		}
+		_ = stop() // the context's
+	})
+}
+
+// Hints are told of, and never waited for.
+func TestHints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWatching(t)
+		b.source.mine(b.bridge.Tx("peg_out_confirm"))
+		var raw bytes.Buffer
+		if err := b.bridge.Tx("kick_off_1").Serialize(&raw); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 * keptHints { // nobody listens
+			b.Hear(node.MempoolAdded{Raw: raw.Bytes()})
+		}
+		for range keptHints {
+			<-b.hints
+		}
+		stop := b.run(t, "")
+		synctest.Wait()
+		b.Hear(node.MempoolAdded{Raw: raw.Bytes()})
+		b.Hear(node.MempoolAdded{Raw: []byte{1}})
+		b.Hear(node.MempoolAdded{})
+		synctest.Wait()
+		if got := b.perf.hints.Value(); got != 1 {
+			t.Errorf("%v hints, want 1", got)
+		}
+		_ = stop() // the context's
+	})
+}
+
+// Behind what decided a bridge there is nobody left to alert.
+func TestDecided(t *testing.T) {
+	p := newWatchPerf(new(perfcore.Registry))
+	s := watch.Status{
+		Complete:     true,
+		Claims:       []watch.ClaimStatus{{Made: true, Judgement: &watch.Judgement{Finding: watch.Disprovable}}, {Made: true}},
+		Unknown:      []watch.UnknownSpending{{Height: 4}, {Height: 6}},
+		Transactions: []watch.TransactionStatus{{Name: "take_2", State: watch.Open}},
+	}
+	for _, want := range [][3]float64{{1, 1, 2}, {0, 0, 1}} {
+		p.record([]watch.Status{s})
+		if got := [3]float64{p.disprovable.Value(), p.undecided.Value(), p.unknown.Value()}; got != want {
+			t.Errorf("disprovable, undecided and unknown are %v, want %v", got, want)
+		}
+		s.Transactions[0].State, s.Transactions[0].Height, s.Transactions[0].Outcome = watch.Confirmed, 5, watch.Paid
+	}
+}
+
 // A node that does not answer leaves the status incomplete, and loud, until it does; and
 // what came meanwhile is told of then.
 func TestNodeIsDown(t *testing.T) {
