@@ -156,8 +156,9 @@ func (s *Submitter) look(ctx context.Context, head *planner.Head) (*planner.Situ
 }
 
 // pursue does what is to be done for a transaction that is on its way: send it again if
-// no node knows it and its fee is still within the maximum, replace it by itself with a higher
-// fee if it waits for too long, and else wait. It reports whether it is obsolete: what it does would revert now.
+// no node knows it and its fee is still within the maximum, replace it by itself with a
+// higher fee if it waits for too long, and else wait. It reports whether it is obsolete: what
+// it does would revert now.
 func (s *Submitter) pursue(ctx context.Context, head *planner.Head, pending *slot, o *Outcome) (obsolete bool, err error) {
 	v := pending.last()
 	if err := s.try(ctx, head, *v.tx.To(), v.tx.Data(), v.tx.Gas()); err != nil {
