@@ -21,7 +21,8 @@ type Claim struct {
 	// Validated says that all witnesses are of blocks that one's own node validated, by
 	// scripts with these keys. Their digits are then read and not hashed again, but of
 	// compact witnesses, whose digits only hashing tells. It must not be set for what a
-	// peer, a mempool or an untrusted server told.
+	// peer, a mempool or an untrusted server told. Bitcoin Core runs no scripts of blocks
+	// below -assumevalid: of those it is the chain's word, not the node's.
 	Validated bool
 	// Load returns the witnesses, when the claim's turn has come: those that wait take
 	// no memory. The errors of ctx aside, what it returns is told as it is. [Stacks.Load]

@@ -225,6 +225,11 @@ func TestEarliestDeadline(t *testing.T) {
 	for _, name := range []string{"peg_in_deposit", "peg_in_confirm", "peg_out_confirm", "kick_off_1"} {
 		s.mine(name)
 	}
+	if !s.tx("start_time").CLTV || s.tx("challenge").CLTV || !slices.ContainsFunc(s.status().Next, func(a watch.Advice) bool {
+		return strings.HasPrefix(a.Text, "The operator may send start_time from height") && strings.Contains(a.Text, "not before its own lock")
+	}) {
+		t.Errorf("of an absolute lock is said %+v in %v", s.tx("start_time"), s.status().Next)
+	}
 	for range 8 { // it becomes later
 		s.connect()
 	}
