@@ -112,6 +112,7 @@ func TestInstanceMistakes(t *testing.T) {
 		{`"6":["5120`, `"6":["51zz`, "output script in hexadecimal"},
 		{`"6":["5120` + someID + `"]`, `"6":[]`, "must be 1 or 1"},
 		{`"6":[`, `"99":[`, "no connector"},
+		{`"6":[`, `"0":["52"],"6":[`, "outpoints: 0 has another script than scripts has"},
 		{`"1":["` + strings.Repeat("cd", 32), `"1":["` + strings.Repeat("ab", 32), "a script that another leaf has"},
 		{`,"1":["` + strings.Repeat("cd", 32) + `"]`, ``, "A:1 has 0 hashes"},
 		{`{"A":{`, `{"C":{`, "no script leaf"},

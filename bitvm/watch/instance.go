@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -61,7 +62,9 @@ type Instance struct {
 type Existing struct {
 	Outpoint string `json:"outpoint"` // as txid:index
 	Height   uint32 `json:"height"`   // of its block
-	Script   string `json:"script,omitempty"`
+	// Script is its output script in hexadecimal, if it is told: that of Scripts, where
+	// that is told too.
+	Script string `json:"script,omitempty"`
 }
 
 // A binding is an instance made ready.
@@ -85,7 +88,6 @@ type leafPlace struct{ leaf, script int }
 type existing struct {
 	outpoint wire.OutPoint
 	height   uint32
-	script   []byte
 }
 
 // networks are those that an instance may be on, by Bitcoin Core's names.
@@ -337,7 +339,10 @@ func (b *binding) readExisting(in *Instance) error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("outpoints: %s: script: %w", of, err))
 		}
-		b.exists[i] = existing{op, e.Height, script}
+		if known := b.script(i, 0); len(script) > 0 && known != nil && !bytes.Equal(script, known) {
+			errs = append(errs, fmt.Errorf("outpoints: %s has another script than scripts has", of))
+		}
+		b.exists[i] = existing{op, e.Height}
 	}
 	return errors.Join(errs...)
 }
