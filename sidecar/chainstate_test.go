@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/sidecar/utxo"
 	"github.com/outrider-project/outrider/sidecar/web"
@@ -151,7 +153,7 @@ func TestFullMode(t *testing.T) {
 		r.awaitStanding(t)
 		r.checkAnswers(t)
 		r.checkAgreement(t)
-		r.checkKnobs(t)
+		r.checkKnobs(t, "sidecar.flight", "utxocache.budget", "coindb.memory", "coindb.compactions", "sigverify.workers", "blockval.seen")
 		if _, metrics := r.get(t, "/metrics"); strings.Contains(metrics, `outrider_coindb_spent_total{source="known"} 0`) ||
 			!strings.Contains(metrics, `outrider_coindb_spent_total{source="known"}`) {
 			t.Error("what blocks spend is read from the disk, though it is known")
@@ -168,8 +170,9 @@ func TestFullMode(t *testing.T) {
 	}
 }
 
-// checkKnobs fails the test unless every part's knobs are there, in order.
-func (r *rider) checkKnobs(t *testing.T) {
+// checkKnobs fails the test unless the wanted knobs are there, and all are in order and in
+// the manual, which calls those the optimizer's that can be tried.
+func (r *rider) checkKnobs(t *testing.T, want ...string) {
 	t.Helper()
 	names := make(map[string]bool)
 	manual, err := os.ReadFile("../docs/perf.md")
@@ -177,17 +180,21 @@ func (r *rider) checkKnobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range r.s.Knobs() {
-		if !strings.Contains(string(manual), "`"+k.Name+"`") {
+		row := regexp.MustCompile("(?m)^\\| .*`" + regexp.QuoteMeta(k.Name) + "`.* \\| (\\w+) \\|$").FindSubmatch(manual)
+		tried := k.Scope == perfcore.Live && (k.Carry == perfcore.Memoryless || k.Carry == perfcore.Warm)
+		if row == nil {
 			t.Errorf("%s is not in docs/perf.md", k.Name)
+		} else if owner := string(row[1]); owner != "arbiter" && (owner == "optimizer") != tried {
+			t.Errorf("%s is the %s's in docs/perf.md; it can be tried: %t", k.Name, owner, tried)
 		}
 		if err := k.Check(); err != nil || names[k.Name] {
 			t.Errorf("knob %s: %v, twice %t", k.Name, err, names[k.Name])
 		}
 		names[k.Name] = true
 	}
-	for _, want := range []string{"sidecar.flight", "utxocache.budget", "coindb.memory", "coindb.compactions", "sigverify.workers", "blockval.seen"} {
-		if !names[want] {
-			t.Errorf("there is no knob %s among %v", want, names)
+	for _, name := range want {
+		if !names[name] {
+			t.Errorf("there is no knob %s among %v", name, names)
 		}
 	}
 }

@@ -410,18 +410,12 @@ func TestWatchesBOB(t *testing.T) {
 	r.btcd.Mine(3)
 	r.run(t)
 	r.awaitTip(t)
-	names := make(map[string]bool)
 	for _, k := range r.s.Knobs() {
-		names[k.Name] = true
 		if !engine.Registrable(k.Name) {
 			t.Errorf("%s cannot be handed to an optimizer", k.Name)
 		}
 	}
-	for _, want := range []string{"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l1_poll_interval", "bob.l1_hedge_delay"} {
-		if !names[want] {
-			t.Errorf("there is no knob %s", want)
-		}
-	}
+	r.checkKnobs(t, "bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l1_poll_interval", "bob.l1_hedge_delay")
 	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
 		st := r.s.Status().BOB
 		if st == nil || len(st.Nodes) != 3 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -71,6 +73,9 @@ func TestOnly(t *testing.T) {
 		t.Errorf("the other was asked %d times", calls)
 	}
 	for _, k := range p.Knobs() {
+		if tried := k.Carry == perfcore.Memoryless; tried != (k.Name == "bob.l2_batch_size") {
+			t.Errorf("an optimizer tries %s: %t", k.Name, tried)
+		}
 		if k.Name == "bob.l2_poll_interval" {
 			if err := k.Set(t.Context(), 4000); err != nil {
 				t.Fatal(err)
