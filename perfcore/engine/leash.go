@@ -14,7 +14,7 @@ import (
 // errHangs: a call of a knob's Apply or Read has not returned in time.
 var errHangs = errors.New("it hangs")
 
-// graceTime is what Apply has to return in once its context has ended.
+// graceTime is what a call has to return in once its context has ended.
 const graceTime = time.Second
 
 // A leash calls a knob's Apply and Read on goroutines of their own, so that one that
@@ -47,10 +47,8 @@ func newLeash(k *perfcore.Knob, told func(hangs bool)) *leash {
 
 // Apply is the knob's; it returns errHangs when that does not return in time.
 func (l *leash) Apply(ctx context.Context, value int64) error {
-	ctx, stop := context.WithTimeout(ctx, l.limit)
-	defer stop()
 	var err error
-	if !l.call(l.limit+graceTime, func() { err = l.apply(ctx, value) }) {
+	if !l.call(ctx, func(ctx context.Context) { err = l.apply(ctx, value) }) {
 		return errHangs
 	}
 	return err
@@ -58,39 +56,65 @@ func (l *leash) Apply(ctx context.Context, value int64) error {
 
 // Read is the knob's. While that hangs it returns what was read last.
 func (l *leash) Read() int64 {
-	var v int64
-	if !l.call(l.limit, func() { v = l.read() }) {
-		return l.last.Load()
-	}
-	l.last.Store(v)
+	v, _ := l.readIn(context.Background())
 	return v
 }
 
-// call calls do, and reports whether it has returned within limit; if not, do still
-// runs. A panic of do is one of call.
-func (l *leash) call(limit time.Duration, do func()) bool {
+// readIn is Read, in the time of ctx at most. It reports whether the value is of now.
+func (l *leash) readIn(ctx context.Context) (value int64, now bool) {
+	var v int64 // of its own: a call that hangs may set it late
+	if !l.call(ctx, func(context.Context) { v = l.read() }) {
+		return l.last.Load(), false
+	}
+	l.last.Store(v)
+	return v, true
+}
+
+// call calls do with a context that ends with ctx, or when the knob's limit is over, and
+// reports whether it has returned within graceTime of that; if not, do still runs. A panic
+// of do is one of call.
+func (l *leash) call(ctx context.Context, do func(ctx context.Context)) bool {
 	if l.hanging() != nil {
 		return false
 	}
+	ctx, stop := context.WithTimeout(ctx, l.limit)
+	defer stop()
 	var failure any
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
 		defer func() { failure = recover() }()
-		do()
+		do(ctx)
 	}()
+	select {
+	case <-returned:
+	case <-ctx.Done():
+		if !closesWithin(returned, graceTime) {
+			l.hang(returned)
+			return false
+		}
+	}
+	if failure != nil {
+		panic(failure)
+	}
+	return true
+}
+
+// closesWithin reports whether c is closed within limit.
+func closesWithin(c <-chan struct{}, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-returned:
-		if failure != nil {
-			panic(failure)
-		}
+	case <-c:
 		return true
 	case <-timer.C:
 	}
-	l.hang(returned)
-	return false
+	select { // both may have been ready
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // hang notes that a call has not returned, and waits for it beside.
@@ -121,7 +145,8 @@ func (l *leash) hanging() <-chan struct{} {
 	return l.gone
 }
 
-// join waits until no call of a knob hangs, or ctx ends; then its error says which do.
+// join waits until no call of a knob hangs, or ctx ends; then its error says which do. What
+// has returned is set back to its incumbent.
 func (m *ResourceManager) join(ctx context.Context) error {
 	var errs []error
 	for _, l := range m.leashes {
@@ -135,5 +160,7 @@ func (m *ResourceManager) join(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("knob %s: a call of it has not returned: %w", l.name, errHangs))
 		}
 	}
-	return errors.Join(errs...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return errors.Join(append(errs, m.comeBack(ctx))...)
 }

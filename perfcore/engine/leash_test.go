@@ -109,17 +109,182 @@ func TestApplyHangs(t *testing.T) {
 			t.Errorf("join: %v", err)
 		}
 		close(h.apply)
-		if err := m.join(t.Context()); err != nil {
-			t.Errorf("join: %v", err)
-		}
+		synctest.Wait()
 		if !slices.Equal(*hangs, []int{1, 0}) {
 			t.Errorf("%v knobs hung", *hangs)
+		}
+		if h.value != 30 {
+			t.Errorf("it is at %d, want the 30 that came late", h.value)
 		}
 		if err := m.Release("plant.b"); err != nil {
 			t.Error(err)
 		}
-		if k := m.Knobs()[1]; k.Owner != Engine || k.Incumbent != 30 {
-			t.Errorf("released, it is the %v's at %d, want the 30 that came late", k.Owner, k.Incumbent)
+		if k := m.Knobs()[1]; k.Owner != Engine || k.Incumbent != 20 || h.value != 20 {
+			t.Errorf("released, it is the %v's at %d, incumbent %d, want 20, which was verified", k.Owner, h.value, k.Incumbent)
+		}
+	})
+}
+
+// A knob that has returned is set back to its incumbent, with the next slice or at the end,
+// and stays isolated.
+func TestLateComesBack(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		back func(t *testing.T, m *ResourceManager) string
+	}{
+		{"with the next slice", func(t *testing.T, m *ResourceManager) string {
+			return strings.Join(m.foreign(t.Context()), "; ")
+		}},
+		{"at the end", func(t *testing.T, m *ResourceManager) string {
+			if err := m.join(t.Context()); err != nil {
+				return err.Error()
+			}
+			return ""
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _, h, _ := newHeavy(t)
+				h.apply, h.late = make(chan struct{}), true
+				if err := m.apply(t.Context(), []int{2, 2, 2}, m.epoch, false); !errors.Is(err, errHangs) {
+					t.Fatalf("apply: %v", err)
+				}
+				close(h.apply)
+				synctest.Wait()
+				before := m.epoch
+				if h.value != 30 {
+					t.Fatalf("it is at %d, want the 30 that came late", h.value)
+				}
+				if why := tt.back(t, m); why != "" {
+					t.Errorf("it came back: %s", why)
+				}
+				if k := m.Knobs()[1]; h.value != 20 || k.Owner != Nobody || m.epoch == before {
+					t.Errorf("it is the %v's at %d, at epoch %d as before %d", k.Owner, h.value, m.epoch, before)
+				}
+				h.value = 30 // by its owner, who is nobody: that is left alone
+				if why := tt.back(t, m); why != "" || h.value != 30 {
+					t.Errorf("again it is at %d: %s", h.value, why)
+				}
+			})
+		})
+	}
+}
+
+// What has returned and cannot be set back says so.
+func TestLateCannotComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _, h, _ := newHeavy(t)
+		h.apply, h.late = make(chan struct{}), true
+		if err := m.apply(t.Context(), []int{2, 2, 2}, m.epoch, false); !errors.Is(err, errHangs) {
+			t.Fatalf("apply: %v", err)
+		}
+		h.refuse = map[int64]error{20: errStuck}
+		close(h.apply)
+		synctest.Wait()
+		if whys := m.foreign(t.Context()); len(whys) != 1 || !strings.Contains(whys[0], "stuck") {
+			t.Errorf("left alone are %q", whys)
+		}
+		if k := m.Knobs()[1]; k.Owner != Nobody || !strings.Contains(k.Why, "stuck") {
+			t.Errorf("it is the %v's: %s", k.Owner, k.Why)
+		}
+	})
+}
+
+// Knobs that hang on their way back share its time, and the others have some.
+func TestSeveralHangOnTheWayBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var levers []*heavy
+		var knobs []perfcore.Knob
+		for _, name := range []string{"plant.a", "plant.b", "plant.c"} {
+			h := &heavy{lever: lever{value: 20}}
+			levers, knobs = append(levers, h), append(knobs, h.knob(name))
+		}
+		m, err := NewResourceManager(knobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.apply(t.Context(), []int{0, 0, 0}, m.epoch, false); err != nil {
+			t.Fatal(err)
+		}
+		let := make(chan struct{})
+		for _, i := range []int{0, 2} {
+			levers[i].apply, levers[i].late = let, true
+		}
+		began := time.Now()
+		if err := m.restore(t.Context()); !errors.Is(err, errHangs) {
+			t.Errorf("restore: %v", err)
+		}
+		if took := time.Since(began); took != undoTimeout+3*graceTime || levers[1].value != 20 {
+			t.Errorf("after %v the one between is at %d", took, levers[1].value)
+		}
+		close(let)
+		if err := m.join(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for i := range levers {
+			if levers[i].value != 20 {
+				t.Errorf("in the end plant.%c is at %d", 'a'+i, levers[i].value)
+			}
+		}
+		let = make(chan struct{})
+		for i, name := range []string{"plant.a", "plant.b", "plant.c"} {
+			if err := m.Release(name); err != nil {
+				t.Error(err)
+			}
+			levers[i].read = let
+		}
+		began = time.Now()
+		if whys := m.foreign(t.Context()); len(whys) != 3 || time.Since(began) != perfcore.DefaultWithin+graceTime {
+			t.Errorf("after %v left alone are %q", time.Since(began), whys)
+		}
+		close(let)
+		if err := m.join(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The time of a call is that of its context, and a second.
+func TestCallEndsWithItsContext(t *testing.T) {
+	for _, limit := range []time.Duration{0, 3 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			m, _, h, _ := newHeavy(t)
+			h.apply, h.late = make(chan struct{}), true
+			ctx, stop := context.WithTimeout(t.Context(), limit)
+			defer stop()
+			began := time.Now()
+			if err := m.Pin(ctx, "plant.b", 30); !errors.Is(err, errHangs) || time.Since(began) != limit+graceTime {
+				t.Errorf("after %v: %v", time.Since(began), err)
+			}
+			close(h.apply)
+			if err := m.join(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A pin that hangs isolates the knob, and holds when it is given again.
+func TestPinHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _, h, _ := newHeavy(t)
+		h.apply, h.late = make(chan struct{}), true
+		if err := m.Pin(t.Context(), "plant.b", 30); !errors.Is(err, errHangs) {
+			t.Errorf("pin: %v", err)
+		}
+		if k := m.Knobs()[1]; k.Owner != Nobody || !strings.Contains(k.Why, "hangs") {
+			t.Errorf("it is the %v's: %s", k.Owner, k.Why)
+		}
+		close(h.apply)
+		synctest.Wait()
+		if err := m.Pin(t.Context(), "plant.b", 30); err != nil {
+			t.Error(err)
+		}
+		if whys := m.foreign(t.Context()); len(whys) > 0 {
+			t.Errorf("left alone are %q", whys)
+		}
+		if k := m.Knobs()[1]; k.Owner != Operator || k.Incumbent != 30 || h.value != 30 {
+			t.Errorf("it is the %v's at %d, incumbent %d", k.Owner, h.value, k.Incumbent)
 		}
 	})
 }
@@ -163,9 +328,18 @@ func TestWithin(t *testing.T) {
 // A knob whose Read hangs is isolated, too.
 func TestReadHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		fresh := &heavy{lever: lever{value: 20}}
+		other, err := NewResourceManager([]perfcore.Knob{fresh.knob("plant.b")})
+		if err != nil {
+			t.Fatal(err)
+		}
 		m, levers, h, _ := newHeavy(t)
 		h.read = make(chan struct{})
-		whys := m.foreign()
+		fresh.read = h.read
+		if got := other.Knobs()[0].Read(); got != 20 {
+			t.Errorf("never read since, it reads %d, want the 20 of the beginning", got)
+		}
+		whys := m.foreign(t.Context())
 		if len(whys) != 1 || !strings.Contains(whys[0], "plant.b") || !strings.Contains(whys[0], "hangs") {
 			t.Errorf("left alone are %q", whys)
 		}
@@ -176,7 +350,7 @@ func TestReadHangs(t *testing.T) {
 			t.Errorf("the others are at %d and %d, want 20", levers[0].value, levers[2].value)
 		}
 		close(h.read)
-		if err := m.join(t.Context()); err != nil {
+		if err := errors.Join(m.join(t.Context()), other.join(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
@@ -191,7 +365,7 @@ func TestSeveralCallsHang(t *testing.T) {
 		for range 3 {
 			go k.Read()
 		}
-		time.Sleep(perfcore.DefaultWithin)
+		time.Sleep(perfcore.DefaultWithin + graceTime)
 		synctest.Wait()
 		if !slices.Equal(*hangs, []int{1}) {
 			t.Errorf("%v knobs hang", *hangs)

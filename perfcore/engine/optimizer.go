@@ -61,7 +61,9 @@ type Config struct {
 	// shorter or longer, so that none of the program's own periods fits.
 	Slice time.Duration
 	// MinEffect is the smallest fall of the cost that a change is promoted
-	// for, as a share (0.015). More work lost than that is not accepted.
+	// for, as a share (0.015). A candidate that does less work by more than that is not
+	// accepted where what is missing beyond it exceeds its own standard error, or where
+	// nothing but the work is saved.
 	MinEffect float64
 	// Guard is by how much a candidate's slice may exceed the incumbent's
 	// cost, or fall short of its work, as a share (0.25). Where noise alone comes to
@@ -190,7 +192,7 @@ func New(cfg Config) (*PerformanceOptimizer, error) {
 // Run runs the loop until ctx ends, and returns nil then. However it ends, by a
 // panic of the collector too, the knobs that the engine owns are at their
 // incumbents; an error says which could not be restored, and of which a call has not
-// returned within five seconds more. It may run again, but not twice at once.
+// returned within five seconds more. One that has by then is set back, too. It may run again, but not twice at once.
 func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	o.mu.Lock()
 	again := o.running
@@ -324,7 +326,7 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 	if o.Resources.takenBack() {
 		return perfcore.Sample{}, &interruption{perfcore.Aborted, errSeized.Error()}
 	}
-	if whys := o.Resources.foreign(); len(whys) > 0 {
+	if whys := o.Resources.foreign(ctx); len(whys) > 0 {
 		why := strings.Join(whys, "; ")
 		o.cfg.Log.Warn("knobs are left alone", "why", why)
 		return perfcore.Sample{}, &interruption{perfcore.Isolated, why}

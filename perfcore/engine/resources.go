@@ -111,6 +111,7 @@ type knob struct {
 	level     int // in force, as far as is known
 	failures  int // in a row
 	leased    bool
+	hung      bool // isolated because it hung: what is in force was not verified
 }
 
 // NewResourceManager takes over knobs at the values that they read, which must
@@ -152,6 +153,7 @@ func NewResourceManager(knobs []perfcore.Knob) (*ResourceManager, error) {
 			return nil, fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, k.Read(), k.Ladder)
 		}
 		l := newLeash(&k, hung)
+		l.last.Store(k.Ladder[level])
 		m.leashes = append(m.leashes, l)
 		m.knobs[i] = knob{Knob: k, leash: l, incumbent: level, level: level}
 		m.knobs[i].owner, m.knobs[i].why = m.knobs[i].first()
@@ -217,9 +219,9 @@ func (m *ResourceManager) Lease(ctx context.Context, name string, value int64) e
 	if k.owner != Arbiter {
 		return fmt.Errorf("knob %s is the %v's", k.Name, k.owner)
 	}
-	if got := k.Read(); got != k.Ladder[k.incumbent] {
-		m.isolate(k, fmt.Sprintf("it was set to %d, and reads %d: somebody else moved it", k.Ladder[k.incumbent], got))
-		return fmt.Errorf("knob %s: %s", k.Name, k.why)
+	if err := k.isAt(k.incumbent, k.read(ctx)); err != nil {
+		m.isolate(k, err)
+		return fmt.Errorf("knob %s: %w", k.Name, err)
 	}
 	level, ok := slices.BinarySearch(k.Ladder, value)
 	if !ok {
@@ -227,7 +229,7 @@ func (m *ResourceManager) Lease(ctx context.Context, name string, value int64) e
 	}
 	if err := k.set(ctx, level); err != nil {
 		if k.failures++; k.failures >= maxFailures || errors.Is(err, errHangs) {
-			m.isolate(k, "it fails: "+err.Error())
+			m.isolate(k, fmt.Errorf("it fails: %w", err))
 		}
 		return err
 	}
@@ -274,7 +276,8 @@ func (m *ResourceManager) find(name string) (*knob, error) {
 }
 
 // Pin sets a knob to a value of its ladder for the operator, who owns it from
-// then on. When the knob refuses, its owner is who it was.
+// then on. When the knob refuses, its owner is who it was. One that hangs, for its time is
+// over or ctx has ended, is isolated, and goes back to what it was when it has returned.
 func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -288,16 +291,20 @@ func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) err
 	}
 	if err := k.set(ctx, level); err != nil {
 		m.away = true
+		if errors.Is(err, errHangs) && !k.hung {
+			m.isolate(k, err)
+		}
 		return err
 	}
-	k.owner, k.why, k.incumbent, k.failures = Operator, whyPinned, level, 0
+	k.owner, k.why, k.incumbent, k.failures, k.hung = Operator, whyPinned, level, 0, false
 	m.epoch++
 	m.count()
 	return nil
 }
 
 // Release gives a pinned or isolated knob back to the engine, or the arbiter, at
-// the value that it reads. It fails for knobs that neither moves.
+// the value that it reads; one that hung is set back to its incumbent before. It fails for
+// knobs that neither moves.
 func (m *ResourceManager) Release(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -315,9 +322,19 @@ func (m *ResourceManager) Release(name string) error {
 	if k.leash.hanging() != nil {
 		return fmt.Errorf("knob %s: %w", k.Name, errHangs)
 	}
-	level, ok := slices.BinarySearch(k.Ladder, k.Read())
+	ctx := context.Background()
+	if k.hung {
+		if err := m.setBack(ctx, k, k.incumbent, time.Now().Add(undoTimeout)); err != nil {
+			return err
+		}
+	}
+	r := k.read(ctx)
+	if r.err != nil {
+		return fmt.Errorf("knob %s: %w", k.Name, r.err)
+	}
+	level, ok := slices.BinarySearch(k.Ladder, r.value)
 	if !ok {
-		return fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, k.Read(), k.Ladder)
+		return fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, r.value, k.Ladder)
 	}
 	k.owner, k.why, k.incumbent, k.level, k.failures = o, why, level, level, 0
 	m.epoch++
@@ -383,19 +400,70 @@ func (m *ResourceManager) incumbents() (levels []int, ours []bool, epoch int) {
 	return levels, ours, m.epoch
 }
 
-// set sets the knob and notes its level. It recovers what a knob panics with:
-// another knob's way back must not depend on it.
+// set sets the knob, reads it back and notes its level. It recovers what a knob panics
+// with: another knob's way back must not depend on it.
 func (k *knob) set(ctx context.Context, level int) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("knob %s: panic: %v", k.Name, r)
 		}
 	}()
-	if err := k.Set(ctx, k.Ladder[level]); err != nil {
+	bounded, now := k.Knob, true
+	bounded.Read = func() (v int64) {
+		v, now = k.leash.readIn(ctx)
+		return v
+	}
+	err = bounded.Set(ctx, k.Ladder[level])
+	switch {
+	case !now:
+		return fmt.Errorf("knob %s: %w", k.Name, errHangs)
+	case err != nil:
 		return err
 	}
 	k.level = level
 	return nil
+}
+
+// A reading is what a knob reads, or why that is not known: it hangs, or panics.
+type reading struct {
+	value int64
+	err   error
+}
+
+// read reads the knob, in the time of ctx at most.
+func (k *knob) read(ctx context.Context) (r reading) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			r.err = fmt.Errorf("it cannot be read: panic: %v", failure)
+		}
+	}()
+	v, now := k.leash.readIn(ctx)
+	if !now {
+		return reading{v, errHangs}
+	}
+	return reading{v, nil}
+}
+
+// isAt returns why a reading is not that of level; nil when it is.
+func (k *knob) isAt(level int, r reading) error {
+	if r.err == nil && r.value != k.Ladder[level] {
+		return fmt.Errorf("it was set to %d, and reads %d: somebody else moved it", k.Ladder[level], r.value)
+	}
+	return r.err
+}
+
+// readings reads the knobs of the engine, by index, all at once: several that hang take the
+// time of one. m.mu is held.
+func (m *ResourceManager) readings(ctx context.Context) []reading {
+	all := make([]reading, len(m.knobs))
+	var reads sync.WaitGroup
+	for i := range m.knobs {
+		if k := &m.knobs[i]; k.owner == Engine {
+			reads.Go(func() { all[i] = k.read(ctx) })
+		}
+	}
+	reads.Wait()
+	return all
 }
 
 var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
@@ -429,14 +497,15 @@ func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, ag
 			continue
 		}
 		k.failures++
-		undo := m.setBack(ctx, k, before)
+		until := time.Now().Add(undoTimeout)
+		undo := m.setBack(ctx, k, before, until)
 		for j := i - 1; j >= 0; j-- {
 			if b := &m.knobs[j]; b.owner == Engine && b.level != b.incumbent {
-				undo = errors.Join(undo, m.setBack(ctx, b, b.incumbent))
+				undo = errors.Join(undo, m.setBack(ctx, b, b.incumbent, until))
 			}
 		}
 		if k.failures >= maxFailures && k.owner == Engine {
-			m.isolate(k, "it fails: "+err.Error())
+			m.isolate(k, fmt.Errorf("it fails: %w", err))
 		}
 		return errors.Join(err, undo)
 	}
@@ -444,53 +513,80 @@ func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, ag
 	return nil
 }
 
-// setBack returns a knob to a level that it had, and isolates it when it
+// setBack returns a knob to a level that it had, by until, and isolates it when it
 // refuses several times. m.mu is held.
-func (m *ResourceManager) setBack(ctx context.Context, k *knob, level int) error {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+func (m *ResourceManager) setBack(ctx context.Context, k *knob, level int, until time.Time) error {
+	ctx, stop := wayBack(ctx, until)
 	defer stop()
 	var err error
 	for range maxFailures {
 		if err = k.set(ctx, level); err == nil {
+			k.hung = false
 			return nil
 		}
 	}
-	m.isolate(k, "it cannot be set back: "+err.Error())
+	m.isolate(k, fmt.Errorf("it cannot be set back: %w", err))
 	return err
 }
 
-// undoTimeout is the time that a knob has for its way back, the program's end
-// included.
+// undoTimeout is the time that knobs have together for their way back, the program's end
+// included. What one of them takes of it is not missing to the others: see wayBack.
 const undoTimeout = 5 * time.Second
 
+// wayBack returns the context of a way back: it does not end with ctx, and lasts until the
+// time given, though for graceTime at least.
+func wayBack(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if least := time.Now().Add(graceTime); until.Before(least) {
+		until = least
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), until)
+}
+
 // isolate takes a knob away from the engine. m.mu is held.
-func (m *ResourceManager) isolate(k *knob, why string) {
-	k.owner, k.why = Nobody, why
+func (m *ResourceManager) isolate(k *knob, why error) {
+	k.owner, k.why, k.hung = Nobody, why.Error(), errors.Is(why, errHangs)
 	m.epoch++
 	m.count()
 }
 
+// comeBack sets the knobs that hung, and have returned, to their incumbents: what was tried
+// when they hung, or came late, was never verified. They stay isolated. m.mu is held.
+func (m *ResourceManager) comeBack(ctx context.Context) error {
+	var errs []error
+	until := time.Now().Add(undoTimeout)
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		if !k.hung || k.leash.hanging() != nil {
+			continue
+		}
+		if err := m.setBack(ctx, k, k.incumbent, until); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		m.epoch++ // what a slice costs has other reasons now
+	}
+	return errors.Join(errs...)
+}
+
 // foreign isolates the knobs of the engine that read otherwise than they were
-// set, or hang, and returns why, a sentence for each.
-func (m *ResourceManager) foreign() []string {
+// set, or cannot be read, and returns why, a sentence for each. Knobs that hung and have
+// returned come back.
+func (m *ResourceManager) foreign(ctx context.Context) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var whys []string
-	for i := range m.knobs {
+	if err := m.comeBack(ctx); err != nil {
+		whys = append(whys, err.Error())
+	}
+	for i, r := range m.readings(ctx) {
 		k := &m.knobs[i]
 		if k.owner != Engine {
 			continue
 		}
-		got := k.Read()
-		switch {
-		case k.leash.hanging() != nil:
-			m.isolate(k, errHangs.Error())
-		case got != k.Ladder[k.level]:
-			m.isolate(k, fmt.Sprintf("it was set to %d, and reads %d: somebody else moved it", k.Ladder[k.level], got))
-		default:
-			continue
+		if err := k.isAt(k.level, r); err != nil {
+			m.isolate(k, err)
+			whys = append(whys, "knob "+k.Name+": "+k.why)
 		}
-		whys = append(whys, "knob "+k.Name+": "+k.why)
 	}
 	return whys
 }
@@ -505,10 +601,13 @@ func (m *ResourceManager) restore(ctx context.Context) error {
 
 func (m *ResourceManager) restoreLocked(ctx context.Context) error {
 	var errs []error
-	for i := len(m.knobs) - 1; i >= 0; i-- {
+	until := time.Now().Add(undoTimeout)
+	bounded, stop := wayBack(ctx, until)
+	defer stop()
+	for i, r := range slices.Backward(m.readings(bounded)) {
 		k := &m.knobs[i]
-		if k.owner == Engine && (k.level != k.incumbent || k.Read() != k.Ladder[k.incumbent]) {
-			errs = append(errs, m.setBack(ctx, k, k.incumbent))
+		if k.owner == Engine && (k.level != k.incumbent || k.isAt(k.incumbent, r) != nil) {
+			errs = append(errs, m.setBack(ctx, k, k.incumbent, until))
 		}
 	}
 	m.away = false

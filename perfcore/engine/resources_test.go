@@ -19,7 +19,8 @@ import (
 type lever struct {
 	value  int64
 	refuse map[int64]error
-	panics bool
+	panics bool // when it is applied
+	blind  bool // panics when it is read
 }
 
 func (l *lever) knob(name string, log *[]string) perfcore.Knob {
@@ -37,7 +38,12 @@ func (l *lever) knob(name string, log *[]string) perfcore.Knob {
 			*log = append(*log, fmt.Sprintf("%s=%d", strings.TrimPrefix(name, "plant."), v))
 			return nil
 		},
-		Read: func() int64 { return l.value },
+		Read: func() int64 {
+			if l.blind {
+				panic("the scale broke off")
+			}
+			return l.value
+		},
 	}
 }
 
@@ -106,14 +112,16 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 }
 
 // A knob that cannot be set back, or panics, is isolated, and the others are
-// restored all the same.
+// restored all the same. One that cannot be read is not released.
 func TestRestore(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		spoil func(*lever)
+		want  int64
 	}{
-		{"refuses", func(l *lever) { l.refuse[20] = errStuck }},
-		{"panics", func(l *lever) { l.panics = true }},
+		{"refuses", func(l *lever) { l.refuse[20] = errStuck }, 10},
+		{"panics", func(l *lever) { l.panics = true }, 10},
+		{"panics when it is read", func(l *lever) { l.blind = true }, 20},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, levers, _ := newLevers(t)
@@ -127,7 +135,7 @@ func TestRestore(t *testing.T) {
 			if err := m.restore(ctx); err == nil || !strings.Contains(err.Error(), "plant.b") {
 				t.Errorf("restore: %v, want a word on plant.b", err)
 			}
-			if got, want := values(levers), []int64{20, 10, 20}; !slices.Equal(got, want) {
+			if got, want := values(levers), []int64{20, tt.want, 20}; !slices.Equal(got, want) {
 				t.Errorf("the levers are at %v, want %v", got, want)
 			}
 			if o := m.Knobs()[1].Owner; o != Nobody {
@@ -135,6 +143,9 @@ func TestRestore(t *testing.T) {
 			}
 			if err := m.restore(t.Context()); err != nil {
 				t.Errorf("restored again: %v", err)
+			}
+			if err := m.Release("plant.b"); (err != nil) != levers[1].blind {
+				t.Errorf("released: %v", err)
 			}
 		})
 	}
@@ -158,6 +169,23 @@ func TestPromote(t *testing.T) {
 	}
 	if at, _, _ = m.incumbents(); !slices.Equal(at, []int{0, 2, 2}) {
 		t.Errorf("incumbents %v, want the pinned one where it was", at)
+	}
+}
+
+// A slice behind which a knob cannot be read isolates it, and a lease that cannot be read
+// does not move.
+func TestReadPanics(t *testing.T) {
+	m, levers, _ := newLevers(t)
+	m.Entrust([]string{"plant.c"})
+	levers[1].blind, levers[2].blind = true, true
+	if whys := m.foreign(t.Context()); len(whys) != 1 || !strings.Contains(whys[0], "plant.b: it cannot be read") {
+		t.Errorf("left alone are %q", whys)
+	}
+	if err := m.Lease(t.Context(), "plant.c", 30); err == nil || levers[2].value != 20 {
+		t.Errorf("leased at %d: %v", levers[2].value, err)
+	}
+	if a, b, c := m.knobs[0].owner, m.knobs[1].owner, m.knobs[2].owner; a != Engine || b != Nobody || c != Nobody {
+		t.Errorf("the owners are %v, %v and %v", a, b, c)
 	}
 }
 

@@ -225,14 +225,15 @@ func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob) ([]
 			return nil, fmt.Errorf("knob %s: %d is not one of %v", k.Name, w.Value, k.Ladder)
 		}
 		levels[k] = level
-		if k.level == level && k.Read() == w.Value {
+		if k.level == level && k.isAt(level, k.read(ctx)) == nil {
 			continue
 		}
 		set = append(set, k)
 		if err := k.set(ctx, level); err != nil {
 			var undo error
+			until := time.Now().Add(undoTimeout)
 			for _, b := range slices.Backward(set) {
-				undo = errors.Join(undo, m.setBack(ctx, b, b.incumbent))
+				undo = errors.Join(undo, m.setBack(ctx, b, b.incumbent, until))
 			}
 			return nil, errors.Join(err, undo)
 		}
