@@ -149,8 +149,10 @@ func likelihoodRatio(n int, effect, sd float64) float64 {
 	return math.Sqrt(v/(v+prior)) * math.Exp(effect*effect*prior/(2*v*(v+prior)))
 }
 
-// ratio is the mean of three likelihood ratios to no effect, and so is one itself: by the
-// deviation sd of earlier trials, by that of diffs alone, and by their signs. The noise of
+// ratio is the mean of three likelihood ratios to no effect: by the deviation sd of earlier
+// trials, by that of diffs alone, and by their signs. It is nearly one itself: sd is an
+// estimate, and noise need not be normal, so that how often it errs is known by simulation
+// (TestErrorRates). The noise of
 // earlier trials may have been that of a neighbour who has gone since, and one burst may
 // be in diffs: what is plain then need not wait until that is forgotten.
 func ratio(diffs []float64, sd float64) float64 {
@@ -222,7 +224,7 @@ func bound(diffs []float64, sd float64) float64 {
 
 // signFlip returns how large a share of all ways to flip the signs of diffs
 // gives a mean at least as large. It needs no model of the noise, for the order
-// within each block was drawn by lot. At most maxBlocks are given.
+// within each block was drawn by lot. At most mostBlocks are given.
 func signFlip(diffs []float64) float64 {
 	var sum float64
 	for _, d := range diffs {

@@ -26,6 +26,20 @@ const (
 	refRate = 0.2
 )
 
+// A blame is errBlamed, and says by how much.
+type blame struct {
+	cost float64 // more than the incumbent's beside it
+	work float64 // logarithm of work less
+}
+
+func (*blame) Error() string { return errBlamed.Error() }
+
+func (*blame) Is(err error) bool { return err == errBlamed }
+
+// block returns what is known of a block that ended with the blame: that one of the
+// candidate's two slices was so bad. The others are taken to be alike.
+func (b *blame) block() block { return block{diff: -b.cost / 2, work: -b.work / 2} }
+
 // A bench measures points against the incumbent. One goroutine uses it.
 type bench struct {
 	o      *PerformanceOptimizer
@@ -138,8 +152,11 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 		return s, err
 	}
 	bill.slices++
-	if idle || b.beyondGuard(s, beside.Cost, math.Log(beside.Work)) {
-		return s, errBlamed
+	switch {
+	case idle:
+		return s, &blame{maxExcess, maxExcess}
+	case b.beyondGuard(s, beside.Cost, math.Log(beside.Work)):
+		return s, &blame{min(s.Cost-beside.Cost, maxExcess), min(math.Log(beside.Work/s.Work), maxExcess)}
 	}
 	b.cost = average{beside.Cost, true}
 	b.work = average{math.Log(beside.Work), true}
@@ -147,7 +164,7 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 	return s, errVoid
 }
 
-// maxExcess bounds what one slice is charged: e^5 slices of the incumbent.
+// maxExcess bounds what one slice is charged, and blamed for: e^5 slices of the incumbent.
 const maxExcess = 5
 
 // guardNoise is how many deviations of a block's difference, of cost and of work, a
@@ -299,10 +316,12 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 	for {
 		one, err := b.block(ctx, y, wash, bill)
 		var stopped *interruption
+		var blamed *blame
 		switch {
-		case errors.Is(err, errBlamed) && len(e.Diffs) > 0 && !pardoned:
-			pardoned = true // it was fine before: once may be the world
-			continue
+		case errors.As(err, &blamed) && len(e.Diffs) > 0 && !pardoned:
+			// It was fine before: once may be the world. It counts as the incumbent's bad
+			// slices do, for what is left out on one side only makes that side better.
+			pardoned, one = true, blamed.block()
 		case errors.Is(err, errBlamed):
 			b.caps.blame(b.at, y, b.budget.slices, b.rand.IntN)
 			return result{perfcore.Aborted, "the guard fired: " + err.Error(), e}, nil

@@ -26,6 +26,8 @@ type World struct {
 	// that begin with probability 1/50. SeenNeighbour makes the samples void.
 	Neighbour     float64
 	SeenNeighbour bool
+	// Hiccup is by how much the cost rises in single slices, one in fifty by lot.
+	Hiccup float64
 	// Load is the standard deviation of the logarithm of the work asked for.
 	Load float64
 }
@@ -93,6 +95,9 @@ func (w *weather) next() moment {
 				m.void = "a neighbour took the processor"
 			}
 		}
+	}
+	if w.Hiccup != 0 && w.rand.IntN(50) == 0 {
+		m.cost += w.Hiccup
 	}
 	w.t++
 	return m
