@@ -33,13 +33,14 @@ const maxTries = 3
 
 // with adds the promotion of to, where the incumbents were from, to what is taken apart:
 // each knob is tried at the value that it had before the first of several promotions in a
-// row. Knobs that moved least come first: the engine that proposed them knew least of
+// row, and what those that went back in the meantime have cost stays counted. Knobs that
+// moved least come first: the engine that proposed them knew least of
 // them.
 func (a ablation) with(from, to []int) ablation {
-	if a.due() {
-		from = a.from
+	if !a.due() {
+		a = ablation{from: from}
 	}
-	a = ablation{from: from, to: to}
+	from, a = a.from, ablation{from: a.from, to: to, lost: a.lost}
 	moved := func(i int) int { return max(to[i]-from[i], from[i]-to[i]) }
 	for i := range to {
 		if moved(i) > 0 {

@@ -115,8 +115,30 @@ func TestAblationIsBounded(t *testing.T) {
 	})
 }
 
-// What goes back is not on probation any more, and the others of its promotion still are.
-func TestWithdrawnIsNotOnProbation(t *testing.T) {
+// What went back has cost something, which counts as long as the same promotions are taken
+// apart, also where another one is added to them.
+func TestLostIsKept(t *testing.T) {
+	first := ablation{}.with([]int{1, 1, 1, 1}, []int{2, 3, 4, 5})
+	if first.lost != 0 || !slices.Equal(first.knobs, []int{0, 1, 2, 3}) {
+		t.Fatalf("at first %+v", first)
+	}
+	first.next() // knob 0 went back
+	first.lost = -0.01
+	both := first.with([]int{1, 3, 4, 5}, []int{1, 5, 4, 5})
+	if both.lost != -0.01 || !slices.Equal(both.knobs, []int{2, 1, 3}) || !slices.Equal(both.from, []int{1, 1, 1, 1}) {
+		t.Errorf("with another %+v", both)
+	}
+	for both.due() {
+		both.next()
+	}
+	if then := both.with([]int{1, 5, 4, 5}, []int{2, 6, 4, 5}); then.lost != 0 || !slices.Equal(then.from, []int{1, 5, 4, 5}) {
+		t.Errorf("behind that %+v", then)
+	}
+}
+
+// What goes back is not on probation for its promotion any more, but for having gone back,
+// and the others of the promotion still are.
+func TestWithdrawnIsOnProbation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tu, _ := promoted(t, linear(-0.1, 0.02, 0), []int{5, 5, 5}, []int{6, 7, 8})
 		gain := tu.budget.gain
@@ -124,8 +146,12 @@ func TestWithdrawnIsNotOnProbation(t *testing.T) {
 		if !slices.Equal(tu.at, []int{6, 5, 5}) {
 			t.Fatalf("the incumbents are %v", tu.at)
 		}
-		if len(tu.trials) != 1 || !slices.Equal(tu.trials[0].from, []int{5, 5, 5}) || !slices.Equal(tu.trials[0].to, []int{6, 5, 5}) {
-			t.Errorf("on probation is %+v", tu.trials)
+		var moves [][]int
+		for _, p := range tu.trials {
+			moves = append(moves, p.from, p.to)
+		}
+		if want := [][]int{{5, 5, 5}, {6, 5, 5}, {6, 7, 8}, {6, 5, 8}, {6, 5, 8}, {6, 5, 5}}; !slices.EqualFunc(moves, want, slices.Equal) {
+			t.Errorf("on probation are %v, want %v", moves, want)
 		}
 		if d := tu.budget.gain - gain; d < 0.035 || d > 0.045 {
 			t.Errorf("the budget has %.3f more for each slice, want what the harmful knob had cost", d)

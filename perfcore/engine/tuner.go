@@ -47,7 +47,7 @@ type tuner struct {
 	recalled bool
 }
 
-// A probation is a promotion that will be tested again.
+// A probation is a promotion, or a withdrawal, that will be tested again.
 type probation struct {
 	from, to []int
 	since    float64 // slices
@@ -299,9 +299,7 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 		return r.verdict
 	}
 	gain := r.evidence.Effect
-	if r.verdict == perfcore.Promoted {
-		t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
-	}
+	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
 	t.at = y
 	t.cost.value -= gain
 	t.budget.gain += gain
