@@ -105,7 +105,8 @@ type Decision struct {
 	// Seq counts the decisions of one run from 1.
 	Seq uint64
 	At  time.Time
-	// Trigger is why it was looked at: search, audit, probation, calibration.
+	// Trigger is why it was looked at: search, audit, ablation, probation, calibration,
+	// regime, memory, restore; "" where the loop itself had a reason.
 	Trigger string
 	Moves   []Move
 	Verdict Verdict

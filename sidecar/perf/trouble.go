@@ -35,12 +35,13 @@ const (
 )
 
 // turns returns how often the knob that turned most has changed its direction, in its
-// last changes for good: by evidence, or by a lease that moved. What a regime or a
+// last changes for good: by evidence, for want of it, or by a lease that moved. What a regime or a
 // snapshot brings back is no change of mind. Decisions are in their order.
 func turns(decisions []perfcore.Decision, now time.Time) (most int) {
 	up := make(map[string][]bool) // by knob: whether each change was upwards
 	for _, d := range decisions {
-		if d.Verdict != perfcore.Promoted && d.Verdict != perfcore.Leased || now.Sub(d.At) >= turnsWithin {
+		forGood := d.Verdict == perfcore.Promoted || d.Verdict == perfcore.Withdrawn || d.Verdict == perfcore.Leased
+		if !forGood || now.Sub(d.At) >= turnsWithin {
 			continue
 		}
 		for _, m := range d.Moves {

@@ -93,6 +93,7 @@ func TestTurns(t *testing.T) {
 		{"there and back", series("a", perfcore.Promoted, 1, 2, 1), 1},
 		{"to and fro", series("a", perfcore.Promoted, 1, 2, 1, 3, 2, 4), 4},
 		{"leases", series("a", perfcore.Leased, 1, 2, 1, 2), 2},
+		{"promoted and withdrawn", append(series("a", perfcore.Promoted, 1, 2), series("a", perfcore.Withdrawn, 2, 1)...), 1},
 		{"what was rejected", series("a", perfcore.Rejected, 1, 2, 1, 2), 0},
 		{"what a regime brings back", series("a", perfcore.Recalled, 1, 2, 1, 2), 0},
 		{"two knobs, one each", append(series("a", perfcore.Promoted, 1, 2, 3), series("b", perfcore.Promoted, 3, 2, 1)...), 0},

@@ -41,9 +41,11 @@ type Alternative struct {
 var triggers = map[string]string{
 	"search":      "the search for better values proposed it",
 	"audit":       "the search had come to rest, and looked again whether that is still right",
+	"ablation":    "it was promoted together with others, and was tried without its own change",
 	"probation":   "a value that had been replaced was tested again against the one that replaced it",
 	"calibration": "the incumbent was compared with itself, to see that nothing is found where there is nothing",
 	"memory":      "it was time to look whether memory is worth more elsewhere",
+	"regime":      "the program was back in a regime in which other values had been verified",
 	"restore":     "an operator, or the start of the program, asked for a snapshot",
 }
 
@@ -96,7 +98,8 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
 			w.Alternatives = append(w.Alternatives, short)
 		}
 	}
-	if d.Verdict == perfcore.Promoted || d.Verdict == perfcore.Leased {
+	switch d.Verdict {
+	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Leased:
 		w.Undo = undoOf(d, knobs)
 	}
 	return w
@@ -112,7 +115,7 @@ var leaseGuards = []string{
 // guardsOf says what stood guard over a trial.
 func guardsOf(d perfcore.Decision) []string {
 	guards := []string{
-		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial; where that is noise, four deviations of it do, a doubling at most",
+		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial, unless the candidate was fine for a block before and it is the first: that counts against it; where that is noise, four deviations of it do, a doubling at most",
 		"memory that runs out, or that every task waits for, ends it within a second",
 	}
 	if e := d.Evidence; len(e.Diffs) > 0 {
@@ -124,7 +127,7 @@ func guardsOf(d perfcore.Decision) []string {
 	return guards
 }
 
-// undoOf returns the commands that take a promotion back, as far as it is in force.
+// undoOf returns the commands that take a change back, as far as it is in force.
 func undoOf(d perfcore.Decision, knobs []engine.KnobState) []string {
 	undo := []string{}
 	for _, m := range d.Moves {
