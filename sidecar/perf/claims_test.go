@@ -83,7 +83,7 @@ func TestSlowClaims(t *testing.T) {
 					working.Go(func() { w.watch(ctx, t) })
 				}
 				p, err := New(Config{
-					Mode: Optimize, Datadir: t.TempDir(), Registry: registry, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+					Mode: Optimize, Datadir: t.TempDir(), Registry: registry, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), seed: 1,
 				})
 				if err != nil {
 					t.Fatal(err)
