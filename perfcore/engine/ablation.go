@@ -34,8 +34,7 @@ const maxTries = 3
 // with adds the promotion of to, where the incumbents were from, to what is taken apart:
 // each knob is tried at the value that it had before the first of several promotions in a
 // row, and what those that went back in the meantime have cost stays counted. Knobs that
-// moved least come first: the engine that proposed them knew least of
-// them.
+// moved least come first: the engine that proposed them knew least of them.
 func (a ablation) with(from, to []int) ablation {
 	if !a.due() {
 		a = ablation{from: from}

@@ -152,9 +152,9 @@ func likelihoodRatio(n int, effect, sd float64) float64 {
 // ratio is the mean of three likelihood ratios to no effect: by the deviation sd of earlier
 // trials, by that of diffs alone, and by their signs. It is nearly one itself: sd is an
 // estimate, and noise need not be normal, so that how often it errs is known by simulation
-// (TestErrorRates). The noise of
-// earlier trials may have been that of a neighbour who has gone since, and one burst may
-// be in diffs: what is plain then need not wait until that is forgotten.
+// (TestErrorRates). The noise of earlier trials may have been that of a neighbour who has
+// gone since, and one burst may be in diffs: what is plain then need not wait until that is
+// forgotten.
 func ratio(diffs []float64, sd float64) float64 {
 	return (1-ownShare-signShare)*likelihoodRatio(len(diffs), mean(diffs), sd) + ownShare*ownRatio(diffs) + signShare*signRatio(diffs)
 }

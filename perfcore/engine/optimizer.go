@@ -192,7 +192,8 @@ func New(cfg Config) (*PerformanceOptimizer, error) {
 // Run runs the loop until ctx ends, and returns nil then. However it ends, by a
 // panic of the collector too, the knobs that the engine owns are at their
 // incumbents; an error says which could not be restored, and of which a call has not
-// returned within five seconds more. One that has by then is set back, too. It may run again, but not twice at once.
+// returned within five seconds more. One that has by then is set back, too. It may run
+// again, but not twice at once.
 func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	o.mu.Lock()
 	again := o.running
