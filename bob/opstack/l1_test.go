@@ -51,7 +51,7 @@ func newCrossing(t testing.TB) *crossing {
 	for i := range 100 {
 		h := &types.Header{
 			Number: big.NewInt(int64(i)), Difficulty: new(big.Int), Time: uint64(now - int64(99-i)*12), Extra: []byte{},
-			BaseFee: big.NewInt(int64(10*gwei + i)), WithdrawalsHash: &types.EmptyWithdrawalsHash,
+			BaseFee: big.NewInt(10*gwei + int64(i)), WithdrawalsHash: &types.EmptyWithdrawalsHash,
 		}
 		if i > 0 {
 			h.ParentHash = c.chain[i-1].Hash()

@@ -64,7 +64,7 @@ func TestBeforeIsGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Appendf(nil, "%d %d\n", perfBefore["go.gogc"], math.MaxInt64); !bytes.HasPrefix(said, want) {
+	if want := fmt.Appendf(nil, "%d %d\n", perfBefore["go.gogc"], int64(math.MaxInt64)); !bytes.HasPrefix(said, want) {
 		t.Errorf("Go has %q, and before is %q", said, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay"
@@ -41,7 +42,7 @@ const Mainnet = 60808
 
 // DefaultConfig is BOB's mainnet, without nodes, and without anybody who pays.
 func DefaultConfig() Config {
-	return Config{Confirmations: 6, Operator: Operator{Multicall: planner.Multicall3, SignerMethod: signer.Web3Signer}}
+	return Config{Confirmations: 6, Operator: Operator{Multicall: planner.Multicall3, SignerMethod: signer.Web3Signer, Poll: time.Second}}
 }
 
 // chain returns the chain to look at.
