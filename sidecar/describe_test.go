@@ -49,6 +49,10 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	beside := newRider(t, nodetest.BtcdOptions{})
 	beside.cfg.UTXOMode, beside.cfg.Perf, beside.cfg.BOB = UTXOFull, perf.Optimize, nobodysBOB()
+	var err error
+	if beside.cfg.BitVM, err = nobodysBridge(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
 	beside.btcd.Mine(3)
 	beside.run(t)
 	beside.s.Claims()
