@@ -224,26 +224,34 @@ func bound(diffs []float64, sd float64) float64 {
 
 // signFlip returns how large a share of all ways to flip the signs of diffs
 // gives a mean at least as large. It needs no model of the noise, for the order
-// within each block was drawn by lot. At most mostBlocks are given.
+// within each block was drawn by lot. At most mostBlocks are given. Each way to flip
+// the first half is looked up among the sorted ways to flip the second.
 func signFlip(diffs []float64) float64 {
 	var sum float64
 	for _, d := range diffs {
 		sum += d
 	}
+	half := len(diffs) / 2
+	first, second := flipped(diffs[:half]), flipped(diffs[half:])
+	slices.Sort(second)
 	var count int
-	for flips := range 1 << len(diffs) {
-		var s float64
-		for i, d := range diffs {
-			if flips>>i&1 == 1 {
-				d = -d
-			}
-			s += d
-		}
-		if s >= sum-1e-12 {
-			count++
-		}
+	for _, s := range first {
+		least, _ := slices.BinarySearch(second, sum-1e-12-s)
+		count += len(second) - least
 	}
 	return float64(count) / float64(int(1)<<len(diffs))
+}
+
+// flipped returns the sums of diffs by all ways to flip their signs.
+func flipped(diffs []float64) []float64 {
+	sums := make([]float64, 1, 1<<len(diffs))
+	for _, d := range diffs {
+		for i, s := range sums[:len(sums):len(sums)] {
+			sums[i] = s + d
+			sums = append(sums, s-d)
+		}
+	}
+	return sums
 }
 
 // weigh fills in what follows from e.Diffs.

@@ -146,6 +146,35 @@ func TestSignFlip(t *testing.T) {
 	}
 }
 
+// All ways to flip signs, one after another, give the same.
+func TestSignFlipTriesAll(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for n := range 13 {
+		diffs := make([]float64, n)
+		var sum float64
+		for i := range diffs {
+			diffs[i] = float64(r.IntN(9)-3) / 8 // many sums are equal, and exact
+			sum += diffs[i]
+		}
+		count := 0
+		for flips := range 1 << n {
+			s := 0.0
+			for i, d := range diffs {
+				if flips>>i&1 == 1 {
+					d = -d
+				}
+				s += d
+			}
+			if s >= sum {
+				count++
+			}
+		}
+		if got, want := signFlip(diffs), float64(count)/float64(int(1)<<n); got != want {
+			t.Errorf("%v: %v, want %v", diffs, got, want)
+		}
+	}
+}
+
 func TestLook(t *testing.T) {
 	const sd, least = 0.04, 0.015
 	for _, tt := range []struct {
