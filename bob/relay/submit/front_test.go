@@ -34,6 +34,8 @@ type front struct {
 	alter func(method string, result json.RawMessage) json.RawMessage
 	sent  []*types.Transaction // that reached the node, or may have, each once
 	done  map[harm]int         // how often each harm was done
+	// answered is how many sends the node has answered.
+	answered int
 }
 
 // A harm is what becomes of an exchange.
@@ -150,6 +152,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		reset()
 	}
+	if slices.Contains(methods, "eth_sendRawTransaction") {
+		f.mu.Lock()
+		f.answered++
+		f.mu.Unlock()
+	}
 	switch h {
 	case resetAfter:
 		reset()
@@ -197,6 +204,13 @@ func (f *front) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.sent)
+}
+
+// reached returns how many sends the node has answered: it has what they brought.
+func (f *front) reached() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answered
 }
 
 // note remembers the transactions in calls.

@@ -109,7 +109,7 @@ func TestRunPolls(t *testing.T) {
 	r.step(t)          // it still waited for an hour
 	for n := range 3 { // the first may be seen by the last step that was woken
 		w.mine(t, w.tree.Tip().Header, 1)
-		await(t, "nothing is sent", func() bool { return f.count() == n+1 })
+		await(t, "nothing is sent", func() bool { return f.reached() == n+1 })
 		w.Mine(t)
 	}
 	if err := r.stop(); !errors.Is(err, context.Canceled) {
@@ -273,7 +273,7 @@ func TestLightRunsInTheFirstBlock(t *testing.T) {
 	come.Store(true)
 	start := time.Now()
 	r.wake <- struct{}{}
-	await(t, "nothing is sent with the first possible block", func() bool { return f.count() == 1 })
+	await(t, "nothing is sent with the first possible block", func() bool { return f.reached() == 1 })
 	took := time.Since(start)
 	w.Mine(t)
 	r.step(t)
