@@ -10,15 +10,15 @@ import (
 	"syscall"
 )
 
-// lockDir takes the data directory for this process until unlock is called or
+// LockDir takes a directory with state for this process until unlock is called or
 // the process ends, however it ends.
-func lockDir(dir string) (unlock func(), err error) {
+func LockDir(dir string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock data directory: %w", err)
+		return nil, fmt.Errorf("lock directory: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("data directory %s is in use by another sidecar (%w); stop it or set another datadir", dir, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("directory %s is in use by another outrider (%w); stop it or name another directory", dir, err), f.Close())
 	}
 	return func() { _ = f.Close() }, nil
 }

@@ -218,7 +218,7 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
-	unlock, err := lockDir(dir)
+	unlock, err := LockDir(dir)
 	if err != nil {
 		return err
 	}

@@ -214,6 +214,13 @@ func bitvmWatch(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	defer node.Close()
 	if !*once {
 		o.Log = newLogger(cfg, stderr)
+		if o.State != "" {
+			unlock, err := sidecar.LockDir(o.State)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+		}
 		return bitvm.Follow(ctx, o, node, stdout)
 	}
 	w, err := bitvm.New(o.Config, node, nil, newLogger(cfg, stderr), nil)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outrider-project/outrider/sidecar"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/testvectors"
 )
@@ -247,5 +248,14 @@ func TestBitvmWatch(t *testing.T) {
 		} else if err := json.Unmarshal([]byte(stdout), &rep); err != nil || len(rep.Instances) != 1 || !rep.Instances[0].Complete || rep.Instances[0].Tip.Height != 3 {
 			t.Errorf("%v: %s", err, stdout)
 		}
+	}
+	unlock, err := sidecar.LockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	status, stdout, stderr := outrider(t, "bitvm", "watch", "--file", path, "--config", config, "--state", dir)
+	if status != statusFailed || stdout != "" || !strings.Contains(stderr, "in use by another") {
+		t.Errorf("journals that another program writes: status %d, %s%s", status, stdout, stderr)
 	}
 }

@@ -83,7 +83,9 @@ func (f *bitvmFigure) row() Row {
 // its anchor, and then many whole claims on all cores.
 func Bitvm(ctx context.Context, o BitvmOptions) (*BitvmReport, error) {
 	var figures []*bitvmFigure
-	adaptors := func() ([]*bitvmFigure, error) { return adaptorFigures(ctx) }
+	verifier := newAdaptorVerifier()
+	defer verifier.Close()
+	adaptors := func() ([]*bitvmFigure, error) { return adaptorFigures(ctx, verifier) }
 	for _, of := range []func() ([]*bitvmFigure, error){groth16Figures, wotsFigures, leafFigures, adaptors, watchFigures} {
 		some, err := of()
 		if err != nil {

@@ -37,7 +37,7 @@ type adaptorBench struct {
 	check    adaptor.Checker
 }
 
-func newAdaptorBench(ctx context.Context, digits, labels int) (*adaptorBench, error) {
+func newAdaptorBench(ctx context.Context, verifier *sigverify.Verifier, digits, labels int) (*adaptorBench, error) {
 	secret := sha256.Sum256([]byte("key of adaptor signatures"))
 	_, public := btcec.PrivKeyFromBytes(secret[:])
 	key, err := adaptor.ParseKey([32]byte(schnorr.SerializePubKey(public)))
@@ -56,8 +56,7 @@ func newAdaptorBench(ctx context.Context, digits, labels int) (*adaptorBench, er
 	b := &adaptorBench{
 		tx:       wire.NewMsgTx(2),
 		prevouts: []wire.TxOut{{Value: 10_000, PkScript: append([]byte{txscript.OP_1, txscript.OP_DATA_32}, schnorr.SerializePubKey(output)...)}},
-		// Whatever has been verified is verified again.
-		check: bitvm.Signatures(sigverify.New(sigverify.Options{Workers: 1, CacheBytes: -1})),
+		check:    bitvm.Signatures(verifier),
 	}
 	b.tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: chainhash.Hash{1}}, nil, nil))
 	b.tx.AddTxOut(wire.NewTxOut(1000, b.prevouts[0].PkScript))
@@ -161,8 +160,14 @@ func (b *adaptorBench) engine(context.Context) (int, error) {
 	return 1, vm.Execute()
 }
 
-func adaptorFigures(ctx context.Context) ([]*bitvmFigure, error) {
-	b, err := newAdaptorBench(ctx, adaptorDigits, adaptorLabels)
+// newAdaptorVerifier returns a verifier of one thread that verifies again what it has
+// verified; whoever asks for it closes it.
+func newAdaptorVerifier() *sigverify.Verifier {
+	return sigverify.New(sigverify.Options{Workers: 1, CacheBytes: -1})
+}
+
+func adaptorFigures(ctx context.Context, verifier *sigverify.Verifier) ([]*bitvmFigure, error) {
+	b, err := newAdaptorBench(ctx, verifier, adaptorDigits, adaptorLabels)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,9 @@ import "testing"
 
 // A claim that is not read as it is, or that is not valid, is measured by nobody.
 func TestAdaptorStopsAtAWrongClaim(t *testing.T) {
-	b, err := newAdaptorBench(t.Context(), 3, 2)
+	verifier := newAdaptorVerifier()
+	defer verifier.Close()
+	b, err := newAdaptorBench(t.Context(), verifier, 3, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,8 +120,8 @@ type journal struct {
 const (
 	// maxLine bounds a line: a transaction has at most 128 KiB.
 	maxLine = 1 << 20
-	// compactAbove is the size above which opening rewrites the journal without what
-	// is no longer needed.
+	// compactAbove is the size above which opening rewrites the journal, with only what
+	// is needed.
 	compactAbove = 16 << 20
 	// keepFor is how long what was mined is kept at least, for the spend of a day and
 	// for reorganisations.
