@@ -71,17 +71,17 @@ type PerfTried struct {
 func perfSize(quick bool) (perfShape, perfPlan) {
 	if quick {
 		plan := perfPlan{Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
-		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
+		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: plan.mostTipBlocks(), Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
 	}
 	plan := perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 128, WarmTip: 40, LearnSync: 1800, LearnTip: 560}
-	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: max(plan.tipBlocks(true), plan.tipBlocks(false)), Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
+	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: plan.mostTipBlocks(), Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 
 // Perf measures what the optimizer of perfcore/engine makes of the parts of the sidecar,
 // on a recorded workload: a synchronisation, the tip, and a synchronisation again. Three
 // things take turns, each in a process of its own: the setting that is "before", the
 // best of the static settings that a sweep has tried, and the optimizer, which in each round
-// has begun with "before", learned for a minute, and resumes from what it had verified
+// has begun with "before", learned for some minutes, and resumes from what it had verified
 // then, as after a restart. Each row is an aim of its own. First, it measures what an
 // observation costs.
 func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
@@ -139,7 +139,7 @@ type perfBench struct {
 // sweep tries each static setting once, and names the best for each row.
 func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
 	for _, s := range b.o.settings {
-		run, err := b.measure(ctx, "sweep: "+s.String(), b.plan.short(), s, "")
+		run, err := b.measure(ctx, "sweep: "+s.String(), b.plan.short(), s, nil)
 		if err != nil {
 			return err
 		}
@@ -159,15 +159,16 @@ func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
 type perfArm struct {
 	name    string
 	setting PerfSetting
-	aim     string
+	aim     *perfAim // of the optimizer; nil for a setting
 }
 
 // compare measures before, the best static settings and the optimizer in turns. A round
 // begins where the one before it had its second.
 func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 	arms := []perfArm{{name: "before"}}
-	for _, aim := range b.o.aims {
-		arms = append(arms, perfArm{"static/" + aim.row, rep.Best[aim.row], ""}, perfArm{"perfcore/" + aim.row, nil, aim.row})
+	for i := range b.o.aims {
+		aim := &b.o.aims[i]
+		arms = append(arms, perfArm{"static/" + aim.row, rep.Best[aim.row], nil}, perfArm{"perfcore/" + aim.row, nil, aim})
 	}
 	for round := range b.o.Rounds {
 		// One setting may be the best for several rows.
@@ -175,18 +176,18 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 		for i := range arms {
 			arm := &arms[(round+i)%len(arms)]
 			run := static[arm.setting.String()]
-			if arm.aim != "" {
+			if arm.aim != nil {
 				if err := b.learn(ctx, rep, round, arm.aim); err != nil {
 					return err
 				}
 			}
-			if arm.aim != "" || run == nil {
+			if arm.aim != nil || run == nil {
 				var err error
 				if run, err = b.measure(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), b.plan, arm.setting, arm.aim); err != nil {
 					return err
 				}
 			}
-			if arm.aim == "" {
+			if arm.aim == nil {
 				static[arm.setting.String()] = run
 			}
 			rep.Runs[arm.name] = append(rep.Runs[arm.name], run)
@@ -199,26 +200,26 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 func (b *perfBench) learned(aim string) string { return filepath.Join(b.o.Dir, "learned", aim) }
 
 // learn lets the optimizer learn for a row, from the beginning.
-func (b *perfBench) learn(ctx context.Context, rep *PerfReport, round int, aim string) error {
-	if err := os.RemoveAll(b.learned(aim)); err != nil {
+func (b *perfBench) learn(ctx context.Context, rep *PerfReport, round int, aim *perfAim) error {
+	if err := os.RemoveAll(b.learned(aim.row)); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("round %d: perfcore/%s learns", round+1, aim)
-	run, err := b.run(ctx, what, perfSpec{Aim: aim, Learned: b.learned(aim), Learn: true, Plan: b.plan})
+	what := fmt.Sprintf("round %d: perfcore/%s learns", round+1, aim.row)
+	run, err := b.run(ctx, what, perfSpec{Aim: aim.row, Learned: b.learned(aim.row), Learn: true, Plan: b.plan.lessons(aim.lessons)})
 	if err != nil {
 		return err
 	}
-	rep.Learned[aim] = append(rep.Learned[aim], run)
+	rep.Learned[aim.row] = append(rep.Learned[aim.row], run)
 	fmt.Fprintf(b.o.Log, "%s: %v\n", what, run.Decisions)
 	return nil
 }
 
 // measure measures one setting, or the optimizer, which has learned.
-func (b *perfBench) measure(ctx context.Context, what string, plan perfPlan, setting PerfSetting, aim string) (*PerfRun, error) {
+func (b *perfBench) measure(ctx context.Context, what string, plan perfPlan, setting PerfSetting, aim *perfAim) (*PerfRun, error) {
 	began := time.Now()
-	spec := perfSpec{Setting: setting, Aim: aim, Plan: plan}
-	if aim != "" {
-		spec.Learned = b.learned(aim)
+	spec := perfSpec{Setting: setting, Plan: plan}
+	if aim != nil {
+		spec.Aim, spec.Learned = aim.row, b.learned(aim.row)
 	}
 	run, err := b.run(ctx, what, spec)
 	if err != nil {

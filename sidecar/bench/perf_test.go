@@ -356,17 +356,17 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: map[perfPlan]perfWork{plan: {Blocks: 1}}}
-	if _, err := b.measure(t.Context(), "it", plan, nil, ""); err == nil || !strings.Contains(err.Error(), "do not compare") {
+	if _, err := b.measure(t.Context(), "it", plan, nil, nil); err == nil || !strings.Contains(err.Error(), "do not compare") {
 		t.Errorf("other work: %v", err)
 	}
-	if _, err := b.measure(t.Context(), "it", plan, nil, "cpu"); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, err := b.measure(t.Context(), "it", plan, nil, &perfAims[0]); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("nothing was learned: %v", err)
 	}
-	if _, err := b.measure(t.Context(), "it", plan, PerfSetting{"go.gogc": 7}, ""); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
+	if _, err := b.measure(t.Context(), "it", plan, PerfSetting{"go.gogc": 7}, nil); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
 		t.Errorf("a setting that cannot be: %v", err)
 	}
 	plan.Tip += 10
-	if _, err := b.measure(t.Context(), "it", plan, nil, ""); err == nil || !strings.Contains(err.Error(), "the recording has") {
+	if _, err := b.measure(t.Context(), "it", plan, nil, nil); err == nil || !strings.Contains(err.Error(), "the recording has") {
 		t.Errorf("a plan that the recording is too short for: %v", err)
 	}
 }

@@ -48,13 +48,19 @@ type perfPlan struct {
 	// and the heap grows to its goal.
 	WarmSync, WarmTip int
 	// LearnSync and LearnTip are the blocks of each regime in which the optimizer learns,
-	// in a process of its own.
+	// in a process of its own, in one lesson.
 	LearnSync, LearnTip int
 }
 
 // short returns the plan of the sweep.
 func (p perfPlan) short() perfPlan {
 	p.Sync, p.Tip = p.SweepSync, p.SweepTip
+	return p
+}
+
+// lessons returns the plan of so many lessons.
+func (p perfPlan) lessons(n int) perfPlan {
+	p.LearnSync, p.LearnTip = n*p.LearnSync, n*p.LearnTip
 	return p
 }
 
@@ -65,6 +71,12 @@ func (p *perfPlan) tipBlocks(learn bool) int {
 		return p.WarmTip + p.LearnTip
 	}
 	return p.WarmTip + p.Tip
+}
+
+// mostTipBlocks returns how many blocks of the tip are replayed at most.
+func (p perfPlan) mostTipBlocks() int {
+	long := p.lessons(mostLessons)
+	return max(long.tipBlocks(true), long.tipBlocks(false))
 }
 
 // PerfFigures are what was measured.

@@ -65,14 +65,18 @@ func (w *watchtower) watch(ctx context.Context, t *testing.T) {
 // no value of it is of use, the status says so.
 func TestSlowClaims(t *testing.T) {
 	const callers = 8
-	for _, tt := range []struct {
+	tests := []struct {
 		what   string
 		target time.Duration
 		want   perfcore.OptimizationStatus
 	}{
 		{"a target that more goroutines meet", 3 * loadTime, perfcore.Optimized},
 		{"a target below what a claim takes", loadTime / 2, perfcore.Failed},
-	} {
+	}
+	if testing.Short() {
+		tests = tests[:1]
+	}
+	for _, tt := range tests {
 		t.Run(tt.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				registry := new(perfcore.Registry)
