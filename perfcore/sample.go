@@ -15,6 +15,10 @@ type Sample struct {
 	// Usage is what the resources were seen to do; those that are missing
 	// were not measured.
 	Usage map[ResourceType]Usage
+	// Burst, unless "", is the work of the background that came due within the slice, and
+	// would have under any values of the knobs that are tried. Such a slice is measured
+	// again, so it must be seldom that there is one.
+	Burst string
 	// Void, unless "", is why the slice says nothing: too few operations, a
 	// restart within it, processor time stolen by a neighbour.
 	Void string

@@ -91,7 +91,7 @@ type Term struct {
 	Floor float64
 }
 
-// A Limit is a quantity above which a slice says nothing.
+// A Limit is a quantity above which a slice says nothing, or has a burst in it.
 type Limit struct {
 	Quantity string
 	Above    float64
@@ -111,7 +111,11 @@ type Objective struct {
 	Work    string
 	MinWork float64
 	Void    []Limit
-	Uses    map[perfcore.ResourceType]Use
+	// Bursts tell of work that the background does now and then. No knob that is tried may
+	// decide about it, for what that did would not be seen. Each is a burst while it is in
+	// no more than a third of the slices.
+	Bursts []Limit
+	Uses   map[perfcore.ResourceType]Use
 }
 
 // Check returns what is wrong with the objective; nil when nothing is.
@@ -217,6 +221,8 @@ type Collector struct {
 	cfg   Config
 	begun time.Time
 	slice Slice
+	// bursts is how often there was each of the objective's, as a share of the slices.
+	bursts []float64
 }
 
 // New returns a collector, and tells the log what its sources miss.
@@ -235,7 +241,7 @@ func New(cfg Config) (*Collector, error) {
 			cfg.Log.Warn("something is not measured here", "what", what)
 		}
 	}
-	return &Collector{cfg: cfg}, nil
+	return &Collector{cfg: cfg, bursts: make([]float64, len(cfg.Objective.Bursts))}, nil
 }
 
 // Begin begins a slice, and forgets one that was not collected.
@@ -259,7 +265,31 @@ func (c *Collector) Collect() perfcore.Sample {
 	if why := c.watch(); why != "" && sample.Void == "" {
 		sample.Void = why
 	}
+	sample.Burst = c.burst()
 	return sample
+}
+
+const (
+	// seldom is the share of slices above which a burst is none, but what is usual.
+	seldom = 1.0 / 3
+	// burstRate is the share of the newest slice in that.
+	burstRate = 0.01
+)
+
+// burst returns why there is a burst in the slice; "" when there is none.
+func (c *Collector) burst() (why string) {
+	for i, l := range c.cfg.Objective.Bursts {
+		v, measured := c.slice.Value(l.Quantity)
+		above := 0.0
+		if measured && v > l.Above {
+			above = 1
+			if c.bursts[i] <= seldom {
+				why = l.Why
+			}
+		}
+		c.bursts[i] += burstRate * (above - c.bursts[i])
+	}
+	return why
 }
 
 // watch shows the slice to the watches, and returns why it says nothing.

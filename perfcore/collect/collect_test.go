@@ -256,3 +256,50 @@ func BenchmarkRuntime(b *testing.B) {
 		r.End(&collect.Slice{Length: time.Second})
 	}
 }
+
+// A slice has a burst in it while bursts are seldom, and no longer when there is one in most.
+func TestBursts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dial{values: map[string]float64{"signatures_per_second": 100, "process_cpu_cores": 1, "block_p90": 1}}
+		o := objective()
+		o.Bursts = []collect.Limit{{Quantity: "compacting", Why: "tables were compacted"}}
+		c, err := collect.New(collect.Config{Sources: []collect.Source{d}, Objective: o})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slice := func(compacting float64) bool {
+			d.values["compacting"] = compacting
+			c.Begin()
+			time.Sleep(10 * time.Second)
+			s := c.Collect()
+			if s.Void != "" || s.Burst != "" && s.Burst != "tables were compacted" {
+				t.Fatalf("void %q, burst %q", s.Void, s.Burst)
+			}
+			return s.Burst != ""
+		}
+		if slice(math.NaN()) {
+			t.Error("a burst where nothing was measured")
+		}
+		for i := range 2000 { // one slice in five
+			running := 0.0
+			if i%10 < 2 {
+				running = 1
+			}
+			if slice(running) != (running > 0) {
+				t.Fatalf("slice %d, with %v compactions: the burst is wrong", i, running)
+			}
+		}
+		for range 500 {
+			slice(2)
+		}
+		if slice(2) {
+			t.Error("there is a burst in each slice, and they are called seldom")
+		}
+		for range 500 {
+			slice(0)
+		}
+		if !slice(2) {
+			t.Error("bursts have become seldom again, and are none")
+		}
+	})
+}

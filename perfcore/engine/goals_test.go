@@ -120,7 +120,7 @@ func mean(x []float64) float64 {
 type goal struct {
 	name                 string
 	knobs, slices, times int
-	moved, cliff         bool
+	moved, cliff, bursts bool
 	optimal              bool
 
 	hit50, hit95, missed float64 // windows, windows, share of the plants
@@ -156,10 +156,17 @@ func (g goal) random(seed uint64) (plant.Config, int) {
 	}
 	w := plant.Noisy()
 	w.Season, w.Period = 0.05, 700
-	return plant.Config{Start: start, Surface: surface, World: w, Seed: seed}, moved
+	cfg := plant.Config{Start: start, Surface: surface, World: w, Seed: seed}
+	if g.bursts {
+		cfg.Burst = compactions
+	}
+	return cfg, moved
 }
 
 const cliffLevel = 9
+
+// compactions are bursts as Pebble's compactions are in a replay of blocks.
+var compactions = plant.Burst{Every: 38, Length: 5, Cost: 0.9}
 
 // visits returns how often the first knob went over the cliff, and how many
 // slices it stayed there.
@@ -187,6 +194,7 @@ func TestGoals(t *testing.T) {
 		{name: "three knobs", knobs: 3, slices: 2000, times: 200, hit50: 100, hit95: 900, missed: 0.05, tail: 0.03},
 		{name: "six knobs", knobs: 6, slices: 4000, times: 50, hit50: 650, missed: 0.07, tail: 0.045},
 		{name: "cliff", knobs: 3, slices: 2000, times: 100, cliff: true, hit50: 100, missed: 0.05, tail: 0.035, visits: 5},
+		{name: "three knobs, bursts", knobs: 3, slices: 2000, times: 100, bursts: true, hit50: 110, hit95: 900, missed: 0.05, tail: 0.03},
 		{name: "moved optimum", knobs: 3, slices: 4000, times: 100, moved: true, hit50: 120, missed: 0.02, tail: 0.045},
 		{name: "one knob, optimal", knobs: 1, slices: 500, times: 100, optimal: true, total: 0.015, total95: 0.02, ruined: 0.003},
 		{name: "three knobs, optimal", knobs: 3, slices: 500, times: 100, optimal: true, total: 0.015, total95: 0.02, ruined: 0.003},

@@ -22,6 +22,11 @@ const (
 	maxVoids = 4
 	// maxWash is the most slices that are left out behind a switch.
 	maxWash = 8
+	// maxBursts is after how many slices in a row with a burst one counts as it is.
+	maxBursts = 8
+	// excused is the logarithm of by how much more than the incumbent a slice may cost to
+	// be measured again for a burst: compactions cost two or three times as much.
+	excused = 2 * math.Ln2
 	// refRate is the share of the newest slice in the incumbent's cost.
 	refRate = 0.2
 )
@@ -94,15 +99,19 @@ func (b *bench) refresh() {
 	b.at, b.free, b.epoch = at, free, epoch
 }
 
-// run runs one slice at x.
-func (b *bench) run(ctx context.Context, x []int, again bool) (perfcore.Sample, error) {
-	s, err := b.o.slice(ctx, x, b.epoch, again)
-	if err != nil {
-		b.last = nil
-		return s, err
+// run runs one slice at x, and others in its place as long as there is a burst in it.
+func (b *bench) run(ctx context.Context, x []int, again bool) (s perfcore.Sample, err error) {
+	for range maxBursts {
+		if s, err = b.o.slice(ctx, x, b.epoch, again); err != nil {
+			b.last = nil
+			return s, err
+		}
+		b.last, again = slices.Clone(x), false
+		b.budget.slice()
+		if s.Burst == "" || s.Check() != "" || b.cost.known && s.Cost-b.cost.value > excused {
+			break
+		}
 	}
-	b.last = slices.Clone(x)
-	b.budget.slice()
 	if s.Check() != "" {
 		return s, errVoid
 	}
@@ -132,14 +141,15 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 			return perfcore.Sample{}, err
 		}
 	}
+	before := b.budget.slices
 	s, err := b.run(ctx, y, again)
+	took := b.budget.slices - before // with bursts in all but the last
 	idle := errors.Is(err, errVoid) && s.Void == ""
 	if err != nil && !idle {
 		return s, err
 	}
-	bill.slices++
 	if !idle {
-		bill.excess += math.Expm1(min(s.Cost-b.cost.value, maxExcess))
+		bill.excess += took * math.Expm1(min(s.Cost-b.cost.value, maxExcess))
 		if !b.beyondGuard(s, b.cost.value, b.work.value) {
 			b.caps.visited(y)
 			return s, nil
@@ -151,7 +161,6 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 	if err != nil {
 		return s, err
 	}
-	bill.slices++
 	switch {
 	case idle:
 		return s, &blame{maxExcess, maxExcess}
@@ -183,8 +192,8 @@ func (b *bench) beyondGuard(s perfcore.Sample, cost, work float64) bool {
 
 // A bill is what one experiment cost.
 type bill struct {
-	excess             float64 // over the incumbent, in slices
-	slices, exonerated int
+	excess     float64 // over the incumbent, in slices
+	exonerated int
 }
 
 // probe returns the difference of cost between two points, measured in
@@ -211,8 +220,9 @@ type block struct {
 	lag  float64 // how much more of the other arm the first slice behind the switch still had than the second
 }
 
-// block runs one block of y against the incumbent. For y at the incumbents, the
-// values are applied again at each switch, so that A/A does what A/B does.
+// block runs one block of y against the incumbent, with wash slices left out behind each
+// switch, and as many measured, within reason: what a switch costs is then worth it. For y at
+// the incumbents, the values are applied again at each switch, so that A/A does what A/B does.
 func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block, error) {
 	order := [4]int{0, 1, 1, 0}
 	if b.rand.IntN(2) == 1 {
@@ -228,9 +238,10 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 	case slices.Equal(y, b.last):
 		before = 1
 	}
-	var samples [4]perfcore.Sample
+	var cost, work [4]float64
+	counted := min(wash, maxWash)
 	for i, arm := range order {
-		left := 1
+		left := counted
 		if arm != before {
 			left += wash
 		}
@@ -242,32 +253,34 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 			switch {
 			case arm == 1:
 				s, err = b.candidate(ctx, y, bill, again)
-			case left > 1:
+			case left > counted:
 				s, err = b.run(ctx, b.at, again)
 			default:
 				s, err = b.incumbent(ctx, again)
 			}
-			if arm == 0 {
-				bill.slices++
-			}
 			if err != nil {
 				return block{}, err
 			}
-			samples[i] = s
+			if left <= counted {
+				cost[i] += s.Cost / float64(counted)
+				work[i] += math.Log(s.Work) / float64(counted)
+			}
 		}
 	}
-	return measured(order, samples), nil
+	return measured(order, cost, work), nil
 }
 
-func measured(order [4]int, samples [4]perfcore.Sample) block {
+// measured returns what the two parts of each arm come to, by their costs and logarithms
+// of work.
+func measured(order [4]int, cost, work [4]float64) block {
 	var result block
 	for i, arm := range order {
 		sign := 0.5 - float64(arm) // 0.5 for the incumbent, -0.5 for the candidate
-		result.diff += sign * samples[i].Cost
-		result.work -= sign * math.Log(samples[i].Work)
+		result.diff += sign * cost[i]
+		result.work -= sign * work[i]
 	}
 	// The middle pair is of one arm; the first of it lies behind the switch.
-	result.lag = samples[1].Cost - samples[2].Cost
+	result.lag = cost[1] - cost[2]
 	if order[1] == 0 {
 		result.lag = -result.lag
 	}
@@ -303,9 +316,10 @@ func (b *bench) isBetter() question {
 // error is the context's.
 func (b *bench) trial(ctx context.Context, y []int, q question) (result, error) {
 	var bill bill
+	before := b.budget.slices
 	r, err := b.compare(ctx, y, q, &bill)
 	b.budget.charge(bill.excess)
-	r.evidence.Slices, r.evidence.Exonerated = bill.slices, bill.exonerated
+	r.evidence.Slices, r.evidence.Exonerated = int(b.budget.slices-before), bill.exonerated
 	return r, err
 }
 

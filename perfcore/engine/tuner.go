@@ -155,7 +155,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	var bill bill
 	var e perfcore.Evidence
 	var work, lag []float64
-	voids := 0
+	voids, before := 0, t.budget.slices
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
 		if t.switched() {
@@ -181,7 +181,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	t.effort.addZero(work)
 	t.lag.addZero(lag)
 	weigh(&e, t.noise.deviation())
-	e.Slices = bill.slices
+	e.Slices = int(t.budget.slices - before)
 	d := perfcore.Decision{
 		Trigger: "calibration", Verdict: perfcore.Calibrated, Evidence: e,
 		Reason: fmt.Sprintf("the incumbent is as good as itself; a block's difference has a deviation of %.1f %%", 100*e.Noise),

@@ -60,12 +60,23 @@ type Config struct {
 	// of Apply: a world that sees through the schedule of who takes turns
 	// strictly.
 	Hostile float64
+	// Burst is the plant's work of the background.
+	Burst Burst
 	// AlarmAbove, if not 0, is the true cost above which the plant raises an
 	// alarm.
 	AlarmAbove float64
 	// Applied, if set, is called whenever a value is accepted, with the levels
 	// in force. It must not call the plant.
 	Applied func(levels []int)
+}
+
+// A Burst is work of the background that comes due now and then. The zero value is none.
+type Burst struct {
+	// Every so many slices there are Length with Cost more, from a random one on.
+	Every, Length int
+	Cost          float64
+	// Untold bursts are not in the samples.
+	Untold bool
 }
 
 // A Plant is a simulated program. It is safe for concurrent use; its slices
@@ -81,6 +92,7 @@ type Plant struct {
 	lag     float64 // cost that earlier levels have left behind
 	settled float64 // cost that the last slice's levels lead to
 	applies int
+	phase   int // of bursts
 }
 
 // New returns a plant at its start.
@@ -92,6 +104,9 @@ func New(cfg Config) *Plant {
 	}
 	p.world = newWeather(cfg.World, rand.New(rand.NewPCG(cfg.Seed, 2)))
 	p.settled = cfg.Surface(p.levels, 0)
+	if cfg.Burst.Every > 0 {
+		p.phase = rand.New(rand.NewPCG(cfg.Seed, 3)).IntN(cfg.Burst.Every)
+	}
 	return p
 }
 
@@ -195,8 +210,21 @@ func (p *Plant) Collect() perfcore.Sample {
 	if p.cfg.Stall != 0 && p.levels[0] >= p.cfg.Stall {
 		cost, work = math.Inf(1), 0
 	}
+	extra, why := p.burst()
 	p.slice++
-	return perfcore.Sample{Cost: cost, Work: work, Void: now.void}
+	return perfcore.Sample{Cost: cost + extra, Work: work, Burst: why, Void: now.void}
+}
+
+// burst returns what a burst costs in this slice, and what is said of it.
+func (p *Plant) burst() (cost float64, why string) {
+	b := p.cfg.Burst
+	if b.Every == 0 || (p.slice+p.phase)%b.Every >= b.Length {
+		return 0, ""
+	}
+	if !b.Untold {
+		why = "the background is busy"
+	}
+	return b.Cost, why
 }
 
 // Alarm returns why the plant is in trouble at this moment; "" when it is not.

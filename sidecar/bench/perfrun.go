@@ -268,7 +268,8 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 	}
 	t := &tuning{replay: r}
 	collector, err := collect.New(collect.Config{
-		Sources: []collect.Source{&replaySource{replay: r, memory: meter}}, Objective: aim.objective(), Classifier: replayRegime{r},
+		Sources:   []collect.Source{&replaySource{replay: r, memory: meter}, perf.Instruments(r.registry.Series())},
+		Objective: aim.objective(), Classifier: replayRegime{r},
 	})
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/collect"
+	"github.com/outrider-project/outrider/sidecar/perf"
 )
 
 // A PerfSetting is values of knobs, by their names.
@@ -208,7 +209,7 @@ func (a *perfAim) cost(f PerfFigures) (sum float64) {
 
 // objective returns the aim as the optimizer has it.
 func (a *perfAim) objective() collect.Objective {
-	return collect.Objective{Terms: a.terms, Work: perfWorkRate, MinWork: 20}
+	return collect.Objective{Terms: a.terms, Work: perfWorkRate, MinWork: 20, Bursts: perf.Bursts()}
 }
 
 func aimOf(row string) (*perfAim, error) {

@@ -49,6 +49,9 @@ type Measured struct {
 	// Void says why nothing may be concluded from the slice; empty when something
 	// may.
 	Void string `json:"void"`
+	// Burst is the work of the background that came due in the slice, which is then no
+	// measure of the knobs; empty when none did.
+	Burst string `json:"burst"`
 	// Knobs are the values that were in force all the time; nil when one was set.
 	Knobs map[string]int64 `json:"knobs"`
 }

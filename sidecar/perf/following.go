@@ -155,7 +155,7 @@ func (f *following) takeable() []perfcore.Knob {
 func (f *following) sources() []collect.Source {
 	series := f.p.told.others(f.p.cfg.Registry.Series())
 	return []collect.Source{
-		collect.NewRuntime(), f.p.system(), instruments(series),
+		collect.NewRuntime(), f.p.system(), Instruments(series),
 		newWorkload(series, f.plant.Behind, f.p.classifier.Regime),
 		newRequests(rpcLoad, series), newRequests(l2Load, series), f.p.outside,
 	}
@@ -269,7 +269,7 @@ func (f *following) values() map[string]int64 {
 // for.
 func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[string]int64) {
 	m := Measured{
-		At: time.Now(), Length: s.Length.Seconds(), Regime: f.p.classifier.Regime(), Work: finite(sample.Work), Void: sample.Check(), Knobs: values,
+		At: time.Now(), Length: s.Length.Seconds(), Regime: f.p.classifier.Regime(), Work: finite(sample.Work), Void: sample.Check(), Burst: sample.Burst, Knobs: values,
 	}
 	if cores, ok := s.Value(effortCores); ok && sample.Work > 0 {
 		m.Effort = finite(cores / sample.Work)

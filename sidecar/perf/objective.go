@@ -28,6 +28,7 @@ func objective() collect.Objective {
 			{Quantity: "machine_steal_ratio", Above: 0.05, Why: "a neighbour on the machine took processor time"},
 			{Quantity: "group_throttled_ratio", Above: 0.05, Why: "the control group held the process back"},
 		},
+		Bursts: Bursts(),
 		Uses: map[perfcore.ResourceType]collect.Use{
 			perfcore.CPU:      {Utilization: "process_cpu_ratio", Throughput: workRate},
 			perfcore.Memory:   {Utilization: "memory_ratio"},
@@ -36,6 +37,14 @@ func objective() collect.Objective {
 			claim.Resource():  {Throughput: "bitvm_claim_per_second", Latency: "bitvm_claim_p90"},
 		},
 	}
+}
+
+// Bursts returns what tells that the coin database compacted, in quantities of
+// Instruments. A compaction takes a processor, and the caches, for as long as it runs; when
+// that is follows from what blocks have written since the last one.
+func Bursts() []collect.Limit {
+	const why = "coins on disk were compacted"
+	return []collect.Limit{{Quantity: "coindb_compactions_per_second", Why: why}, {Quantity: "coindb_compacting", Why: why}}
 }
 
 // These are quantities that the sidecar itself sets.
@@ -106,9 +115,9 @@ func (w *workload) End(s *collect.Slice) {
 // Missing implements collect.Source.
 func (*workload) Missing() []string { return nil }
 
-// instruments returns the source for everything that the program records of
+// Instruments returns the source for everything that the program records of
 // itself: Pebble, ristretto and the node are among it.
-func instruments(series []perfcore.Series) *collect.Instruments {
+func Instruments(series []perfcore.Series) *collect.Instruments {
 	in := &collect.Instruments{
 		Timers:   make(map[string]*perfcore.Timer),
 		Counters: make(map[string]*perfcore.Counter),

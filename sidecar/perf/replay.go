@@ -230,7 +230,7 @@ func abs(n int) int { return max(n, -n) }
 
 // sampleOf returns what a slice says: the cost is what a unit of work took.
 func sampleOf(m *Measured) perfcore.Sample {
-	s := perfcore.Sample{Work: m.Work, Void: m.Void}
+	s := perfcore.Sample{Work: m.Work, Void: m.Void, Burst: m.Burst}
 	if s.Void == "" && !(m.Effort > 0) {
 		s.Void = "what its work took is not known"
 	}

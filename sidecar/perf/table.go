@@ -44,6 +44,9 @@ func (s *Status) WriteTable(w io.Writer) error {
 			if m.Void != "" {
 				fmt.Fprintf(w, "\tit says nothing: %s\t\n", m.Void)
 			}
+			if m.Burst != "" {
+				fmt.Fprintf(w, "\tit is measured again: %s\t\n", m.Burst)
+			}
 		}
 		fmt.Fprintf(w, "decisions\t%d, regret %.2f %%\t\n", s.Decisions, 100*s.Regret)
 		fmt.Fprintf(w, "snapshots\t%d of %d changes\t\n", s.Snapshots, s.Changes)
@@ -205,6 +208,9 @@ func (e *Event) Line() string {
 			line := fmt.Sprintf("slice %s %s: %.1f units of work a second, %.3g s of a core each", m.At.Local().Format(time.TimeOnly), m.Regime, m.Work, m.Effort)
 			if m.Void != "" {
 				line += "; it says nothing: " + m.Void
+			}
+			if m.Burst != "" {
+				line += "; it is measured again: " + m.Burst
 			}
 			return line
 		}

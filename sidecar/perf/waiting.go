@@ -15,7 +15,7 @@ const nodeMissing = "node_missing"
 // do that. It returns when ctx ends.
 func (p *Performance) wait(ctx context.Context) error {
 	c, err := collect.New(collect.Config{
-		Sources:   []collect.Source{collect.NewRuntime(), p.system(), instruments(p.told.others(p.cfg.Registry.Series())), p.outside},
+		Sources:   []collect.Source{collect.NewRuntime(), p.system(), Instruments(p.told.others(p.cfg.Registry.Series())), p.outside},
 		Objective: objective(),
 	})
 	if err != nil {

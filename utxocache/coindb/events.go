@@ -47,11 +47,16 @@ func (d *DB) events() *pebble.EventListener {
 		default:
 		}
 	}
+	var running compacting
 	return &pebble.EventListener{
+		FlushBegin: func(pebble.FlushInfo) { running.begin(&d.perf) },
 		FlushEnd: func(info pebble.FlushInfo) {
 			flush = info.Err
 			flushed(nil)
+			running.end(&d.perf)
 		},
+		CompactionBegin: func(pebble.CompactionInfo) { running.begin(&d.perf) },
+		CompactionEnd:   func(pebble.CompactionInfo) { running.end(&d.perf) },
 		BackgroundError: func(err error) {
 			err = d.explain(err)
 			if flush != nil && errors.Is(err, flush) {
@@ -62,6 +67,26 @@ func (d *DB) events() *pebble.EventListener {
 		DataCorruption:  func(info pebble.DataCorruptionInfo) { d.damage.add(info) },
 		WriteStallBegin: func(pebble.WriteStallBeginInfo) { d.perf.stalls.Add(1) },
 	}
+}
+
+// compacting counts the flushes and compactions that run.
+type compacting struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (c *compacting) begin(p *instruments) { c.add(1, p) }
+
+func (c *compacting) end(p *instruments) {
+	c.add(-1, p)
+	p.compactions.Add(1)
+}
+
+func (c *compacting) add(n int, p *instruments) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n += n
+	p.compacting.Set(float64(c.n))
 }
 
 // damage is the files that were found corrupt.

@@ -1,9 +1,14 @@
 package coindb
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 func TestKnobs(t *testing.T) {
@@ -31,6 +36,46 @@ func TestKnobs(t *testing.T) {
 		for _, k := range d.Knobs() {
 			mustFail(t, k.Apply(t.Context(), k.Ladder[0]), ErrClosed)
 		}
+	}
+}
+
+// Whoever measures knows of each flush and compaction, from before the first table of it
+// is written.
+func TestCompacting(t *testing.T) {
+	var registry perfcore.Registry
+	instrument := func(name string) perfcore.Series {
+		for _, s := range registry.Series() {
+			if s.Metric.Name == name {
+				return s
+			}
+		}
+		t.Fatalf("there is no %s", name)
+		return perfcore.Series{}
+	}
+	var tables, unseen atomic.Int64
+	var running *perfcore.Gauge
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			tables.Add(1)
+			if running.Value() < 1 {
+				unseen.Add(1)
+			}
+		}
+		return nil
+	}))
+	d := mustOpen(t, fs, Options{MemTable: 64 << 10, Recorder: &registry})
+	running = instrument("outrider_coindb_compacting").Gauge
+	ended := instrument("outrider_coindb_compactions_total").Counter
+	c := newChain(seedOf(t))
+	must(t, d.Reset(c.top().tip, true))
+	before := tables.Load()
+	for range 300 {
+		must(t, d.Apply(c.mine()))
+	}
+	must(t, d.Compact(t.Context()))
+	must(t, d.Close())
+	if n := tables.Load() - before; n < 2 || unseen.Load() > 0 || ended.Value() < 2 || running.Value() != 0 {
+		t.Errorf("%d tables were written, %d of them while nothing ran; %d flushes and compactions have ended, and %v run", n, unseen.Load(), ended.Value(), running.Value())
 	}
 }
 

@@ -12,6 +12,8 @@ type instruments struct {
 	found, missing     *perfcore.Counter
 	known, read        *perfcore.Counter
 	stalls, waits      *perfcore.Counter
+	compactions        *perfcore.Counter
+	compacting         *perfcore.Gauge
 	coins, full        *perfcore.Gauge
 	apply, undo, batch *perfcore.Timer
 	muhash             *perfcore.Timer
@@ -61,6 +63,14 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		waits: rec.Counter(perfcore.Metric{
 			Name: "outrider_coindb_muhash_waits_total",
 			Help: "Times that a block had to wait until earlier ones were hashed.", Panel: waits,
+		}),
+		compactions: rec.Counter(perfcore.Metric{
+			Name: "outrider_coindb_compactions_total",
+			Help: "Compactions of coins on disk, and flushes of what is not in tables yet, that ended.",
+		}),
+		compacting: rec.Gauge(perfcore.Metric{
+			Name: "outrider_coindb_compacting",
+			Help: "Compactions and flushes of coins on disk that run.",
 		}),
 		coins: rec.Gauge(perfcore.Metric{
 			Name: "outrider_coindb_coins",
