@@ -47,8 +47,10 @@ func newLeash(k *perfcore.Knob, told func(hangs bool)) *leash {
 
 // Apply is the knob's; it returns errHangs when that does not return in time.
 func (l *leash) Apply(ctx context.Context, value int64) error {
+	ctx, stop := context.WithTimeout(ctx, l.limit)
+	defer stop()
 	var err error
-	if !l.call(ctx, func(ctx context.Context) { err = l.apply(ctx, value) }) {
+	if !l.call(ctx, func() { err = l.apply(ctx, value) }) {
 		return errHangs
 	}
 	return err
@@ -63,36 +65,39 @@ func (l *leash) Read() int64 {
 // readIn is Read, in the time of ctx at most. It reports whether the value is of now.
 func (l *leash) readIn(ctx context.Context) (value int64, now bool) {
 	var v int64 // of its own: a call that hangs may set it late
-	if !l.call(ctx, func(context.Context) { v = l.read() }) {
+	if !l.call(ctx, func() { v = l.read() }) {
 		return l.last.Load(), false
 	}
 	l.last.Store(v)
 	return v, true
 }
 
-// call calls do with a context that ends with ctx, or when the knob's limit is over, and
-// reports whether it has returned within graceTime of that; if not, do still runs. A panic
-// of do is one of call.
-func (l *leash) call(ctx context.Context, do func(ctx context.Context)) bool {
+// call calls do, and reports whether it has returned within graceTime of the end of ctx,
+// or of the knob's limit; if not, do still runs. A panic of do is one of call.
+func (l *leash) call(ctx context.Context, do func()) bool {
 	if l.hanging() != nil {
 		return false
 	}
-	ctx, stop := context.WithTimeout(ctx, l.limit)
-	defer stop()
+	limit := time.NewTimer(l.limit)
+	defer limit.Stop()
 	var failure any
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
 		defer func() { failure = recover() }()
-		do(ctx)
+		do()
 	}()
+	inTime := true
 	select {
 	case <-returned:
 	case <-ctx.Done():
-		if !closesWithin(returned, graceTime) {
-			l.hang(returned)
-			return false
-		}
+		inTime = closesWithin(returned, graceTime)
+	case <-limit.C:
+		inTime = closesWithin(returned, graceTime)
+	}
+	if !inTime {
+		l.hang(returned)
+		return false
 	}
 	if failure != nil {
 		panic(failure)
