@@ -29,6 +29,10 @@ type Block struct {
 	largest int        // the size in bytes of the largest transaction without its witnesses
 	err     *RuleError // why it could not be decoded
 	took    time.Duration
+
+	// rehashed says that the standard library has hashed the block again, and
+	// hashedWrong that hashlane had been wrong.
+	rehashed, hashedWrong bool
 }
 
 // Weight returns the block's weight (BIP141).

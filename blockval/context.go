@@ -11,7 +11,6 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
-	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // context checks what the block's place in the chain decides, as
@@ -142,7 +141,7 @@ func (b *Block) checkWitnessCommitment(segwit bool, buf []chainhash.Hash) *RuleE
 		}
 		leaves := append(buf[:0], b.Wtxids...)
 		leaves[0] = chainhash.Hash{}
-		root, _ := hashlane.MerkleRoot(leaves)
+		root, _ := b.merkleRoot(leaves)
 		first := sha256.Sum256(append(root[:], witness[0]...))
 		got := sha256.Sum256(first[:])
 		if want := txs[0].TxOut[i].PkScript[len(commitmentHeader):minCommitment]; !bytes.Equal(got[:], want) {

@@ -1,9 +1,12 @@
 package blockval
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // instruments are the metrics of a Validator.
@@ -17,7 +20,11 @@ type instruments struct {
 	kinds                         [kinds]*perfcore.Counter
 	signatures                    *perfcore.Counter
 	signature                     *perfcore.Timer
+	hashedWrong                   *perfcore.Counter
 }
+
+// hashingSets are what hashlane.Path can name but "go".
+var hashingSets = [...]string{"avx512", "avx2", "shani"}
 
 func newInstruments(rec perfcore.Recorder) instruments {
 	stage := func(name string) *perfcore.Timer {
@@ -56,6 +63,13 @@ func newInstruments(rec perfcore.Recorder) instruments {
 				Urgent: true, Keep: time.Hour,
 			},
 		}),
+		hashedWrong: rec.Counter(perfcore.Metric{
+			Name: "outrider_blockval_hashed_wrong_total", Help: "Blocks that were hashed wrong at first, as the standard library found.",
+			Alert: perfcore.Alert{
+				Name: "hashed_wrong", Help: "A block was hashed wrong, which the standard library found: a fault of this program or machine. The verdict rests on the right hashes.",
+				Urgent: true, Keep: time.Hour,
+			},
+		}),
 		signatures: rec.Counter(perfcore.Metric{
 			Name: "outrider_blockval_signatures_total", Help: "Signatures that the inputs of validated blocks present, valid or not.",
 		}),
@@ -63,6 +77,16 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Name: "outrider_blockval_signature_seconds",
 			Help: "Time of the scripts stage of a block, divided by the signatures that its inputs present: what one costs on all workers together.",
 		}),
+	}
+	used := strings.Split(hashlane.Path(), "+")
+	for _, set := range hashingSets {
+		info := rec.Gauge(perfcore.Metric{
+			Name: "outrider_blockval_hashing_info", Help: "1 for the instructions that blocks are hashed with; without any, the standard library hashes.",
+			Labels: []string{"instructions", set},
+		})
+		if slices.Contains(used, set) {
+			info.Set(1)
+		}
 	}
 	for k := range in.kinds {
 		in.kinds[k] = rec.Counter(perfcore.Metric{

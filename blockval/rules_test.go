@@ -1,20 +1,27 @@
 package blockval
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"maps"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 func TestRules(t *testing.T) {
@@ -262,5 +269,93 @@ func TestBlockWithoutBody(t *testing.T) {
 	}
 	if err := b.Intact(); !errors.Is(err, BadBlockLength) {
 		t.Errorf("intact: %v, want %s", err, BadBlockLength)
+	}
+}
+
+// A block that was hashed wrong is hashed again before anybody says that it breaks a rule,
+// by whom it has come and by who validates it; and one that is broken is broken.
+func TestHashedWrong(t *testing.T) {
+	c := newTestChain(t, "regtest", 120)
+	var txs []*wire.MsgTx
+	for i := range 5 {
+		tx := pay([]*wire.TxIn{c.addCoin(1, p2wsh(anyone))}, 1)
+		tx.TxIn[0].Witness = wire.TxWitness{anyone}
+		tx.LockTime = uint32(i)
+		txs = append(txs, tx)
+	}
+	raw := c.draft(txs...).seal()
+	fault := func(id func(*Block) *chainhash.Hash) func(*Block) { return func(b *Block) { id(b)[7] ^= 1 } }
+	for name, spoil := range map[string]func(*Block){
+		"a txid":         fault(func(b *Block) *chainhash.Hash { return &b.Txids[3] }),
+		"a wtxid":        fault(func(b *Block) *chainhash.Hash { return &b.Wtxids[2] }),
+		"equal txids":    func(b *Block) { b.Txids[5] = b.Txids[4] },
+		"all that it is": func(b *Block) { clear(b.Txids); clear(b.Wtxids) },
+	} {
+		for _, workers := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, %d workers", name, workers), func(t *testing.T) {
+				whole, err := Parse(raw)
+				if err != nil {
+					t.Fatal(err)
+				}
+				same := func(b *Block) bool {
+					return slices.Equal(b.Txids, whole.Txids) && slices.Equal(b.Wtxids, whole.Wtxids)
+				}
+				wrong := func() *Block {
+					b, err := Parse(raw)
+					if err != nil {
+						t.Fatal(err)
+					}
+					spoil(b)
+					return b
+				}
+				b := wrong()
+				if err := b.Intact(); err != nil || !same(b) {
+					t.Errorf("whoever it comes to: %v; the ids are right: %v", err, same(b))
+				}
+				var registry perfcore.Registry
+				v := c.validator(t, Options{Workers: workers, Recorder: &registry})
+				for _, b := range []*Block{b, wrong()} {
+					got, err := v.Check(t.Context(), b, c.at())
+					if err != nil || !got.Valid() || !same(b) {
+						t.Errorf("verdict %+v, %v; the ids are right: %v", got, err, same(b))
+					}
+				}
+				if n := v.metrics.hashedWrong.Value(); n != 2 {
+					t.Errorf("%d blocks that were hashed wrong are counted, want 2", n)
+				}
+			})
+		}
+	}
+	broken := bytes.Clone(raw)
+	broken[len(broken)-1] ^= 1 // the last lock time
+	b, err := Parse(broken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := c.validator(t, Options{})
+	got, err := v.Check(t.Context(), b, c.at())
+	if err != nil || ruleOf(got) != BadMerkleRoot {
+		t.Errorf("verdict %+v, %v, want %s", got, err, BadMerkleRoot)
+	}
+	if err := b.Intact(); !errors.Is(err, BadMerkleRoot) {
+		t.Errorf("intact: %v, want %s", err, BadMerkleRoot)
+	}
+}
+
+// Both ways to a merkle root agree, on whether it is mutated, too.
+func TestPlainMerkleRoot(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for n := range 70 {
+		leaves := make([]chainhash.Hash, n)
+		for i := range leaves {
+			leaves[i][0] = byte(r.IntN(3)) // some are equal
+			if n%2 == 0 {
+				leaves[i][1] = byte(i)
+			}
+		}
+		root, mutated := plainMerkleRoot(leaves)
+		if other, twice := hashlane.MerkleRoot(slices.Clone(leaves)); root != other || mutated != twice {
+			t.Errorf("%d leaves: %v, %v and %v, %v", n, root, mutated, other, twice)
+		}
 	}
 }

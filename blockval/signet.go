@@ -12,7 +12,6 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/script"
-	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // signetHeader begins the push that holds the solution (BIP325).
@@ -75,7 +74,7 @@ func signetSpend(b *Block, challenge []byte) (*wire.MsgTx, error) {
 	coinbase.TxOut[i].PkScript = cut
 	leaves := slices.Clone(b.Txids)
 	leaves[0] = coinbase.TxHash()
-	root, _ := hashlane.MerkleRoot(leaves)
+	root, _ := b.merkleRoot(leaves)
 	data := binary.LittleEndian.AppendUint32(nil, uint32(b.Header.Version()))
 	prev := b.Header.Prev()
 	data = append(data, prev[:]...)

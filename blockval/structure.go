@@ -10,7 +10,6 @@ import (
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
-	"github.com/outrider-project/outrider/sigverify/hashlane"
 )
 
 // claim checks what must hold before any work is done for the block: that it is one,
@@ -133,7 +132,7 @@ func headerRule(err error) *RuleError {
 // checkMerkleRoot checks that the header commits to the transactions, in the memory
 // of buf.
 func (b *Block) checkMerkleRoot(buf []chainhash.Hash) *RuleError {
-	root, mutated := hashlane.MerkleRoot(append(buf[:0], b.Txids...))
+	root, mutated := b.merkleRoot(append(buf[:0], b.Txids...))
 	if want := b.Header.MerkleRoot(); root != want {
 		return broken(BadMerkleRoot, "merkle root %s, header has %s", root, want)
 	}

@@ -101,6 +101,9 @@ type At struct {
 // arguments give the same verdict, whatever the number of workers, but for the
 // times in it.
 //
+// Before a block is invalid for its hashes, they are computed again by the standard
+// library, as Intact does; then b may be changed.
+//
 // An error that is returned says nothing about the block: a coin or a header
 // could not be read, or ctx ended. It is never a *RuleError or a Rule. All
 // goroutines of Check have ended when it returns.
@@ -141,8 +144,17 @@ func (v *Validator) Begin(ctx context.Context, b *Block, at At) (*Pending, error
 func (v *Validator) begin(ctx context.Context, b *Block, at At) (*Pending, error) {
 	p := &Pending{c: v.newCheck(b, at), began: time.Now()}
 	var err error
-	p.rule, err = p.c.rules(ctx)
-	return p, err
+	if p.rule, err = p.c.rules(ctx); err != nil || !p.rule.restsOnHashes() || !b.rehash() {
+		return p, err
+	}
+	again := &Pending{c: v.newCheck(b, at), began: p.began}
+	again.rule, err = again.c.rules(ctx)
+	return again, err
+}
+
+// restsOnHashes reports whether the rule is found broken by what hashlane has computed.
+func (e *RuleError) restsOnHashes() bool {
+	return e != nil && (e.Rule == BadMerkleRoot || e.Rule == DuplicateTxs || e.Rule == BadWitnessCommitment || e.Rule == BadSignetSolution)
 }
 
 // connects reports whether the block has broken no rule so far, and is not the genesis
@@ -174,6 +186,9 @@ func (p *Pending) Finish(ctx context.Context) (*Verdict, error) {
 	}
 	p.c = nil
 	c.verdict.Err = p.rule
+	if c.b.hashedWrong {
+		c.v.metrics.hashedWrong.Add(1)
+	}
 	c.v.metrics.check.Since(p.began)
 	c.v.metrics.record(&c.verdict)
 	c.release()

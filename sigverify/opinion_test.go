@@ -380,3 +380,38 @@ func TestExact(t *testing.T) {
 		v.Close()
 	}
 }
+
+// A scalar verifier that was found wrong is not asked again, and what decred's code alone
+// calls invalid, the slow code must, too.
+func TestExactWithoutScalar(t *testing.T) {
+	items, want := mixed(newRand(t), 24)
+	for _, mark := range []bool{true, false} {
+		l := &liar{mark: items[slices.Index(want, mark)].Sig}
+		for _, lying := range []lies{{scalar: true}, {scalar: true, decred: true}} {
+			if lying.decred && !mark {
+				continue // one in a hundred: it is nobody's to notice at once
+			}
+			l.lies, l.disabled = lying, ""
+			v := newVerifier(Options{Workers: 1, CacheBytes: 1 << 20}, l.code())
+			v.distrust(rankDecred, "the scalar verifier was wrong")
+			l.exact = 0
+			valid := make([]bool, len(items))
+			if err := v.Exact().Verify(t.Context(), items, valid); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(valid, want) {
+				t.Errorf("a signature that is valid: %v, %+v: %v, want %v", mark, lying, valid, want)
+			}
+			invalid := 0
+			for _, valid := range want {
+				if !valid {
+					invalid++
+				}
+			}
+			if l.exact < invalid {
+				t.Errorf("%d signatures were decided exactly, and %d are invalid", l.exact, invalid)
+			}
+			v.Close()
+		}
+	}
+}

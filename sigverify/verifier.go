@@ -156,8 +156,10 @@ func (v *Verifier) verify(ctx context.Context, items []Item, valid []bool, prio 
 // Exact verifies one signature after the other on the goroutine that calls it,
 // without the lanes, the cache and the pool: by the scalar verifier, and what that
 // calls invalid, and one in a hundred of the others, by decred's code too. Where the two
-// disagree, the [Verifier] does what it does then. It is what a verdict against a block
-// rests on. Verify is safe for concurrent use.
+// disagree, the [Verifier] does what it does then. Once the scalar verifier was found
+// wrong it is not asked: decred's code is, and the slow code that settles disagreements
+// in place of decred's. It is what a verdict against a block rests on. Verify is safe for
+// concurrent use.
 type Exact struct{ v *Verifier }
 
 // Exact returns v without what makes it fast.
@@ -173,18 +175,29 @@ func (e Exact) Verify(ctx context.Context, items []Item, valid []bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		it := &items[i]
-		said := opinions{scalar: of(e.v.code.scalar(it))}
-		if said.scalar == no || rand.IntN(100) == 0 {
-			said.decred = of(e.v.code.decred(it))
-		}
-		verdict, agreed := said.verdict()
-		if !agreed {
-			verdict = e.v.settle(it, said)
-		}
-		valid[i] = verdict
+		valid[i] = e.verdict(&items[i])
 	}
 	return ctx.Err()
+}
+
+// verdict returns whether the signature is valid.
+func (e Exact) verdict(it *Item) bool {
+	code, sampled := &e.v.code, rand.IntN(100) == 0
+	if e.v.rank() == rankDecred {
+		said := code.decred(it)
+		if said && !sampled || code.exact(it) == said {
+			return said
+		}
+		return e.v.settle(it, opinions{decred: of(said)})
+	}
+	said := opinions{scalar: of(code.scalar(it))}
+	if said.scalar == no || sampled {
+		said.decred = of(code.decred(it))
+	}
+	if verdict, agreed := said.verdict(); agreed {
+		return verdict
+	}
+	return e.v.settle(it, said)
 }
 
 // Close ends all calls with ErrClosed, and returns when the Verifier's goroutines

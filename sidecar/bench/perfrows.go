@@ -107,7 +107,7 @@ func perfNotes(r *PerfReport, shape perfShape, plan perfPlan) []string {
 			plan.Sync, syncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, r.Work.Lookups, shape.Coins, absentOf, r.Work.Blocks, r.Work.Inputs, r.Work.Mempool, r.Work.Lookups, r.Work.Found),
 		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache",
 		"of each row, the original figure is for perfcore and for /static, the best of the sweep; /switching is how much less than that perfcore is at on the whole replay, /sync and /tip within one regime. Below 0 it is more",
-		fmt.Sprintf("perfcore learns for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v, and for cpu and database in %d times as many. It resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", plan.LearnSync, plan.LearnTip, syncGap, tipGap, mostLessons),
+		fmt.Sprintf("perfcore learns for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", plan.LearnSync, plan.LearnTip, syncGap, tipGap),
 		"not in it: the node, the flight of several blocks, and the MuHash of the coins",
 	}
 	if r.Quick {

@@ -48,19 +48,13 @@ type perfPlan struct {
 	// and the heap grows to its goal.
 	WarmSync, WarmTip int
 	// LearnSync and LearnTip are the blocks of each regime in which the optimizer learns,
-	// in a process of its own, in one lesson.
+	// in a process of its own.
 	LearnSync, LearnTip int
 }
 
 // short returns the plan of the sweep.
 func (p perfPlan) short() perfPlan {
 	p.Sync, p.Tip = p.SweepSync, p.SweepTip
-	return p
-}
-
-// lessons returns the plan of so many lessons.
-func (p perfPlan) lessons(n int) perfPlan {
-	p.LearnSync, p.LearnTip = n*p.LearnSync, n*p.LearnTip
 	return p
 }
 
@@ -74,9 +68,8 @@ func (p *perfPlan) tipBlocks(learn bool) int {
 }
 
 // mostTipBlocks returns how many blocks of the tip are replayed at most.
-func (p perfPlan) mostTipBlocks() int {
-	long := p.lessons(mostLessons)
-	return max(long.tipBlocks(true), long.tipBlocks(false))
+func (p *perfPlan) mostTipBlocks() int {
+	return max(p.tipBlocks(true), p.tipBlocks(false))
 }
 
 // PerfFigures are what was measured.

@@ -177,21 +177,14 @@ type perfAim struct {
 	terms []collect.Term
 	// collects says that memory is among them: see collecting.
 	collects bool
-	// lessons is by how many times the plan's blocks the optimizer learns: what is due of
-	// memory is known within a slice, where processor time and look-ups differ from slice
-	// to slice by more than there is to find.
-	lessons int
 	// original is the improvement, in per cent, that is to be beaten.
 	original float64
 }
 
-// mostLessons is the most lessons that an aim has.
-const mostLessons = 4
-
 var perfAims = []perfAim{
-	{"cpu", func(f PerfFigures) float64 { return f.CPU }, []collect.Term{cpuTerm(1)}, false, mostLessons, 23.5},
-	{"memory", func(f PerfFigures) float64 { return f.Memory }, []collect.Term{{Quantity: perfMemory, Weight: 1, Floor: 1}, cpuTerm(0.1)}, true, 1, 20.0},
-	{"database", func(f PerfFigures) float64 { return f.ReadP90 }, []collect.Term{{Quantity: perfRead, Weight: 1, Floor: 1e-9}, cpuTerm(0.1)}, false, mostLessons, 33.3},
+	{"cpu", func(f PerfFigures) float64 { return f.CPU }, []collect.Term{cpuTerm(1)}, false, 23.5},
+	{"memory", func(f PerfFigures) float64 { return f.Memory }, []collect.Term{{Quantity: perfMemory, Weight: 1, Floor: 1}, cpuTerm(0.1)}, true, 20.0},
+	{"database", func(f PerfFigures) float64 { return f.ReadP90 }, []collect.Term{{Quantity: perfRead, Weight: 1, Floor: 1e-9}, cpuTerm(0.1)}, false, 33.3},
 }
 
 // cpuTerm is the processor time for a unit of work, with this weight.
