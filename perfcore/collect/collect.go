@@ -112,8 +112,8 @@ type Objective struct {
 	MinWork float64
 	Void    []Limit
 	// Bursts tell of work that the background does now and then. No knob that is tried may
-	// decide about it, for what that did would not be seen. Each is a burst while it is in
-	// no more than a third of the slices.
+	// decide about it, for little of what that did would be seen. They are bursts while there
+	// is one in no more than a third of the slices.
 	Bursts []Limit
 	Uses   map[perfcore.ResourceType]Use
 }
@@ -218,11 +218,10 @@ type Classifier interface {
 // A Collector is a perfcore/engine MetricsCollector over sources. One goroutine
 // calls Begin, Collect and Alarm.
 type Collector struct {
-	cfg   Config
-	begun time.Time
-	slice Slice
-	// bursts is how often there was each of the objective's, as a share of the slices.
-	bursts []float64
+	cfg    Config
+	begun  time.Time
+	slice  Slice
+	bursts float64 // the share of slices with one
 }
 
 // New returns a collector, and tells the log what its sources miss.
@@ -241,7 +240,7 @@ func New(cfg Config) (*Collector, error) {
 			cfg.Log.Warn("something is not measured here", "what", what)
 		}
 	}
-	return &Collector{cfg: cfg, bursts: make([]float64, len(cfg.Objective.Bursts))}, nil
+	return &Collector{cfg: cfg}, nil
 }
 
 // Begin begins a slice, and forgets one that was not collected.
@@ -276,18 +275,22 @@ const (
 	burstRate = 0.01
 )
 
-// burst returns why there is a burst in the slice; "" when there is none.
+// burst returns why there is a burst in the slice; "" when there is none, or when they
+// are not seldom.
 func (c *Collector) burst() (why string) {
-	for i, l := range c.cfg.Objective.Bursts {
-		v, measured := c.slice.Value(l.Quantity)
-		above := 0.0
-		if measured && v > l.Above {
-			above = 1
-			if c.bursts[i] <= seldom {
-				why = l.Why
-			}
+	for _, l := range c.cfg.Objective.Bursts {
+		if v, measured := c.slice.Value(l.Quantity); measured && v > l.Above {
+			why = l.Why
 		}
-		c.bursts[i] += burstRate * (above - c.bursts[i])
+	}
+	usual := c.bursts > seldom
+	if why == "" {
+		c.bursts -= burstRate * c.bursts
+	} else {
+		c.bursts += burstRate * (1 - c.bursts)
+	}
+	if usual {
+		return ""
 	}
 	return why
 }

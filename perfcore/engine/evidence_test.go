@@ -229,32 +229,38 @@ func TestLook(t *testing.T) {
 func TestMeasured(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 100 {
-		var cost, work [4]float64
-		for i := range cost {
-			cost[i], work[i] = r.NormFloat64(), r.NormFloat64()
+		var s [4]perfcore.Sample
+		for i := range s {
+			s[i] = perfcore.Sample{Cost: r.NormFloat64(), Work: 1 + r.Float64()}
 		}
-		abba, baab := measured([4]int{0, 1, 1, 0}, cost, work), measured([4]int{1, 0, 0, 1}, cost, work)
+		abba, baab := measured([4]int{0, 1, 1, 0}, s), measured([4]int{1, 0, 0, 1}, s)
 		if abba.diff != -baab.diff || abba.work != -baab.work || abba.lag != -baab.lag {
 			t.Errorf("%+v and %+v are not opposite", abba, baab)
 		}
-		want := (cost[0] + cost[3] - cost[1] - cost[2]) / 2
+		want := (s[0].Cost + s[3].Cost - s[1].Cost - s[2].Cost) / 2
 		if math.Abs(abba.diff-want) > 1e-12 {
 			t.Errorf("diff %v, want %v", abba.diff, want)
 		}
-		trend := cost
+		trend := s
 		for i := range trend {
-			trend[i] += 5 + 0.3*float64(i)
+			trend[i].Cost += 5 + 0.3*float64(i)
 		}
-		if got := measured([4]int{0, 1, 1, 0}, trend, work); math.Abs(got.diff-abba.diff) > 1e-12 {
+		if got := measured([4]int{0, 1, 1, 0}, trend); math.Abs(got.diff-abba.diff) > 1e-12 {
 			t.Errorf("a trend moves the difference from %v to %v", abba.diff, got.diff)
 		}
 	}
 	// A first slice behind the switch that still has half of the other arm's
 	// cost shows as carry-over of the effect's sign, in both orders.
-	if got := measured([4]int{0, 1, 1, 0}, [4]float64{1, 0.5, 0, 1}, [4]float64{}); got.lag != 0.5 {
+	cost := func(costs ...float64) (s [4]perfcore.Sample) {
+		for i, c := range costs {
+			s[i] = perfcore.Sample{Cost: c, Work: 1}
+		}
+		return s
+	}
+	if got := measured([4]int{0, 1, 1, 0}, cost(1, 0.5, 0, 1)); got.lag != 0.5 {
 		t.Errorf("lag %v in ABBA, want 0.5", got.lag)
 	}
-	if got := measured([4]int{1, 0, 0, 1}, [4]float64{0, 0.5, 1, 0}, [4]float64{}); got.lag != 0.5 {
+	if got := measured([4]int{1, 0, 0, 1}, cost(0, 0.5, 1, 0)); got.lag != 0.5 {
 		t.Errorf("lag %v in BAAB, want 0.5", got.lag)
 	}
 }

@@ -22,11 +22,14 @@ const (
 	maxVoids = 4
 	// maxWash is the most slices that are left out behind a switch.
 	maxWash = 8
-	// maxBursts is after how many slices in a row with a burst one counts as it is.
+	// maxBursts is after how many slices in a row with a burst nothing is said.
 	maxBursts = 8
-	// excused is the logarithm of by how much more than the incumbent a slice may cost to
-	// be measured again for a burst: compactions cost two or three times as much.
-	excused = 2 * math.Ln2
+	// fewBursts are too few slices of a candidate with a burst to tell what it makes of
+	// them. It waits for more where a share of rareBursts of the slices has one.
+	fewBursts  = 2
+	rareBursts = 0.02
+	// oftenRate is the share of the newest slice in how often there are bursts.
+	oftenRate = 0.01
 	// refRate is the share of the newest slice in the incumbent's cost.
 	refRate = 0.2
 )
@@ -59,8 +62,11 @@ type bench struct {
 
 	last  []int   // levels of the slice before this one; nil when unknown
 	arm   int     // of A/A that the last slice belonged to; -1 for neither
-	cost  average // of the incumbent
+	cost  average // of the incumbent, between bursts
 	work  average // logarithm of the incumbent's
+	burst average // by how much more it costs in one
+	often float64 // the share of its slices that have one
+	ran   float64 // slices in that
 	shift shift
 	// changed: the incumbent's cost has shifted by itself, and nothing has
 	// been done about it yet.
@@ -99,78 +105,130 @@ func (b *bench) refresh() {
 	b.at, b.free, b.epoch = at, free, epoch
 }
 
-// run runs one slice at x, and others in its place as long as there is a burst in it.
-func (b *bench) run(ctx context.Context, x []int, again bool) (s perfcore.Sample, err error) {
-	for range maxBursts {
-		if s, err = b.o.slice(ctx, x, b.epoch, again); err != nil {
-			b.last = nil
-			return s, err
-		}
-		b.last, again = slices.Clone(x), false
-		b.budget.slice()
-		if s.Burst == "" || s.Check() != "" || b.cost.known && s.Cost-b.cost.value > excused {
-			break
-		}
+// one runs one slice at x.
+func (b *bench) one(ctx context.Context, x []int, again bool) (perfcore.Sample, error) {
+	s, err := b.o.slice(ctx, x, b.epoch, again)
+	if err != nil {
+		b.last = nil
+		return s, err
 	}
+	b.last = slices.Clone(x)
+	b.budget.slice()
 	if s.Check() != "" {
 		return s, errVoid
 	}
 	return s, nil
 }
 
-// incumbent runs one slice of the incumbent, and remembers what it cost.
+// run runs one slice of the incumbent, and others in its place while there is a burst in
+// it.
+func (b *bench) run(ctx context.Context, again bool) (s perfcore.Sample, err error) {
+	for range maxBursts {
+		if s, err = b.one(ctx, b.at, again); err != nil {
+			return s, err
+		}
+		b.o.used(s, b.budget.regret())
+		if b.counted(s); s.Burst == "" {
+			return s, nil
+		}
+		if b.cost.known {
+			b.burst.add(s.Cost - b.cost.value)
+		}
+		again = false
+	}
+	return s, errVoid
+}
+
+// counted counts a slice of the incumbent in how often there are bursts.
+func (b *bench) counted(s perfcore.Sample) {
+	burst := 0.0
+	if s.Burst != "" {
+		burst = 1
+	}
+	b.ran++
+	b.often += max(1/b.ran, oftenRate) * (burst - b.often)
+}
+
+// incumbent is run, and remembers what it cost.
 func (b *bench) incumbent(ctx context.Context, again bool) (perfcore.Sample, error) {
-	s, err := b.run(ctx, b.at, again)
+	s, err := b.run(ctx, again)
 	if err != nil {
 		return s, err
 	}
 	b.cost.add(s.Cost)
 	b.work.add(math.Log(s.Work))
 	b.changed = b.shift.watch(s.Cost, b.noise.deviation()) || b.changed
-	b.o.used(s, b.budget.regret())
 	return s, nil
 }
 
-// candidate runs one slice at y under the guard. When the guard fires, the
-// incumbent runs at once, in the slice behind: if that is fine the candidate
-// is to blame, and if not, it was the world, and the reference is renewed. A
-// slice without any work fires the guard too.
+// candidate runs one slice at y under the guard, and others in its place while there is a
+// burst in it. When the guard fires, the incumbent runs at once, in the slice behind: if
+// that is fine the candidate is to blame, and if not, it was the world, and the reference
+// is renewed. A slice without any work fires the guard too.
 func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) (perfcore.Sample, error) {
 	if !b.cost.known {
 		if _, err := b.incumbent(ctx, false); err != nil {
 			return perfcore.Sample{}, err
 		}
 	}
-	before := b.budget.slices
-	s, err := b.run(ctx, y, again)
-	took := b.budget.slices - before // with bursts in all but the last
-	idle := errors.Is(err, errVoid) && s.Void == ""
-	if err != nil && !idle {
-		return s, err
-	}
-	if !idle {
-		bill.excess += took * math.Expm1(min(s.Cost-b.cost.value, maxExcess))
-		if !b.beyondGuard(s, b.cost.value, b.work.value) {
+	for range maxBursts {
+		s, err := b.one(ctx, y, again)
+		idle := errors.Is(err, errVoid) && s.Void == ""
+		if err != nil && !idle {
+			return s, err
+		}
+		if idle {
+			bill.excess++ // the work is still to be done
+			return s, b.blame(ctx, s, bill)
+		}
+		bill.excess += math.Expm1(min(s.Cost-b.cost.value-b.excused(s), maxExcess))
+		switch {
+		case b.beyondGuard(s, b.cost.value+b.excused(s), b.work.value):
+			return s, b.blame(ctx, s, bill)
+		case s.Burst == "":
 			b.caps.visited(y)
 			return s, nil
+		case b.burst.known:
+			bill.bursts = append(bill.bursts, s.Cost-b.cost.value-b.burst.value)
 		}
-	} else {
-		bill.excess++ // the work is still to be done
+		again = false
 	}
-	beside, err := b.run(ctx, b.at, false)
+	return perfcore.Sample{}, errVoid
+}
+
+// blame runs the incumbent behind a slice of a candidate at which the guard fired, and
+// returns a *blame, or errVoid when it was the world, or nobody can tell: a burst in one of
+// the two slices only makes them no match.
+func (b *bench) blame(ctx context.Context, s perfcore.Sample, bill *bill) error {
+	beside, err := b.one(ctx, b.at, false)
 	if err != nil {
-		return s, err
+		return err
 	}
+	b.o.used(beside, b.budget.regret())
 	switch {
-	case idle:
-		return s, &blame{maxExcess, maxExcess}
-	case b.beyondGuard(s, beside.Cost, math.Log(beside.Work)):
-		return s, &blame{min(s.Cost-beside.Cost, maxExcess), min(math.Log(beside.Work/s.Work), maxExcess)}
+	case !(s.Work > 0):
+		return &blame{maxExcess, maxExcess}
+	case s.Burst == beside.Burst && b.beyondGuard(s, beside.Cost, math.Log(beside.Work)):
+		return &blame{min(s.Cost-beside.Cost, maxExcess), min(math.Log(beside.Work/s.Work), maxExcess)}
 	}
-	b.cost = average{beside.Cost, true}
-	b.work = average{math.Log(beside.Work), true}
+	if beside.Burst == "" && s.Burst == "" {
+		b.cost = average{beside.Cost, true}
+		b.work = average{math.Log(beside.Work), true}
+	}
 	bill.exonerated++
-	return s, errVoid
+	return errVoid
+}
+
+// excused is the logarithm of by how much more a slice may cost for the burst in it: as
+// the incumbent's have on average, or twice as much while there was none; 0 without a burst.
+func (b *bench) excused(s perfcore.Sample) float64 {
+	switch {
+	case s.Burst == "":
+		return 0
+	case b.burst.known:
+		return max(b.burst.value, 0)
+	}
+	return math.Ln2
 }
 
 // maxExcess bounds what one slice is charged, and blamed for: e^5 slices of the incumbent.
@@ -182,10 +240,11 @@ const maxExcess = 5
 const guardNoise = 4
 
 // beyondGuard reports whether a slice costs more, or does less, than the guard
-// lets it beside the incumbent's cost and logarithm of work.
+// lets it beside the incumbent's cost and logarithm of work. Bursts differ by as much as
+// there is in one.
 func (b *bench) beyondGuard(s perfcore.Sample, cost, work float64) bool {
 	guard := func(noise *spread) float64 {
-		return max(math.Log1p(b.o.cfg.Guard), min(guardNoise*noise.deviation(), math.Ln2))
+		return max(math.Log1p(b.o.cfg.Guard), min(guardNoise*noise.deviation(), math.Ln2)) + b.excused(s)
 	}
 	return s.Cost-cost > guard(&b.noise) || work-math.Log(s.Work) > guard(&b.effort)
 }
@@ -194,6 +253,7 @@ func (b *bench) beyondGuard(s perfcore.Sample, cost, work float64) bool {
 type bill struct {
 	excess     float64 // over the incumbent, in slices
 	exonerated int
+	bursts     []float64 // by how much more each slice with a burst has cost than the incumbent's
 }
 
 // probe returns the difference of cost between two points, measured in
@@ -220,9 +280,8 @@ type block struct {
 	lag  float64 // how much more of the other arm the first slice behind the switch still had than the second
 }
 
-// block runs one block of y against the incumbent, with wash slices left out behind each
-// switch, and as many measured, within reason: what a switch costs is then worth it. For y at
-// the incumbents, the values are applied again at each switch, so that A/A does what A/B does.
+// block runs one block of y against the incumbent. For y at the incumbents, the
+// values are applied again at each switch, so that A/A does what A/B does.
 func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block, error) {
 	order := [4]int{0, 1, 1, 0}
 	if b.rand.IntN(2) == 1 {
@@ -238,10 +297,9 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 	case slices.Equal(y, b.last):
 		before = 1
 	}
-	var cost, work [4]float64
-	counted := min(wash, maxWash)
+	var samples [4]perfcore.Sample
 	for i, arm := range order {
-		left := counted
+		left := 1
 		if arm != before {
 			left += wash
 		}
@@ -253,34 +311,29 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 			switch {
 			case arm == 1:
 				s, err = b.candidate(ctx, y, bill, again)
-			case left > counted:
-				s, err = b.run(ctx, b.at, again)
+			case left > 1:
+				s, err = b.run(ctx, again)
 			default:
 				s, err = b.incumbent(ctx, again)
 			}
 			if err != nil {
 				return block{}, err
 			}
-			if left <= counted {
-				cost[i] += s.Cost / float64(counted)
-				work[i] += math.Log(s.Work) / float64(counted)
-			}
+			samples[i] = s
 		}
 	}
-	return measured(order, cost, work), nil
+	return measured(order, samples), nil
 }
 
-// measured returns what the two parts of each arm come to, by their costs and logarithms
-// of work.
-func measured(order [4]int, cost, work [4]float64) block {
+func measured(order [4]int, samples [4]perfcore.Sample) block {
 	var result block
 	for i, arm := range order {
 		sign := 0.5 - float64(arm) // 0.5 for the incumbent, -0.5 for the candidate
-		result.diff += sign * cost[i]
-		result.work -= sign * work[i]
+		result.diff += sign * samples[i].Cost
+		result.work -= sign * math.Log(samples[i].Work)
 	}
 	// The middle pair is of one arm; the first of it lies behind the switch.
-	result.lag = cost[1] - cost[2]
+	result.lag = samples[1].Cost - samples[2].Cost
 	if order[1] == 0 {
 		result.lag = -result.lag
 	}
@@ -359,7 +412,7 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			e.CarryOver = mean(lag) / e.Effect
 		}
 		saw := q.look(e.Diffs, sd)
-		if saw == undecided || saw == better && len(work) < maxBlocks && b.mayDoLess(work) {
+		if saw == undecided || saw == better && len(work) < maxBlocks && (b.mayDoLess(work) || b.often > rareBursts && len(bill.bursts) < fewBursts) {
 			continue
 		}
 		b.noise.add(e.Diffs)
@@ -370,6 +423,8 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			return result{perfcore.Rejected, q.no, e}, nil
 		case b.doesLess(&e, work):
 			return result{perfcore.Rejected, "it costs less, but it does less work", e}, nil
+		case b.dearerInBursts(bill.bursts, e.Effect):
+			return result{perfcore.Rejected, "it costs less between bursts of the background, and so much more in them", e}, nil
 		}
 		return result{q.verdict, q.yes, e}, nil
 	}
@@ -387,6 +442,17 @@ func (b *bench) mayDoLess(work []float64) bool {
 func (b *bench) doesLess(e *perfcore.Evidence, work []float64) bool {
 	lost := -e.Work - b.o.cfg.MinEffect
 	return lost > 0 && (lost > uncertainty(work) || e.Effect+e.Work < b.o.cfg.MinEffect)
+}
+
+// dearerInBursts reports whether a candidate that costs less by effect between bursts
+// loses that in them, by what its slices with one have cost more than the incumbent's, in
+// their share of all that is spent.
+func (b *bench) dearerInBursts(more []float64, effect float64) bool {
+	if len(more) < fewBursts {
+		return false
+	}
+	in := b.often * math.Exp(b.burst.value)
+	return mean(more)*in > effect*(1-b.often)
 }
 
 // uncertainty returns the standard deviation of the mean of x, which has two values at

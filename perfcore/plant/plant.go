@@ -77,6 +77,8 @@ type Burst struct {
 	Cost          float64
 	// Untold bursts are not in the samples.
 	Untold bool
+	// Dearer is by how much more they cost with the first knob above Start.
+	Dearer float64
 }
 
 // A Plant is a simulated program. It is safe for concurrent use; its slices
@@ -223,6 +225,9 @@ func (p *Plant) burst() (cost float64, why string) {
 	}
 	if !b.Untold {
 		why = "the background is busy"
+	}
+	if p.levels[0] > p.cfg.Start[0] {
+		return b.Cost + b.Dearer, why
 	}
 	return b.Cost, why
 }
