@@ -77,7 +77,7 @@ bench: ## Run the Go benchmarks as benchstat wants them
 nightly: ## What takes too long for every change: the whole suite under race and without assembly, all platforms, relays, long fuzzing
 	CGO_ENABLED=1 go test -race -timeout 2h ./...
 	go test -tags purego -timeout 2h ./...
-	$(MAKE) cross-all bulk-relay bulk-catchup
+	$(MAKE) cross-all bulk-relay bulk-catchup bulk-perf
 	.ci/fuzz 5m
 
 .PHONY: bulk
@@ -93,6 +93,10 @@ bulk-scripts: ## Run a million forged spends collected and exactly, beside btcd'
 bulk-coins: ## Load 10 million coins, and measure the coin database with them; check a process's memory
 	OUTRIDER_COINS_BULK=1 go test -run '^TestResidentMemory$$' -count 1 -v ./utxocache/coins
 	go run ./cmd/outrider bench utxo --coins 10000000 --rounds 3
+
+.PHONY: bulk-perf
+bulk-perf: ## Let hands act a million times on optimizers, whose invariants hold all the same
+	OUTRIDER_PERFCORE_HANDS=8000 go test -run '^TestRandomHands$$' -count 1 -timeout 2h -v ./perfcore/engine
 
 .PHONY: bulk-bitvm
 bulk-bitvm: ## Try 10,000 batches of proofs whose errors cancel, and 1,000 random histories of bridges

@@ -142,6 +142,7 @@ func TestCommands(t *testing.T) {
 	}
 	refuse("pin", PinRequest{"plant.speed", 7}, "is not one of")
 	refuse("pin", PinRequest{"plant.none", 7}, "plant.none")
+	refuse("pin", ReleaseRequest{"plant.speed"}, "There is no")
 	post("release", ReleaseRequest{"plant.speed"}, nil)
 	refuse("release", ReleaseRequest{"plant.size"}, "plant.size")
 	if k := knob("plant.speed"); k.Owner != "engine" || k.Value != 3 {

@@ -76,8 +76,14 @@ func (p *Performance) Handler() http.Handler {
 			Utilization: b.Target.Utilization, Throughput: b.Target.Throughput, Latency: time.Duration(latency), Quantile: b.Target.Quantile,
 		})
 	}))
-	p.post(mux, "pin", decode(func(ctx context.Context, b *PinRequest) (any, error) {
-		return nil, p.pin(ctx, b.Knob, b.Value)
+	p.post(mux, "pin", decode(func(ctx context.Context, b *struct {
+		PinRequest
+		Value *int64 `json:"value"` // 0 is a value, too
+	}) (any, error) {
+		if b.Value == nil {
+			return nil, fmt.Errorf("which value is %q to be pinned to? There is no \"value\"", b.Knob)
+		}
+		return nil, p.pin(ctx, b.Knob, *b.Value)
 	}))
 	p.post(mux, "release", decode(func(_ context.Context, b *ReleaseRequest) (any, error) { return nil, p.release(b.Knob) }))
 	p.post(mux, "freeze", decode(func(_ context.Context, b *FreezeRequest) (any, error) {
