@@ -192,7 +192,11 @@ func (t *Tree) Add(headers []header.Header, now time.Time) (Change, error) {
 			if _, known := t.index[hashes[i]]; known {
 				continue
 			}
-			if err = t.add(&next[i], &hashes[i], now, &change); err != nil {
+			err = t.add(&next[i], &hashes[i], now, &change)
+			if err != nil && mend(&hashes[i], &next[i]) {
+				err = t.add(&next[i], &hashes[i], now, &change)
+			}
+			if err != nil {
 				break
 			}
 			change.Added++

@@ -242,3 +242,17 @@ func FuzzVerifyFile(f *testing.F) {
 		}
 	})
 }
+
+// A wrong hash is set right once.
+func TestMend(t *testing.T) {
+	var h header.Header
+	h[3] = 7
+	hash := h.Hash()
+	hash[31] ^= 1
+	if !mend(&hash, &h) || hash != h.Hash() {
+		t.Errorf("a wrong hash became %v, want %v", hash, h.Hash())
+	}
+	if mend(&hash, &h) || hash != h.Hash() {
+		t.Errorf("the right hash was mended to %v", hash)
+	}
+}
