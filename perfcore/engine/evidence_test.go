@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -456,5 +457,27 @@ func TestHybridStaysWithin(t *testing.T) {
 				h.Forget()
 			}
 		}
+	}
+}
+
+// What is predicted of a move is what the slopes say of a bowl: of its sign, and nothing of
+// knobs that were never perturbed.
+func TestPredict(t *testing.T) {
+	h := &turns{ordered: &hybrid{rand: rand.New(rand.NewPCG(1, 2)), radius: firstRadius}}
+	s := Space{At: []int{5, 5, 5}, Low: []int{0, 0, 5}, High: []int{10, 10, 5}, Arms: make([][]int, 3)}
+	cost := func(x []int) float64 { return 0.02*float64(x[0]) - 0.05*float64(x[1]) }
+	y, err := h.Propose(t.Context(), s, func(plus, minus []int) (float64, error) { return cost(plus) - cost(minus), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	falls, by := h.predict(s.At, y)
+	if want := cost(s.At) - cost(y); want <= 0 || math.Abs(falls-want) > 0.6*want || by == 0 {
+		t.Errorf("from %v to %v: falls by %v of %v pairs, want %v", s.At, y, falls, by, want)
+	}
+	if got := predict(h, s.At, y); !strings.HasPrefix(got, "cost -") {
+		t.Errorf("%q", got)
+	}
+	if got := predict(h, s.At, []int{5, 5, 6}); got != "" {
+		t.Errorf("of a knob that was never perturbed: %q", got)
 	}
 }

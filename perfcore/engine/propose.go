@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -34,6 +35,26 @@ type OptimizationEngine interface {
 	Learn(v perfcore.Verdict)
 	// Forget tells that the world has changed.
 	Forget()
+}
+
+// A predictor is an OptimizationEngine that can tell what it expects of a proposal.
+type predictor interface {
+	// predict returns by how much the logarithm of the cost is expected to fall from one
+	// point to another, and by how many measurements; 0 where nothing is known.
+	predict(from, to []int) (falls, by float64)
+}
+
+// predict says in a sentence what e expects of a move; "" when that is nothing.
+func predict(e OptimizationEngine, from, to []int) string {
+	p, ok := e.(predictor)
+	if !ok {
+		return ""
+	}
+	falls, by := p.predict(from, to)
+	if by == 0 {
+		return ""
+	}
+	return fmt.Sprintf("cost %+.1f %%, by the slopes that perturbations in %.3g pairs of slices had, as if they went on", -100*falls, by)
 }
 
 // The hybrid engine perturbs all knobs at once (Spall's SPSA) in a few pairs of
@@ -96,6 +117,13 @@ func (e *turns) next(unordered, ordered bool) OptimizationEngine {
 		return e.unordered
 	}
 	return e.ordered
+}
+
+func (e *turns) predict(from, to []int) (falls, by float64) {
+	if p, ok := e.last.(predictor); ok {
+		return p.predict(from, to)
+	}
+	return 0, 0
 }
 
 func (e *turns) Learn(v perfcore.Verdict) {
@@ -166,6 +194,16 @@ func (h *hybrid) gradient(i int) float64 {
 		return 0
 	}
 	return h.slope[i] / h.pairs[i]
+}
+
+func (h *hybrid) predict(from, to []int) (falls, by float64) {
+	for i := range to {
+		if to[i] != from[i] {
+			falls -= h.gradient(i) * float64(to[i]-from[i])
+			by = max(by, h.pairs[i])
+		}
+	}
+	return falls, by
 }
 
 // descend returns the point radius levels down the gradient. A knob that stands

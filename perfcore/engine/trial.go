@@ -342,9 +342,10 @@ func measured(order [4]int, samples [4]perfcore.Sample) block {
 
 // A result is what a trial came to.
 type result struct {
-	verdict  perfcore.Verdict
-	reason   string
-	evidence perfcore.Evidence
+	verdict    perfcore.Verdict
+	reason     string
+	evidence   perfcore.Evidence
+	prediction string // as in perfcore.Decision
 }
 
 // A question is what a trial asks of the differences between the incumbent and a
@@ -391,18 +392,18 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			pardoned, one = true, blamed.block()
 		case errors.Is(err, errBlamed):
 			b.caps.blame(b.at, y, b.budget.slices, b.rand.IntN)
-			return result{perfcore.Aborted, "the guard fired: " + err.Error(), e}, nil
+			return result{verdict: perfcore.Aborted, reason: "the guard fired: " + err.Error(), evidence: e}, nil
 		case errors.As(err, &stopped):
-			return result{stopped.verdict, stopped.reason, e}, nil
+			return result{verdict: stopped.verdict, reason: stopped.reason, evidence: e}, nil
 		case errors.Is(err, errVoid):
 			if voids++; voids >= maxVoids {
-				return result{perfcore.Inconclusive, "too many slices said nothing", e}, nil
+				return result{verdict: perfcore.Inconclusive, reason: "too many slices said nothing", evidence: e}, nil
 			}
 			continue
 		case err != nil:
-			return result{perfcore.Inconclusive, "the optimizer ended", e}, err
+			return result{verdict: perfcore.Inconclusive, reason: "the optimizer ended", evidence: e}, err
 		case b.changed:
-			return result{perfcore.Inconclusive, "the world changed meanwhile", e}, nil
+			return result{verdict: perfcore.Inconclusive, reason: "the world changed meanwhile", evidence: e}, nil
 		}
 		e.Diffs, work, lag = append(e.Diffs, one.diff), append(work, one.work), append(lag, one.lag)
 		sd := b.noise.within(e.Diffs)
@@ -420,13 +421,13 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		b.carriedOver(y, e.Effect, lag)
 		switch {
 		case saw == notBetter:
-			return result{perfcore.Rejected, q.no, e}, nil
+			return result{verdict: perfcore.Rejected, reason: q.no, evidence: e}, nil
 		case b.doesLess(&e, work):
-			return result{perfcore.Rejected, "it costs less, but it does less work", e}, nil
+			return result{verdict: perfcore.Rejected, reason: "it costs less, but it does less work", evidence: e}, nil
 		case b.dearerInBursts(bill.bursts, e.Effect):
-			return result{perfcore.Rejected, "it costs less between bursts of the background, and so much more in them", e}, nil
+			return result{verdict: perfcore.Rejected, reason: "it costs less between bursts of the background, and so much more in them", evidence: e}, nil
 		}
-		return result{q.verdict, q.yes, e}, nil
+		return result{verdict: q.verdict, reason: q.yes, evidence: e}, nil
 	}
 }
 

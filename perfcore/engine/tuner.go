@@ -250,7 +250,9 @@ func (t *tuner) search(ctx context.Context) error {
 		return nil
 	}
 	before := t.at
+	prediction := predict(t.engine, before, y)
 	r, err := t.trial(ctx, y, t.isBetter())
+	r.prediction = prediction
 	verdict := t.conclude(ctx, trigger, y, r)
 	t.engine.Learn(verdict)
 	if verdict == perfcore.Promoted {
@@ -293,7 +295,7 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 	}
 	t.o.decide(perfcore.Decision{
 		Trigger: trigger, Moves: t.o.Resources.moves(t.at, y),
-		Verdict: r.verdict, Reason: r.reason, Evidence: r.evidence,
+		Verdict: r.verdict, Reason: r.reason, Evidence: r.evidence, Prediction: r.prediction,
 	})
 	if !accepted {
 		return r.verdict
@@ -416,6 +418,7 @@ func (t *tuner) retest(ctx context.Context) error {
 	case one.diff > 0:
 		r, err := t.trial(ctx, y, t.isBetter())
 		gain := p.gain
+		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*gain)
 		t.trials = t.trials[1:]
 		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
 			t.budget.gain -= gain + r.evidence.Effect

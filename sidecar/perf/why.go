@@ -84,7 +84,9 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
 		w.Guards, w.Prediction = leaseGuards, d.Prediction
 	case len(d.Moves) > 0:
 		w.Guards = guardsOf(d)
-		w.Prediction = "none: it was proposed by perturbation or by what was seen of its values, and only the trial says what it is worth"
+		if w.Prediction = d.Prediction; w.Prediction == "" {
+			w.Prediction = "none: only the trial says what it is worth"
+		}
 	}
 	for j, other := range slices.Backward(all) {
 		if j == i || !sameKnobs(d.Moves, other.Moves) {
