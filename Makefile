@@ -85,8 +85,8 @@ bulk: ## Verify 10 million random signatures in lanes and one by one, and log a 
 	OUTRIDER_SIGVERIFY_BULK=10000000 OUTRIDER_SIGVERIFY_SEED=4 go test -run '^TestBulk$$' -count 1 -timeout 2h -v ./sigverify/internal/lane
 
 .PHONY: bulk-scripts
-bulk-scripts: ## Run a million forged spends collected and exactly, beside btcd's engine, and 20,000 mutated transactions through whole validation
-	OUTRIDER_SCRIPT_BULK=1000000 go test -run '^TestForgedSpends$$' -count 1 -timeout 4h -v ./blockval/script
+bulk-scripts: ## Run 1,740,000 forged spends collected and exactly, a million of them in btcd's engine too, and 20,000 mutated transactions through whole validation
+	OUTRIDER_SCRIPT_BULK=1740000 OUTRIDER_SCRIPT_SEED=29 go test -run '^TestForgedSpends$$' -count 1 -timeout 4h -v ./blockval/script
 	OUTRIDER_BULK=20000 go test -run '^TestMutatedSpends$$' -count 1 -timeout 4h -v ./blockval
 
 .PHONY: bulk-coins
