@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -35,7 +36,7 @@ type bundle struct {
 	Reason   string        `json:"reason"`
 	Node     bundleNode    `json:"node"`
 	Outrider bundleVerdict `json:"outrider"`
-	// Again is the verdict on this very bundle, before it was written.
+	// Again is the verdict on this very bundle, once it was written.
 	Again    bundleAgain    `json:"again"`
 	Versions bundleVersions `json:"versions"`
 	// Blocks are the blocks that were judged, in ascending order; the last one
@@ -76,7 +77,7 @@ type bundleAgain struct {
 	// Same says that it is the one that raised the alarm: verdict, rule and
 	// place.
 	Same bool `json:"same"`
-	// Failure says why there is none; empty if there is one.
+	// Failure says why there is none, or none yet; empty if there is one.
 	Failure string `json:"failure"`
 }
 
@@ -357,8 +358,9 @@ func decodeHeader(s string) (hdr header.Header, err error) {
 	return hdr, err
 }
 
-// exhibits returns the blocks of the bundle in root, ready to be judged.
-func (b *bundle) exhibits(root *os.Root) ([]exhibit, error) {
+// exhibits returns the blocks of the bundle in root, ready to be judged. Reading many
+// takes seconds, and ends with ctx.
+func (b *bundle) exhibits(ctx context.Context, root *os.Root) ([]exhibit, error) {
 	for i := range b.Blocks {
 		if out := b.Blocks[i].LeftOut; len(out) > 0 {
 			return nil, fmt.Errorf("block %d: %w: %q is left out", b.Blocks[i].Height, errNotTold, out)
@@ -374,6 +376,9 @@ func (b *bundle) exhibits(root *os.Root) ([]exhibit, error) {
 	}
 	exhibits := make([]exhibit, 0, len(b.Blocks))
 	for i := range b.Blocks {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		bb := &b.Blocks[i]
 		x := exhibit{ancestors: headers, taken: bb.TimeTaken}
 		x.Height = bb.Height

@@ -14,11 +14,13 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/web"
+	"github.com/outrider-project/outrider/sigverify"
 )
 
 // An evidence keeps a bundle for each verdict that differed from the node's: a
@@ -26,15 +28,18 @@ import (
 // again. There are at most bundles of them, of at most bytes together; 0 bundles
 // write none. The oldest make room, by the time at which they were written, and
 // while one is being written it lies beside them. It belongs to the judge's
-// goroutine.
+// goroutine, but for run, which judges the bundles again.
 type evidence struct {
 	dir     string
 	bundles int
 	bytes   int64
 	params  *blockval.Params
 	// about tells what judges, and beside which node.
-	about   func(context.Context) (bundleVersions, bundleNode)
-	metrics evidenceMetrics
+	about    func(context.Context) (bundleVersions, bundleNode)
+	retrials retrials
+	metrics  evidenceMetrics
+
+	mu sync.Mutex // guards the files below dir; held while some are written, and never while one is judged
 }
 
 type evidenceMetrics struct {
@@ -64,7 +69,8 @@ func newEvidenceMetrics(rec perfcore.Recorder) evidenceMetrics {
 }
 
 const (
-	// unfinished is the directory of a bundle that is being written.
+	// unfinished is the directory of a bundle that is being written, or the file
+	// that will be the verdict.json of one.
 	unfinished = "unfinished"
 	// minEvidence is the least bound on all bundles. verdictRoom of it is kept
 	// free for verdict.json, so that the newest always fits.
@@ -77,6 +83,8 @@ var bundleName = regexp.MustCompile(`^[0-9]+-[0-9a-f]{64}$`)
 
 // tidy removes what a crash left, and what is beyond the bounds.
 func (e *evidence) tidy() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	root, err := os.OpenRoot(e.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -147,7 +155,8 @@ func (e *evidence) makeRoom(root *os.Root, more int, size int64) error {
 }
 
 // keep writes a bundle on the difference that r reports and returns its path;
-// empty if none is to be kept. A block that has one already keeps that.
+// empty if none is to be kept. A block that has one already keeps that. The bundle
+// is on the disk then, also where ctx has ended, and waits for run to judge it again.
 func (e *evidence) keep(ctx context.Context, r *Report, exhibits []exhibit) (string, error) {
 	if e.bundles == 0 {
 		return "", nil
@@ -162,11 +171,14 @@ func (e *evidence) keep(ctx context.Context, r *Report, exhibits []exhibit) (str
 		return "", fmt.Errorf("keep evidence %s: %w", name, err)
 	}
 	e.metrics.written.Add(1)
+	e.retrials.add(name)
 	return final, nil
 }
 
 // write writes the bundle name: its files first, and the name last.
 func (e *evidence) write(ctx context.Context, name string, r *Report, exhibits []exhibit) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return err
 	}
@@ -203,7 +215,7 @@ func (e *evidence) fill(ctx context.Context, root *os.Root, r *Report, exhibits 
 	b := bundle{
 		Format: bundleFormat, Written: now, Network: e.params.Name,
 		Height: r.Verdict.Height, Hash: r.Verdict.Hash.String(), Reason: cut(r.Reason), Outrider: verdictOf(&r.Verdict),
-		JudgeAgain: []string{"outrider evidence --bundle ."},
+		Again: e.retrials.due(), JudgeAgain: []string{"outrider evidence --bundle ."},
 	}
 	b.Versions, b.Node = e.about(ctx)
 	b.Node.Verdict, b.Node.Said = nodeVerdict(r.NodeValid), "the block is in its best chain"
@@ -215,7 +227,7 @@ func (e *evidence) fill(ctx context.Context, root *os.Root, r *Report, exhibits 
 		exhibits[i].ancestors = &seenHeaders{chain: exhibits[i].ancestors, seen: headers}
 		b.Blocks = append(b.Blocks, describe(&exhibits[i], e.params))
 	}
-	b.again(ctx, e.params, exhibits)
+	b.consult(ctx, e.params, exhibits)
 	w := bundleWriter{root, e.bytes - verdictRoom}
 	for i := range exhibits {
 		if err := b.Blocks[i].write(&w, &exhibits[i]); err != nil {
@@ -236,22 +248,34 @@ func (e *evidence) fill(ctx context.Context, root *os.Root, r *Report, exhibits 
 	if why != "" {
 		b.Blocks[0].leave(headersFile, why)
 	}
-	verdict, err := json.MarshalIndent(&b, "", "  ")
+	return b.write(root, verdictFile)
+}
+
+// consult has the headers read that the verdict on the exhibits needs: it judges all
+// but the scripts, which need none. That takes moments, and nobody is waited for, so
+// that it is done to the end also where ctx has ended. What cannot be read is noted.
+func (b *bundle) consult(ctx context.Context, p *blockval.Params, exhibits []exhibit) {
+	verifier := sigverify.New(sigverify.Options{Workers: 1, Path: sigverify.PathScalar, CacheBytes: -1})
+	defer verifier.Close()
+	v := blockval.New(p, blockval.Options{Verifier: verifier, Now: func() time.Time { return b.Written }})
+	begin := func(ctx context.Context, block *blockval.Block, at blockval.At) (*blockval.Verdict, error) {
+		_, err := v.Begin(ctx, block, at)
+		return new(blockval.Verdict), err
+	}
+	for i := range exhibits {
+		if _, err := exhibits[i].judge(context.WithoutCancel(ctx), begin, p, b.Written); err != nil {
+			b.Blocks[i].leave(headersFile, cut(err.Error()))
+		}
+	}
+}
+
+// write writes the bundle's verdict.json to a new file of root.
+func (b *bundle) write(root *os.Root, name string) error {
+	verdict, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeNew(root, verdictFile, append(verdict, '\n'))
-}
-
-// again judges the exhibits again and notes what came of it.
-func (b *bundle) again(ctx context.Context, p *blockval.Params, exhibits []exhibit) {
-	v, err := rejudge(context.WithoutCancel(ctx), p, exhibits, b.Written)
-	if err != nil {
-		b.Again.Unchecked, b.Again.Failure = []string{}, cut(err.Error())
-		return
-	}
-	b.Again.bundleVerdict = verdictOf(&v)
-	b.Again.Same = b.Again.same(&b.Outrider) && v.Hash.String() == b.Hash
+	return writeNew(root, name, append(verdict, '\n'))
 }
 
 // A bundleWriter writes the files of one bundle.

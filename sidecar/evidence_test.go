@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -39,10 +40,25 @@ func readVerdict(t *testing.T, dir string) *bundle {
 	return b
 }
 
-// checkRetrial judges a bundle again and wants the recorded verdict.
+// awaitRetrial returns the verdict.json of a bundle once it says what came of judging
+// it again.
+func awaitRetrial(t *testing.T, dir string) *bundle {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+		if b := readVerdict(t, dir); b.Again.Failure != untried {
+			return b
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not judged again", dir)
+		}
+	}
+}
+
+// checkRetrial judges a bundle again and wants the recorded verdict, now and from the
+// sidecar.
 func checkRetrial(t *testing.T, dir string) *bundle {
 	t.Helper()
-	b := readVerdict(t, dir)
+	b := awaitRetrial(t, dir)
 	r, err := JudgeEvidence(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +67,7 @@ func checkRetrial(t *testing.T, dir string) *bundle {
 		t.Errorf("judged again: %+v", r)
 	}
 	if !b.Again.Same || b.Again.Failure != "" {
-		t.Errorf("judged again before it was written: %+v", b.Again)
+		t.Errorf("judged again by the sidecar: %+v", b.Again)
 	}
 	return b
 }
@@ -243,7 +259,8 @@ func newEvidence(t *testing.T, dir string, bundles int, bytes int64) *evidence {
 	}
 	return &evidence{
 		dir: dir, bundles: bundles, bytes: bytes, params: params, metrics: newEvidenceMetrics(new(perfcore.Registry)),
-		about: func(context.Context) (bundleVersions, bundleNode) { return thisMachine(), bundleNode{Kind: "btcd"} },
+		retrials: newRetrials(slog.New(slog.DiscardHandler)),
+		about:    func(context.Context) (bundleVersions, bundleNode) { return thisMachine(), bundleNode{Kind: "btcd"} },
 	}
 }
 
@@ -303,6 +320,10 @@ func TestEvidenceIsBounded(t *testing.T) {
 		now = now.Add(time.Second)
 		if err := os.Chtimes(filepath.Join(path, verdictFile), now, now); err != nil {
 			t.Fatal(err)
+		}
+		e.tryAgain(t.Context(), <-e.retrials.waiting)
+		if info, err := os.Stat(filepath.Join(path, verdictFile)); err != nil || !info.ModTime().Equal(now) {
+			t.Errorf("judged again, bundle %d is of %v (%v), want %v", height, info.ModTime(), err, now)
 		}
 		heights, total := bundlesIn(t, dir)
 		if len(heights) > e.bundles || total > e.bytes || !slices.Contains(heights, fmt.Sprint(height)) {

@@ -27,8 +27,11 @@ type exhibit struct {
 	told testimony
 }
 
-// judge judges the exhibit again.
-func (x *exhibit) judge(ctx context.Context, v *blockval.Validator, p *blockval.Params, now time.Time) (blockval.Verdict, error) {
+// A checker validates a block as the one at a place, as blockval.Validator.Check does.
+type checker func(context.Context, *blockval.Block, blockval.At) (*blockval.Verdict, error)
+
+// judge judges the exhibit again; check validates its block, if it has one.
+func (x *exhibit) judge(ctx context.Context, check checker, p *blockval.Params, now time.Time) (blockval.Verdict, error) {
 	none := blockval.Verdict{Hash: x.Hash, Height: x.Height}
 	if x.raw == nil {
 		err := p.Check(&x.header, x.Height, x.ancestors, now)
@@ -46,7 +49,7 @@ func (x *exhibit) judge(ctx context.Context, v *blockval.Validator, p *blockval.
 	if err != nil {
 		return none, err
 	}
-	got, err := v.Check(ctx, b, blockval.At{
+	got, err := check(ctx, b, blockval.At{
 		Height: x.Height, Ancestors: x.ancestors, TimeTaken: x.taken, Coins: newRecord(x.told),
 	})
 	if err != nil {
@@ -57,14 +60,14 @@ func (x *exhibit) judge(ctx context.Context, v *blockval.Validator, p *blockval.
 
 // rejudge judges exhibits, of which each follows the one before, up to the first
 // that breaks a rule, and returns the verdict on the last one that it judged.
-// It is now for them. Signatures are verified one by one, and every one by
-// independent code as well.
-func rejudge(ctx context.Context, p *blockval.Params, exhibits []exhibit, now time.Time) (v blockval.Verdict, err error) {
-	verifier := sigverify.New(sigverify.Options{Path: sigverify.PathScalar, RecheckEvery: 1, CacheBytes: -1})
+// It is now for them, and so many goroutines validate; 0 means one for each CPU.
+// Signatures are verified one by one, and every one by independent code as well.
+func rejudge(ctx context.Context, p *blockval.Params, exhibits []exhibit, now time.Time, workers int) (v blockval.Verdict, err error) {
+	verifier := sigverify.New(sigverify.Options{Workers: workers, Path: sigverify.PathScalar, RecheckEvery: 1, CacheBytes: -1})
 	defer verifier.Close()
-	validator := blockval.New(p, blockval.Options{Verifier: verifier, Now: func() time.Time { return now }})
+	validator := blockval.New(p, blockval.Options{Verifier: verifier, Workers: workers, Now: func() time.Time { return now }})
 	for i := range exhibits {
-		if v, err = exhibits[i].judge(ctx, validator, p, now); err != nil || !v.Valid() {
+		if v, err = exhibits[i].judge(ctx, validator.Check, p, now); err != nil || !v.Valid() {
 			break
 		}
 	}

@@ -35,14 +35,15 @@ var ErrUnjudged = errors.New("the evidence could not be judged")
 // The bundle's bytes are checked, and may come from anywhere. Every error but
 // ctx's wraps ErrUnjudged.
 func JudgeEvidence(ctx context.Context, dir string) (*Retrial, error) {
-	r, err := retry(ctx, dir)
+	r, err := retry(ctx, dir, 0)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %s: %w", ErrUnjudged, dir, err)
 	}
 	return r, err
 }
 
-func retry(ctx context.Context, dir string) (*Retrial, error) {
+// retry is JudgeEvidence with so many goroutines, and with the errors as they are.
+func retry(ctx context.Context, dir string, workers int) (*Retrial, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -56,11 +57,11 @@ func retry(ctx context.Context, dir string) (*Retrial, error) {
 	if err != nil {
 		return nil, err
 	}
-	exhibits, err := b.exhibits(root)
+	exhibits, err := b.exhibits(ctx, root)
 	if err != nil {
 		return nil, err
 	}
-	v, err := rejudge(ctx, params, exhibits, b.Written)
+	v, err := rejudge(ctx, params, exhibits, b.Written, workers)
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func TestRetrial(t *testing.T) {
 func retrial(t *testing.T, x exhibit, rule blockval.Rule, prevouts blockval.Source) {
 	t.Helper()
 	e := newEvidence(t, filepath.Join(t.TempDir(), "evidence"), 1, 1<<30)
-	v, err := rejudge(t.Context(), e.params, []exhibit{x}, time.Unix(int64(x.header.Time()), 0))
+	v, err := rejudge(t.Context(), e.params, []exhibit{x}, time.Unix(int64(x.header.Time()), 0), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +135,7 @@ func retrial(t *testing.T, x exhibit, rule blockval.Rule, prevouts blockval.Sour
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.tryAgain(t.Context(), <-e.retrials.waiting)
 	if b := checkRetrial(t, path); b.Outrider.Rule != string(rule) || b.Outrider.Prevouts != string(prevouts) ||
 		b.Again.Prevouts != string(prevouts) || len(b.Again.Unchecked) != 0 {
 		t.Errorf("verdict.json: %+v, %+v", b.Outrider, b.Again)
@@ -153,6 +154,7 @@ func TestRetrialOfDamagedEvidence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.tryAgain(t.Context(), <-e.retrials.waiting)
 	checkRetrial(t, path)
 	for _, name := range []string{verdictFile, headersFile, blockFile(x.Height), spentFile(x.Height)} {
 		file := filepath.Join(path, name)

@@ -290,7 +290,7 @@ func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Con
 
 	evidence := &evidence{
 		dir: filepath.Join(dir, "evidence"), bundles: s.cfg.EvidenceBundles, bytes: s.cfg.EvidenceBytes,
-		params: params, about: s.about, metrics: newEvidenceMetrics(s.registry),
+		params: params, about: s.about, retrials: newRetrials(s.log), metrics: newEvidenceMetrics(s.registry),
 	}
 	if err := evidence.tidy(); err != nil {
 		s.log.Error("the evidence of earlier differences could not be looked through", "err", err)
@@ -361,6 +361,7 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 			cancel(err) // the feed returns it
 		}
 	})
+	beside.Go(func() { w.judge.evidence.run(ctx) })
 	beside.Go(func() { w.warmer.run(ctx) })
 	beside.Go(func() { w.warmer.budget.elastic.run(ctx) })
 	beside.Go(func() { w.share.coins.run(ctx) })
