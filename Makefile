@@ -21,6 +21,11 @@ PACKAGES := ./sidecar/node ./sidecar ./cmd/outrider ./...
 # What the race detector looks at in the night only.
 UNRACED := outrider|bitvm/(assertion|bitvm0|dryrun|groth16|wots)|blockval/(header|script)|bob/(relay|relay/contract|relay/planner|signer|spv)|perfcore/(anomaly|forecast)|sidecar/(bench|demo|internal/monitoring)|sigverify/internal/secp|testvectors|utxocache/(corefile|muhash)
 
+# Tests of lanes that the machine does not have are skipped, which go test tells with
+# -v only. This prints why, and nothing where all were run.
+UNTESTED = go test -short -v -run '^Test(Available|Advance32|Advance8|Advance2)$$' ./sigverify/internal/lane ./sigverify/hashlane | \
+	grep -o 'THE LANES OF .*' | sort -u || true
+
 .PHONY: help
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,9 +46,10 @@ run: build ## Run the demo: three btcd nodes on regtest, and Outrider beside one
 	bin/outrider demo
 
 .PHONY: test
-test: ## Run the tests
+test: ## Run the tests, and say which assembly this machine could not run
 	go test -p $(ATONCE) $(PACKAGES)
 	cd $(ASM) && go test ./...
+	@$(UNTESTED)
 
 .PHONY: race
 race: ## Run the tests under the race detector, without the long ones, and without packages that have little to race

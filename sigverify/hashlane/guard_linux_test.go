@@ -93,7 +93,7 @@ func TestHuge(t *testing.T) {
 	want := sha256.Sum256(m)
 	onEachPath(t, func(t *testing.T, p path) {
 		if p == (path{}) {
-			return
+			t.Skip("this path has no kernels")
 		}
 		// Just that many of them that one lane each has the kernel to itself.
 		whole := slices.Repeat([][]byte{m}, 32)

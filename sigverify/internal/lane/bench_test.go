@@ -16,18 +16,17 @@ func BenchmarkVerify(b *testing.B) {
 			items[s.BIP340] = append(items[s.BIP340], s.Item)
 		}
 	}
+	table := newTable()
 	for bip340, scheme := range map[bool]string{false: "ECDSA", true: "BIP340"} {
-		if needKernels(b) {
-			s := newScratch(assembly(), newTable())
-			for _, n := range []int{1, 8, 16, 64, chunk} {
-				verdicts := make([]Verdict, n)
-				b.Run(fmt.Sprintf("%s/lane/%d", scheme, n), func(b *testing.B) {
-					for b.Loop() {
-						s.Verify(items[bip340][:n], verdicts)
-					}
-					perSignature(b, n)
-				})
-			}
+		for _, n := range []int{1, 8, 16, 64, chunk} {
+			b.Run(fmt.Sprintf("%s/lane/%d", scheme, n), func(b *testing.B) {
+				needKernels(b)
+				s, verdicts := newScratch(assembly(), table), make([]Verdict, n)
+				for b.Loop() {
+					s.Verify(items[bip340][:n], verdicts)
+				}
+				perSignature(b, n)
+			})
 		}
 		one := func(name string, verify func(it *Item) bool) {
 			b.Run(fmt.Sprintf("%s/%s/1", scheme, name), func(b *testing.B) {
@@ -49,9 +48,7 @@ func perSignature(b *testing.B, n int) {
 }
 
 func BenchmarkKernel(b *testing.B) {
-	if !needKernels(b) {
-		return
-	}
+	needKernels(b)
 	r, table, k := newRand(b), newTable(), assembly()
 	for i := range kernelTests {
 		test := &kernelTests[i]

@@ -16,9 +16,7 @@ import (
 // Every kernel computes the same limbs as its model, and changes nothing else,
 // with limbs at their bounds.
 func TestKernelsMatchModels(t *testing.T) {
-	if !needKernels(t) {
-		return
-	}
+	needKernels(t)
 	r, table := newRand(t), newTable()
 	rounds := 60
 	if testing.Short() {
@@ -103,9 +101,7 @@ func TestVZEROUPPER(t *testing.T) {
 // After each kernel the SHA instructions of crypto/sha256 are as fast as before.
 // With dirty upper halves they take a hundred times as long on some machines.
 func TestSHA256AfterKernels(t *testing.T) {
-	if !needKernels(t) {
-		return
-	}
+	needKernels(t)
 	r, table, k := newRand(t), newTable(), assembly()
 	block := make([]byte, 4096)
 	hash := func(before func()) time.Duration {
@@ -132,9 +128,7 @@ func TestSHA256AfterKernels(t *testing.T) {
 // No kernel runs longer than what the scheduler of Go can bear: it cannot
 // preempt one.
 func TestKernelsAreShort(t *testing.T) {
-	if !needKernels(t) {
-		return
-	}
+	needKernels(t)
 	r, table, k := newRand(t), newTable(), assembly()
 	for i := range kernelTests {
 		test := &kernelTests[i]
