@@ -301,6 +301,19 @@ func Settings() []Setting {
 	}, slices.Concat(bobSettings(), bitvmSettings())...)
 }
 
+// variable returns the environment variable of a setting's name.
+func variable(name string) string {
+	return "OUTRIDER_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// forTests are the variables, in the form of settings' names, that only tests and the
+// Makefile look at. A sidecar starts all the same where they are set.
+var forTests = [...]string{
+	"anvil", "bench-before", "bitvm-bulk", "bulk", "catchup-bulk", "coins-bulk", "core-script", "demo-helper", "fixtures",
+	"groth16-bulk", "libzmq", "perfcore-hands", "perfcore-plants", "perfcore-real", "relay-bulk", "relay-seed", "relays",
+	"script-bulk", "script-seed", "secp-cases", "seed", "sigverify-bulk", "sigverify-seed", "vectors",
+}
+
 // Sources is where LoadConfig looks, in descending precedence.
 type Sources struct {
 	// Flags holds the flags that were given, by setting name.
@@ -337,8 +350,8 @@ func (s *Sources) load() (Config, map[string]bool, error) {
 			env[strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "OUTRIDER_")), "_", "-")] = value
 		}
 	}
-	for _, name := range []string{"vectors", "fixtures", "relays", "anvil", "seed", "libzmq", "sigverify-bulk", "relay-bulk", "relay-seed", "catchup-bulk", "bitvm-bulk"} {
-		delete(env, name) // they are for tests
+	for _, name := range forTests {
+		delete(env, name)
 	}
 	delete(env, "config") // is s.File
 

@@ -1,10 +1,13 @@
 package sidecar
 
 import (
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +64,60 @@ func TestLoadConfigPrecedence(t *testing.T) {
 	}
 	if cfg.Branches != DefaultConfig().Branches {
 		t.Errorf("branches is %v, not the default", cfg.Branches)
+	}
+}
+
+// Every variable of ours that a file of the project names is a setting, or known to be
+// the tests', and a sidecar starts where all of those are set.
+func TestVariables(t *testing.T) {
+	settings := make(map[string]bool)
+	for _, st := range Settings() {
+		settings[variable(st.Name)] = true
+	}
+	// Of these the one names the file of settings, and the other stands for any.
+	named := map[string]bool{"OUTRIDER_CONFIG": true, "OUTRIDER_NAME": true}
+	environ := []string{"OUTRIDER_NODE_KIND=btcd", "OUTRIDER_NODE_ADDRESS=127.0.0.1:1", "OUTRIDER_NODE_NOTLS=true", "OUTRIDER_NODE_USER=u", "OUTRIDER_NODE_PASSWORD=p"}
+	unused := make(map[string]bool)
+	for _, name := range forTests {
+		if v := variable(name); settings[v] || unused[v] {
+			t.Errorf("%s is there twice, or a setting", v)
+		} else {
+			unused[v] = true
+			environ = append(environ, v+"=1")
+		}
+	}
+	ours := regexp.MustCompile(`\bOUTRIDER_[A-Z0-9_]*[A-Z0-9]\b`)
+	err := fs.WalkDir(os.DirFS(".."), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := filepath.Base(path)
+		if d.IsDir() && (base == ".git" || base == "node_modules" || base == "bin") {
+			return fs.SkipDir
+		}
+		if !d.Type().IsRegular() || !strings.HasSuffix(base, ".go") && !strings.HasSuffix(base, ".md") && base != "Makefile" && filepath.Dir(path) != ".ci" {
+			return nil
+		}
+		content, err := os.ReadFile(filepath.Join("..", path))
+		for _, found := range ours.FindAll(content, -1) {
+			name := string(found)
+			if base != "config_test.go" { // which names some, and uses none
+				delete(unused, name)
+			}
+			if !settings[name] && !named[name] && !slices.ContainsFunc(forTests[:], func(n string) bool { return variable(n) == name }) {
+				t.Errorf("%s names %s, which is neither a setting nor among forTests", path, name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range unused {
+		t.Errorf("%s is among forTests, and no file names it", name)
+	}
+	if _, err := LoadConfig(Sources{File: write(t, "outrider.yaml", ""), Environ: nowhere(t, environ...)}); err != nil {
+		t.Errorf("with all the tests' variables set: %v", err)
 	}
 }
 

@@ -18,8 +18,7 @@ func WriteManual(w io.Writer) error {
 		if st.Secret {
 			flag = "none: command lines are readable by others"
 		}
-		env := "OUTRIDER_" + strings.ToUpper(strings.ReplaceAll(st.Name, "-", "_"))
-		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", flag, env, st.Help)
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", flag, variable(st.Name), st.Help)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

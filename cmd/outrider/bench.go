@@ -145,14 +145,19 @@ func benchBitcoind(ctx context.Context, args []string, stdout, stderr io.Writer)
 func benchSig(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := newBenchFlags("sig", 11, "outrider bench sig measures the verification of signatures, beside other verifiers. A row of 1core is one\n"+
 		"thread, and where the system tells it, the time that this had a processor. One of allcores has a caller for\n"+
-		"each core, with batches of that size; of scaling, a single caller, whose batches the pool divides.\n"+
+		"each core, with batches of that size; of scaling, a single caller, whose batches the pool divides. The code\n"+
+		"that verifies is what OUTRIDER_SIGVERIFY says, as of outrider run, but in the rows of purego.\n"+
 		"Exit status: 0 when all is well, 1 when a test vector failed or the work did, 2 when the command line is\n"+
 		"wrong. Flags:")
-	vectors := f.String("vectors", "", "check test vectors, too: Wycheproof's ECDSA on secp256k1, and BIP340's, plain or .zst, in this `file` or folder")
+	vectors := f.String("vectors", "", "check test vectors, too: Wycheproof's ECDSA on secp256k1, and BIP340's, plain or .zst, in this `file` or folder, of at most 64 MiB each")
 	if err := f.parse(args, stderr); err != nil {
 		return err
 	}
-	rep, err := bench.Sig(ctx, bench.SigOptions{Rounds: f.rounds, Vectors: *vectors})
+	path, err := bench.ParseSigPath(os.Getenv("OUTRIDER_SIGVERIFY"))
+	if err != nil {
+		return &usageError{err}
+	}
+	rep, err := bench.Sig(ctx, bench.SigOptions{Rounds: f.rounds, Vectors: *vectors, Path: path})
 	if err != nil {
 		return err
 	}

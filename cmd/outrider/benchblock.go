@@ -42,7 +42,8 @@ func parseBlockFlags(args []string, stderr io.Writer) (*blockFlags, error) {
 	fs.StringVar(&f.config, "config", os.Getenv("OUTRIDER_CONFIG"), "configuration `file`, for a block from the node "+configDefault)
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "outrider bench block judges one block and measures that: the block in --block, that of the node at\n"+
-			"--height, or without any of these flags a generated one, which is like mainnet's block 866342. Exit status:\n"+
+			"--height, or without any of these flags a generated one, which is like mainnet's block 866342. Signatures are\n"+
+			"verified by the code that OUTRIDER_SIGVERIFY says, as by outrider run. Exit status:\n"+
 			"0 when it is valid, 1 when it is invalid, 2 when the command line is wrong, 3 when it could not be judged.\n"+
 			"Flags:")
 		fs.PrintDefaults()
@@ -109,6 +110,10 @@ func benchBlock(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return err
 	}
 	mistakes, cfg := f.mistakes()
+	path, err := bench.ParseSigPath(os.Getenv("OUTRIDER_SIGVERIFY"))
+	if err != nil {
+		mistakes = append(mistakes, err)
+	}
 	if len(mistakes) > 0 {
 		return &usageError{errors.Join(mistakes...)}
 	}
@@ -116,7 +121,7 @@ func benchBlock(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err != nil {
 		return fmt.Errorf("%w: %w", bench.ErrUnjudged, err)
 	}
-	o := bench.BlockOptions{Rounds: f.rounds, Warm: f.warm}
+	o := bench.BlockOptions{Rounds: f.rounds, Warm: f.warm, Path: path}
 	if f.cores > 0 {
 		o.Cores = []int{f.cores}
 	}

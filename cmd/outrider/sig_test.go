@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -23,6 +24,27 @@ func TestBenchSigMistakes(t *testing.T) {
 		status, stdout, stderr := outrider(t, append([]string{"bench", "sig"}, tt.args...)...)
 		if status != tt.status || !strings.Contains(stderr, tt.want) || stdout != "" {
 			t.Errorf("%v: status %d, said %q, want %d and a word on %q", tt.args, status, stderr, tt.status, tt.want)
+		}
+	}
+}
+
+// Benchmarks of signatures take the path that the environment asks for.
+func TestBenchPath(t *testing.T) {
+	for _, tt := range []struct {
+		path   string
+		args   []string
+		status int
+		want   string // in what is printed, or said
+	}{
+		{"decred", []string{"bench", "sig"}, statusUsage, `OUTRIDER_SIGVERIFY: "decred": must be one of auto`},
+		{"decred", []string{"bench", "block"}, statusUsage, `OUTRIDER_SIGVERIFY: "decred": must be one of auto`},
+		{"scalar", []string{"bench", "block", "--transactions", "2", "--rounds", "1", "--cores", "1", "--warm", "0"}, statusDone,
+			"path scalar: it was asked for (OUTRIDER_SIGVERIFY is scalar)"},
+	} {
+		t.Setenv("OUTRIDER_SIGVERIFY", tt.path)
+		var stdout, stderr bytes.Buffer
+		if status := run(t.Context(), tt.args, &stdout, &stderr); status != tt.status || !strings.Contains(stdout.String()+stderr.String(), tt.want) {
+			t.Errorf("%s, %v: status %d, want %d and %q:\n%s%s", tt.path, tt.args, status, tt.status, tt.want, &stdout, &stderr)
 		}
 	}
 }

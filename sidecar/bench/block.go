@@ -38,6 +38,9 @@ type BlockOptions struct {
 	// verified before in the row of that name; 0 leaves the row out. It is
 	// measured on the first of Cores.
 	Warm float64
+	// Path is the code that verifies signatures; "" is the best one that the machine
+	// has.
+	Path sigverify.Path
 }
 
 // A BlockReport is what "outrider bench block" prints.
@@ -50,6 +53,9 @@ type BlockReport struct {
 	Transactions int             `json:"transactions"`
 	Inputs       int             `json:"inputs"`
 	Signatures   int             `json:"signatures"`
+	// Path is the code that verified them, and Reason why it was that.
+	Path   sigverify.Path `json:"path"`
+	Reason string         `json:"reason"`
 	// Seed is what the block was generated from; nil if it was not.
 	Seed *uint64 `json:"seed,omitempty"`
 	// Notes says what is not in the rows.
@@ -86,8 +92,9 @@ func Block(ctx context.Context, in BlockInput, o BlockOptions) (*BlockReport, er
 	rep := &BlockReport{
 		Report: Report{Machine: ThisMachine(), Rows: []Row{}}, Unchecked: []blockval.Rule{}, Notes: []string{}, Seed: in.Seed,
 	}
-	v := newValidator(params, o.Cores[len(o.Cores)-1])
+	v := newValidator(params, o.Cores[len(o.Cores)-1], o.Path)
 	verdict, err := judge(ctx, v.Validator, &in)
+	rep.Path, rep.Reason = pathOf(v.verifier, o.Path)
 	v.close()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnjudged, err)
@@ -105,7 +112,7 @@ func Block(ctx context.Context, in BlockInput, o BlockOptions) (*BlockReport, er
 	if libsecp() == nil {
 		rep.Notes = append(rep.Notes, "no libsecp256k1-floor, because the program was built without cgo")
 	}
-	m, err := newBlockBench(params, &in, rep.Signatures)
+	m, err := newBlockBench(params, &in, rep.Signatures, o.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +137,10 @@ type blockValidator struct {
 	verifier *sigverify.Verifier
 }
 
-// newValidator returns a validator that works on k cores. The caller closes it.
-func newValidator(params *blockval.Params, k int) blockValidator {
-	verifier := sigverify.New(sigverify.Options{Workers: k})
+// newValidator returns a validator that works on k cores, with signatures verified by
+// the code of that path. The caller closes it.
+func newValidator(params *blockval.Params, k int, path sigverify.Path) blockValidator {
+	verifier := sigverify.New(sigverify.Options{Workers: k, Path: path})
 	return blockValidator{blockval.New(params, blockval.Options{Verifier: verifier, Workers: k}), verifier}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/sigverify"
 )
 
 // A blockBench measures the validation of one block, which is valid.
@@ -17,10 +18,11 @@ type blockBench struct {
 	block      *blockval.Block
 	coins      *spent
 	signatures int
+	path       sigverify.Path
 	floor      *floor // nil without libsecp256k1
 }
 
-func newBlockBench(params *blockval.Params, in *BlockInput, signatures int) (*blockBench, error) {
+func newBlockBench(params *blockval.Params, in *BlockInput, signatures int, path sigverify.Path) (*blockBench, error) {
 	block, err := blockval.Parse(in.Raw)
 	if err != nil {
 		return nil, err
@@ -29,7 +31,9 @@ func newBlockBench(params *blockval.Params, in *BlockInput, signatures int) (*bl
 	if err != nil {
 		return nil, err
 	}
-	return &blockBench{params: params, in: in, block: block, coins: newSpent(block.Msg, in.Spent), signatures: signatures, floor: f}, nil
+	return &blockBench{
+		params: params, in: in, block: block, coins: newSpent(block.Msg, in.Spent), signatures: signatures, path: path, floor: f,
+	}, nil
 }
 
 // These are the anchors' names.
@@ -62,11 +66,11 @@ type blockTimes struct {
 // were verified before.
 func (m *blockBench) measure(ctx context.Context, k, rounds int, share float64) ([]Row, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(k))
-	cold := newValidator(m.params, k)
+	cold := newValidator(m.params, k, m.path)
 	defer cold.close()
 	var warm blockValidator
 	if share > 0 {
-		warm = newValidator(m.params, k)
+		warm = newValidator(m.params, k, m.path)
 		defer warm.close()
 		if err := remember(ctx, warm.Validator, m.block.Msg, m.coins, share); err != nil {
 			return nil, err

@@ -98,7 +98,7 @@ func (r *BlockReport) WriteTable(w io.Writer) error {
 	for _, note := range r.Notes {
 		verdict += "\n" + note
 	}
-	_, err := fmt.Fprintf(w, "%s\n%d transactions, %d inputs, %d signatures\nnot checked, because a block alone does not decide it: %v\n\n",
-		verdict, r.Transactions, r.Inputs, r.Signatures, r.Unchecked)
+	_, err := fmt.Fprintf(w, "%s\n%d transactions, %d inputs, %d signatures\npath %s: %s\nnot checked, because a block alone does not decide it: %v\n\n",
+		verdict, r.Transactions, r.Inputs, r.Signatures, r.Path, r.Reason, r.Unchecked)
 	return errors.Join(err, r.Report.WriteTable(w))
 }

@@ -16,6 +16,8 @@ type SigOptions struct {
 	Rounds int
 	// Vectors is a file or folder of test vectors to check as well; "" for none.
 	Vectors string
+	// Path is the code that verifies; "" is the best one that the machine has.
+	Path sigverify.Path
 
 	sizes []int // of batches, ascending; nil means sigSizes
 }
@@ -44,19 +46,19 @@ func Sig(ctx context.Context, o SigOptions) (*SigReport, error) {
 	rep := &SigReport{Report: Report{Machine: ThisMachine(), Rows: []Row{}}, Notes: []string{}}
 	if o.Vectors != "" {
 		var err error
-		if rep.Vectors, err = CheckVectors(ctx, o.Vectors); err != nil {
+		if rep.Vectors, err = CheckVectors(ctx, o.Vectors, o.Path); err != nil {
 			return nil, err
 		}
 	}
 	if o.sizes == nil {
 		o.sizes = sigSizes[:]
 	}
-	b, err := newSigBench(o.sizes)
+	b, err := newSigBench(o.sizes, o.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer b.close()
-	rep.Path, rep.Reason = b.one.Path()
+	rep.Path, rep.Reason = pathOf(b.one, o.Path)
 	if libsecp() == nil {
 		rep.Notes = append(rep.Notes, "no libsecp256k1, because the program was built without cgo: decred is the anchor instead")
 	}
@@ -72,6 +74,31 @@ func Sig(ctx context.Context, o SigOptions) (*SigReport, error) {
 		rep.Rows = append(rep.Rows, f.row())
 	}
 	return rep, nil
+}
+
+// sigPathVariable is the environment variable of the setting "sigverify".
+const sigPathVariable = "OUTRIDER_SIGVERIFY"
+
+// ParseSigPath returns the path that a value of OUTRIDER_SIGVERIFY asks for, which is
+// what the setting of that name takes; "" asks for none.
+func ParseSigPath(value string) (sigverify.Path, error) {
+	if value == "" {
+		return "", nil
+	}
+	p, err := sigverify.ParsePath(value)
+	if err != nil {
+		err = fmt.Errorf("%s: %q: %w", sigPathVariable, value, err)
+	}
+	return p, err
+}
+
+// pathOf returns the path that v takes, and why; asked is the one that was asked for.
+func pathOf(v *sigverify.Verifier, asked sigverify.Path) (path sigverify.Path, reason string) {
+	path, reason = v.Path()
+	if asked != "" {
+		reason += fmt.Sprintf(" (%s is %s)", sigPathVariable, asked)
+	}
+	return path, reason
 }
 
 // WriteTable writes the report for people.

@@ -62,7 +62,7 @@ func TestSigReport(t *testing.T) {
 
 // A verifier that refuses what is valid is measured by nobody.
 func TestSigStopsAtAWrongVerdict(t *testing.T) {
-	b, err := newSigBench([]int{1, 16})
+	b, err := newSigBench([]int{1, 16}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func vectorFolder(t *testing.T) string {
 }
 
 func TestPublishedVectors(t *testing.T) {
-	got, err := CheckVectors(t.Context(), vectorFolder(t))
+	got, err := CheckVectors(t.Context(), vectorFolder(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestFlavours(t *testing.T) {
 	if err := os.WriteFile(path, wycheproof(t, strings.NewReplacer("EcdsaBitcoinVerify", "EcdsaVerify")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := CheckVectors(t.Context(), path)
+	got, err := CheckVectors(t.Context(), path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestVectorFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := CheckVectors(t.Context(), dir)
+		got, err := CheckVectors(t.Context(), dir, "")
 		switch {
 		case tt.wrong != "":
 			if err == nil || !strings.Contains(err.Error(), tt.wrong) {
@@ -187,8 +187,76 @@ func TestVectorFiles(t *testing.T) {
 			t.Errorf("%s: %+v", tt.name, got)
 		}
 	}
-	if _, err := CheckVectors(t.Context(), filepath.Join(t.TempDir(), "no")); err == nil {
+	if _, err := CheckVectors(t.Context(), filepath.Join(t.TempDir(), "no"), ""); err == nil {
 		t.Error("a path that is not there is no error")
+	}
+}
+
+// A file that is too large for one of vectors is not read to its end, plain or
+// compressed, and the error names it.
+func TestLargeVectorFiles(t *testing.T) {
+	large := filepath.Join(t.TempDir(), "large.json")
+	if err := os.WriteFile(large, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(large, maxVectorFile+1); err != nil {
+		t.Fatal(err)
+	}
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := filepath.Join(t.TempDir(), "packed.csv.zst")
+	if err := os.WriteFile(packed, w.EncodeAll(make([]byte, maxVectorFile+1), nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{large, packed} {
+		if _, err := CheckVectors(t.Context(), path, ""); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "--vectors") {
+			t.Errorf("%s: %v", filepath.Base(path), err)
+		}
+	}
+	if err := os.Truncate(large, maxVectorFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CheckVectors(t.Context(), large, ""); err == nil || !strings.Contains(err.Error(), "holds no vectors") {
+		t.Errorf("a file of just that size: %v", err)
+	}
+}
+
+// The path that the environment asks for is the one that is measured and told, and
+// the report says who asked.
+func TestSigPath(t *testing.T) {
+	for value, want := range map[string]sigverify.Path{"": "", "auto": "", "lane": sigverify.PathLane, "scalar": sigverify.PathScalar} {
+		if got, err := ParseSigPath(value); got != want || err != nil {
+			t.Errorf("%q: %q, %v", value, got, err)
+		}
+	}
+	if _, err := ParseSigPath("decred"); err == nil || !strings.Contains(err.Error(), "OUTRIDER_SIGVERIFY: \"decred\"") {
+		t.Errorf("a path that there is not: %v", err)
+	}
+	rep, err := Sig(t.Context(), SigOptions{Rounds: 1, Path: sigverify.PathScalar, sizes: []int{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep.Path != sigverify.PathScalar || !strings.Contains(rep.Reason, "OUTRIDER_SIGVERIFY is scalar") {
+		t.Errorf("path %s: %s", rep.Path, rep.Reason)
+	}
+	in, err := GenerateBlock(1, 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, asked := range []sigverify.Path{"", sigverify.PathScalar} {
+		rep, err := Block(t.Context(), in, BlockOptions{Cores: []int{1}, Rounds: 1, Path: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !rep.Valid || rep.Path == "" || rep.Reason == "" || asked != "" && rep.Path != asked || strings.Contains(rep.Reason, "OUTRIDER_SIGVERIFY") != (asked != "") {
+			t.Errorf("asked for %q: valid %v, path %s: %s", asked, rep.Valid, rep.Path, rep.Reason)
+		}
+		var out bytes.Buffer
+		if err := rep.WriteTable(&out); err != nil || !strings.Contains(out.String(), "path "+string(rep.Path)+": "+rep.Reason+"\n") {
+			t.Errorf("table (%v):\n%s", err, out.String())
+		}
 	}
 }
 
@@ -203,7 +271,7 @@ func TestOpenVerdicts(t *testing.T) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := CheckVectors(t.Context(), path)
+	got, err := CheckVectors(t.Context(), path, "")
 	if err != nil || got.Passed != 463 || got.Failed != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -21,7 +21,7 @@ type sigBench struct {
 	items    map[sigverify.Scheme][]sigverify.Item
 }
 
-func newSigBench(sizes []int) (*sigBench, error) {
+func newSigBench(sizes []int, path sigverify.Path) (*sigBench, error) {
 	ecdsaSamples, bip340Samples, err := newSamples(sizes[len(sizes)-1])
 	if err != nil {
 		return nil, err
@@ -32,8 +32,8 @@ func newSigBench(sizes []int) (*sigBench, error) {
 		samples: map[sigverify.Scheme][]sample{sigverify.ECDSA: ecdsaSamples, sigverify.BIP340: bip340Samples},
 		items:   make(map[sigverify.Scheme][]sigverify.Item),
 	}
-	b.one = sigverify.New(sigverify.Options{Workers: 1, CacheBytes: -1})
-	b.all = sigverify.New(sigverify.Options{Workers: b.cores, CacheBytes: -1})
+	b.one = sigverify.New(sigverify.Options{Workers: 1, CacheBytes: -1, Path: path})
+	b.all = sigverify.New(sigverify.Options{Workers: b.cores, CacheBytes: -1, Path: path})
 	b.scalar = sigverify.New(sigverify.Options{Workers: 1, CacheBytes: -1, Path: sigverify.PathScalar})
 	for scheme, samples := range b.samples {
 		for i := range samples {

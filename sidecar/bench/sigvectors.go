@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,7 +32,7 @@ type Vectors struct {
 	Skipped  []string `json:"skipped"`
 }
 
-// maxVectorFile bounds a file of vectors, decompressed.
+// maxVectorFile bounds a file of vectors, as it is and decompressed.
 const maxVectorFile = 64 << 20
 
 // A vector is a signature with a published verdict.
@@ -48,9 +49,10 @@ type vector struct {
 // CheckVectors verifies the vectors of a file, or of all files below a folder, in
 // batches and one by one. It reads Wycheproof's ECDSA files on secp256k1 with
 // SHA-256, of the types EcdsaVerify and EcdsaBitcoinVerify, and the CSV file of
-// BIP340, plain or compressed with Zstandard. The error is not nil if there is
-// none.
-func CheckVectors(ctx context.Context, path string) (*Vectors, error) {
+// BIP340, plain or compressed with Zstandard, of at most 64 MiB each. They are
+// verified by the code that by says; "" is the best one that the machine has. The
+// error is not nil if there is no vector, or a file is too large.
+func CheckVectors(ctx context.Context, path string, by sigverify.Path) (*Vectors, error) {
 	var all []vector
 	result := &Vectors{Failures: []string{}, Skipped: []string{}}
 	root, err := filepath.EvalSymlinks(path)
@@ -75,12 +77,12 @@ func CheckVectors(ctx context.Context, path string) (*Vectors, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("--vectors: %s holds no vectors of ECDSA or BIP340 on secp256k1", path)
 	}
-	return result, result.check(ctx, all)
+	return result, result.check(ctx, all, by)
 }
 
 // check verifies the vectors in one batch, and each in a batch of its own.
-func (r *Vectors) check(ctx context.Context, all []vector) error {
-	v := sigverify.New(sigverify.Options{CacheBytes: -1})
+func (r *Vectors) check(ctx context.Context, all []vector, by sigverify.Path) error {
+	v := sigverify.New(sigverify.Options{CacheBytes: -1, Path: by})
 	defer v.Close()
 	items, together := make([]sigverify.Item, len(all)), make([]bool, len(all))
 	for i := range all {
@@ -134,9 +136,18 @@ func readVectors(path, short string) (found []vector, skipped []string, err erro
 // errNoVectors says that a file is something else.
 var errNoVectors = errors.New("no vectors")
 
-// readPlain returns the content of a file, decompressed if its name ends in .zst.
+// readPlain returns the content of a file of at most maxVectorFile bytes, decompressed
+// if its name ends in .zst.
 func readPlain(path string) ([]byte, error) {
-	content, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxVectorFile+1))
+	if err == nil && len(content) > maxVectorFile {
+		err = fmt.Errorf("%s: more than %d bytes", path, maxVectorFile)
+	}
 	if err != nil || !strings.HasSuffix(strings.ToLower(path), ".zst") {
 		return content, err
 	}
