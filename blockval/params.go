@@ -11,8 +11,8 @@ import (
 // Bitcoin Core 31's chain parameters (kernel/chainparams.cpp).
 //
 // A Validator only reads them. A caller that runs a node with other settings (a
-// signet of its own, activation heights on regtest) changes the one that
-// ParamsFor made for it, before it is shared.
+// signet of its own, for which there is SetSignetChallenge, activation heights on
+// regtest) changes the one that ParamsFor made for it, before it is shared.
 //
 // On regtest btcd and Core have the same heights, 1, for BIP34, 65, 66, 68, 112,
 // 113, 141 and 341; Core's taproot and P2SH have no height at all. btcd's simnet

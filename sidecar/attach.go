@@ -34,7 +34,7 @@ func attachBtcd(cfg NodeConfig, rec perfcore.Recorder, log *slog.Logger) (node.N
 	}
 	return node.NewBtcd(node.BtcdConfig{
 		Address: cfg.Address, User: cfg.User, Password: cfg.Password,
-		Certificate: certificate, NoTLS: cfg.NoTLS, Recorder: rec, Log: log,
+		Certificate: certificate, NoTLS: cfg.NoTLS, SignetChallenge: cfg.SignetChallenge, Recorder: rec, Log: log,
 	})
 }
 

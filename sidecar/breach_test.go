@@ -320,7 +320,8 @@ func TestBIP94BesideCore(t *testing.T) {
 }
 
 // TestSignetBesideCore hands a block without a solution to a signet that asks for
-// none, and to one that asks for what is impossible.
+// none, and to one that asks for what is impossible. A sidecar beside the first
+// learns from it what it asks for, and agrees.
 func TestSignetBesideCore(t *testing.T) {
 	program := nodetest.RealCoreProgram(t, "that a bitcoind names signet's rule as we do")
 	raw := nodetest.SignetBlock()
@@ -332,6 +333,17 @@ func TestSignetBesideCore(t *testing.T) {
 		rule, detail := s.judge(t, raw)
 		if refusal := core.SubmitBlock(raw); rule != want || reasonOf(refusal) != rule {
 			t.Errorf("challenge %s: the node says %q, our verdict is %v", challenge, refusal, detail)
+		}
+		if want != "" {
+			continue
+		}
+		got := newReports()
+		ride(t, sidecar.NodeConfig{
+			Kind: sidecar.KindBitcoind, Address: core.Addr(), Cookie: core.CookieFile(), BlocksDir: core.BlocksDir(),
+		}, got)
+		rep := got.await(t, "the signet's block", chainhash.DoubleHashH(raw[:header.Size]))
+		if rep.Outcome != sidecar.Agree || !rep.Verdict.Valid() {
+			t.Errorf("challenge %s: the sidecar's verdict is %s, %v", challenge, rep.Outcome, rep.Verdict.Err)
 		}
 	}
 }

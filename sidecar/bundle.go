@@ -29,6 +29,10 @@ type bundle struct {
 	Format  int       `json:"format"`
 	Written time.Time `json:"written"`
 	Network string    `json:"network"`
+	// SignetChallenge is the script that the signet's blocks must satisfy, in
+	// hexadecimal digits; empty on other networks, and in bundles of the default
+	// signet that are older than the field.
+	SignetChallenge string `json:"signet_challenge"`
 	// Height and Hash are of the block that the difference is about.
 	Height uint32 `json:"height"`
 	Hash   string `json:"hash"`
@@ -133,6 +137,29 @@ const (
 
 func blockFile(height uint32) string { return fmt.Sprintf("%d.block.zst", height) }
 func spentFile(height uint32) string { return fmt.Sprintf("%d.spent.json.zst", height) }
+
+// params returns what the rules take from the bundle's network.
+func (b *bundle) params() (*blockval.Params, error) {
+	p, err := blockval.ParamsFor(b.Network)
+	if err != nil || b.SignetChallenge == "" {
+		return p, err
+	}
+	challenge, err := blockval.ParseSignetChallenge(b.SignetChallenge)
+	if err != nil {
+		return nil, fmt.Errorf("%s: signet_challenge %w", verdictFile, err)
+	}
+	return p, p.SetSignetChallenge(challenge)
+}
+
+// benchCommand returns the command that judges a block of the bundle again by its
+// files.
+func (b *bundle) benchCommand(bb *bundleBlock) string {
+	which := "--network " + b.Network
+	if b.SignetChallenge != "" {
+		which += " --signet-challenge " + b.SignetChallenge
+	}
+	return fmt.Sprintf("outrider bench block %s --height %d --block %s --spent %s", which, bb.Height, bb.Block, bb.Spent)
+}
 
 // verdictOf returns v in a bundle's form.
 func verdictOf(v *blockval.Verdict) bundleVerdict {

@@ -20,6 +20,7 @@ import (
 	"github.com/btcsuite/btcd/btcutil/v2"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 	"github.com/outrider-project/outrider/sidecar/bitvm"
@@ -163,6 +164,11 @@ type NodeConfig struct {
 	// nobody says.
 	Threads int
 
+	// SignetChallenge is the script that the blocks of the node's signet must
+	// satisfy (BIP325); nil means the one that the node tells or, if it tells none,
+	// the default signet's.
+	SignetChallenge []byte
+
 	// Certificate is the path of a btcd's TLS certificate (PEM).
 	Certificate string
 	// NoTLS speaks plain HTTP to a btcd, which is allowed to loopback
@@ -222,6 +228,10 @@ func Settings() []Setting {
 	return append([]Setting{
 		{Name: "datadir", Help: "`directory` for state (default: ~/.outrider)", set: text(func(c *Config) *string { return &c.Datadir })},
 		{Name: "network", Help: "refuse a node that is on another `chain`: main, test, testnet4, signet, regtest, simnet (default: any)", set: setNetwork},
+		{Name: "signet-challenge", Help: "the `script`, in hexadecimal digits, that the blocks of the node's signet must satisfy, for a signet of its own beside a node that does not tell (a Bitcoin Core before 29, a btcd) (default: as the node says, else the default signet's)", set: func(c *Config, v string) (err error) {
+			c.Node.SignetChallenge, err = blockval.ParseSignetChallenge(v)
+			return err
+		}},
 		{Name: "node-kind", Help: "the `program` that the node is: auto, bitcoind, btcd (default: auto)", set: func(c *Config, v string) error {
 			switch v {
 			case "auto":

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"encoding/hex"
 	"io/fs"
 	"maps"
 	"os"
@@ -129,7 +130,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 		Flags: map[string]string{
 			"network": "mainnett", "http": "0.0.0.0:9330", "node-address": "nonsense", "node-user": "u",
 			"node-notls": "yes please", "start": "soon", "log-level": "loud", "log-format": "xml", "nice": "-5",
-			"utxo-bytes": "1", "memory-limit": "1000", "db-bytes": "800000000", "utxo-mode": "half", "utxo-compare": "now", "sigverify": "fast", "sigverify-recheck": "0",
+			"utxo-bytes": "1", "memory-limit": "1000", "db-bytes": "800000000", "utxo-mode": "half", "utxo-compare": "now", "signet-challenge": "OP_TRUE", "sigverify": "fast", "sigverify-recheck": "0",
 		},
 	})
 	if err == nil {
@@ -137,7 +138,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 	}
 	for _, want := range []string{
 		"poll", "node-address:", "no-such-thing", "branches", "workers", "node-password-file", "network", "http:", "node-user, node-password",
-		"node-notls", "start", "log-level", "log-format", "nice", "utxo-bytes", "memory-limit: 1000 is too little", "db-bytes: 800000000 is more than half", "utxo-mode", "utxo-compare",
+		"node-notls", "start", "log-level", "log-format", "nice", "utxo-bytes", "memory-limit: 1000 is too little", "db-bytes: 800000000 is more than half", "utxo-mode", "utxo-compare", "signet-challenge: \"OP_TRUE\": must be a script in hexadecimal digits",
 		"sigverify: \"fast\"", "sigverify-recheck",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -341,6 +342,21 @@ func TestNetworkNames(t *testing.T) {
 		var c Config
 		if err := setNetwork(&c, name); c.Network != want || (err == nil) != (want != "") {
 			t.Errorf("%q is %q (%v)", name, c.Network, err)
+		}
+	}
+}
+
+func TestSignetChallengeSetting(t *testing.T) {
+	for value, want := range map[string]string{"51": "", "AC51": "", "": "must not be empty", "5": "hexadecimal digits", "0x51": "hexadecimal digits"} {
+		cfg, err := LoadConfig(Sources{
+			File:    write(t, "o.yaml", "node-kind: btcd\nnode-notls: true\nnode-address: localhost:1\nnode-user: u\nnode-password: p\n"),
+			Environ: nowhere(t, "OUTRIDER_SIGNET_CHALLENGE="+value),
+		})
+		switch {
+		case want == "" && (err != nil || hex.EncodeToString(cfg.Node.SignetChallenge) != strings.ToLower(value)):
+			t.Errorf("%q is %x (%v)", value, cfg.Node.SignetChallenge, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), "signet-challenge: ") || !strings.Contains(err.Error(), want)):
+			t.Errorf("%q: got %v", value, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/bob/endpoint"
 	"github.com/outrider-project/outrider/bob/relay"
 	"github.com/outrider-project/outrider/perfcore"
@@ -65,7 +66,11 @@ func describeOne(ctx context.Context, cfg Config, registry *perfcore.Registry) e
 	defer s.node.Close()
 	s.Claims()
 	defer s.claims.close()
-	return s.wire(ctx, "regtest", func(_ context.Context, w *wiring) error {
+	params, err := blockval.ParamsFor("regtest")
+	if err != nil {
+		return err
+	}
+	return s.wire(ctx, params, func(_ context.Context, w *wiring) error {
 		return s.perf.Describe(s.plant(w.network, w.feed, w.share))
 	})
 }

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -213,7 +214,7 @@ func (e *evidence) write(ctx context.Context, name string, r *Report, exhibits [
 func (e *evidence) fill(ctx context.Context, root *os.Root, r *Report, exhibits []exhibit) error {
 	now := time.Now().UTC()
 	b := bundle{
-		Format: bundleFormat, Written: now, Network: e.params.Name,
+		Format: bundleFormat, Written: now, Network: e.params.Name, SignetChallenge: hex.EncodeToString(e.params.SignetChallenge),
 		Height: r.Verdict.Height, Hash: r.Verdict.Hash.String(), Reason: cut(r.Reason), Outrider: verdictOf(&r.Verdict),
 		Again: e.retrials.due(), JudgeAgain: []string{"outrider evidence --bundle ."},
 	}
@@ -234,8 +235,7 @@ func (e *evidence) fill(ctx context.Context, root *os.Root, r *Report, exhibits 
 			return err
 		}
 		if bb := &b.Blocks[i]; bb.Block != "" && bb.Spent != "" {
-			b.JudgeAgain = append(b.JudgeAgain, fmt.Sprintf("outrider bench block --network %s --height %d --block %s --spent %s",
-				b.Network, bb.Height, bb.Block, bb.Spent))
+			b.JudgeAgain = append(b.JudgeAgain, b.benchCommand(bb))
 		}
 	}
 	content, why := headersOf(headers)

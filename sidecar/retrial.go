@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/outrider-project/outrider/blockval"
 )
 
 // A Retrial is what came of judging a bundle of evidence again.
@@ -53,7 +51,7 @@ func retry(ctx context.Context, dir string, workers int) (*Retrial, error) {
 	if err != nil {
 		return nil, err
 	}
-	params, err := blockval.ParamsFor(b.Network)
+	params, err := b.params()
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ package sidecar
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -200,20 +201,17 @@ type wiring struct {
 
 // follow attaches to the node and judges its blocks until ctx ends.
 func (s *Sidecar) follow(ctx context.Context) error {
-	network, err := s.attach(ctx)
+	params, err := s.attach(ctx)
 	if err != nil {
 		return err
 	}
-	return s.wire(ctx, network, s.ride)
+	return s.wire(ctx, params, s.ride)
 }
 
-// wire puts together what follows a node on the network, has use work with it, and
-// takes it apart.
-func (s *Sidecar) wire(ctx context.Context, network string, use func(context.Context, *wiring) error) (err error) {
-	params, err := blockval.ParamsFor(network)
-	if err != nil {
-		return err
-	}
+// wire puts together what follows a node on the network of params, has use work
+// with it, and takes it apart.
+func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(context.Context, *wiring) error) (err error) {
+	network := params.Name
 	dir := filepath.Join(s.cfg.Datadir, network)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
@@ -398,17 +396,26 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 	})
 }
 
-// attach waits until the node answers and returns its network.
-func (s *Sidecar) attach(ctx context.Context) (string, error) {
+// attach waits until the node answers and returns what the rules take from its
+// network.
+func (s *Sidecar) attach(ctx context.Context) (*blockval.Params, error) {
 	delay := 100 * time.Millisecond
 	for said := ""; ; {
-		network, err := s.node.Network(ctx)
-		switch {
-		case err == nil && s.cfg.Network != "" && network != s.cfg.Network:
-			return "", fmt.Errorf("the node at %s is on network %s, and network is set to %s", s.cfg.Node.Address, network, s.cfg.Network)
-		case err == nil:
-			s.log.Info("attached", "kind", s.cfg.Node.kind(), "node", s.cfg.Node.Address, "network", network)
-			return network, nil
+		told, err := networkOf(ctx, s.node)
+		if err == nil {
+			params, err := s.cfg.params(told)
+			if err != nil {
+				return nil, err
+			}
+			attrs := []any{"kind", s.cfg.Node.kind(), "node", s.cfg.Node.Address, "network", params.Name}
+			if told.name == signet {
+				attrs = append(attrs, "signet_challenge", hex.EncodeToString(params.SignetChallenge))
+			}
+			s.log.Info("attached", attrs...)
+			if s.cfg.guesses(told) {
+				s.log.Warn("the node does not tell which signet it is on: blocks are judged by the default signet's challenge; set signet-challenge if it is on another", "node", s.cfg.Node.Address)
+			}
+			return params, nil
 		}
 		s.status.trouble(err)
 		if reason := reasonOf(err); reason != said {
@@ -417,7 +424,7 @@ func (s *Sidecar) attach(ctx context.Context) (string, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(delay):
 		}
 		delay = min(2*delay, 5*time.Second)

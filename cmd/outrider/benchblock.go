@@ -16,6 +16,7 @@ import (
 // blockFlags are the flags of "outrider bench block".
 type blockFlags struct {
 	block, spent, network, config string
+	challenge                     []byte // of a signet; nil is the default one's
 	height                        int64
 	seed                          uint64
 	transactions                  int
@@ -32,6 +33,11 @@ func parseBlockFlags(args []string, stderr io.Writer) (*blockFlags, error) {
 	fs.StringVar(&f.spent, "spent", "", "`file` with the outputs that the block spends, JSON, plain or .zst")
 	fs.Int64Var(&f.height, "height", -1, "the `height` of the block, in --block or of the node")
 	fs.StringVar(&f.network, "network", "mainnet", "the `chain` that the block in --block is of")
+	fs.Func("signet-challenge", "the `script`, in hexadecimal digits, that the blocks of the signet of the block in --block must satisfy\n"+
+		"(default: the default signet's)", func(v string) (err error) {
+		f.challenge, err = bench.ParseSignetChallenge(v)
+		return err
+	})
 	fs.Uint64Var(&f.seed, "seed", 1, "generate the block of this `number`; the same number makes the same block")
 	fs.IntVar(&f.transactions, "transactions", bench.MostTransactions, "generate a block of this `number` of transactions, at most the default")
 	fs.IntVar(&f.cores, "cores", 0, "measure on this `number` of cores, from 1 (default: on one, and on all)")
@@ -77,6 +83,7 @@ func (f *blockFlags) mistakes() (mistakes []error, cfg sidecar.Config) {
 	if err := bench.CheckNetwork(f.network); err != nil {
 		mistakes = append(mistakes, fmt.Errorf("--network: %w", err))
 	}
+	complain(f.challenge != nil && f.network != "signet", "--signet-challenge: is for --network signet")
 	complain(f.fromNode() && f.given["network"], "--network: is for --block; the node says which chain it is on")
 	complain(f.generated() && f.given["network"], "--network: is for --block; a generated block is of regtest")
 	complain(f.generated() && f.given["config"], "--config: is for a block from the node; name its --height")
@@ -100,7 +107,7 @@ func (f *blockFlags) input(ctx context.Context, cfg sidecar.Config) (in bench.Bl
 		return blockFromNode(ctx, cfg, uint32(f.height))
 	}
 	in, err = bench.ReadBlock(f.block, f.spent)
-	in.Network, in.Height = f.network, uint32(f.height)
+	in.Network, in.SignetChallenge, in.Height = f.network, f.challenge, uint32(f.height)
 	return in, err
 }
 
@@ -148,5 +155,9 @@ func blockFromNode(ctx context.Context, cfg sidecar.Config, height uint32) (benc
 		return bench.BlockInput{}, err
 	}
 	defer n.Close()
-	return bench.FetchBlock(ctx, n, height)
+	params, err := sidecar.NetworkParams(ctx, cfg, n)
+	if err != nil {
+		return bench.BlockInput{}, err
+	}
+	return bench.FetchBlock(ctx, n, params, height)
 }

@@ -79,6 +79,8 @@ func TestCommandLineMistakes(t *testing.T) {
 		{[]string{"bench", "block", "--height", "1", "--cores", "0"}, "outrider bench block: --cores: must be from 1"},
 		{[]string{"bench", "block", "--height", "1", "--network", "regtest"}, "--network: is for --block"},
 		{[]string{"bench", "block", "--network", "regtest"}, "a generated block is of regtest"},
+		{[]string{"bench", "block", "--signet-challenge", "51", "--height", "1", "--block", "x", "--spent", "y"}, "--signet-challenge: is for --network signet"},
+		{[]string{"bench", "block", "--signet-challenge", "OP_TRUE"}, "must be a script in hexadecimal digits"},
 		{[]string{"bench", "block", "--config", "x"}, "--height"},
 		{[]string{"bench", "block", "--height", "1", "--seed", "1"}, "--seed and --transactions: are for a generated block"},
 		{[]string{"bench", "block", "--transactions", "4865"}, "--transactions: must be from 1 to 4864"},

@@ -16,6 +16,9 @@ type BlockInput struct {
 	// Network is the chain's name, Height the block's height in it.
 	Network string
 	Height  uint32
+	// SignetChallenge is the script that the blocks of Network, a signet, must
+	// satisfy; nil means the default signet's.
+	SignetChallenge []byte
 	// Raw is the serialised block.
 	Raw []byte
 	// Spent holds the coins that the block's inputs spend, in input order,
@@ -73,6 +76,12 @@ func CheckNetwork(name string) error {
 	return err
 }
 
+// ParseSignetChallenge returns a BlockInput's challenge from its hexadecimal
+// digits. The error says what they must be.
+func ParseSignetChallenge(digits string) ([]byte, error) {
+	return blockval.ParseSignetChallenge(digits)
+}
+
 // Block judges the block and, if it is valid, measures that, from its bytes to the
 // verdict, in turns with its anchors. What the anchors do is less than that: btcd's
 // engine runs the scripts, and libsecp256k1-floor is libsecp256k1's time for as many
@@ -80,6 +89,9 @@ func CheckNetwork(name string) error {
 // is an ErrUnjudged if there is no verdict.
 func Block(ctx context.Context, in BlockInput, o BlockOptions) (*BlockReport, error) {
 	params, err := blockval.ParamsFor(in.Network)
+	if err == nil && in.SignetChallenge != nil {
+		err = params.SetSignetChallenge(in.SignetChallenge)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnjudged, err)
 	}

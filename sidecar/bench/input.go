@@ -47,18 +47,14 @@ func ofFile(err error) error {
 	return err
 }
 
-// FetchBlock returns the block at height of n's best chain, and the outputs
-// that it spends as n knows them.
-func FetchBlock(ctx context.Context, n node.Node, height uint32) (BlockInput, error) {
-	network, err := n.Network(ctx)
-	if err != nil {
-		return BlockInput{}, err
-	}
+// FetchBlock returns the block at height of n's best chain, which is of the network
+// of params, and the outputs that it spends as n knows them.
+func FetchBlock(ctx context.Context, n node.Node, params *blockval.Params, height uint32) (BlockInput, error) {
 	hash, err := n.BlockHash(ctx, height)
 	if err != nil {
 		return BlockInput{}, fmt.Errorf("block %d: %w", height, err)
 	}
-	in := BlockInput{Network: network, Height: height}
+	in := BlockInput{Network: params.Name, SignetChallenge: params.SignetChallenge, Height: height}
 	if in.Raw, err = n.Block(ctx, hash); err != nil {
 		return in, fmt.Errorf("block %d: %w", height, err)
 	}

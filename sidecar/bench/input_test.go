@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 )
@@ -18,7 +19,11 @@ func TestFetchBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	in, err := FetchBlock(t.Context(), n, 111)
+	params, err := blockval.ParamsFor("regtest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := FetchBlock(t.Context(), n, params, 111)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +34,7 @@ func TestFetchBlock(t *testing.T) {
 	if !rep.Valid || rep.Transactions != 6 || rep.Inputs == 0 {
 		t.Errorf("got %+v", rep)
 	}
-	if _, err := FetchBlock(t.Context(), n, 112); !errors.Is(err, node.ErrNotFound) {
+	if _, err := FetchBlock(t.Context(), n, params, 112); !errors.Is(err, node.ErrNotFound) {
 		t.Errorf("a block above the tip: %v", err)
 	}
 }

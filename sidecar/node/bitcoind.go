@@ -15,6 +15,7 @@ import (
 
 	"github.com/btcsuite/btcd/chainhash/v2"
 
+	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node/zmq"
@@ -295,6 +296,8 @@ type chainInfo struct {
 	Chain  string       `json:"chain"`
 	Blocks *height      `json:"blocks"`
 	Best   *displayHash `json:"bestblockhash"`
+	// SignetChallenge is nil but on signet, and there before v29.
+	SignetChallenge *string `json:"signet_challenge"`
 }
 
 func (b *Bitcoind) chainInfo(ctx context.Context) (chainInfo, error) {
@@ -312,6 +315,19 @@ func (b *Bitcoind) chainInfo(ctx context.Context) (chainInfo, error) {
 func (b *Bitcoind) Network(ctx context.Context) (string, error) {
 	info, err := b.chainInfo(ctx)
 	return info.Chain, err
+}
+
+// SignetChallenge implements Node.
+func (b *Bitcoind) SignetChallenge(ctx context.Context) ([]byte, error) {
+	info, err := b.chainInfo(ctx)
+	if err != nil || info.SignetChallenge == nil {
+		return nil, err
+	}
+	challenge, err := blockval.ParseSignetChallenge(*info.SignetChallenge)
+	if err != nil {
+		return nil, fmt.Errorf("bitcoind: getblockchaininfo: %w", malformed("signet_challenge %w", err))
+	}
+	return challenge, nil
 }
 
 // Tip implements Node.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"github.com/btcsuite/btcd/chainhash/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
+	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -34,6 +36,9 @@ type BtcdConfig struct {
 	// NoTLS says that btcd runs with notls, which it does on loopback only:
 	// then Address must be a loopback address, and Certificate nil.
 	NoTLS bool
+	// SignetChallenge is the challenge of the signet that the node may be on, if
+	// that is another than the default one: btcd tells its hash only.
+	SignetChallenge []byte
 
 	// Recorder receives metrics, Log what an operator acts on. Default: none.
 	Recorder perfcore.Recorder
@@ -139,6 +144,8 @@ type Btcd struct {
 	rpc *rpcClient
 	ws  string // the websocket's URL
 	m   btcdMethods
+	// signets are the signets that can be told apart, by their magic.
+	signets map[wire.BitcoinNet]*blockval.Params
 }
 
 var _ Node = (*Btcd)(nil)
@@ -189,6 +196,10 @@ func NewBtcd(cfg BtcdConfig) (*Btcd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("btcd: %w", err)
 	}
+	signets, err := signetsOf(cfg.SignetChallenge)
+	if err != nil {
+		return nil, fmt.Errorf("btcd: %w", err)
+	}
 	post, ws := "https://"+cfg.Address, "wss://"+cfg.Address+"/ws"
 	if cfg.NoTLS {
 		post, ws = "http://"+cfg.Address, "ws://"+cfg.Address+"/ws"
@@ -208,6 +219,7 @@ func NewBtcd(cfg BtcdConfig) (*Btcd, error) {
 			perf: newRPCPerf(cfg.Recorder, "getcurrentnet", "getbestblock", "getblockhash", "getheaders",
 				"getblockheader", "getblock", "getchaintips", "getrawmempool", "getrawtransaction", "gettxout", "getinfo"),
 		}),
+		signets: signets,
 	}, nil
 }
 
@@ -223,27 +235,64 @@ func notFound(err error) error {
 	return err
 }
 
-// Network implements Node.
-func (b *Btcd) Network(ctx context.Context) (string, error) {
+// signetsOf returns the default signet's parameters and, unless it is nil, those
+// of the signet with this challenge.
+func signetsOf(challenge []byte) (map[wire.BitcoinNet]*blockval.Params, error) {
+	signets := make(map[wire.BitcoinNet]*blockval.Params)
+	for _, challenge := range [][]byte{nil, challenge} {
+		p, err := blockval.ParamsFor("signet")
+		if err == nil && challenge != nil {
+			err = p.SetSignetChallenge(challenge)
+		}
+		if err != nil {
+			return nil, err
+		}
+		signets[wire.BitcoinNet(binary.LittleEndian.Uint32(p.Magic[:]))] = p
+	}
+	return signets, nil
+}
+
+// currentNet returns the magic of the node's network.
+func (b *Btcd) currentNet(ctx context.Context) (wire.BitcoinNet, error) {
 	var magic uint32
 	if err := b.rpc.call(ctx, b.m.getCurrentNet, &magic); err != nil {
-		return "", fmt.Errorf("btcd: %w", err)
+		return 0, fmt.Errorf("btcd: %w", err)
 	}
-	switch net := wire.BitcoinNet(magic); net {
+	return wire.BitcoinNet(magic), nil
+}
+
+// SignetChallenge implements Node. btcd tells the magic of its network, which is a
+// hash of the challenge.
+func (b *Btcd) SignetChallenge(ctx context.Context) ([]byte, error) {
+	net, err := b.currentNet(ctx)
+	if p := b.signets[net]; err == nil && p != nil {
+		return p.SignetChallenge, nil
+	}
+	return nil, err
+}
+
+// Network implements Node.
+func (b *Btcd) Network(ctx context.Context) (string, error) {
+	net, err := b.currentNet(ctx)
+	if err != nil {
+		return "", err
+	}
+	if b.signets[net] != nil {
+		return "signet", nil
+	}
+	switch net {
 	case wire.MainNet:
 		return "main", nil
 	case wire.TestNet3:
 		return "test", nil
 	case wire.TestNet4:
 		return "testnet4", nil
-	case wire.SigNet:
-		return "signet", nil
 	case wire.TestNet:
 		return "regtest", nil
 	case wire.SimNet:
 		return "simnet", nil
 	}
-	return "", fmt.Errorf("btcd: getcurrentnet: the network with magic %08x is not known", magic)
+	return "", fmt.Errorf("btcd: getcurrentnet: the network with magic %08x is not known, unless it is a signet of its own: then set its challenge, signet-challenge", uint32(net))
 }
 
 // Tip implements Node.

@@ -30,6 +30,10 @@ type Node interface {
 	// Network returns the chain's name as Bitcoin Core has it: main, test,
 	// testnet4, signet, regtest (and btcd's simnet).
 	Network(ctx context.Context) (string, error)
+	// SignetChallenge returns the script that the blocks of the node's signet must
+	// satisfy (BIP325); nil when the node does not tell, as a Bitcoin Core before
+	// v29, or is on another network. The caller only reads it.
+	SignetChallenge(ctx context.Context) ([]byte, error)
 	// Tip returns the best block.
 	Tip(ctx context.Context) (Tip, error)
 	// BlockHash returns the hash of the best chain's block at height.

@@ -229,23 +229,3 @@ func pay(ins []*wire.TxIn, values ...int64) *wire.MsgTx {
 	}
 	return tx
 }
-
-// SignetBlock returns a block on signet's genesis block that has no solution: it
-// keeps every rule where the challenge is OP_TRUE, and breaks it where the
-// challenge is another.
-func SignetBlock() []byte {
-	params := chaincfg.SigNetParams
-	parent := &block{msg: params.GenesisBlock, hash: *params.GenesisHash}
-	d := &draft{parent: parent, msg: &wire.MsgBlock{
-		Header: wire.BlockHeader{
-			Version: 0x20000000, PrevBlock: parent.hash, Bits: params.PowLimitBits,
-			Timestamp: parent.msg.Header.Timestamp.Add(blockSpacing),
-			Nonce:     signetNonce, // found once, in some seconds; where it is none, another is looked for
-		},
-		Transactions: []*wire.MsgTx{coinbase(1, 0, 0)},
-	}}
-	return d.seal()
-}
-
-// signetNonce is the nonce of SignetBlock.
-const signetNonce = 473873
