@@ -36,7 +36,7 @@ func (x *exhibit) judge(ctx context.Context, check checker, p *blockval.Params, 
 	if x.raw == nil {
 		err := p.Check(&x.header, x.Height, x.ancestors, now)
 		if broken, ok := errors.AsType[*header.RuleError](err); ok {
-			none.Err = &blockval.RuleError{Rule: broken.Rule, Tx: -1, Input: -1, Detail: broken.Detail}
+			none.Err = ofHeader(broken)
 			return none, nil
 		}
 		return none, err

@@ -407,7 +407,7 @@ func (j *judge) diverge(ctx context.Context, ev node.Diverged) {
 	j.publish(ctx, Report{
 		Verdict: blockval.Verdict{
 			Hash: ev.Bad.Hash, Height: ev.Bad.Height,
-			Err: &blockval.RuleError{Rule: ev.Err.Rule, Tx: -1, Input: -1, Detail: ev.Err.Detail},
+			Err: ofHeader(ev.Err),
 		},
 		NodeValid: true,
 		Outcome:   Differ,

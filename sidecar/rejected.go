@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/utxocache"
 	"github.com/outrider-project/outrider/utxocache/coins"
@@ -16,12 +17,20 @@ import (
 const maxCondemned = 4096
 
 // reject judges a branch that the node calls invalid, up to the first block
-// that breaks a rule: what follows that one is invalid with it.
+// that breaks a rule: what follows that one is invalid with it. If it is a header
+// that breaks one, no block is judged.
 func (j *judge) reject(ctx context.Context, ev node.Rejected) (err error) {
 	seen := time.Now()
 	last := &ev.Blocks[len(ev.Blocks)-1]
 	if ev.Unfetched != "" {
 		j.unjudged(ctx, last.Tip, ev.Old, ev.Unfetched, seen)
+		return nil
+	}
+	if ev.Broken != nil {
+		j.condemn(ctx, Report{
+			Verdict: blockval.Verdict{Hash: last.Hash, Height: last.Height, Err: ofHeader(ev.Broken)},
+			Outcome: Agree,
+		}, seen)
 		return nil
 	}
 	branch, err := j.coins.Branch(utxocache.Tip(ev.Fork))
@@ -54,16 +63,26 @@ func (j *judge) reject(ctx context.Context, ev node.Rejected) (err error) {
 		}
 		r.Outcome, r.Reason = compareRejected(&r.Verdict, source, accepted)
 	}
-	// A branch that grows is told of once, unless its end is what counts.
+	j.condemn(ctx, r, seen)
+	return nil
+}
+
+// condemn tells of the verdict on a rejected branch, if it has not told of one on
+// that block: a branch that grows is told of once, unless its end is what counts.
+func (j *judge) condemn(ctx context.Context, r Report, seen time.Time) {
 	if _, known := j.condemned[r.Verdict.Hash]; known {
-		return nil
+		return
 	}
 	if len(j.condemned) >= maxCondemned {
 		clear(j.condemned)
 	}
 	j.condemned[r.Verdict.Hash] = struct{}{}
 	j.publish(ctx, r, seen, false)
-	return nil
+}
+
+// ofHeader returns a rule that a header broke as that of its block.
+func ofHeader(broken *header.RuleError) *blockval.RuleError {
+	return &blockval.RuleError{Rule: broken.Rule, Tx: -1, Input: -1, Detail: broken.Detail}
 }
 
 // unjudged reports a branch that cannot be judged. One that is older than the

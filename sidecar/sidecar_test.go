@@ -12,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
+
 	"github.com/outrider-project/outrider/blockval"
+	"github.com/outrider-project/outrider/blockval/header"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/sidecar/web"
 )
@@ -267,6 +270,34 @@ func TestSidecarJudgesRejectedBranches(t *testing.T) {
 	}
 	if s := r.status(t); s.Agreement.Differ != 1 || len(s.Agreement.Cases) != 1 {
 		t.Errorf("status: %+v", s.Agreement)
+	}
+}
+
+// A branch whose headers break a rule is told of with that rule, once, however it
+// grows.
+func TestSidecarJudgesHeadersOfRejectedBranches(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.btcd.Mine(110)
+	r.run(t)
+	r.awaitTip(t)
+	stale := r.btcd.Stale(2, 1)
+	rep := r.await(t, "the branch", func(rep *Report) bool { return rep.Verdict.Hash == stale[0] })
+	if rep.Outcome != Agree || rep.NodeValid || rep.Verdict.Height != 109 || rep.Verdict.Err == nil ||
+		rep.Verdict.Err.Rule != header.TimeTooOld || rep.Verdict.Err.Tx != -1 || rep.Verdict.Err.Input != -1 {
+		t.Errorf("got %s, %+v", rep.Outcome, rep.Verdict)
+	}
+	longer := r.btcd.Lengthen(stale[0], 2)
+	other := r.btcd.Stale(1, 2) // the node learns of it last, and it is looked at last
+	r.await(t, "another branch", func(rep *Report) bool { return rep.Verdict.Hash == other[0] })
+	r.checkAgreement(t)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := make(map[chainhash.Hash]int)
+	for _, rep := range r.reports {
+		told[rep.Verdict.Hash]++
+	}
+	if told[stale[0]] != 1 || told[longer[1]] != 0 || told[other[0]] != 1 || told[other[1]] != 0 {
+		t.Errorf("the branches are told of %d, %d, %d and %d times", told[stale[0]], told[longer[1]], told[other[0]], told[other[1]])
 	}
 }
 

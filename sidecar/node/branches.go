@@ -84,7 +84,7 @@ func (f *follower) reject(ctx context.Context, tip ChainTip) (bool, error) {
 		return false, fatal(err)
 	}
 	ev := Rejected{Fork: base, Blocks: blocks, Old: !f.looked}
-	if _, err := f.headers.Verify(fork, ev.headers()); err != nil {
+	if valid, err := f.headers.Verify(fork, ev.headers()); err != nil {
 		broken, ok := errors.AsType[*header.RuleError](err)
 		switch {
 		case !ok:
@@ -93,8 +93,9 @@ func (f *follower) reject(ctx context.Context, tip ChainTip) (bool, error) {
 			return false, err
 		}
 		// The node is right, and there is nothing more to judge.
-		f.log.Info("a branch that the node calls invalid breaks a rule for headers", "tip", tip.Hash, "rule", broken.Rule)
-		return true, nil
+		ev.Blocks, ev.Broken = blocks[:valid+1], broken
+		f.metrics.branches.Add(1)
+		return true, f.emit(ctx, ev)
 	}
 	total := 0
 	for i := range blocks {

@@ -220,6 +220,41 @@ func TestFeedTellsOfDeepBranches(t *testing.T) {
 	}
 }
 
+// Of a branch whose headers break a rule those up to the first that does are told
+// of, with the rule, and no block is asked for.
+func TestFeedTellsOfBrokenHeaders(t *testing.T) {
+	r := newRig(t, quick())
+	r.btcd.Mine(40)
+	r.ledger.awaitChain(t, r.btcd)
+	var got []Rejected
+	r.ledger.mu.Lock()
+	r.ledger.fail = func(ev Event) error {
+		if e, ok := ev.(Rejected); ok {
+			got = append(got, e)
+		}
+		return nil
+	}
+	r.ledger.mu.Unlock()
+	asked := r.btcd.Calls("getblock")
+	stale := r.btcd.Stale(3, 4)
+	fork := Tip{r.btcd.Chain()[37], 37}
+	r.ledger.await(t, "the branch", func() bool { return len(got) > 0 })
+	awaitCalls(t, r.btcd, "getchaintips", 2) // it is not told of again
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	if len(got) != 1 {
+		t.Fatalf("the branch is told of %d times", len(got))
+	}
+	e := got[0]
+	if e.Broken == nil || e.Broken.Rule != header.TimeTooOld || e.Unfetched != "" || e.Fork != fork || len(e.Blocks) != 1 ||
+		e.Blocks[0].Tip != (Tip{stale[0], 38}) || e.Blocks[0].Raw != nil {
+		t.Errorf("got %+v", e)
+	}
+	if n := r.btcd.Calls("getblock"); n != asked {
+		t.Errorf("%d blocks were asked for", n-asked)
+	}
+}
+
 // Of a large branch so many bytes are fetched and no more, from its first block
 // on, and the event says so.
 func TestFeedBoundsABranch(t *testing.T) {

@@ -61,6 +61,10 @@ type MempoolRemoved struct {
 type Rejected struct {
 	Fork   Tip
 	Blocks []RejectedBlock
+	// Broken is the rule for headers that the last of Blocks breaks; nil if all of
+	// them keep every one. What follows that block in the branch is left out, and
+	// no block is fetched: they are invalid with it, or do not matter.
+	Broken *header.RuleError
 	// Unfetched says why the branch cannot be judged, if so; then Fork is zero
 	// and Blocks holds its last block only, without header and body.
 	Unfetched string
@@ -71,7 +75,8 @@ type Rejected struct {
 // A RejectedBlock is a block of a branch that the node calls invalid.
 type RejectedBlock struct {
 	Tip
-	// Header has passed every rule for headers.
+	// Header has passed every rule for headers, unless it is the one that
+	// Rejected.Broken is about.
 	Header header.Header
 	// Raw is the serialised block; nil when the node has only its header, or
 	// when it was not fetched.

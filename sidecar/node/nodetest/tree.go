@@ -209,6 +209,34 @@ func (b *Tree) Branch(depth, length int, status BranchStatus) []chainhash.Hash {
 	return hashes
 }
 
+// Stale adds length blocks on top of the block that is depth below the tip, of
+// which the first is as old as the genesis block, which breaks the rule on times,
+// and returns their hashes. The node calls them invalid.
+func (b *Tree) Stale(depth, length int) []chainhash.Hash {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := mineAt(b.best.ancestor(depth), nil, b.nextExtra(), 0, genesis().msg.Header.Timestamp)
+	first.status = Invalid
+	hashes := []chainhash.Hash{b.add(first).hash}
+	for _, blk := range b.grow(first, length-1, 0, Invalid) {
+		hashes = append(hashes, blk.hash)
+	}
+	return hashes
+}
+
+// Lengthen adds length blocks to the branch that ends with tip, with its status,
+// and returns their hashes.
+func (b *Tree) Lengthen(tip chainhash.Hash, length int) []chainhash.Hash {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	end := b.blocks[tip]
+	var hashes []chainhash.Hash
+	for _, blk := range b.grow(end, length, 0, end.status) {
+		hashes = append(hashes, blk.hash)
+	}
+	return hashes
+}
+
 // Invalidate does what invalidateblock does to the lowest of the top depth
 // blocks: they leave the best chain, and the node calls the branch that they are
 // invalid. It returns their hashes in ascending order.
