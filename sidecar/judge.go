@@ -49,6 +49,7 @@ type judge struct {
 
 type judgeMetrics struct {
 	outcomes map[Outcome]*perfcore.Counter
+	prevouts map[blockval.Source]*perfcore.Counter
 	verdict  *perfcore.Timer
 	unjudged *perfcore.Counter
 	height   *perfcore.Gauge
@@ -57,6 +58,7 @@ type judgeMetrics struct {
 func newJudgeMetrics(rec perfcore.Recorder) judgeMetrics {
 	m := judgeMetrics{
 		outcomes: make(map[Outcome]*perfcore.Counter),
+		prevouts: make(map[blockval.Source]*perfcore.Counter),
 		verdict: rec.Timer(perfcore.Metric{
 			Name: "outrider_block_verdict_seconds", Help: "Time from first hearing of a block at the tip to its verdict.",
 		}),
@@ -79,6 +81,13 @@ func newJudgeMetrics(rec perfcore.Recorder) judgeMetrics {
 			}
 		}
 		m.outcomes[o] = rec.Counter(verdicts)
+	}
+	for _, s := range []blockval.Source{blockval.Own, blockval.Node} {
+		m.prevouts[s] = rec.Counter(perfcore.Metric{
+			Name:   "outrider_block_verdict_prevouts_total",
+			Help:   "Verdicts, by whose word the spent outputs are: own where all are the sidecar's, node where any is the node's, which cannot show that one is missing or was spent before.",
+			Labels: []string{"prevouts", string(s)},
+		})
 	}
 	return m
 }
@@ -425,6 +434,7 @@ func (j *judge) publish(ctx context.Context, r Report, seen time.Time, catchUp b
 	r.At, r.CatchUp = time.Now(), catchUp
 	r.Took = max(r.At.Sub(seen), 0)
 	j.metrics.outcomes[r.Outcome].Add(1)
+	j.metrics.prevouts[r.Verdict.Prevouts].Add(1) // none if it rests on no coins
 	level, msg := slog.LevelInfo, "block judged"
 	switch {
 	case r.Outcome == Differ:

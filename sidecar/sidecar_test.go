@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -227,6 +228,24 @@ func TestSidecarSaysWhoseWordTheCoinsAre(t *testing.T) {
 		t.Errorf("got %s on the word of %q, want agreement on the node's", rep.Outcome, rep.Verdict.Prevouts)
 	}
 	r.checkAgreement(t)
+	// A branch that is refused by its header rests on no coins, and counts for neither.
+	stale := r.btcd.Stale(1, 1)[0]
+	r.await(t, "the branch", func(rep *Report) bool { return rep.Verdict.Hash == stale })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	words := make(map[blockval.Source]int)
+	for _, rep := range r.reports {
+		words[rep.Verdict.Prevouts]++
+	}
+	if words[blockval.Own] == 0 || words[blockval.Node] != 1 || words[""] != 1 {
+		t.Errorf("the verdicts by whose word the coins are: %v", words)
+	}
+	_, metrics := r.get(t, "/metrics")
+	for _, word := range []blockval.Source{blockval.Own, blockval.Node} {
+		if want := fmt.Sprintf("outrider_block_verdict_prevouts_total{prevouts=%q} %d\n", word, words[word]); !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
 }
 
 // Without a transaction index the node cannot tell of older coins. The sidecar
