@@ -2,7 +2,9 @@ package sidecar
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,11 +82,24 @@ func TestSidecarOnASignetOfItsOwn(t *testing.T) {
 			if rep.Outcome != Differ || rep.Verdict.Valid() || rep.Verdict.Err.Rule != blockval.BadSignetSolution {
 				t.Fatalf("%s, %v", rep.Outcome, rep.Verdict.Err)
 			}
-			b := checkRetrial(t, filepath.Join(r.cfg.Datadir, "signet", "evidence", "1-"+hash.String()))
+			dir := filepath.Join(r.cfg.Datadir, "signet", "evidence", "1-"+hash.String())
+			b := checkRetrial(t, dir)
 			if b.SignetChallenge != tt.challenge || !slices.ContainsFunc(b.JudgeAgain, func(command string) bool {
 				return strings.Contains(command, "bench block --network signet --signet-challenge "+tt.challenge+" ")
 			}) {
 				t.Errorf("the evidence is of the challenge %q, to be judged again by %q", b.SignetChallenge, b.JudgeAgain)
+			}
+			// It is the bundle's challenge by which the block is judged again.
+			b.SignetChallenge = "51"
+			changed, err := json.Marshal(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, verdictFile), changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if again, err := JudgeEvidence(t.Context(), dir); err != nil || !again.Valid || again.Same {
+				t.Errorf("judged again by OP_TRUE: %+v (%v)", again, err)
 			}
 		})
 	}
