@@ -63,6 +63,10 @@ func TestSidecarOnASignetOfItsOwn(t *testing.T) {
 			r, logged := besideSignet(t, tt.said, tt.set)
 			r.run(t)
 			rep := r.await(t, "the verdict", func(rep *Report) bool { return rep.Verdict.Hash == hash })
+			dir := filepath.Join(r.cfg.Datadir, "signet", "evidence", "1-"+hash.String())
+			if !tt.valid {
+				awaitRetrial(t, dir)
+			}
 			if err := r.stop(); err != nil {
 				t.Error(err)
 			}
@@ -82,7 +86,6 @@ func TestSidecarOnASignetOfItsOwn(t *testing.T) {
 			if rep.Outcome != Differ || rep.Verdict.Valid() || rep.Verdict.Err.Rule != blockval.BadSignetSolution {
 				t.Fatalf("%s, %v", rep.Outcome, rep.Verdict.Err)
 			}
-			dir := filepath.Join(r.cfg.Datadir, "signet", "evidence", "1-"+hash.String())
 			b := checkRetrial(t, dir)
 			if b.SignetChallenge != tt.challenge || !slices.ContainsFunc(b.JudgeAgain, func(command string) bool {
 				return strings.Contains(command, "bench block --network signet --signet-challenge "+tt.challenge+" ")
