@@ -17,7 +17,7 @@ BENCHCOUNT ?= 6
 # leave a processor to others.
 ATONCE := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # What takes longest begins first, and not when all else is done.
-PACKAGES := ./sidecar/node ./sidecar ./cmd/outrider ./...
+PACKAGES := ./sidecar/node ./sidecar ./cmd/outrider ./perfcore/engine ./...
 # What the race detector looks at in the night only.
 UNRACED := outrider|bitvm/(assertion|bitvm0|dryrun|groth16|wots)|blockval/(header|script)|bob/(relay|relay/contract|relay/planner|signer|spv)|perfcore/(anomaly|forecast)|sidecar/(bench|demo|internal/monitoring)|sigverify/internal/secp|testvectors|utxocache/(corefile|muhash)
 

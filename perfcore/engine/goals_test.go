@@ -191,7 +191,7 @@ func TestGoals(t *testing.T) {
 	}
 	for _, g := range []goal{
 		{name: "one knob", knobs: 1, slices: 1200, times: 100, hit50: 40, hit95: 200, tail: 0.015},
-		{name: "three knobs", knobs: 3, slices: 2000, times: 200, hit50: 100, hit95: 900, missed: 0.05, tail: 0.03},
+		{name: "three knobs", knobs: 3, slices: 2000, times: 100, hit50: 100, hit95: 900, missed: 0.05, tail: 0.03},
 		{name: "six knobs", knobs: 6, slices: 4000, times: 50, hit50: 650, missed: 0.07, tail: 0.045},
 		{name: "cliff", knobs: 3, slices: 2000, times: 100, cliff: true, hit50: 100, missed: 0.05, tail: 0.035, visits: 5},
 		{name: "three knobs, bursts", knobs: 3, slices: 2000, times: 40, bursts: true, hit50: 150, hit95: 1500, missed: 0.05, tail: 0.03},
