@@ -87,19 +87,21 @@ func (b *sigBench) theirs(a *anchor, scheme sigverify.Scheme) task {
 	}
 }
 
-// perSecond runs the tasks at once, each on a thread of its own, and returns how
-// many signatures they verify a second: of a task that is alone, and has no help,
-// a second that its thread had a processor for, so that other programs do not
-// count; else a second that passed.
-func perSecond(ctx context.Context, tasks []task, alone bool) (float64, error) {
+// perSecond runs the tasks at once, and returns how many signatures they verify a
+// second. On threads of their own they neither have help nor wait for each other; of
+// one that is alone there, it is a second that its thread had a processor for, so
+// that other programs do not count.
+func perSecond(ctx context.Context, tasks []task, ownThreads bool) (float64, error) {
 	counts, errs := make([]int, len(tasks)), make([]error, len(tasks))
 	var ran time.Duration
 	start := time.Now()
 	var wg sync.WaitGroup
 	for i, t := range tasks {
 		wg.Go(func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
+			if ownThreads {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+			}
 			began := threadTime()
 			for time.Since(start) < windowTime && errs[i] == nil {
 				var n int
@@ -112,7 +114,7 @@ func perSecond(ctx context.Context, tasks []task, alone bool) (float64, error) {
 		})
 	}
 	wg.Wait()
-	if !alone {
+	if !ownThreads || len(tasks) > 1 {
 		ran = time.Since(start)
 	}
 	total := 0
@@ -165,7 +167,7 @@ func (f *sigFigure) measure(ctx context.Context) error {
 	if f.theirs == nil {
 		return nil
 	}
-	if got, err = perSecond(ctx, f.theirs, f.unit == micros); err != nil {
+	if got, err = perSecond(ctx, f.theirs, f.unit != relative); err != nil {
 		return fmt.Errorf("%s, anchor: %w", f.name, err)
 	}
 	f.didRef = append(f.didRef, got)
