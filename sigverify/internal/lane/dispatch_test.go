@@ -30,8 +30,12 @@ var corruptions = []struct {
 	}},
 	{"table", corruptTable(1)},
 	{"table", corruptTable(2)},
-	{"multiply", corruptMultiply(1)},
-	{"multiply", corruptMultiply(2)},
+	{"multiplyHead", func(k *kernelSet) {
+		f := k.multiplyHead
+		k.multiplyHead = func(vs []*vector, w *work, t *table) { f(vs, w, t); hotOf(w, 0)[hotSum+7][2] ^= 4 }
+	}},
+	{"multiplyTail", corruptMultiply(1)},
+	{"multiplyTail", corruptMultiply(2)},
 	{"check", func(k *kernelSet) {
 		f := k.check
 		k.check = func(vs []vector, w *work) { f(vs, w); vs[0][rowFlags][0] ^= 1 << (8*flagEqual + 2) }
@@ -59,8 +63,8 @@ func corruptTable(n int) func(k *kernelSet) {
 
 func corruptMultiply(n int) func(k *kernelSet) {
 	return func(k *kernelSet) {
-		f := k.multiply
-		k.multiply = func(vs []*vector, w *work, t *table) {
+		f := k.multiplyTail
+		k.multiplyTail = func(vs []*vector, w *work, t *table) {
 			if f(vs, w, t); len(vs) == n {
 				vs[n-1][rowX][5] ^= 1
 			}

@@ -17,9 +17,11 @@ type kernelSet struct {
 	recode func(v *vector, w *work, n int)
 	// table makes the tables of the keys of one or two vectors in w.
 	table func(vs []*vector, w *work)
-	// multiply sets the results of one or two vectors to u1⋅G + u2⋅Q, from the
-	// digits and tables in w, and the multiples of G.
-	multiply func(vs []*vector, w *work, t *table)
+	// multiplyHead and multiplyTail set the results of one or two vectors to
+	// u1⋅G + u2⋅Q, from the digits and tables in w, and the multiples of G. They are
+	// two for Go's scheduler, which can preempt neither. Between them the sums are in
+	// w.
+	multiplyHead, multiplyTail func(vs []*vector, w *work, t *table)
 	// check compares the results with rowR: flagEqual and flagZero.
 	check func(vs []vector, w *work)
 	// zPrefix multiplies the Z of the results up: rowZ makes rowPrefix.
@@ -36,7 +38,8 @@ func models() *kernelSet {
 		scalarQuotient: scalarQuotientModel,
 		recode:         recodeModel,
 		table:          tableModel,
-		multiply:       multiplyModel,
+		multiplyHead:   multiplyHeadModel,
+		multiplyTail:   multiplyTailModel,
 		check:          checkModel,
 		zPrefix:        zPrefixModel,
 		odd:            oddModel,

@@ -23,14 +23,9 @@ func assembly() *kernelSet {
 			}
 			table2Kernel(vs[0], vs[1], w)
 		},
-		multiply: func(vs []*vector, w *work, t *table) {
-			if len(vs) == 1 {
-				multiply1Kernel(vs[0], w, t)
-				return
-			}
-			multiply2Kernel(vs[0], vs[1], w, t)
-		},
-		check: func(vs []vector, w *work) { checkKernel(&vs[0], w, len(vs)) },
+		multiplyHead: func(vs []*vector, w *work, t *table) { multiplyKernel(vs, w, t, 0) },
+		multiplyTail: func(vs []*vector, w *work, t *table) { multiplyKernel(vs, w, t, 1) },
+		check:        func(vs []vector, w *work) { checkKernel(&vs[0], w, len(vs)) },
 		zPrefix: func(vs []vector, w *work) {
 			zPrefixKernel(&vs[1], w, len(vs)-1)
 		},
@@ -38,4 +33,12 @@ func assembly() *kernelSet {
 			oddKernel(&vs[len(vs)-1], w, len(vs)-1)
 		},
 	}
+}
+
+func multiplyKernel(vs []*vector, w *work, t *table, tail int) {
+	if len(vs) == 1 {
+		multiply1Kernel(vs[0], w, t, tail)
+		return
+	}
+	multiply2Kernel(vs[0], vs[1], w, t, tail)
 }

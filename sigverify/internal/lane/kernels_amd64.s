@@ -4815,11 +4815,14 @@ loop9:
 	VZEROUPPER
 	RET
 
-// func multiply1Kernel(a *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64)
+// func multiply1Kernel(a *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64, tail int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512IFMA, AVX512_VBMI2, MMX+
-TEXT ·multiply1Kernel(SB), NOSPLIT, $0-24
+TEXT ·multiply1Kernel(SB), NOSPLIT, $0-32
 	MOVQ             w+8(FP), DX
 	MOVQ             t+16(FP), CX
+	MOVQ             tail+24(FP), R11
+	TESTQ            R11, R11
+	JNZ              tail
 	LEAQ             10496(DX), AX
 	LEAQ             12800(DX), BX
 	LEAQ             12160(DX), R12
@@ -4962,11 +4965,20 @@ TEXT ·multiply1Kernel(SB), NOSPLIT, $0-24
 	VMOVDQU64        Z12, 576(DX)
 	ADDQ             $0x00000020, AX
 	ADDQ             $0x00000001, BX
-	MOVQ             $0x0000007d, DI
+	MOVQ             $0x0000003f, DI
 	MOVQ             $0x00000005, SI
 	MOVQ             $0x00000008, R10
 	MOVQ             $0x00000001, R11
 	JMP              fetchQ
+
+tail:
+	LEAQ 11328(DX), AX
+	LEAQ 12826(DX), BX
+	LEAQ 12480(DX), R12
+	LEAQ 12874(DX), R13
+	MOVQ $0x0000003e, DI
+	MOVQ $0x00000002, SI
+	MOVQ $0x0000000a, R10
 
 double:
 	VMOVDQU64    320(DX), Z0
@@ -7159,13 +7171,19 @@ add:
 	JMP              noG
 
 afterQ:
-	CMPQ DI, $0x0000007d
+	CMPQ DI, $0x0000003f
 	JNE  noQ
 	JMP  double
 
 noG:
-	DECQ         DI
-	JNZ          double
+	DECQ  DI
+	JNZ   double
+	MOVQ  tail+24(FP), R11
+	TESTQ R11, R11
+	JNZ   last
+	JMP   end
+
+last:
 	MOVQ         a+0(FP), DI
 	VMOVDQU64    640(DX), Z0
 	VMOVDQU64    2112(DX), Z1
@@ -7302,6 +7320,8 @@ noG:
 	VPADDQ       Z0, Z5, Z5
 	VMOVDQU64    Z9, 3968(DI)
 	VMOVDQU64    Z5, 4032(DI)
+
+end:
 	VZEROUPPER
 	RET
 
@@ -11973,11 +11993,14 @@ loop11:
 	VZEROUPPER
 	RET
 
-// func multiply2Kernel(a *[65][8]uint64, b *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64)
+// func multiply2Kernel(a *[65][8]uint64, b *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64, tail int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512IFMA, AVX512_VBMI2, MMX+
-TEXT ·multiply2Kernel(SB), NOSPLIT, $0-32
+TEXT ·multiply2Kernel(SB), NOSPLIT, $0-40
 	MOVQ         w+16(FP), DX
 	MOVQ         t+24(FP), CX
+	MOVQ         tail+32(FP), R11
+	TESTQ        R11, R11
+	JNZ          tail
 	LEAQ         10496(DX), AX
 	LEAQ         12800(DX), BX
 	LEAQ         12160(DX), R12
@@ -12258,11 +12281,20 @@ TEXT ·multiply2Kernel(SB), NOSPLIT, $0-32
 	VMOVDQU64    Z4, 576(DX)
 	ADDQ         $0x00000020, AX
 	ADDQ         $0x00000001, BX
-	MOVQ         $0x0000007d, DI
+	MOVQ         $0x0000003f, DI
 	MOVQ         $0x00000005, SI
 	MOVQ         $0x00000008, R10
 	MOVQ         $0x00000001, R11
 	JMP          fetchQ
+
+tail:
+	LEAQ 11328(DX), AX
+	LEAQ 12826(DX), BX
+	LEAQ 12480(DX), R12
+	LEAQ 12874(DX), R13
+	MOVQ $0x0000003e, DI
+	MOVQ $0x00000002, SI
+	MOVQ $0x0000000a, R10
 
 double:
 	VMOVDQU64        2496(DX), Z0
@@ -16930,13 +16962,19 @@ add:
 	JMP              noG
 
 afterQ:
-	CMPQ DI, $0x0000007d
+	CMPQ DI, $0x0000003f
 	JNE  noQ
 	JMP  double
 
 noG:
-	DECQ         DI
-	JNZ          double
+	DECQ  DI
+	JNZ   double
+	MOVQ  tail+32(FP), R11
+	TESTQ R11, R11
+	JNZ   last
+	JMP   end
+
+last:
 	MOVQ         a+0(FP), DI
 	MOVQ         b+8(FP), SI
 	VMOVDQU64    640(DX), Z0
@@ -17211,6 +17249,8 @@ noG:
 	VMOVDQU64    Z22, 3968(DI)
 	VMOVDQU64    Z11, 4032(SI)
 	VMOVDQU64    Z10, 4032(DI)
+
+end:
 	VZEROUPPER
 	RET
 

@@ -86,4 +86,7 @@ const (
 	windowG    = 13 // bits of a digit of G's multiplier
 	windowsG   = 20
 	multiplesG = 4096 // odd multiples of G, and of 2^130⋅G
+
+	doublings     = 125 // of a multiplication
+	headDoublings = 63  // those of multiplyHead
 )

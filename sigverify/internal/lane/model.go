@@ -219,12 +219,21 @@ func tableLane(v *vector, hot, h []row, i int) {
 	put(hot[hotFactor:], i, f)
 }
 
-// multiplyModel sets the results of all vs, for the halves of w in order.
-func multiplyModel(vs []*vector, w *work, t *table) {
+// multiplyHeadModel does the first doublings for all vs, and multiplyTailModel the
+// others and sets their results, for the halves of w in order.
+func multiplyHeadModel(vs []*vector, w *work, t *table) {
+	for n := range vs {
+		for i := range 8 {
+			multiplyLane(hotOf(w, n), coldOf(w, n), t, i, false)
+		}
+	}
+}
+
+func multiplyTailModel(vs []*vector, w *work, t *table) {
 	for n, v := range vs {
 		hot := hotOf(w, n)
 		for i := range 8 {
-			p := multiplyLane(hot, coldOf(w, n), t, i)
+			p := multiplyLane(hot, coldOf(w, n), t, i, true)
 			put(v[rowX:], i, p.x)
 			put(v[rowY:], i, p.y)
 			put(v[rowZ:], i, p.z.mul(get(hot[hotFactor:], i)))
@@ -232,10 +241,13 @@ func multiplyModel(vs []*vector, w *work, t *table) {
 	}
 }
 
-func multiplyLane(hot, h []row, t *table, i int) jacobian {
+// multiplyLane returns the sum of the head or of all, and leaves it in hot.
+func multiplyLane(hot, h []row, t *table, i int, tail bool) jacobian {
 	z := get(hot[hotFactor:], i)
 	var p jacobian
-	eventQ, eventG := 0, 0
+	if tail {
+		p = jacobian{get(hot[hotSum:], i), get(hot[hotSum+5:], i), get(hot[hotSum+10:], i)}
+	}
 	// add adds the point of an entry, and leaves in memory what it added.
 	add := func(entry *row, scale element, negative bool) {
 		for j, w := range entry {
@@ -246,10 +258,10 @@ func multiplyLane(hot, h []row, t *table, i int) jacobian {
 		x, y := entryAt(entry)
 		p = p.addAffine(scale, unpackedSemi(x), unpackedSemi(y), negative)
 	}
-	addQ := func() {
-		offset, negative := loadDigit(h[coldDigitsQ:], &h[coldSignsQ], eventQ, i)
+	addQ := func(event int) {
+		offset, negative := loadDigit(h[coldDigitsQ:], &h[coldSignsQ], event, i)
 		entry := &h[coldTable+i*2*multiplesQ+int(offset/entryBytes)]
-		if eventQ == 0 {
+		if event == 0 {
 			x, y := entryAt(entry)
 			p = jacobian{unpacked(x), unpacked(y), element{1}}
 			if negative {
@@ -258,24 +270,27 @@ func multiplyLane(hot, h []row, t *table, i int) jacobian {
 		} else {
 			add(entry, p.z, negative)
 		}
-		eventQ++
 	}
-	addG := func() {
-		offset, negative := loadDigit(h[coldDigitsG:], &h[coldSignsG], eventG, i)
+	addG := func(event int) {
+		offset, negative := loadDigit(h[coldDigitsG:], &h[coldSignsG], event, i)
 		add(&t[offset/entryBytes], p.z.mulSemi(z), negative)
-		eventG++
 	}
-	for position := windowQ * (windowsQ - 1); position >= 0; position-- {
-		if eventQ > 0 {
+	first, last := doublings, doublings-headDoublings
+	if tail {
+		first, last = last-1, 0
+	}
+	for position := first; position >= last; position-- {
+		if position < doublings {
 			p = p.double()
 		}
 		if position%windowQ == 0 {
-			addQ()
-			addQ()
+			event := 2 * (windowsQ - 1 - position/windowQ)
+			addQ(event)
+			addQ(event + 1)
 		}
-		if position%windowG == 0 && eventG < windowsG && position <= windowG*(windowsG/2-1) {
-			addG()
-			addG()
+		if event := windowsG - 2 - 2*(position/windowG); position%windowG == 0 && event >= 0 {
+			addG(event)
+			addG(event + 1)
 		}
 	}
 	put(hot[hotSum:], i, p.x)

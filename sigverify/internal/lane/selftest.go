@@ -44,22 +44,8 @@ var kernelTests = []kernelTest{
 		}
 	}},
 	{"table", 2, preparePoints, func(k *kernelSet, t *trial) { k.table(t.pair, t.work) }},
-	{"multiply", 2, func(r *rand.Rand, t *trial) {
-		for n := range t.pair {
-			h := coldOf(t.work, n)
-			for i := range 8 {
-				put(hotOf(t.work, n)[hotFactor:], i, edgeSemi(r))
-				for event := range 2 * windowsQ {
-					offset := (uint64(event%2)*multiplesQ + edgeIndex(r, multiplesQ)) * entryBytes
-					storeDigit(h[coldDigitsQ:], &h[coldSignsQ], event, i, offset, r.IntN(2) == 0)
-				}
-				for event := range windowsG {
-					offset := (uint64(event%2)*multiplesG + edgeIndex(r, multiplesG)) * entryBytes
-					storeDigit(h[coldDigitsG:], &h[coldSignsG], event, i, offset, r.IntN(2) == 0)
-				}
-			}
-		}
-	}, func(k *kernelSet, t *trial) { k.multiply(t.pair, t.work, t.table) }},
+	{"multiplyHead", 2, prepareMultipliers, func(k *kernelSet, t *trial) { k.multiplyHead(t.pair, t.work, t.table) }},
+	{"multiplyTail", 2, prepareMultipliers, func(k *kernelSet, t *trial) { k.multiplyTail(t.pair, t.work, t.table) }},
 	{"check", maxVectors, func(r *rand.Rand, t *trial) {
 		preparePoints(r, t)
 		for n := range t.vectors {
@@ -102,6 +88,27 @@ func preparePoints(r *rand.Rand, t *trial) {
 	}
 	for i := range 8 {
 		put(t.work[hotFactor:], i, edgeElement(r))
+	}
+}
+
+// prepareMultipliers puts digits and a sum where the multiplication expects them.
+func prepareMultipliers(r *rand.Rand, t *trial) {
+	for n := range t.pair {
+		hot, h := hotOf(t.work, n), coldOf(t.work, n)
+		for i := range 8 {
+			put(hot[hotFactor:], i, edgeSemi(r))
+			put(hot[hotSum:], i, edgeElement(r))
+			put(hot[hotSum+5:], i, edgeElement(r))
+			put(hot[hotSum+10:], i, edgeSemi(r))
+			for event := range 2 * windowsQ {
+				offset := (uint64(event%2)*multiplesQ + edgeIndex(r, multiplesQ)) * entryBytes
+				storeDigit(h[coldDigitsQ:], &h[coldSignsQ], event, i, offset, r.IntN(2) == 0)
+			}
+			for event := range windowsG {
+				offset := (uint64(event%2)*multiplesG + edgeIndex(r, multiplesG)) * entryBytes
+				storeDigit(h[coldDigitsG:], &h[coldSignsG], event, i, offset, r.IntN(2) == 0)
+			}
+		}
 	}
 }
 

@@ -42,10 +42,11 @@ func recodeKernel(v *[65][8]uint64, w *[1252][8]uint64, second int)
 func table1Kernel(a *[65][8]uint64, w *[1252][8]uint64)
 
 // multiply1Kernel sets the results of 1 vectors to u1⋅G + u2⋅Q, from the digits
-// and tables in w. The result of a lane that met an exceptional case has Z = 0.
+// and tables in w, in two calls: tail is 0, then 1. The sums between them are in w.
+// The result of a lane that met an exceptional case has Z = 0.
 //
 //go:noescape
-func multiply1Kernel(a *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64)
+func multiply1Kernel(a *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64, tail int)
 
 // table2Kernel makes the tables of odd multiples of the keys of 2 vectors. All
 // points of a lane share one Z, which goes to rowFactor: to the additions of
@@ -55,10 +56,11 @@ func multiply1Kernel(a *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64)
 func table2Kernel(a *[65][8]uint64, b *[65][8]uint64, w *[1252][8]uint64)
 
 // multiply2Kernel sets the results of 2 vectors to u1⋅G + u2⋅Q, from the digits
-// and tables in w. The result of a lane that met an exceptional case has Z = 0.
+// and tables in w, in two calls: tail is 0, then 1. The sums between them are in w.
+// The result of a lane that met an exceptional case has Z = 0.
 //
 //go:noescape
-func multiply2Kernel(a *[65][8]uint64, b *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64)
+func multiply2Kernel(a *[65][8]uint64, b *[65][8]uint64, w *[1252][8]uint64, t *[8192][8]uint64, tail int)
 
 // checkKernel compares the results of n vectors with the x that they must have:
 // X = r⋅Z².

@@ -112,7 +112,8 @@ func (s *Scratch) verifyChunk(items []Item, verdicts []Verdict) {
 			k.recode(pair[j], s.work, j)
 		}
 		k.table(pair, s.work)
-		k.multiply(pair, s.work, s.table)
+		k.multiplyHead(pair, s.work, s.table)
+		k.multiplyTail(pair, s.work, s.table)
 	}
 	k.check(vs[1:], s.work)
 	if bip340 {

@@ -7,8 +7,12 @@ import (
 	"strings"
 )
 
-// rowBytes is the size of a row: eight lanes of 64 bits.
-const rowBytes = 64
+// rowBytes is the size of a row: eight lanes of 64 bits; digitBytes of a digit's
+// offsets, of 32.
+const (
+	rowBytes   = 64
+	digitBytes = 32
+)
 
 // A part is a named range of rows.
 type part struct {
@@ -172,6 +176,7 @@ func layoutSource() ([]byte, error) {
 	fmt.Fprintf(&w, "\n\twindowQ = %d // bits of a digit of the key's multipliers\n\twindowsQ = %d\n", windowQ, windowsQ)
 	fmt.Fprintf(&w, "\tbitsQ = %d\n\tmultiplesQ = %d // odd multiples of a key, and of λ times it\n", bitsQ, multiplesQ)
 	fmt.Fprintf(&w, "\twindowG = %d // bits of a digit of G's multiplier\n\twindowsG = %d\n", windowG, windowsG)
-	fmt.Fprintf(&w, "\tmultiplesG = %d // odd multiples of G, and of 2^130⋅G\n)\n", multiplesG)
+	fmt.Fprintf(&w, "\tmultiplesG = %d // odd multiples of G, and of 2^130⋅G\n", multiplesG)
+	fmt.Fprintf(&w, "\n\tdoublings = %d // of a multiplication\n\theadDoublings = %d // those of multiplyHead\n)\n", doublings, headDoublings)
 	return format.Source(w.Bytes())
 }

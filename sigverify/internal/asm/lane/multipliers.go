@@ -58,7 +58,7 @@ func (g *generator) recode() {
 		for i := range windowsQ {
 			event := 2*(windowsQ-1-i) + n
 			b.storeDigit(k[:], windowQ*i+1, windowQ, uint64(n)<<(windowQ-1+entryBits), entryBits,
-				at(w, half(0, "coldDigitsQ")+32*event), at(w, half(0, "coldSignsQ")+event))
+				at(w, half(0, "coldDigitsQ")+digitBytes*event), at(w, half(0, "coldSignsQ")+event))
 		}
 	}
 	g.emit(b, spill)
@@ -79,7 +79,7 @@ func (g *generator) recode() {
 		group := i / (windowsG / 2)
 		event := 2*(windowsG/2-1-i%(windowsG/2)) + group
 		b.storeDigit(u[:], windowG*i+1, windowG, uint64(group)<<(windowG-1+entryBits), entryBits,
-			at(w, half(0, "coldDigitsG")+32*event), at(w, half(0, "coldSignsG")+event))
+			at(w, half(0, "coldDigitsG")+digitBytes*event), at(w, half(0, "coldSignsG")+event))
 	}
 	g.emit(b, spill)
 	g.end()

@@ -14,26 +14,45 @@ const (
 	firstG, lastG = 5, 4
 )
 
+// The doublings of a multiplication, and those before the first point of G. It is
+// done in two calls, for nobody can preempt one: headDoublings are those of the
+// first.
+const (
+	doublings     = windowQ * (windowsQ - 1)
+	doublingsToG  = doublings - windowG*(windowsG/2-1)
+	headDoublings = doublings/2 + 1
+)
+
 // multiply writes the kernel that adds u1⋅G and u2⋅Q for k vectors.
 func (g *generator) multiply(k int) {
 	c := g.c
 	vs := []reg.GPPhysical{reg.RDI, reg.RSI}[:k]
-	signature := "func(a *vector, w *work, t *table)"
+	signature := "func(a *vector, w *work, t *table, tail int)"
 	if k == 2 {
-		signature = "func(a, b *vector, w *work, t *table)"
+		signature = "func(a, b *vector, w *work, t *table, tail int)"
 	}
 	g.kernel(fmt.Sprintf("multiply%dKernel", k), signature,
 		fmt.Sprintf("multiply%dKernel sets the results of %d vectors to u1⋅G + u2⋅Q, from the digits", k, k),
-		"and tables in w. The result of a lane that met an exceptional case has Z = 0.")
+		"and tables in w, in two calls: tail is 0, then 1. The sums between them are in w.",
+		"The result of a lane that met an exceptional case has Z = 0.")
 	work, table, spill := reg.RDX, reg.RCX, at(reg.RDX, spillStart*rowBytes)
 	digitsQ, signsQ, digitsG, signsG := reg.RAX, reg.RBX, reg.R12, reg.R13
 	left, untilQ, untilG, turn := reg.RDI, reg.RSI, reg.R10, reg.R11
 	g.param("w", work)
 	g.param("t", table)
-	c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldDigitsQ")}, digitsQ)
-	c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldSignsQ")}, signsQ)
-	c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldDigitsG")}, digitsG)
-	c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldSignsG")}, signsG)
+	// from points to the digits that follow so many of Q and of G.
+	from := func(ofQ, ofG int) {
+		c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldDigitsQ") + digitBytes*ofQ}, digitsQ)
+		c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldSignsQ") + ofQ}, signsQ)
+		c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldDigitsG") + digitBytes*ofG}, digitsG)
+		c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldSignsG") + ofG}, signsG)
+	}
+	// ifTail jumps in the second call.
+	ifTail := func(label string) {
+		g.param("tail", turn)
+		c.TESTQ(turn, turn)
+		c.JNZ(operand.LabelRef(label))
+	}
 
 	sum := func(i int) addr { return at(work, half(i, "hotSum")) }
 	// prefetch asks for the points of the next two digits of G. After the last it
@@ -67,10 +86,12 @@ func (g *generator) multiply(k int) {
 			b.storeMask(at(work, half(i, "hotSign")), b.loadMask(at(signs, h)))
 		}
 		g.emit(b, spill)
-		g.advance(digits, 32)
+		g.advance(digits, digitBytes)
 		g.advance(signs, 1)
 	}
 
+	ifTail("tail")
+	from(0, 0)
 	prefetch()
 	b := newBlock("multiply: first")
 	for i := range vs {
@@ -84,13 +105,19 @@ func (g *generator) multiply(k int) {
 		b.storeJacobian(sum(i), jacobian{x, y, semi{[5]*value{one, zero, zero, zero, zero}}})
 	}
 	g.emit(b, spill)
-	g.advance(digitsQ, 32)
+	g.advance(digitsQ, digitBytes)
 	g.advance(signsQ, 1)
-	g.move(windowQ*(windowsQ-1), left) // doublings
+	g.move(headDoublings, left)
 	g.move(windowQ, untilQ)
-	g.move(windowQ*(windowsQ-1)-windowG*(windowsG/2-1), untilG)
+	g.move(doublingsToG, untilG)
 	g.move(lastQ, turn)
 	c.JMP(operand.LabelRef("fetchQ"))
+
+	c.Label("tail")
+	from(2*(1+headDoublings/windowQ), 2*(1+(headDoublings-doublingsToG)/windowG))
+	g.move(doublings-headDoublings, left)
+	g.move(windowQ-headDoublings%windowQ, untilQ)
+	g.move(windowG-(headDoublings-doublingsToG)%windowG, untilG)
 
 	c.Label("double")
 	b = newBlock("multiply: double")
@@ -134,14 +161,17 @@ func (g *generator) multiply(k int) {
 	prefetch()
 	c.JMP(operand.LabelRef("noG"))
 	c.Label("afterQ")
-	// The first digits come before any doubling.
-	c.CMPQ(left, operand.U32(uint32(windowQ*(windowsQ-1))))
+	// The first digits come before any doubling. The second call has fewer to do.
+	c.CMPQ(left, operand.U32(headDoublings))
 	c.JNE(operand.LabelRef("noQ"))
 	c.JMP(operand.LabelRef("double"))
 	c.Label("noG")
 	c.DECQ(left)
 	c.JNZ(operand.LabelRef("double"))
+	ifTail("last")
+	c.JMP(operand.LabelRef("end"))
 
+	c.Label("last")
 	g.param("a", vs[0])
 	if k == 2 {
 		g.param("b", vs[1])
@@ -155,5 +185,6 @@ func (g *generator) multiply(k int) {
 		b.storeReduced(at(v, vec("rowZ")), b.mul(p.z, b.loadSemi(at(work, half(i, "hotFactor")))))
 	}
 	g.emit(b, spill)
+	c.Label("end")
 	g.end()
 }
