@@ -80,10 +80,10 @@ bench: ## Run the Go benchmarks as benchstat wants them
 	go test -run '^$$' -bench . -benchmem -count $(BENCHCOUNT) ./...
 
 .PHONY: nightly
-nightly: ## What takes too long for every change: the whole suite under race and without assembly, all platforms, relays, long fuzzing
+nightly: ## What takes too long for every change: the whole suite under race and without assembly, all platforms, relays, millions of cases, long fuzzing
 	CGO_ENABLED=1 go test -race -timeout 2h ./...
 	go test -tags purego -timeout 2h ./...
-	$(MAKE) cross-all bulk-relay bulk-catchup bulk-perf
+	$(MAKE) cross-all bulk bulk-scripts bulk-relay bulk-catchup bulk-perf
 	.ci/fuzz 5m
 
 .PHONY: bulk

@@ -11,8 +11,9 @@ import (
 	"github.com/outrider-project/outrider/blockval/header"
 )
 
-// A Block is a decoded block with its hashes. It is only read once Parse has
-// made it, and so is safe for concurrent use.
+// A Block is a decoded block with its hashes. It is only read once Parse has made it, and
+// so is safe for concurrent use, with one exception: Txids and Wtxids that hashlane had
+// computed wrong are mended by whoever finds out first, Intact, Begin or Check.
 type Block struct {
 	Hash   chainhash.Hash
 	Header header.Header

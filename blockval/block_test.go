@@ -272,7 +272,14 @@ func FuzzParse(f *testing.F) {
 	f.Add(c.draft(pay([]*wire.TxIn{c.addCoin(1, anyone)}, 1), wire.NewMsgTx(1)).seal())
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		b, err := Parse(raw)
+		runtime.ReadMemStats(&after)
+		// Those of the fuzzer's goroutines are counted, too.
+		if used, limit := after.TotalAlloc-before.TotalAlloc, uint64(32*len(raw)+4<<20); used > limit {
+			t.Errorf("%d bytes for %d", used, len(raw))
+		}
 		if err != nil {
 			if e, ok := errors.AsType[*RuleError](err); !ok || e.Rule != BlockDecode || b == nil || b.Msg != nil {
 				t.Fatalf("error %v beside %+v", err, b)

@@ -44,8 +44,8 @@ func (c testCoins) Prevouts(_ context.Context, ops []wire.OutPoint, coins []Coin
 	return Own, nil
 }
 
-func (c testCoins) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
-	return slices.ContainsFunc(ops, func(op wire.OutPoint) bool { _, ok := c[op]; return ok }), true, nil
+func (c testCoins) Unspent(_ context.Context, ops []wire.OutPoint) (first int, known bool, err error) {
+	return slices.IndexFunc(ops, func(op wire.OutPoint) bool { _, ok := c[op]; return ok }), true, nil
 }
 
 // newTestChain returns a chain for a block at the given height, with the rules

@@ -10,7 +10,7 @@ import (
 // These are the cases that take coins.
 
 var inputCases = []ruleCase{
-	{name: "id of an unspent transaction", rule: RepeatedTx, tx: -1, input: -1,
+	{name: "id of an unspent transaction", rule: RepeatedTx, tx: 1, input: -1,
 		build: func(c *testChain, spoil bool) []byte {
 			tx := pay([]*wire.TxIn{c.addCoin(1, anyone)}, 0, 1)
 			if spoil {

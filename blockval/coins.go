@@ -44,7 +44,8 @@ type Coins interface {
 	// known that the block is worth it; ctx ends when it is not.
 	Prevouts(ctx context.Context, ops []wire.OutPoint, coins []Coin) (Source, error)
 
-	// Unspent reports whether any of the outpoints is an unspent coin (BIP30).
-	// It returns known false where the view is not complete enough to say.
-	Unspent(ctx context.Context, ops []wire.OutPoint) (unspent, known bool, err error)
+	// Unspent returns which of the outpoints is the first that is an unspent coin
+	// (BIP30); -1 if none is. Then known is false where the view is not complete enough
+	// to say.
+	Unspent(ctx context.Context, ops []wire.OutPoint) (first int, known bool, err error)
 }

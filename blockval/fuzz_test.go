@@ -30,8 +30,8 @@ func (f fuzzCoins) Prevouts(_ context.Context, ops []wire.OutPoint, coins []Coin
 	return Own, nil
 }
 
-func (f fuzzCoins) Unspent(context.Context, []wire.OutPoint) (unspent, known bool, err error) {
-	return false, true, nil
+func (f fuzzCoins) Unspent(context.Context, []wire.OutPoint) (first int, known bool, err error) {
+	return -1, true, nil
 }
 
 // FuzzCheck validates blocks of arbitrary transactions. Their header is made to

@@ -95,14 +95,15 @@ func (c *check) checkBIP30(ctx context.Context) (*RuleError, error) {
 	if len(ops) == 0 {
 		return nil, nil
 	}
-	unspent, known, err := c.at.Coins.Unspent(ctx, ops)
+	first, known, err := c.at.Coins.Unspent(ctx, ops)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("look for %d outputs of block %s among the coins: %w", len(ops), c.b.Hash, notRule(err))
+	case first >= 0:
+		i := slices.Index(c.b.Txids, ops[first].Hash)
+		return brokenAt(RepeatedTx, i, -1, "output %d of a transaction of the same id is unspent", ops[first].Index), nil
 	case !known:
 		c.unchecked(RepeatedTx)
-	case unspent:
-		return broken(RepeatedTx, "a transaction has the id of one with an unspent output"), nil
 	}
 	return nil, nil
 }

@@ -26,8 +26,8 @@ func (s spentCoins) Prevouts(_ context.Context, ops []wire.OutPoint, coins []Coi
 	return Node, nil
 }
 
-func (s spentCoins) Unspent(context.Context, []wire.OutPoint) (unspent, known bool, err error) {
-	return false, false, nil
+func (s spentCoins) Unspent(context.Context, []wire.OutPoint) (first int, known bool, err error) {
+	return -1, false, nil
 }
 
 // A mainnetBlock is one of the mainnet vectors.

@@ -75,7 +75,7 @@ func newInstruments(rec perfcore.Recorder) instruments {
 		}),
 		signature: rec.Timer(perfcore.Metric{
 			Name: "outrider_blockval_signature_seconds",
-			Help: "Time of the scripts stage of a block, divided by the signatures that its inputs present: what one costs on all workers together.",
+			Help: "Time of the scripts stage of a block, divided by the signatures that it presents and that were not verified before: what one costs on all workers that were at work on it.",
 		}),
 	}
 	used := strings.Split(hashlane.Path(), "+")
@@ -97,8 +97,11 @@ func newInstruments(rec perfcore.Recorder) instruments {
 	return in
 }
 
-// ran records a run of the scripts.
-func (in *instruments) ran(t *tally) {
+// ran records a run of the scripts, and the time that it took.
+func (in *instruments) ran(t *tally, took time.Duration) {
+	if t.fresh > 0 {
+		in.signature.Observe(took / time.Duration(t.fresh))
+	}
 	inputs := uint64(0)
 	for k, n := range t.kinds {
 		in.kinds[k].Add(n)
@@ -118,7 +121,6 @@ func (in *instruments) record(v *Verdict) {
 	in.scripts.Observe(v.Stages.Scripts)
 	if v.Signatures > 0 {
 		in.signatures.Add(uint64(v.Signatures))
-		in.signature.Observe(v.Stages.Scripts / time.Duration(v.Signatures))
 	}
 	if v.Valid() {
 		in.valid.Add(1)

@@ -32,8 +32,9 @@ type worker struct {
 type tally struct {
 	// undecided are the inputs that only an exact run decides.
 	undecided []int
-	// signatures counts those that the inputs present.
-	signatures int
+	// signatures counts those that the inputs present, and fresh those of them that
+	// were not verified before.
+	signatures, fresh int
 	// kinds counts the inputs by kind.
 	kinds [kinds]uint64
 	// remembered counts the inputs of transactions that were verified before.
@@ -46,6 +47,7 @@ func (t *tally) reset() { *t = tally{undecided: t.undecided[:0]} }
 func (t *tally) add(u *tally) {
 	t.undecided = append(t.undecided, u.undecided...)
 	t.signatures += u.signatures
+	t.fresh += u.fresh
 	for k, n := range u.kinds {
 		t.kinds[k] += n
 	}
@@ -146,11 +148,13 @@ func (c *check) collect(w *worker, txs []script.Tx, from, to int) {
 		}
 		t, j := &txs[i], k-c.first[i]
 		in, pkScript := t.Msg.TxIn[j], t.Prevouts[j].PkScript
-		w.signatures += signatures(in, pkScript)
+		presented := signatures(in, pkScript)
+		w.signatures += presented
 		w.kinds[kindOf(in, pkScript)]++
 		if c.known[i] {
 			continue
 		}
+		w.fresh += presented
 		if w.machine.Collect(t, j, c.flags, &w.batch, k) != script.OK {
 			w.undecided = append(w.undecided, k)
 		}

@@ -235,7 +235,7 @@ func (p *Pending) connect(ctx context.Context) error {
 	p.rule = rule
 	c.verdict.Stages.Scripts = took
 	c.verdict.Signatures = c.ran.signatures
-	c.v.metrics.ran(&c.ran)
+	c.v.metrics.ran(&c.ran, took)
 	return nil
 }
 

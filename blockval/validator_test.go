@@ -167,9 +167,9 @@ func (f failing) Prevouts(ctx context.Context, ops []wire.OutPoint, coins []Coin
 	return f.testCoins.Prevouts(ctx, ops, coins)
 }
 
-func (f failing) Unspent(ctx context.Context, ops []wire.OutPoint) (bool, bool, error) {
+func (f failing) Unspent(ctx context.Context, ops []wire.OutPoint) (int, bool, error) {
 	if err := f.ask(); err != nil {
-		return true, true, err
+		return 0, true, err
 	}
 	return f.testCoins.Unspent(ctx, ops)
 }

@@ -46,13 +46,25 @@ const (
 	// Withdrawn: a knob that was promoted together with others is back at its value
 	// before, for without its change it costs no more.
 	Withdrawn
+	// Confirmed: a change on probation has passed the last of its tests, in which what it
+	// replaced was tried again.
+	Confirmed
 )
+
+// InForce reports whether the moves of a decision were in force behind it, and not before.
+func (v Verdict) InForce() bool {
+	switch v {
+	case Promoted, Restored, Recalled, Leased, Withdrawn:
+		return true
+	}
+	return false
+}
 
 var verdictNames = [...]string{
 	Promoted: "promoted", Rejected: "rejected", Aborted: "aborted", Inconclusive: "inconclusive",
 	Isolated: "isolated", Calibrated: "calibrated", Miscalibrated: "miscalibrated", Shifted: "shifted",
 	Restored: "restored", Recalled: "recalled", Leased: "leased", Advised: "advised",
-	Withdrawn: "withdrawn",
+	Withdrawn: "withdrawn", Confirmed: "confirmed",
 }
 
 // String returns the verdict in lower case.
@@ -105,8 +117,8 @@ type Decision struct {
 	// Seq counts the decisions of one run from 1.
 	Seq uint64
 	At  time.Time
-	// Trigger is why it was looked at: search, audit, ablation, probation, calibration,
-	// regime, memory, restore; "" where the loop itself had a reason.
+	// Trigger is why it was looked at: search, audit, operator, ablation, probation,
+	// calibration, regime, memory, restore; "" where the loop itself had a reason.
 	Trigger string
 	Moves   []Move
 	Verdict Verdict
@@ -116,6 +128,9 @@ type Decision struct {
 	// Prediction is what was expected of it, in a sentence; "" where only a trial
 	// tells.
 	Prediction string
+	// Before is the snapshot of what was in force before one was restored; 0 for other
+	// decisions.
+	Before uint64
 }
 
 // String explains the decision on a few lines: what moved, on which evidence,
@@ -137,7 +152,10 @@ func (d Decision) String() string {
 	if d.Prediction != "" {
 		fmt.Fprintf(&b, "\n predicted: %s", d.Prediction)
 	}
-	if d.Verdict == Promoted || d.Verdict == Withdrawn || d.Verdict == Leased {
+	switch {
+	case d.Before != 0:
+		fmt.Fprintf(&b, "\n undo: snap restore %d", d.Before)
+	case d.Verdict.InForce() && len(d.Moves) > 0:
 		b.WriteString("\n undo:")
 		for _, m := range d.Moves {
 			fmt.Fprintf(&b, " pin %s %d;", m.Knob, m.From)

@@ -50,6 +50,9 @@ type Knob struct {
 	// Carry and Settle say how long the value before still shows after Apply.
 	Carry  Carry
 	Settle time.Duration
+	// Hastens says that what the knob buys is time: of a block's verdict, of an answer. It is
+	// tried only where time is in the cost, for elsewhere the least of it would cost least.
+	Hastens bool
 	// Ladder holds the legal values, ascending. Its ends are hard bounds.
 	Ladder []int64
 	// Unordered says that values are names: that one lies between two others

@@ -138,10 +138,10 @@ func TestDecisionString(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	names := make(map[string]bool)
-	for v := perfcore.Promoted; v <= perfcore.Withdrawn; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Confirmed; v++ {
 		names[v.String()] = true
 	}
-	if len(names) != 13 || names[""] || perfcore.Verdict(0).String() != "verdict(0)" {
+	if len(names) != 14 || names[""] || perfcore.Verdict(0).String() != "verdict(0)" {
 		t.Errorf("the verdicts are called %v", names)
 	}
 }

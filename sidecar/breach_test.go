@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,13 +105,8 @@ func (s *second) Prevouts(_ context.Context, ops []wire.OutPoint, into []blockva
 }
 
 // Unspent implements blockval.Coins.
-func (s *second) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
-	for _, op := range ops {
-		if _, ok := s.coins[op]; ok {
-			return true, true, nil
-		}
-	}
-	return false, true, nil
+func (s *second) Unspent(_ context.Context, ops []wire.OutPoint) (first int, known bool, err error) {
+	return slices.IndexFunc(ops, func(op wire.OutPoint) bool { _, ok := s.coins[op]; return ok }), true, nil
 }
 
 // judge returns the rule that raw breaks as the next block; "" if none.

@@ -29,7 +29,7 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 	knobs := []perfcore.Knob{
 		live(perfcore.Knob{
 			Name: "sidecar.flight", Help: "How many blocks of a catch-up are judged at once.", Unit: "blocks",
-			Resource: perfcore.CPU, Carry: perfcore.Warm, Settle: landing,
+			Resource: perfcore.CPU, Carry: perfcore.Warm, Settle: landing, Hastens: true,
 			Ladder: []int64{1, 2, 4, 8, 16, 32, maxFlight},
 		}, &s.tuning.flight),
 		live(perfcore.Knob{
@@ -42,7 +42,7 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 		}, &s.tuning.elastic),
 		live(perfcore.Knob{
 			Name: "sidecar.prefetch", Help: "Of how many inputs of a block that was fetched ahead the coins are read from disk before its turn.", Unit: "inputs",
-			Resource: perfcore.Database, Carry: perfcore.Warm, Settle: landing,
+			Resource: perfcore.Database, Carry: perfcore.Warm, Settle: landing, Hastens: true,
 			Ladder: []int64{0, 256, 1024, 4096, 16384},
 		}, &s.tuning.prefetch),
 	}

@@ -189,20 +189,21 @@ func placesOf(ops []wire.OutPoint, b *blockval.Block) ([]int, error) {
 }
 
 // Unspent implements blockval.Coins.
-func (c *prevouts) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
+func (c *prevouts) Unspent(_ context.Context, ops []wire.OutPoint) (first int, known bool, err error) {
 	answers := make([]utxocache.Answer, len(ops))
 	if err := c.fetch(ops, answers); err != nil {
-		return false, false, err
+		return -1, false, err
 	}
-	known = true
+	first, known = -1, true
 	var found []wire.OutPoint
 	for i, a := range answers {
 		if a.State == utxocache.Unspent {
-			found = append(found, ops[i])
+			if found = append(found, ops[i]); first < 0 {
+				first = i
+			}
 		}
 		known = known && a.State != utxocache.Unknown
 	}
-	unspent = len(found) > 0
-	c.told.unspent, c.told.knew = found, known || unspent
-	return unspent, known || unspent, nil
+	c.told.unspent, c.told.knew = found, known || first >= 0
+	return first, known || first >= 0, nil
 }

@@ -62,6 +62,6 @@ func (r *Report) attrs() []any {
 		slog.Int("transactions", v.Transactions), slog.Int("inputs", v.Inputs), slog.Int("signatures", v.Signatures),
 		slog.Duration("took", r.Took), slog.String("outcome", string(r.Outcome)),
 		slog.Bool("node_valid", r.NodeValid), slog.String("rule", rule),
-		slog.String("prevouts", string(v.Prevouts)), slog.String("reason", r.Reason),
+		slog.String("prevouts", string(v.Prevouts)), slog.Any("unchecked", v.Unchecked), slog.String("reason", r.Reason),
 	}
 }

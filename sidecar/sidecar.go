@@ -382,7 +382,7 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}
 	return w.feed.Run(ctx, w.stored, func(ctx context.Context, ev node.Event) error {
-		if _, ok := ev.(node.Connected); ok {
+		if b, ok := ev.(node.Connected); ok && !b.CatchUp {
 			defer s.perf.Announce()()
 		}
 		if err := w.judge.handle(ctx, ev); err != nil {

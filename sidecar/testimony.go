@@ -97,9 +97,9 @@ func (r *record) Prevouts(_ context.Context, ops []wire.OutPoint, coins []blockv
 }
 
 // Unspent implements blockval.Coins.
-func (r *record) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
-	unspent = slices.ContainsFunc(r.unspent, func(op wire.OutPoint) bool { return slices.Contains(ops, op) })
-	return unspent, r.knew || unspent, nil
+func (r *record) Unspent(_ context.Context, ops []wire.OutPoint) (first int, known bool, err error) {
+	first = slices.IndexFunc(ops, func(op wire.OutPoint) bool { return slices.Contains(r.unspent, op) })
+	return first, r.knew || first >= 0, nil
 }
 
 // spends returns what the inputs of a block spend, the coinbase's left out, in

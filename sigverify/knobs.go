@@ -20,7 +20,7 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{
 		{
 			Name: "sigverify.workers", Help: "How many goroutines verify signatures at once.", Unit: "goroutines",
-			Scope: perfcore.Live, Carry: perfcore.Memoryless, Ladder: ladder(workerSteps(), int64(workers)),
+			Scope: perfcore.Live, Carry: perfcore.Memoryless, Hastens: true, Ladder: ladder(workerSteps(), int64(workers)),
 			Apply: func(_ context.Context, n int64) error { v.pool.set(int(n), 0); return nil },
 			Read:  func() int64 { n, _ := v.pool.settings(); return int64(n) },
 		},

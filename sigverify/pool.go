@@ -66,9 +66,11 @@ const (
 	maxChunk = 256
 	// maxWorkers bounds the workers.
 	maxWorkers = 1024
-	// patience is how often who has nothing to do looks for more before it sleeps,
-	// some 40 µs, and indulgence after how many looks it lets others go first.
-	patience   = 20_000
+	// patience is how often who has nothing to do looks for more before it sleeps: for
+	// some 15 µs, a third of what it takes to be woken. With more, it would keep the
+	// processor from those that are. After indulgence looks it lets others go first, and
+	// whenever it has looked twice as often.
+	patience   = 5000
 	indulgence = 500
 )
 
@@ -95,6 +97,7 @@ type pool struct {
 	chunk   int
 	busy    int // workers at work, those about to begin included
 	parked  int // helpers that wait, those just called left out
+	asleep  int // helpers whose patience has ended, those about to be woken included
 	closed  bool
 	free    []*executor
 	spare   []*batch
@@ -128,9 +131,7 @@ func (p *pool) do(ctx context.Context, items []Item, valid []bool, prio priority
 	b := p.push(items, valid, prio, ctx.Done())
 	if p.busy < p.workers {
 		p.busy++
-		if p.callHelpers(1) {
-			p.yield()
-		}
+		p.callHelpers(1)
 		p.execute(ctx, b)
 		p.busy--
 		p.callHelpers(0)
@@ -204,14 +205,15 @@ func (p *pool) wait(ctx context.Context, b *batch) error {
 // soon receives from c, if there is something before its patience ends, and
 // reports whether there was.
 func soon(c <-chan struct{}) bool {
-	for i := range patience {
+	for i, next := 0, indulgence; i < patience; i++ {
 		select {
 		case <-c:
 			return true
 		default:
 		}
-		if i%indulgence == indulgence-1 {
+		if i == next {
 			runtime.Gosched()
+			next *= 2
 		}
 	}
 	return false
@@ -234,13 +236,13 @@ func (p *pool) count(prio priority, more int) {
 	p.depth(prio, p.waiting[prio])
 }
 
-// callHelpers has helpers begin, as many as there are chunks and room for, and
-// reports whether there were any; own of the chunks will be taken by who calls. The
-// mutex is held.
-func (p *pool) callHelpers(own int) (called bool) {
+// callHelpers has helpers begin, as many as there are chunks and room for; own of
+// the chunks will be taken by who calls. The mutex is held.
+func (p *pool) callHelpers(own int) {
 	if p.closed {
-		return false
+		return
 	}
+	woken := false
 	chunks := -own
 	for _, queue := range p.queues {
 		for _, b := range queue {
@@ -256,23 +258,19 @@ func (p *pool) callHelpers(own int) (called bool) {
 		if p.parked > 0 {
 			p.parked--
 			p.calls <- struct{}{}
+			woken = woken || p.asleep > 0
 		} else {
 			p.helpers.Go(p.help)
+			woken = true
 		}
-		called = true
 	}
-	return called
-}
-
-// yield lets those go first that were just woken. Go's scheduler keeps them for this
-// processor, and another one, which would be idle, sleeps before it takes them from
-// it: for 100 to 150 µs on a virtual machine, a quarter of what two have for a batch
-// of 256. Who yields is back on that other one after 35. The mutex is held before and
-// after.
-func (p *pool) yield() {
-	p.mu.Unlock()
-	runtime.Gosched()
-	p.mu.Lock()
+	if woken {
+		// Go's scheduler keeps who was woken last for this processor, and another one,
+		// which has nothing to do, sleeps before it takes them from it: for 100 to 150 µs
+		// on a virtual machine, a quarter of what two have for a batch of 256. One more
+		// goroutine pushes them out of that place, and they begin after 40.
+		p.helpers.Go(func() {})
+	}
 }
 
 // help is a helper. It begins with a place among the workers.
@@ -286,17 +284,21 @@ func (p *pool) help() {
 			return
 		}
 		p.parked++
-		p.yield() // to those whose batches it has finished
 		p.mu.Unlock()
+		runtime.Gosched() // for those whose batches it has finished
 		called := soon(p.calls)
+		p.mu.Lock()
 		if !called {
+			p.asleep++
+			p.mu.Unlock()
 			select {
 			case <-p.calls:
 				called = true
 			case <-p.closing:
 			}
+			p.mu.Lock()
+			p.asleep--
 		}
-		p.mu.Lock()
 		if !called {
 			return
 		}

@@ -89,7 +89,7 @@ func indexes[T any](s []T) []*T {
 }
 
 // TestMainnetFlags runs the blocks exactly with each flag of consensus alone, with
-// those it needs, and with none: btcd's engine must agree about every input.
+// those it needs, with none, and with those of its height: btcd's engine must agree about every input.
 func TestMainnetFlags(t *testing.T) {
 	sets := []Flags{0, P2SH, DERSig, NullDummy, CheckLockTimeVerify, CheckSequenceVerify, P2SH | Witness, P2SH | Witness | Taproot}
 	c := startCore(t)
@@ -101,7 +101,7 @@ func TestMainnetFlags(t *testing.T) {
 			j, txs := newJudge(t), loadMainnet(t, height)
 			spends, cache := btcdSpends(txs), txscript.NewSigCache(1<<15)
 			invalid := 0
-			for _, flags := range sets {
+			for _, flags := range append(sets, mainnetFlags(height)) {
 				for _, s := range spends {
 					if c != nil && j.inputs%10 == 0 && len(s.tx.Msg.TxIn) < 100 {
 						if got, want := j.execute(t, s.tx, s.input, flags), c.run(t, s.tx, s.input, flags); got != want {

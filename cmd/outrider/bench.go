@@ -57,7 +57,7 @@ func benchFollow(ctx context.Context, args []string, stdout, stderr io.Writer) (
 	var (
 		btcd   = fs.String("btcd", "", "btcd `program` (default: beside this one, or built from its module)")
 		blocks = fs.Int("blocks", 100, "`number` of blocks that one sidecar follows, for the times to the verdict; at most 1000 (each takes about five seconds on two cores)")
-		rounds = fs.Int("rounds", 10, "measure the node's own time on this `number` of blocks beside a sidecar, and on as many without; at most 30")
+		rounds = fs.Int("rounds", 10, "measure the node's own time on this `number` of blocks beside a sidecar, beside one with the node's priority, and without; at most 30")
 		txs    = fs.Int("transactions", 2000, "`number` of transactions in a block")
 		asJSON = fs.Bool("json", false, "print JSON")
 	)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -245,15 +244,15 @@ func perfReplay(ctx context.Context, args []string, stdout, stderr io.Writer) er
 }
 
 func perfOptimize(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("optimize", "--dry-run", "It tells what the optimizer would try, and moves nothing. To have it tried, run the sidecar with --perf optimize.")
-	dry := f.Bool("dry-run", false, "only tell")
+	f := newPerfFlags("optimize", "[--dry-run]", "It has the optimizer of a sidecar that runs with --perf optimize look again for better values, though it has come to rest.")
+	dry := f.Bool("dry-run", false, "only tell what would be tried, and move nothing")
 	if _, err := f.parse(args, 0, stderr); err != nil {
 		return err
 	}
-	if !*dry {
-		return &usageError{errors.New("a running sidecar only tells, with --dry-run; to have other values tried, run it with --perf optimize")}
+	if *dry {
+		return f.show(ctx, "plan", new(perf.Plan), stdout)
 	}
-	return f.show(ctx, "plan", new(perf.Plan), stdout)
+	return f.do(ctx, "optimize", struct{}{}, stdout)
 }
 
 func perfTarget(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -167,6 +168,64 @@ func TestWithdrawnIsOnProbation(t *testing.T) {
 			t.Errorf("the verdicts are %v", verdicts)
 		}
 	})
+}
+
+// A change that has passed the last test of its probation is confirmed, with what the
+// tests said, and is off probation.
+func TestConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, _ := promoted(t, linear(-0.1), []int{5}, []int{6})
+		for n := 0; len(tu.trials) > 0; n++ {
+			if n > 2*int(probations[len(probations)-1]) {
+				t.Fatal("it is still on probation")
+			}
+			if err := errors.Join(tu.watched(t.Context()), tu.retest(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := tu.o.Decisions(1)
+		if len(all) != 1 || all[0].Verdict != perfcore.Confirmed || all[0].Trigger != "probation" {
+			t.Fatalf("behind the promotion: %v", all)
+		}
+		want := []perfcore.Move{{Knob: "plant.knob0", From: plant.Value(5), To: plant.Value(6)}}
+		if d := all[0]; !slices.Equal(d.Moves, want) || len(d.Evidence.Diffs) != len(probations) || d.Evidence.Effect < 0.09 {
+			t.Errorf("decision %v", d)
+		}
+		if !slices.Equal(tu.at, []int{6}) {
+			t.Errorf("the incumbent is %v", tu.at)
+		}
+	})
+}
+
+// A burst and a calm slice are no match: nobody is blamed for what one costs more than
+// the other.
+func TestBlameNeedsAMatch(t *testing.T) {
+	for _, tt := range []struct {
+		tried, beside string // the bursts in the candidate's slice, and in the incumbent's beside it
+		blamed        bool
+	}{{"", "", true}, {"a burst", "a burst", true}, {"a burst", "", false}, {"", "a burst", false}} {
+		synctest.Test(t, func(t *testing.T) {
+			tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
+			tu.cost.known = true
+			tu.o.cfg.Collector = told{p, tt.beside}
+			err := tu.blame(t.Context(), perfcore.Sample{Cost: tu.cost.value + 2, Work: 1, Burst: tt.tried}, &bill{})
+			if errors.Is(err, errBlamed) != tt.blamed || !tt.blamed && !errors.Is(err, errVoid) {
+				t.Errorf("a burst %q beside %q: %v", tt.tried, tt.beside, err)
+			}
+		})
+	}
+}
+
+// A told plant tells of a burst in each slice.
+type told struct {
+	*plant.Plant
+	burst string
+}
+
+func (c told) Collect() perfcore.Sample {
+	s := c.Plant.Collect()
+	s.Burst = c.burst
+	return s
 }
 
 // A knob that has moved since, or is somebody else's, is left alone.

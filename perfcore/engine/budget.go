@@ -25,7 +25,14 @@ func (b *budget) slice() {
 func (b *budget) charge(excess float64) { b.spent += max(excess, 0) }
 
 // allows reports whether another experiment may begin.
-func (b *budget) allows() bool { return b.spent <= b.share*(advance+b.slices)+b.saved }
+func (b *budget) allows() bool { return b.spent <= b.granted() }
+
+// granted is what all experiments so far may have cost.
+func (b *budget) granted() float64 { return b.share*(advance+b.slices) + b.saved }
+
+// used returns the share of the budget that is spent. The last experiment may have taken
+// it beyond one.
+func (b *budget) used() float64 { return b.spent / b.granted() }
 
 // regret returns the share of the cost that experiments have taken.
 func (b *budget) regret() float64 {

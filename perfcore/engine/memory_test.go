@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,6 +177,65 @@ func TestRecallIsTestedFirst(t *testing.T) {
 type announced struct {
 	*plant.Plant
 	*regime.Classifier
+}
+
+// A placed plant is in the regime that a test says.
+type placed struct {
+	*plant.Plant
+	regime atomic.Value // a string
+}
+
+func (p *placed) Regime() string { return p.regime.Load().(string) }
+
+// What buys time is tried only where time is in the cost; elsewhere the least of it would
+// be the best.
+func TestHasteIsTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := new(placed)
+		in.regime.Store(regime.TipIdle)
+		r := newRig(t, better(1), func(c *engine.Config) {
+			in.Plant = c.Collector.(*plant.Plant)
+			c.Engine, c.Collector, c.Timed = fixed{6}, in, []string{regime.CatchUp}
+			for i := range c.Knobs {
+				c.Knobs[i].Hastens = true
+			}
+		})
+		stop := r.start(t)
+		for range 400 {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if r.trying() {
+				t.Fatal("it is tried where time is in no cost")
+			}
+		}
+		in.regime.Store(regime.CatchUp)
+		until(t, "a trial", 6*time.Hour, r.trying)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An operator's word ends the rest between audits.
+func TestAuditIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, worse(3), func(c *engine.Config) { c.Engine = fixed{6} })
+		stop := r.start(t)
+		until(t, "rest", 6*time.Hour, func() bool { return r.Status(perfcore.CPU) == perfcore.Optimized })
+		before := r.Decisions(0)
+		r.Audit()
+		until(t, "a trial at an operator's word", 10*time.Minute, func() bool {
+			for _, d := range r.Decisions(before[len(before)-1].Seq) {
+				if d.Trigger == "operator" {
+					return true
+				}
+			}
+			return false
+		})
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // An announcement ends a trial within a second, and nothing is tried until the

@@ -75,6 +75,9 @@ type Config struct {
 	// of the regime before hold until it is over, as for the seconds in which a
 	// block is at hand.
 	Quiet []string
+	// Timed are regimes in which time is part of the cost; knobs that hasten are tried only
+	// in these. By default it is all of them.
+	Timed []string
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
 	// Decided, if set, receives every decision, one at a time, on the goroutine
@@ -162,6 +165,8 @@ type PerformanceOptimizer struct {
 	decisions []perfcore.Decision
 	seq       uint64
 	regret    float64
+	spent     float64 // of the budget
+	asked     bool    // an operator wants an audit
 }
 
 // New returns an optimizer that owns cfg.Knobs from now on. It starts nothing.
@@ -468,9 +473,8 @@ func (o *PerformanceOptimizer) Freeze(why string) (thaw func()) {
 	})
 }
 
-// SetTargets sets what a resource has to do. While every target that is set is
-// met, and the search has come to rest, nothing is tried. It waits while a knob
-// is being set.
+// SetTargets sets what a resource has to do. While targets are set and all are met,
+// nothing is tried, unless Audit asks for it. It waits while a knob is being set.
 func (o *PerformanceOptimizer) SetTargets(r perfcore.ResourceType, t perfcore.Targets) error {
 	if !r.IsValid() {
 		return fmt.Errorf("there is no %v", r)
@@ -519,6 +523,31 @@ func (o *PerformanceOptimizer) Regret() float64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.regret
+}
+
+// Spent returns the share of their budget that experiments have spent; one that has
+// ended may have taken it beyond 1.
+func (o *PerformanceOptimizer) Spent() float64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.spent
+}
+
+// Audit has the search look again for better values, as soon as the budget and the regime
+// allow it, though it has come to rest. A search that is under way goes on.
+func (o *PerformanceOptimizer) Audit() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = true
+}
+
+// askedFor reports whether Audit was called since the last time.
+func (o *PerformanceOptimizer) askedFor() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	asked := o.asked
+	o.asked = false
+	return asked
 }
 
 // Decisions returns the last decisions, at most 256, whose Seq is larger than
@@ -601,12 +630,14 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 // usageRate is the share of the newest slice in what resources are said to do.
 const usageRate = 0.2
 
-// used takes what a slice of the incumbent saw the resources do.
-func (o *PerformanceOptimizer) used(s perfcore.Sample, regret float64) {
-	o.perf.regret.Set(regret)
+// used takes what a slice of the incumbent saw the resources do, and what experiments
+// have cost so far.
+func (o *PerformanceOptimizer) used(s perfcore.Sample, b *budget) {
+	o.perf.regret.Set(b.regret())
+	o.perf.budget.Set(b.used())
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.regret = regret
+	o.regret, o.spent = b.regret(), b.used()
 	for r, now := range s.Usage {
 		u, seen := o.usage[r]
 		if !seen {

@@ -11,6 +11,7 @@ type metrics struct {
 	decisions map[perfcore.Verdict]*perfcore.Counter
 	values    map[string]*perfcore.Gauge
 	regret    *perfcore.Gauge
+	budget    *perfcore.Gauge
 	stalled   *perfcore.Gauge
 	hanging   *perfcore.Gauge
 }
@@ -21,9 +22,12 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 		values:    make(map[string]*perfcore.Gauge),
 		regret: r.Gauge(perfcore.Metric{
 			Name: "outrider_perfcore_regret_ratio", Help: "The share of the cost so far that experiments have added.",
+		}),
+		budget: r.Gauge(perfcore.Metric{
+			Name: "outrider_perfcore_budget_used_ratio", Help: "The share of their budget that experiments have spent: of 2 % of all so far and of what a new program may spend, and of what promotions have saved.",
 			Alert: perfcore.Alert{
 				Name: "regret", Help: "Experiments have cost more than their budget.",
-				Raise: 0.03, Clear: 0.02, For: time.Minute, Keep: 10 * time.Minute,
+				Raise: 1.25, Clear: 1, For: time.Minute, Keep: 10 * time.Minute,
 			},
 		}),
 	}
@@ -41,7 +45,7 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 			Keep: time.Minute,
 		},
 	})
-	for v := perfcore.Promoted; v <= perfcore.Withdrawn; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Confirmed; v++ {
 		m.decisions[v] = r.Counter(perfcore.Metric{
 			Name: "outrider_perfcore_decisions_total", Help: "Decisions of the optimizer, by verdict.",
 			Labels: []string{"verdict", v.String()},

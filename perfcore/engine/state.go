@@ -140,25 +140,27 @@ func (o *PerformanceOptimizer) Restore(ctx context.Context, seq uint64) (refused
 		return nil, err
 	}
 	d := perfcore.Decision{Trigger: "restore", Verdict: perfcore.Restored, Reason: fmt.Sprintf("snapshot %d", seq)}
-	d.Moves, refused, err = o.restoreState(ctx, s)
+	d.Before, d.Moves, refused, err = o.restoreState(ctx, s)
 	for _, r := range refused {
 		d.Reason += "; " + r.String()
 	}
 	if err != nil {
-		d.Verdict, d.Reason = perfcore.Aborted, fmt.Sprintf("snapshot %d was not restored: %v", seq, err)
+		d.Before, d.Verdict, d.Reason = 0, perfcore.Aborted, fmt.Sprintf("snapshot %d was not restored: %v", seq, err)
 	}
 	o.decide(d)
 	return refused, err
 }
 
-func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.State) ([]perfcore.Move, []snapshot.Refusal, error) {
+// restoreState puts a state in force, and returns the number of the snapshot of what was
+// before, what moved, and what was refused.
+func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.State) (before uint64, moves []perfcore.Move, refused []snapshot.Refusal, err error) {
 	targets := make(map[perfcore.ResourceType]perfcore.Targets)
 	for _, r := range s.Resources {
 		t := perfcore.Targets{
 			Utilization: r.Utilization, Throughput: r.Throughput, Latency: time.Duration(r.Latency), Quantile: r.Quantile,
 		}
 		if err := t.Check(); err != nil || !perfcore.ResourceType(r.Type).IsValid() {
-			return nil, nil, fmt.Errorf("targets of %v: %w", perfcore.ResourceType(r.Type), cmp.Or(err, errNoResource))
+			return 0, nil, nil, fmt.Errorf("targets of %v: %w", perfcore.ResourceType(r.Type), cmp.Or(err, errNoResource))
 		}
 		if t != (perfcore.Targets{}) {
 			targets[perfcore.ResourceType(r.Type)] = t
@@ -167,15 +169,15 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	m := o.Resources
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, err := o.cfg.Snapshots.Take(snapshot.PreRestore, o.state()); err != nil {
-		return nil, nil, err
+	was, err := o.cfg.Snapshots.Take(snapshot.PreRestore, o.state())
+	if err != nil {
+		return 0, nil, nil, err
 	}
 	legal, refused := s.Validate(m.ladders())
 	regimes, others := s.ValidateRegimes(m.ladders())
 	refused = append(refused, others...)
-	moves, err := m.install(ctx, legal)
-	if err != nil {
-		return nil, refused, err
+	if moves, err = m.install(ctx, legal); err != nil {
+		return 0, nil, refused, err
 	}
 	m.regime, m.others = s.Regime, make(map[string]map[string]int64)
 	for _, r := range regimes {
@@ -188,7 +190,7 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	o.targets, o.resumed = targets, true
 	o.mu.Unlock()
 	m.count()
-	return moves, refused, nil
+	return was.Seq, moves, refused, nil
 }
 
 var errNoResource = errors.New("there is no such resource")

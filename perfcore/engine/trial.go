@@ -55,7 +55,9 @@ type bench struct {
 	budget budget
 	caps   *caps
 
-	// at are the incumbents, free which of them the engine owns, at epoch.
+	// hastens are the knobs that are tried only where time is in the cost.
+	hastens []bool
+	// at are the incumbents, free which of them the engine may move, at epoch.
 	at    []int
 	free  []bool
 	epoch int
@@ -99,6 +101,11 @@ type lags struct{ sum, n float64 }
 // refresh takes over who owns which knob, and where it stands.
 func (b *bench) refresh() {
 	at, free, epoch := b.o.Resources.incumbents()
+	if timed := b.o.cfg.Timed; timed != nil && !slices.Contains(timed, b.o.regime()) {
+		for i, hastens := range b.hastens {
+			free[i] = free[i] && !hastens
+		}
+	}
 	if !slices.Equal(at, b.at) {
 		b.cost, b.work = average{}, average{}
 	}
@@ -127,7 +134,7 @@ func (b *bench) run(ctx context.Context, again bool) (s perfcore.Sample, err err
 		if s, err = b.one(ctx, b.at, again); err != nil {
 			return s, err
 		}
-		b.o.used(s, b.budget.regret())
+		b.o.used(s, &b.budget)
 		if b.counted(s); s.Burst == "" {
 			return s, nil
 		}
@@ -204,7 +211,7 @@ func (b *bench) blame(ctx context.Context, s perfcore.Sample, bill *bill) error 
 	if err != nil {
 		return err
 	}
-	b.o.used(beside, b.budget.regret())
+	b.o.used(beside, &b.budget)
 	switch {
 	case !(s.Work > 0):
 		return &blame{maxExcess, maxExcess}

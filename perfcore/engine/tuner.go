@@ -45,6 +45,8 @@ type tuner struct {
 	// recalled: the incumbents are those that a regime had left, and have not
 	// been verified since.
 	recalled bool
+	// asked: an operator wants the audit that is under way.
+	asked bool
 }
 
 // A probation is a promotion, or a withdrawal, that will be tested again.
@@ -52,6 +54,7 @@ type probation struct {
 	from, to []int
 	since    float64 // slices
 	passed   int
+	diffs    []float64 // what the tests that it passed said for it
 	gain     float64
 }
 
@@ -66,6 +69,9 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 		memory: make(memory),
 	}
 	o.Resources.settleIn(t.regime)
+	for _, k := range o.Resources.Knobs() {
+		t.hastens = append(t.hastens, k.Hastens)
+	}
 	t.refresh()
 	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
 	unordered := make([]bool, len(t.at))
@@ -107,7 +113,7 @@ func (t *tuner) run(ctx context.Context) error {
 		case t.recalled && t.budget.allows():
 			t.recalled = false
 			err = t.retest(ctx)
-		case t.misses >= t.most(), t.o.content(), !t.canMove():
+		case t.misses >= t.most(), t.o.content() && !t.asked, !t.canMove():
 			err = t.park(ctx)
 		case !t.budget.allows():
 			err = t.idle(ctx, 1)
@@ -230,7 +236,10 @@ func (t *tuner) search(ctx context.Context) error {
 	t.refresh()
 	t.o.settle(perfcore.Optimizing)
 	trigger := "search"
-	if t.rest > firstRest {
+	switch {
+	case t.asked:
+		trigger = "operator"
+	case t.rest > firstRest:
 		trigger = "audit"
 	}
 	s := t.space()
@@ -359,8 +368,13 @@ func (t *tuner) pause(ctx context.Context) error {
 // is no longer met.
 func (t *tuner) park(ctx context.Context) error {
 	t.o.settle(perfcore.Optimized)
+	t.asked = false
 	content := t.o.content()
 	for n := 0; t.o.content() || n < t.rest && !content; n++ {
+		if t.o.askedFor() {
+			t.asked, t.misses = true, t.most()-auditProposals
+			return nil
+		}
 		if err := t.watched(ctx); err != nil {
 			return err
 		}
@@ -409,10 +423,12 @@ func (t *tuner) retest(ctx context.Context) error {
 	one, err := t.block(ctx, y, t.washFor(y), &bill)
 	t.budget.charge(bill.excess)
 	var stopped *interruption
+	var blamed *blame
 	switch {
 	case errors.As(err, &stopped), errors.Is(err, errVoid):
 		return nil
-	case errors.Is(err, errBlamed): // the old value is much worse: as promised
+	case errors.As(err, &blamed): // the old value is much worse: as promised
+		one = blamed.block()
 	case err != nil:
 		return err
 	case one.diff > 0:
@@ -427,8 +443,24 @@ func (t *tuner) retest(ctx context.Context) error {
 		}
 		return err
 	}
+	p.diffs = append(p.diffs, -one.diff)
 	if p.passed++; p.passed == len(probations) {
+		t.confirm(p)
 		t.trials = t.trials[1:]
 	}
 	return nil
+}
+
+// confirm records that a change has passed the last test of its probation.
+func (t *tuner) confirm(p *probation) {
+	e := perfcore.Evidence{Diffs: p.diffs, Slices: 4 * len(p.diffs)}
+	weigh(&e, t.noise.deviation())
+	d := perfcore.Decision{
+		Trigger: "probation", Moves: t.o.Resources.moves(p.from, p.to), Verdict: perfcore.Confirmed,
+		Reason: "in no test of its probation did what it replaced cost less", Evidence: e,
+	}
+	if p.gain > 0 { // what was withdrawn or recalled has promised nothing
+		d.Prediction = fmt.Sprintf("it saves %.1f %%, as was measured when it was promoted", 100*p.gain)
+	}
+	t.o.decide(d)
 }

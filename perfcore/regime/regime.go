@@ -23,11 +23,13 @@ const (
 )
 
 // A Rule says when a regime holds: from the slice on in which a quantity
-// reaches Enter, until it has fallen below Leave, which is less.
+// reaches Enter, until it has fallen below Leave, which is less. Where the quantity is
+// missing the rule stays as it was, but for one that is Fickle: that does not hold then.
 type Rule struct {
 	Regime       string
 	Quantity     string
 	Enter, Leave float64
+	Fickle       bool
 }
 
 // Rules are the regimes of a node's sidecar in order; the first that holds is
@@ -36,12 +38,13 @@ func Rules() []Rule {
 	return []Rule{
 		// Left a day behind, where Bitcoin Core's initial block download ends
 		// too (DEFAULT_MAX_TIP_AGE).
-		{InitialSync, "chain_blocks_behind", 2016, 144},
-		{CatchUp, "chain_blocks_behind", 3, 1},
-		{RPCBurst, "rpc_requests_per_second", 100, 50},
-		{RPCBurst, "rpc_requests_per_second_predicted", 100, 50},
+		{InitialSync, "chain_blocks_behind", 2016, 144, false},
+		{CatchUp, "chain_blocks_behind", 3, 1, false},
+		{RPCBurst, "rpc_requests_per_second", 100, 50, false},
+		// A forecast that loses to persistence is silent.
+		{RPCBurst, "rpc_requests_per_second_predicted", 100, 50, true},
 		// An exchange is some milliseconds of a processor, with what is verified of it.
-		{L2Heavy, "l2_requests_per_second", 50, 25},
+		{L2Heavy, "l2_requests_per_second", 50, 25, false},
 	}
 }
 
@@ -111,8 +114,7 @@ func New(cfg Config) (*Classifier, error) {
 	return &Classifier{cfg: cfg, holds: make([]bool, len(cfg.Rules)), current: cfg.Else}, nil
 }
 
-// Observe takes what one slice measured. A rule whose quantity is missing stays
-// as it was. While an announcement counts, the slice is part of what was
+// Observe takes what one slice measured. While an announcement counts, the slice is part of what was
 // announced, and says nothing.
 func (c *Classifier) Observe(m Measurement) {
 	c.mu.Lock()
@@ -122,8 +124,11 @@ func (c *Classifier) Observe(m Measurement) {
 	}
 	said := c.cfg.Else
 	for i, r := range slices.Backward(c.cfg.Rules) {
-		if v, measured := m.Value(r.Quantity); measured {
+		switch v, measured := m.Value(r.Quantity); {
+		case measured:
 			c.holds[i] = v >= r.Enter || c.holds[i] && v >= r.Leave
+		case r.Fickle:
+			c.holds[i] = false
 		}
 		if c.holds[i] {
 			said = r.Regime

@@ -28,7 +28,7 @@ func newClassifier(t *testing.T) *Classifier {
 // A script of slices, and the regime behind each: three in a row are believed,
 // and what lies between two thresholds changes nothing.
 func TestClassify(t *testing.T) {
-	const behind, rpc, l2 = "chain_blocks_behind", "rpc_requests_per_second", "l2_requests_per_second"
+	const behind, rpc, l2, expected = "chain_blocks_behind", "rpc_requests_per_second", "l2_requests_per_second", "rpc_requests_per_second_predicted"
 	c := newClassifier(t)
 	if c.Regime() != TipIdle {
 		t.Errorf("at first: %s", c.Regime())
@@ -50,6 +50,10 @@ func TestClassify(t *testing.T) {
 		{measured{behind: 0, rpc: 60, l2: 60}, 10, RPCBurst},
 		{measured{behind: 0, rpc: 40, l2: 60}, 3, L2Heavy},
 		{measured{}, 10, L2Heavy}, // nothing was measured
+		{measured{behind: 0, rpc: 0, l2: 0, expected: 150}, 3, RPCBurst},
+		{measured{expected: 60}, 10, RPCBurst},
+		{measured{}, 3, TipIdle}, // the forecast is silent
+		{measured{behind: 0, rpc: 0, l2: 60}, 3, L2Heavy},
 		{measured{behind: 10, rpc: 500, l2: 60}, 3, CatchUp},
 		{measured{behind: 0, rpc: 0, l2: 0}, 1, CatchUp},
 		{measured{behind: 0, rpc: 500, l2: 0}, 2, CatchUp}, // another one begins to count anew
@@ -120,15 +124,15 @@ func TestAnnounce(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	for _, cfg := range []Config{
-		{Rules: []Rule{{"", "q", 2, 1}}}, {Rules: []Rule{{"r", "", 2, 1}}}, {Rules: []Rule{{"r", "q", 1, 1}}},
-		{Rules: []Rule{{"r", "q", math.NaN(), 1}}}, {Rules: []Rule{{"r", "q", math.Inf(1), 1}}},
+		{Rules: []Rule{{"", "q", 2, 1, false}}}, {Rules: []Rule{{"r", "", 2, 1, false}}}, {Rules: []Rule{{"r", "q", 1, 1, false}}},
+		{Rules: []Rule{{"r", "q", math.NaN(), 1, false}}}, {Rules: []Rule{{"r", "q", math.Inf(1), 1, false}}},
 		{Dwell: -1}, {Longest: -1},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}
 	}
-	c, err := New(Config{Rules: []Rule{{"busy", "load", 2, 1}}, Else: "calm", Announced: "storm", Dwell: 1})
+	c, err := New(Config{Rules: []Rule{{"busy", "load", 2, 1, false}}, Else: "calm", Announced: "storm", Dwell: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

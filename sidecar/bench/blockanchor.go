@@ -68,8 +68,9 @@ func (m *blockBench) btcdScripts(ctx context.Context, k int) (time.Duration, err
 	return took, ctx.Err()
 }
 
-// A floor is libsecp256k1's time for one ECDSA signature: what no program that
-// verifies with it goes below, whatever else it does. It stands for BIP340's too,
+// A floor is libsecp256k1's time for one ECDSA signature, key and signature read, by
+// go-ethereum's cgo binding: what no program that verifies with that goes below, whatever
+// else it does. Newer libsecp256k1 without cgo takes three quarters of it. It stands for BIP340's too,
 // which the binding does not have and which take libsecp256k1 as long.
 type floor struct {
 	verify  func(*sample) bool

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,9 +30,9 @@ type child struct {
 
 // startChild starts "outrider run" beside a node of the demo's, from the first
 // block on when its data directory is new, and waits for its web server.
-func startChild(ctx context.Context, program, datadir string, at demo.Endpoint) (*child, error) {
-	return startProgram(ctx, program, []string{"OUTRIDER_NODE_PASSWORD=" + at.Password}, "--datadir", datadir, "--start", "0",
-		"--node-address", at.Address, "--node-user", at.User, "--node-certificate", at.Certificate)
+func startChild(ctx context.Context, program, datadir string, at demo.Endpoint, flags ...string) (*child, error) {
+	return startProgram(ctx, program, []string{"OUTRIDER_NODE_PASSWORD=" + at.Password}, append([]string{"--datadir", datadir, "--start", "0",
+		"--node-address", at.Address, "--node-user", at.User, "--node-certificate", at.Certificate}, flags...)...)
 }
 
 // startProgram starts "outrider run" with these flags, and these variables beside
@@ -104,6 +105,30 @@ func (c *child) await(ctx context.Context, hash string) (web.Status, error) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// processorTime returns the processor time that a process has used, user's and
+// system's, as /proc/PID/stat counts it (proc(5)): in hundredths of a second.
+func processorTime(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field, the name of the program in brackets, may hold spaces and brackets.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	const utime, stime = 14 - 3, 15 - 3 // fields have numbers from 1, and two are gone
+	var ticks time.Duration
+	for _, at := range []int{utime, stime} {
+		if at >= len(fields) {
+			return 0, fmt.Errorf("processor time of process %d: %q has too few fields", pid, stat)
+		}
+		n, err := strconv.ParseUint(fields[at], 10, 63)
+		if err != nil {
+			return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * (time.Second / 100), nil
 }
 
 // memory returns what the kernel says of the child's memory, in bytes: its

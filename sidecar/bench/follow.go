@@ -21,7 +21,7 @@ type FollowOptions struct {
 	// Blocks is how many blocks one sidecar follows for the times to the verdict.
 	Blocks int
 	// Rounds is how many blocks the node's own time is measured for beside a
-	// sidecar, and for as many without.
+	// sidecar, beside one with the node's priority, and for as many without.
 	Rounds int
 	// Transactions is how many transactions a block has.
 	Transactions int
@@ -32,8 +32,8 @@ type FollowOptions struct {
 // Follow measures the program beside a real btcd on regtest: how long after the
 // node's notification a verdict is there and how much memory it takes, of one
 // sidecar that follows all the while; what the node's own connecting of a block
-// costs beside a sidecar and without one, in turns; and how fast a new one
-// catches up. Nearly all of its time goes into making the transactions and having
+// costs beside a sidecar and without one, in turns, and what else it does while the
+// sidecar judges that block; and how fast a new one catches up. Nearly all of its time goes into making the transactions and having
 // the node take them.
 func Follow(ctx context.Context, o FollowOptions) (rep *Report, err error) {
 	network, err := demo.StartNetwork(ctx, demo.Config{Btcd: o.Btcd, Dir: o.Dir, Nodes: 1, Seed: 1, Log: o.Log})
@@ -61,16 +61,21 @@ func Follow(ctx context.Context, o FollowOptions) (rep *Report, err error) {
 	if err := m.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	with, without := median(m.with), median(m.without)
+	const anchor = "without the sidecar"
+	without := m.turns[alone]
 	return &Report{Machine: ThisMachine(), Rows: []Row{
 		plain("follow/verdict/p50", quantile(m.verdicts, 0.5), "ms"),
 		plain("follow/verdict/p99", quantile(m.verdicts, 0.99), "ms"),
 		plain("follow/verdict/count", float64(len(m.verdicts)), "blocks"),
-		lessIsBetter("follow/node-connect", with, "ms", "without the sidecar", without),
+		lessIsBetter("follow/node-connect", median(m.turns[beside].connect), "ms", anchor, median(without.connect)),
+		lessIsBetter("follow/node-busy", median(m.turns[beside].busy), "ms", anchor, median(without.busy)),
+		lessIsBetter("follow/node-busy/nice0", median(m.turns[besideEqual].busy), "ms", anchor, median(without.busy)),
 		plain("follow/rss", median(m.rss)/(1<<20), "MiB"),
 		plain("follow/rss/peak", float64(m.peak)/(1<<20), "MiB"),
 		plain("catchup/blocks", m.blocks/m.took.Seconds(), "1/s"),
 		plain("catchup/inputs", m.inputs/m.took.Seconds(), "1/s"),
+		plain("catchup/cores", m.sidecarRan.Seconds()/m.took.Seconds(), "cores"),
+		plain("catchup/cores/node", m.nodeRan.Seconds()/m.took.Seconds(), "cores"),
 	}}, nil
 }
 
@@ -79,21 +84,37 @@ type followMeasurement struct {
 	o       *FollowOptions
 	network *demo.Network
 
-	verdicts, with, without []float64
-	rss                     []float64 // bytes, after each block of the second half
-	peak                    uint64
-	blocks, inputs          float64
-	took                    time.Duration
+	verdicts            []float64
+	turns               [company]turn
+	rss                 []float64 // bytes, after each block of the second half
+	peak                uint64
+	blocks, inputs      float64
+	took                time.Duration
+	sidecarRan, nodeRan time.Duration // of processor time meanwhile
 }
 
-// alternate measures blocks with a sidecar and without, in the order with,
-// without, without, with, and so on.
+// The company that a node has: a sidecar with the priority that it takes by itself, one
+// with the node's own, or none.
+const (
+	beside = iota
+	besideEqual
+	alone
+	company
+)
+
+// A turn is how long the node took for one block after the other in some company.
+type turn struct {
+	// connect is to connect it, busy to print it as soon as it is connected, while the
+	// sidecar fetches and judges it.
+	connect, busy []float64
+}
+
+// alternate measures blocks in each company in turns, each time in another order.
 func (m *followMeasurement) alternate(ctx context.Context) error {
 	for round := range m.o.Rounds {
-		for turn := range 2 {
-			with := (round+turn)%2 == 0
-			if err := m.oneTurn(ctx, with); err != nil {
-				return fmt.Errorf("round %d, with the sidecar %v: %w", round+1, with, err)
+		for i := range company {
+			if err := m.oneTurn(ctx, (round+i)%company); err != nil {
+				return fmt.Errorf("round %d, turn %d: %w", round+1, i+1, err)
 			}
 		}
 	}
@@ -101,8 +122,8 @@ func (m *followMeasurement) alternate(ctx context.Context) error {
 }
 
 // startFollowing starts a sidecar that has caught up when it is returned.
-func (m *followMeasurement) startFollowing(ctx context.Context) (*child, error) {
-	c, err := startChild(ctx, m.o.Program, filepath.Join(m.o.Dir, "following"), m.network.Nodes[0].RPC)
+func (m *followMeasurement) startFollowing(ctx context.Context, flags ...string) (*child, error) {
+	c, err := startChild(ctx, m.o.Program, filepath.Join(m.o.Dir, "following"), m.network.Nodes[0].RPC, flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -112,20 +133,30 @@ func (m *followMeasurement) startFollowing(ctx context.Context) (*child, error) 
 	return c, nil
 }
 
-// oneTurn measures how long the node takes to connect one block.
-func (m *followMeasurement) oneTurn(ctx context.Context, with bool) (err error) {
-	into := &m.without
-	if with {
-		into = &m.with
-		c, failed := m.startFollowing(ctx)
+// oneTurn measures how long the node takes for one block.
+func (m *followMeasurement) oneTurn(ctx context.Context, with int) (err error) {
+	if with != alone {
+		var flags []string
+		if with == besideEqual {
+			flags = []string{"--nice", "0"}
+		}
+		c, failed := m.startFollowing(ctx, flags...)
 		if failed != nil {
 			return failed
 		}
 		defer func() { err = errors.Join(err, c.stop()) }()
 	}
-	_, took, err := m.submit(ctx)
-	*into = append(*into, millis(took))
-	return err
+	b, took, err := m.submit(ctx)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := m.network.Nodes[0].Describe(ctx, b.Hash); err != nil {
+		return err
+	}
+	into := &m.turns[with]
+	into.connect, into.busy = append(into.connect, millis(took)), append(into.busy, millis(time.Since(start)))
+	return nil
 }
 
 // submit has the node connect a block, and measures that.
@@ -173,6 +204,11 @@ func (m *followMeasurement) follow(ctx context.Context) (err error) {
 // tip.
 func (m *followMeasurement) catchUp(ctx context.Context) error {
 	tip := m.network.Tip()
+	node := m.network.Nodes[0].PID()
+	before, err := processorTime(node)
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	c, err := startChild(ctx, m.o.Program, filepath.Join(m.o.Dir, "catching-up"), m.network.Nodes[0].RPC)
 	if err != nil {
@@ -180,13 +216,17 @@ func (m *followMeasurement) catchUp(ctx context.Context) error {
 	}
 	_, err = c.await(ctx, tip.Hash.String())
 	m.took = time.Since(start)
+	var failed [2]error
+	m.sidecarRan, failed[0] = processorTime(c.cmd.Process.Pid)
+	m.nodeRan, failed[1] = processorTime(node)
+	m.nodeRan -= before
 	m.blocks = float64(tip.Height)
 	for b := tip; b != nil; b = m.network.Ancestor(tip.Height - b.Height + 1) {
 		for _, tx := range b.Msg.Transactions[1:] {
 			m.inputs += float64(len(tx.TxIn))
 		}
 	}
-	return errors.Join(err, c.stop())
+	return errors.Join(err, failed[0], failed[1], c.stop())
 }
 
 // quantile returns the q-quantile of vs by the nearest rank. It sorts vs.

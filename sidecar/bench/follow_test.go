@@ -36,7 +36,8 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"follow/verdict/p50", "follow/verdict/p99", "follow/node-connect", "follow/rss", "follow/rss/peak", "catchup/blocks", "catchup/inputs",
+		"follow/verdict/p50", "follow/verdict/p99", "follow/node-connect", "follow/node-busy", "follow/node-busy/nice0", "follow/rss", "follow/rss/peak", "catchup/blocks", "catchup/inputs",
+		"catchup/cores", "catchup/cores/node",
 	} {
 		if _, ok := rows[name]; !ok {
 			t.Errorf("there is no row %s", name)

@@ -284,17 +284,14 @@ func (c *replayCoins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []
 }
 
 // Unspent implements blockval.Coins.
-func (c *replayCoins) Unspent(_ context.Context, ops []wire.OutPoint) (unspent, known bool, err error) {
+func (c *replayCoins) Unspent(_ context.Context, ops []wire.OutPoint) (first int, known bool, err error) {
 	answers := make([]utxocache.Answer, len(ops))
 	if err := c.set.Fetch(c.parent, ops, answers); err != nil {
-		return false, false, err
+		return -1, false, err
 	}
-	known = true
-	for i := range answers {
-		unspent = unspent || answers[i].State == utxocache.Unspent
-		known = known && answers[i].State != utxocache.Unknown
-	}
-	return unspent, known || unspent, nil
+	unknown := slices.ContainsFunc(answers, func(a utxocache.Answer) bool { return a.State == utxocache.Unknown })
+	first = slices.IndexFunc(answers, func(a utxocache.Answer) bool { return a.State == utxocache.Unspent })
+	return first, !unknown || first >= 0, nil
 }
 
 // connectNext connects the next block of the synchronisation.

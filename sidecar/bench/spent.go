@@ -85,8 +85,8 @@ func (s *spent) Prevouts(_ context.Context, ops []wire.OutPoint, into []blockval
 }
 
 // Unspent implements blockval.Coins: a list of spent outputs cannot say.
-func (s *spent) Unspent(context.Context, []wire.OutPoint) (unspent, known bool, err error) {
-	return false, false, nil
+func (s *spent) Unspent(context.Context, []wire.OutPoint) (first int, known bool, err error) {
+	return -1, false, nil
 }
 
 // FetchPrevOutput implements txscript.PrevOutputFetcher.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -301,6 +302,13 @@ func (n *Node) BlockHash(ctx context.Context, height uint32) (chainhash.Hash, er
 		return chainhash.Hash{}, err
 	}
 	return parseHash(r)
+}
+
+// Describe has the node decode a whole block and print it, and forgets the answer: work
+// that takes the node a processor for a while.
+func (n *Node) Describe(ctx context.Context, hash chainhash.Hash) error {
+	var block json.RawMessage
+	return n.client.call(ctx, &block, "getblock", hash.String(), 2)
 }
 
 // ChainTips returns the tips of all the branches that the node knows.

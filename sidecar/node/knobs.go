@@ -70,7 +70,7 @@ func (c *rpcClient) knob() perfcore.Knob {
 	}
 	return perfcore.Knob{
 		Name: "node.calls", Help: "How many calls to the node are open at once.", Unit: "calls",
-		Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Memoryless, Ladder: with(with(ladder, most), c.slots.get()),
+		Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Memoryless, Hastens: true, Ladder: with(with(ladder, most), c.slots.get()),
 		Apply: func(_ context.Context, n int64) error {
 			if n < 1 || n > most {
 				return fmt.Errorf("node: %d calls cannot be open at once: at most %d are the node's to spare", n, most)

@@ -84,6 +84,17 @@ func (p *Performance) thawed() error {
 	})
 }
 
+// audit has the optimizer look again for better values.
+func (p *Performance) audit() error {
+	return p.command("optimize", func(f *following) (string, error) {
+		if p.cfg.Mode != Optimize {
+			return "", fmt.Errorf("the setting perf is %s, which only tells: ask for a dry run, or run the sidecar with --perf optimize", p.cfg.Mode)
+		}
+		f.optimizer.Audit()
+		return "", nil
+	})
+}
+
 // defaults freezes, and sets every knob to its value at the start. Those that the
 // optimizer or the arbiter owned are its own again; an operator's are then pinned. Who
 // gives memory back comes first; that it has been given back is not waited for.

@@ -122,6 +122,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 	}
 	f.optimizer, err = engine.New(engine.Config{
 		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Seed: p.cfg.seed, Quiet: []string{regime.TipBlock},
+		Timed:     timed,
 		Decided:   func(d perfcore.Decision) { p.decided(d) },
 		Snapshots: f.ring, Store: f.store, Log: p.log, Recorder: p.cfg.Registry,
 	})
@@ -276,7 +277,7 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[st
 	}
 	quantities := make(map[string]float64)
 	s.Each(func(name string, v float64) { quantities[name] = v })
-	quantities[regretRatio], quantities[nodeMissing] = f.optimizer.Regret(), 0
+	quantities[budgetUsed], quantities[nodeMissing] = f.optimizer.Spent(), 0
 	quantities[missedTargets] = 0
 	for _, r := range f.resources(sample.Usage) {
 		if r.Missed != "" {
@@ -343,7 +344,7 @@ func (f *following) aboutOptimizer(values map[string]float64) {
 func (p *Performance) decided(d perfcore.Decision) {
 	level := slog.LevelDebug
 	switch d.Verdict {
-	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Aborted, perfcore.Isolated, perfcore.Restored, perfcore.Leased, perfcore.Advised:
+	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Confirmed, perfcore.Aborted, perfcore.Isolated, perfcore.Restored, perfcore.Leased, perfcore.Advised:
 		level = slog.LevelInfo
 	}
 	p.log.Log(context.Background(), level, "the optimizer has decided", "seq", d.Seq, "verdict", d.Verdict.String(), "moves", fmt.Sprint(d.Moves), "reason", d.Reason)

@@ -97,6 +97,7 @@ func (p *Performance) Handler() http.Handler {
 		return nil, p.freeze(why)
 	}))
 	p.post(mux, "thaw", decode(func(context.Context, *struct{}) (any, error) { return nil, p.thawed() }))
+	p.post(mux, "optimize", decode(func(context.Context, *struct{}) (any, error) { return nil, p.audit() }))
 	p.post(mux, "defaults", decode(func(ctx context.Context, _ *struct{}) (any, error) { return nil, p.defaults(ctx) }))
 	p.post(mux, "snap", decode(func(context.Context, *struct{}) (any, error) { return p.snap() }))
 	p.post(mux, "restore", decode(func(ctx context.Context, b *RestoreRequest) (any, error) {

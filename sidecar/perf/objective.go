@@ -2,6 +2,7 @@ package perf
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/outrider-project/outrider/bitvm/claim"
@@ -46,6 +47,9 @@ func Bursts() []collect.Limit {
 	const why = "coins on disk were compacted"
 	return []collect.Limit{{Quantity: "coindb_compactions_per_second", Why: why}, {Quantity: "coindb_compacting", Why: why}}
 }
+
+// timed are the regimes in which time is in the cost.
+var timed = []string{regime.InitialSync, regime.CatchUp}
 
 // These are quantities that the sidecar itself sets.
 const (
@@ -106,7 +110,7 @@ func (w *workload) End(s *collect.Slice) {
 	if !measured {
 		return
 	}
-	if r := w.regime(); r == regime.InitialSync || r == regime.CatchUp {
+	if slices.Contains(timed, w.regime()) {
 		cores += float64(runtime.GOMAXPROCS(0))
 	}
 	s.Set(effortCores, cores)

@@ -2,6 +2,7 @@ package perf
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/outrider-project/outrider/perfcore/engine"
 )
@@ -58,6 +59,8 @@ func (p *Performance) plan() (plan Plan, err error) {
 			switch near := neighbours(k); {
 			case k.Owner != engine.Engine:
 				plan.Left = append(plan.Left, Left{k.Name, k.Why})
+			case k.Hastens && !slices.Contains(timed, s.Regime):
+				plan.Left = append(plan.Left, Left{k.Name, "what it buys is time, which is in the cost while the sidecar is behind its node only"})
 			case len(near) == 0:
 				plan.Left = append(plan.Left, Left{k.Name, "it has one value only"})
 			default:

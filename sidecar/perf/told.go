@@ -18,7 +18,7 @@ const (
 	isolatedKnobs  = "perf_knobs_isolated"
 	abortedLately  = "perf_trials_aborted"
 	abortedWithin  = time.Hour
-	regretRatio    = "perfcore_regret_ratio"
+	budgetUsed     = "perfcore_budget_used_ratio"
 	miscalibrated  = "perf_miscalibrated"
 	optimizerEnded = "perf_optimizer_ended"
 	anomalies      = "perf_anomalies"

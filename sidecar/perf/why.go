@@ -40,6 +40,7 @@ type Alternative struct {
 // triggers say in a sentence what the engine says in a word.
 var triggers = map[string]string{
 	"search":      "the search for better values proposed it",
+	"operator":    "an operator asked for another look",
 	"audit":       "the search had come to rest, and looked again whether that is still right",
 	"ablation":    "it was promoted together with others, and was tried without its own change",
 	"probation":   "a value that had been replaced was tested again against the one that replaced it",
@@ -100,8 +101,10 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
 			w.Alternatives = append(w.Alternatives, short)
 		}
 	}
-	switch d.Verdict {
-	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Leased:
+	switch {
+	case d.Before != 0:
+		w.Undo = append(w.Undo, fmt.Sprintf("outrider perf snap restore %d", d.Before))
+	case d.Verdict.InForce():
 		w.Undo = undoOf(d, knobs)
 	}
 	return w

@@ -17,8 +17,8 @@ func TestWhyOfEachVerdict(t *testing.T) {
 		undone  bool
 	}{
 		{"search", perfcore.Promoted, true}, {"ablation", perfcore.Withdrawn, true}, {"memory", perfcore.Leased, true},
-		{"search", perfcore.Rejected, false}, {"ablation", perfcore.Rejected, false}, {"regime", perfcore.Recalled, false},
-		{"restore", perfcore.Restored, false},
+		{"search", perfcore.Rejected, false}, {"ablation", perfcore.Rejected, false}, {"regime", perfcore.Recalled, true},
+		{"restore", perfcore.Restored, true}, {"probation", perfcore.Confirmed, false},
 	} {
 		all := []perfcore.Decision{{
 			Seq: 1, Trigger: tt.trigger, Verdict: tt.verdict, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},

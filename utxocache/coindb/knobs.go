@@ -48,7 +48,7 @@ func (d *DB) Knobs() []perfcore.Knob {
 		},
 		{
 			Name: "coindb.readers", Help: "How many goroutines read coins on disk for one block.", Unit: "goroutines",
-			Scope: perfcore.Live, Resource: perfcore.Database, Carry: perfcore.Memoryless,
+			Scope: perfcore.Live, Resource: perfcore.Database, Carry: perfcore.Memoryless, Hastens: true,
 			Ladder: with([]int64{1, 2, 4, maxReaders}, d.readers.Load()),
 			Apply:  func(_ context.Context, n int64) error { return d.setReaders(n) },
 			Read:   d.readers.Load,

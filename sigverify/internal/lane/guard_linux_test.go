@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -68,25 +69,37 @@ func TestGuardPages(t *testing.T) {
 	})
 }
 
-// Kernels read and write nothing outside of the vectors and the work area.
+// Kernels, those for two vectors too, read and write nothing outside of the vectors, the
+// work area and the table.
 func TestKernelGuardPages(t *testing.T) {
 	needKernels(t)
-	r, table := newRand(t), newTable()
+	const vectorBytes, workBytes, tableBytes = int(unsafe.Sizeof(vector{})), int(unsafe.Sizeof(work{})), int(unsafe.Sizeof(table{}))
+	r, multiples := newRand(t), newTable()
 	for i := range kernelTests {
 		test := &kernelTests[i]
-		for _, atEnd := range []bool{true, false} {
-			const vectorBytes, workBytes = int(unsafe.Sizeof(vector{})), int(unsafe.Sizeof(work{}))
-			vectors := newFence(t, 2*vectorBytes).room(2*vectorBytes, atEnd)
-			area := newFence(t, workBytes).room(workBytes, atEnd)
-			tr := newTrial(r, 1, table)
-			test.prepare(r, tr)
-			fenced := &trial{
-				vectors: unsafe.Slice((*vector)(unsafe.Pointer(&vectors[0])), 2),
-				work:    (*work)(unsafe.Pointer(&area[0])), table: table,
+		for _, n := range []int{1, 2, min(test.most, 5)} {
+			for _, atEnd := range []bool{true, false} {
+				bytes := (n + 1) * vectorBytes
+				vectors := newFence(t, bytes).room(bytes, atEnd)
+				area := newFence(t, workBytes).room(workBytes, atEnd)
+				fencedTable := (*table)(unsafe.Pointer(&newFence(t, tableBytes).room(tableBytes, atEnd)[0]))
+				*fencedTable = *multiples
+				want := newTrial(r, n, multiples)
+				test.prepare(r, want)
+				fenced := &trial{
+					vectors: unsafe.Slice((*vector)(unsafe.Pointer(&vectors[0])), n+1),
+					work:    (*work)(unsafe.Pointer(&area[0])), table: fencedTable,
+				}
+				for i := range n {
+					fenced.pair = append(fenced.pair, &fenced.vectors[1+i])
+				}
+				want.copyTo(fenced)
+				test.run(assembly(), fenced)
+				test.run(models(), want)
+				if !slices.Equal(fenced.vectors, want.vectors) {
+					t.Errorf("%s of %d vectors between guard pages differs from its model", test.name, n)
+				}
 			}
-			fenced.pair = []*vector{&fenced.vectors[1]}
-			tr.copyTo(fenced)
-			test.run(assembly(), fenced)
 		}
 	}
 }

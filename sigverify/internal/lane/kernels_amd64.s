@@ -7176,14 +7176,11 @@ afterQ:
 	JMP  double
 
 noG:
-	DECQ  DI
-	JNZ   double
-	MOVQ  tail+24(FP), R11
-	TESTQ R11, R11
-	JNZ   last
-	JMP   end
-
-last:
+	DECQ         DI
+	JNZ          double
+	MOVQ         tail+24(FP), R11
+	TESTQ        R11, R11
+	JZ           end
 	MOVQ         a+0(FP), DI
 	VMOVDQU64    640(DX), Z0
 	VMOVDQU64    2112(DX), Z1
@@ -16967,14 +16964,11 @@ afterQ:
 	JMP  double
 
 noG:
-	DECQ  DI
-	JNZ   double
-	MOVQ  tail+32(FP), R11
-	TESTQ R11, R11
-	JNZ   last
-	JMP   end
-
-last:
+	DECQ         DI
+	JNZ          double
+	MOVQ         tail+32(FP), R11
+	TESTQ        R11, R11
+	JZ           end
 	MOVQ         a+0(FP), DI
 	MOVQ         b+8(FP), SI
 	VMOVDQU64    640(DX), Z0

@@ -21,6 +21,10 @@ const (
 	doublings     = windowQ * (windowsQ - 1)
 	doublingsToG  = doublings - windowG*(windowsG/2-1)
 	headDoublings = doublings/2 + 1
+
+	// The first call gets to G, and the second has fewer to do.
+	_ = uint(headDoublings - doublingsToG)
+	_ = uint(headDoublings - (doublings - headDoublings) - 1)
 )
 
 // multiply writes the kernel that adds u1⋅G and u2⋅Q for k vectors.
@@ -46,12 +50,6 @@ func (g *generator) multiply(k int) {
 		c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldSignsQ") + ofQ}, signsQ)
 		c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldDigitsG") + digitBytes*ofG}, digitsG)
 		c.LEAQ(operand.Mem{Base: work, Disp: half(0, "coldSignsG") + ofG}, signsG)
-	}
-	// ifTail jumps in the second call.
-	ifTail := func(label string) {
-		g.param("tail", turn)
-		c.TESTQ(turn, turn)
-		c.JNZ(operand.LabelRef(label))
 	}
 
 	sum := func(i int) addr { return at(work, half(i, "hotSum")) }
@@ -90,7 +88,9 @@ func (g *generator) multiply(k int) {
 		g.advance(signs, 1)
 	}
 
-	ifTail("tail")
+	g.param("tail", turn)
+	c.TESTQ(turn, turn)
+	c.JNZ(operand.LabelRef("tail"))
 	from(0, 0)
 	prefetch()
 	b := newBlock("multiply: first")
@@ -168,10 +168,9 @@ func (g *generator) multiply(k int) {
 	c.Label("noG")
 	c.DECQ(left)
 	c.JNZ(operand.LabelRef("double"))
-	ifTail("last")
-	c.JMP(operand.LabelRef("end"))
-
-	c.Label("last")
+	g.param("tail", turn)
+	c.TESTQ(turn, turn)
+	c.JZ(operand.LabelRef("end"))
 	g.param("a", vs[0])
 	if k == 2 {
 		g.param("b", vs[1])
