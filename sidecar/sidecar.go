@@ -308,7 +308,7 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	}
 	early := newEarly(set, &s.tuning.prefetch, s.registry)
 	feed := node.NewFeed(s.node, headers, node.FeedOptions{
-		Fetched: early.look, Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
+		Fetched: early.look, Announced: s.perf.Announce, Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
 		Depth: ringBlocks, Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
 	})
 	j.trouble = feed.Trouble
@@ -382,8 +382,11 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 		beside.Go(func() { s.advisor(ctx, b) })
 	}
 	return w.feed.Run(ctx, w.stored, func(ctx context.Context, ev node.Event) error {
-		if b, ok := ev.(node.Connected); ok && !b.CatchUp {
-			defer s.perf.Announce()()
+		if b, ok := ev.(node.Connected); ok {
+			if !b.CatchUp { // as those that nobody has announced
+				s.perf.Announce()
+			}
+			defer s.perf.Arrived()
 		}
 		if err := w.judge.handle(ctx, ev); err != nil {
 			return err

@@ -25,7 +25,7 @@ func benchPerf(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "outrider bench perf measures what the optimizer makes of the parts of the sidecar on generated blocks, beside the\n"+
 			"defaults of the libraries and of Go, and beside the best static setting of a sweep: processor time, memory and\n"+
-			"the latency of the coin database, each as an aim of its own. It takes some 30 minutes on two cores that\n"+
+			"the latency of the coin database, each as an aim of its own. It takes some 35 minutes on two cores that\n"+
 			"nobody else uses. Flags:")
 		fs.PrintDefaults()
 	}

@@ -122,14 +122,14 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 	if w := rep.Work; w.Blocks != 34 || w.Inputs == 0 || w.Mempool == 0 || w.Lookups == 0 || w.Found >= w.Lookups || w.Found < w.Lookups*8/10 || w.Value == 0 {
 		t.Errorf("the work was %+v", w)
 	}
-	if len(rep.Runs) != 1+2*aims {
+	if len(rep.Runs) != 3*aims {
 		t.Errorf("%d arms", len(rep.Runs))
 	}
 	if len(rep.Learned) != aims {
 		t.Errorf("it learned for %d rows", len(rep.Learned))
 	}
 	for row, runs := range rep.Learned {
-		if len(runs) != len(rep.Runs["before"]) {
+		if len(runs) != len(rep.Runs["before/"+row]) {
 			t.Errorf("for %s it learned %d times", row, len(runs))
 		}
 		for _, run := range runs {
@@ -384,7 +384,7 @@ func TestJudge(t *testing.T) {
 		Intervals: make(map[string][2]float64), Best: map[string]PerfSetting{"cpu": {"go.gogc": 400}},
 		Learned: map[string][]*PerfRun{"cpu": {{Decisions: map[string]int{"promoted": 7}}, {Decisions: map[string]int{"promoted": 2}}}},
 		Runs: map[string][]*PerfRun{
-			"before":       {run(100), run(200), run(100)},
+			"before/cpu":   {run(100), run(200), run(100)},
 			"static/cpu":   {run(90, 80, 100, 80), run(160, 80, 100, 80), run(100, 80, 100, 80)},
 			"perfcore/cpu": {run(45, 60, 110, 60), run(140, 60, 110, 60), run(110, 60, 110, 60)},
 		},

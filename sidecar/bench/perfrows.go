@@ -31,14 +31,14 @@ func (run *PerfRun) whole() PerfFigures { return run.Figures }
 func (r *PerfReport) judge(aim *perfAim) {
 	sync := func(run *PerfRun) PerfFigures { return run.part(false) }
 	tip := func(run *PerfRun) PerfFigures { return run.part(true) }
-	static, tuned := "static/"+aim.row, "perfcore/"+aim.row
+	before, static, tuned := "before/"+aim.row, "static/"+aim.row, "perfcore/"+aim.row
 	for _, row := range []struct {
 		name, from, to string
 		of             func(*PerfRun) PerfFigures
 		original       bool
 	}{
-		{aim.row, "before", tuned, (*PerfRun).whole, true},
-		{aim.row + "/static", "before", static, (*PerfRun).whole, true},
+		{aim.row, before, tuned, (*PerfRun).whole, true},
+		{aim.row + "/static", before, static, (*PerfRun).whole, true},
 		{aim.row + "/switching", static, tuned, (*PerfRun).whole, false},
 		{aim.row + "/sync", static, tuned, sync, false},
 		{aim.row + "/tip", static, tuned, tip, false},
@@ -75,7 +75,7 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 	var side strings.Builder
 	for _, other := range perfAims {
 		if other.row != aim.row {
-			before, after := r.figures("before", other.value), r.figures("perfcore/"+aim.row, other.value)
+			before, after := r.figures("before/"+aim.row, other.value), r.figures("perfcore/"+aim.row, other.value)
 			side.WriteString(fmt.Sprintf(", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1)))
 		}
 	}
@@ -86,7 +86,7 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		return n
 	}
 	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d rounds; %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
-		aim.row, row.Value, in[0], in[1], len(r.Runs["before"]), reached, aim.original, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
+		aim.row, row.Value, in[0], in[1], len(r.Runs["before/"+aim.row]), reached, aim.original, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
 }
 
 // figures returns one figure of each run of an arm.

@@ -41,6 +41,10 @@ type FeedOptions struct {
 	// once. The block is not to be changed. While it works the block is not ready; it
 	// returns when ctx ends.
 	Fetched func(ctx context.Context, b *blockval.Block)
+	// Announced, if it is set, hears when a notification tells of a block that the chain
+	// does not have, before it is fetched. It is called once for each, on the goroutine of
+	// Run, when that has time; the block need not come, and others come without.
+	Announced func()
 	// Depth is how far below the node's tip the feed starts when it has no
 	// stored tip, and how deep a branch may fork to be judged; 0 means 288.
 	Depth uint32
@@ -455,6 +459,9 @@ func (f *follower) note(seen map[chainhash.Hash]time.Time) {
 	for hash, at := range seen {
 		if f.seen == nil {
 			f.seen = make(map[chainhash.Hash]time.Time)
+		}
+		if _, again := f.seen[hash]; !again && hash != f.tip.Hash && f.opt.Announced != nil {
+			f.opt.Announced()
 		}
 		f.seen[hash] = at
 	}

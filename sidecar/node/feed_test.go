@@ -270,6 +270,22 @@ func TestFeedFollowsTheChain(t *testing.T) {
 	r.ledger.check(t)
 }
 
+// A block that notifications tell of is announced, once, and the tip is not.
+func TestFeedAnnounces(t *testing.T) {
+	announced := 0
+	tip := Tip{Hash: chainhash.Hash{1}, Height: 7}
+	f := &follower{Feed: NewFeed(nil, nil, FeedOptions{Announced: func() { announced++ }}), tip: tip}
+	for i, step := range []struct {
+		told chainhash.Hash
+		want int
+	}{{chainhash.Hash{2}, 1}, {chainhash.Hash{2}, 1}, {tip.Hash, 1}, {chainhash.Hash{3}, 2}} {
+		f.note(map[chainhash.Hash]time.Time{step.told: time.Now()})
+		if announced != step.want {
+			t.Errorf("notification %d: %d blocks were announced, want %d", i+1, announced, step.want)
+		}
+	}
+}
+
 func TestFeedReorganisations(t *testing.T) {
 	r := newRig(t, quick())
 	r.btcd.Mine(120)

@@ -147,15 +147,19 @@ func (p *Performance) Run(ctx context.Context, address string) error {
 	return nil
 }
 
-// Announce tells that a block is at hand, so that nothing is tried until the
-// function that it returns is called, or for half a minute. A nil Performance
-// takes no notice.
-func (p *Performance) Announce() (arrived func()) {
-	if p == nil {
-		return func() {}
+// Announce tells that a block is at hand, so that nothing is tried until Arrived, or
+// for half a minute. A nil Performance takes no notice.
+func (p *Performance) Announce() {
+	if p != nil {
+		p.classifier.Announce()
 	}
-	p.classifier.Announce()
-	return p.classifier.Arrived
+}
+
+// Arrived tells that the block that was at hand is done with.
+func (p *Performance) Arrived() {
+	if p != nil {
+		p.classifier.Arrived()
+	}
 }
 
 // publish tells the stream of events.

@@ -104,16 +104,17 @@ func TestAnnounce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	arrived := p.Announce()
+	p.Announce()
 	if got := p.classifier.Regime(); got != "tip block" {
 		t.Errorf("the regime is %s", got)
 	}
-	arrived()
+	p.Arrived()
 	if got := p.classifier.Regime(); got != "tip idle" {
 		t.Errorf("behind the block the regime is %s", got)
 	}
 	var off *Performance
-	off.Announce()()
+	off.Announce()
+	off.Arrived()
 }
 
 // A target that is missed is an alert, in the stream too, and one that is met is
