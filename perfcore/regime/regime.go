@@ -14,12 +14,13 @@ import (
 
 // These are the regimes of a node's sidecar. A program may have others.
 const (
-	InitialSync = "initial sync"
-	CatchUp     = "catch-up"
-	TipBlock    = "tip block"
-	RPCBurst    = "RPC burst"
-	L2Heavy     = "L2 heavy"
-	TipIdle     = "tip idle"
+	InitialSync  = "initial sync"
+	CatchUp      = "catch-up"
+	TipBlock     = "tip block"
+	RPCBurst     = "RPC burst"
+	L2Heavy      = "L2 heavy"
+	MempoolBurst = "mempool burst"
+	TipIdle      = "tip idle"
 )
 
 // A Rule says when a regime holds: from the slice on in which a quantity
@@ -45,6 +46,9 @@ func Rules() []Rule {
 		{RPCBurst, "rpc_requests_per_second_predicted", 100, 50, true},
 		// An exchange is some milliseconds of a processor, with what is verified of it.
 		{L2Heavy, "l2_requests_per_second", 50, 25, false},
+		// Ten times what Bitcoin's chain can take: the usual is five to ten.
+		{MempoolBurst, "mempool_verified_per_second", 70, 35, false},
+		{MempoolBurst, "mempool_verified_per_second_predicted", 70, 35, true},
 	}
 }
 

@@ -54,6 +54,8 @@ func TestClassify(t *testing.T) {
 		{measured{expected: 60}, 10, RPCBurst},
 		{measured{}, 3, TipIdle}, // the forecast is silent
 		{measured{behind: 0, rpc: 0, l2: 60}, 3, L2Heavy},
+		{measured{l2: 0, "mempool_verified_per_second_predicted": 80}, 3, MempoolBurst},
+		{measured{l2: 60}, 3, L2Heavy},
 		{measured{behind: 10, rpc: 500, l2: 60}, 3, CatchUp},
 		{measured{behind: 0, rpc: 0, l2: 0}, 1, CatchUp},
 		{measured{behind: 0, rpc: 500, l2: 0}, 2, CatchUp}, // another one begins to count anew
