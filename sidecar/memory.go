@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/heap"
 )
 
@@ -23,6 +24,8 @@ const (
 type memory struct {
 	governor *heap.Governor
 	log      *slog.Logger
+	short    *perfcore.Gauge
+	said     string // why memory is short; "" while it is not
 }
 
 const (
@@ -44,27 +47,42 @@ func divide(limit, coins int64) (all, headroom int64) {
 
 // newMemory returns a memory of limit bytes, of which the heap may have headroom beyond
 // what is live.
-func newMemory(limit, headroom int64, state *chainstate, log *slog.Logger) (*memory, error) {
+func newMemory(limit, headroom int64, state *chainstate, rec perfcore.Recorder, log *slog.Logger) (*memory, error) {
 	g, err := heap.New(heap.Config{Limit: limit, Reserve: reserve, Headroom: headroom, OffHeap: state.offHeap})
-	return &memory{governor: g, log: log}, err
+	return &memory{governor: g, log: log, short: rec.Gauge(perfcore.Metric{
+		Name: "outrider_memory_short", Help: "1 while what the process may take (memory-limit) is too little for what it holds, or somebody else has set Go's limit, else 0.",
+		Alert: perfcore.Alert{
+			Name: "memory_short", Help: "The process holds more than its memory-limit leaves room for, or somebody else has set Go's limit; the log says which. Raise the limit, or lower what the caches may take.",
+			Keep: time.Minute,
+		},
+	})}, err
 }
 
 // run keeps to the limit until ctx ends.
 func (m *memory) run(ctx context.Context) {
 	defer m.governor.Release()
-	said := ""
 	for {
-		err := m.governor.Step()
-		why := m.governor.Alarm()
-		if err != nil {
-			why = err.Error()
-		}
-		if why != "" && why != said {
-			m.log.Warn("memory is short", "why", why)
-		}
-		said = why
+		m.step()
 		if sleep(ctx, memoryEvery) != nil {
 			return
 		}
+	}
+}
+
+// step sets the limit anew, and tells whether memory is short.
+func (m *memory) step() {
+	err := m.governor.Step()
+	why := m.governor.Alarm()
+	if err != nil {
+		why = err.Error()
+	}
+	if why != "" && why != m.said {
+		m.log.Warn("memory is short", "why", why)
+	}
+	m.said = why
+	if why != "" {
+		m.short.Set(1)
+	} else {
+		m.short.Set(0)
 	}
 }

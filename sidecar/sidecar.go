@@ -324,7 +324,7 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	s.status.follow(network, feed, w)
 	s.status.hold(state)
 
-	memory, err := newMemory(limit, headroom, state, s.log)
+	memory, err := newMemory(limit, headroom, state, s.registry, s.log)
 	if err != nil {
 		return err
 	}
