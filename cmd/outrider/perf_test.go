@@ -85,6 +85,7 @@ func TestPerf(t *testing.T) {
 		{"decisions", 0, "#1"},
 		{"why 1", 0, "restored sidecar.flight 4→16"},
 		{"why #1", 0, "an operator"},
+		{"why 1", 0, "outrider perf snap restore 2"},
 		{"why 99", 1, "99"},
 		{"snap ls", 0, "pre-restore"},
 		{"snap verify", 0, "asked"},

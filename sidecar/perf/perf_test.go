@@ -117,6 +117,22 @@ func TestAnnounce(t *testing.T) {
 	off.Arrived()
 }
 
+// An audit is asked for where the optimizer moves knobs, and refused where it only tells.
+func TestAudit(t *testing.T) {
+	for mode, allowed := range map[Mode]bool{Optimize: true, Observe: false} {
+		synctest.Test(t, func(t *testing.T) {
+			p, stop := newMill(t).start(t, Config{Mode: mode}, 100)
+			time.Sleep(time.Minute)
+			if err := p.audit(); (err == nil) != allowed {
+				t.Errorf("in %s: %v", mode, err)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // A target that is missed is an alert, in the stream too, and one that is met is
 // none. A knob that somebody else broke is left out.
 func TestTargetMissed(t *testing.T) {
