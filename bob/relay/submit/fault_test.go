@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/bob/relay/planner"
+	"github.com/outrider-project/outrider/bob/relay/relaytest"
 )
 
 // TestFaults does harm to 10,000 exchanges with the nodes while headers and reorganisations
 // come: the relay ends up in step, nothing was sent twice, no header was told twice for
-// want of an answer, and no transaction failed.
+// want of an answer, and no transaction failed. The relay's period begins among the headers.
 func TestFaults(t *testing.T) {
-	w := newWorld(t, 1900, "that faults of nodes make nothing be sent twice")
+	const genesis = 1900
+	w := newWorld(t, genesis, "that faults of nodes make nothing be sent twice")
 	rng, harms := seeded(t)
 	f := newFront(t, w.URL, randomHarm(harms, 40))
 	urls := []string{f.URL + "/0", f.URL + "/1", f.URL + "/2", f.URL + "/3", f.URL + "/4", f.URL + "/5"}
@@ -33,7 +36,10 @@ func TestFaults(t *testing.T) {
 	for ; f.faults() < want; rounds++ {
 		on := len(chain) - 1
 		if rng.IntN(4) == 0 {
-			on = max(0, on-rng.IntN(3)) // a reorganisation, if it is longer
+			// A reorganisation. Below the period's first header the relay can follow none
+			// at this difficulty (TestWedge).
+			period := relaytest.Epoch - genesis
+			on = max(0, min(on, period), on-rng.IntN(3))
 		}
 		more := w.bitcoin.Mine(t, chain[on], len(chain)-on+rng.IntN(3))
 		chain = append(chain[:on+1], more...)
@@ -46,7 +52,7 @@ func TestFaults(t *testing.T) {
 		s.o.Chain = pool
 		for done := false; !done; {
 			o, err := s.Step(ctx)
-			if err != nil && (Fatal(err) || ctx.Err() != nil) {
+			if err != nil && (Fatal(err) || ctx.Err() != nil || o != nil && o.Situation != nil && o.Situation.Verdict == planner.Wedged) {
 				t.Fatalf("after %d faults: %v", f.faults(), err)
 			}
 			if done = err == nil && o.Done; !done && len(s.journal.pending()) > 0 && rng.IntN(3) == 0 {
