@@ -23,7 +23,8 @@ type PerfOptions struct {
 	Program string
 	// Dir is an empty directory on the disk to measure.
 	Dir string
-	// Rounds is how often each setting, and the optimizer, is measured.
+	// Rounds is how often the optimizer learns. What it has learned, and each setting beside
+	// it, is measured perfTurns times.
 	Rounds int
 	// Quick makes all of it short: it shows that everything works, and its figures mean
 	// little.
@@ -49,9 +50,9 @@ type PerfReport struct {
 	// round: its decisions, and the incumbents that it came to in each regime.
 	Learned map[string][]*PerfRun `json:"learned"`
 	// Runs are by what was measured: "before", "static" and "perfcore", with the row that
-	// they are for behind a slash.
+	// they are for behind a slash; perfTurns of each round.
 	Runs map[string][]*PerfRun `json:"runs"`
-	// Intervals are the least and the greatest improvement that a round has seen, of
+	// Intervals are the least and the greatest improvement that a turn has seen, of
 	// each row that is one.
 	Intervals map[string][2]float64 `json:"intervals"`
 	// AllocationsPerObserve is of observe.
@@ -173,8 +174,12 @@ type perfArm struct {
 	aim     *perfAim // of the optimizer; nil for a setting
 }
 
+// perfTurns is how often each arm is measured in a round: two processes that do the same
+// differ by a seventh.
+const perfTurns = 2
+
 // compare has the optimizer learn for each row, and measures before, the best static
-// setting and the optimizer right behind each other, in each round in another order: the
+// setting and the optimizer right behind each other, each time in another order: the
 // machine's speed changes by the minute.
 func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 	for round := range b.o.Rounds {
@@ -184,9 +189,10 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 				return err
 			}
 			arms := []perfArm{{"before/" + aim.row, nil, nil}, {"static/" + aim.row, rep.Best[aim.row], nil}, {"perfcore/" + aim.row, nil, aim}}
-			for i := range arms {
-				arm := &arms[(round+i)%len(arms)]
-				run, err := b.measure(ctx, fmt.Sprintf("round %d: %s", round+1, arm.name), b.plan, arm.setting, arm.aim)
+			for i := range perfTurns * len(arms) {
+				turn := i / len(arms)
+				arm := &arms[(round+turn+i)%len(arms)]
+				run, err := b.measure(ctx, fmt.Sprintf("round %d.%d: %s", round+1, turn+1, arm.name), b.plan, arm.setting, arm.aim)
 				if err != nil {
 					return err
 				}
