@@ -1,12 +1,17 @@
 package blockval
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/chainhash/v2"
+	"github.com/btcsuite/btcd/txscript/v2"
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/blockval/script"
 )
 
 // TestActivation gives a rule a height and breaks it in the block before, which
@@ -62,6 +67,82 @@ func TestActivation(t *testing.T) {
 				}
 				if got := checkRaw(t, c.validator(t, Options{}), raw, At{Height: height, Coins: c.coins}); ruleOf(got) != want {
 					t.Errorf("height %d without headers: %v, want %q", height, got.Err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestScriptActivation gives a rule of scripts a height, and breaks it in the block
+// before, which is valid, and in the block at that height; and in a block that is an
+// exception there. btcd's engine agrees under the flags of that block.
+func TestScriptActivation(t *testing.T) {
+	const at = 60
+	push := func(n int64) []byte {
+		b, err := txscript.NewScriptBuilder().AddInt64(n).Script()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	key := testKey(0)
+	for _, tc := range []struct {
+		name string
+		set  func(p *Params)
+		lock []byte
+		sign func(s *spendTx)
+	}{
+		{"BIP66", func(p *Params) { p.BIP66Height = at }, append(appendPush(nil, serialise(key, true)), txscript.OP_CHECKSIG), func(s *spendTx) {
+			sig, err := txscript.RawTxInSignature(s.tx, 0, s.prevouts[0].PkScript, txscript.SigHashAll, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			padded := slices.Concat([]byte{0x30, sig[1] + 1, 0x02, sig[3] + 1, 0}, sig[4:])
+			s.tx.TxIn[0].SignatureScript = appendPush(nil, padded)
+		}},
+		{"BIP65", func(p *Params) { p.BIP65Height = at },
+			slices.Concat(push(at), []byte{txscript.OP_CHECKLOCKTIMEVERIFY}), func(*spendTx) {}},
+		{"BIP112", func(p *Params) { p.CSVHeight = at },
+			slices.Concat(push(at), []byte{txscript.OP_CHECKSEQUENCEVERIFY}), func(*spendTx) {}},
+		{"BIP147", func(p *Params) { p.SegwitHeight = at },
+			[]byte{txscript.OP_0, txscript.OP_0, txscript.OP_CHECKMULTISIG}, func(s *spendTx) {
+				s.tx.TxIn[0].SignatureScript = []byte{txscript.OP_1}
+			}},
+		// These have no height, but blocks that are exceptions.
+		{"BIP16", nil, p2sh([]byte{txscript.OP_FALSE}), func(s *spendTx) {
+			s.tx.TxIn[0].SignatureScript = []byte{1, txscript.OP_FALSE}
+		}},
+		{"BIP141", nil, p2wsh(anyone), func(*spendTx) {}},
+		{"BIP341", nil, append([]byte{txscript.OP_1, 32}, bytes.Repeat([]byte{1}, 32)...), func(*spendTx) {}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for height := uint32(at - 1); height <= at; height++ {
+				for _, exception := range []bool{false, true} {
+					c := newTestChain(t, "regtest", height)
+					if tc.set != nil {
+						tc.set(c.p)
+					}
+					s := &spendTx{tx: pay([]*wire.TxIn{c.addCoin(1, tc.lock)}, 1), prevouts: []wire.TxOut{{Value: 1, PkScript: tc.lock}}}
+					tc.sign(s)
+					d := c.draft(s.tx)
+					if height < c.p.SegwitHeight {
+						d.coinbase().TxIn[0].Witness = nil
+					}
+					raw := d.seal()
+					h := header.Header(raw[:header.Size])
+					if exception {
+						c.p.ScriptFlagExceptions = map[chainhash.Hash]script.Flags{h.Hash(): 0}
+					}
+					want := Rule(BadScript)
+					if tc.set != nil && height < at || tc.set == nil && exception {
+						want = ""
+					}
+					if got := checkRaw(t, c.validator(t, Options{}), raw, c.at()); ruleOf(got) != want {
+						t.Errorf("height %d, an exception %v: %v, want %q", height, exception, got.Err, want)
+					}
+					if err := s.execute(0, c.p.ScriptFlags(h.Hash(), height)); (err == nil) != (want == "") {
+						t.Errorf("height %d, an exception %v: btcd says %v, want %q", height, exception, err, want)
+					}
 				}
 			}
 		})

@@ -178,6 +178,9 @@ func TestParseMemory(t *testing.T) {
 		"a count of elements alone": slices.Concat(head, count(1), tx("01000000 0001 01"+in+"00", 1),
 			count(size+1), make([]byte, size)),
 	}
+	for i, raw := range countsAlone(t) {
+		blocks[fmt.Sprintf("largest count alone, of kind %d", i)] = raw
+	}
 	for _, items := range []int{1, 60, 500, size - 1000} {
 		blocks[fmt.Sprintf("witnesses of %d elements", items)] = witness(items)
 	}
@@ -193,6 +196,20 @@ func TestParseMemory(t *testing.T) {
 		}
 		runtime.KeepAlive(b)
 	}
+}
+
+// countsAlone returns blocks that end soon after the largest count that can be read: of
+// transactions, inputs, outputs, elements, and bytes of a script and of an element.
+func countsAlone(tb testing.TB) [][]byte {
+	var blocks [][]byte
+	for _, before := range []string{
+		"", "01 01000000", "01 01000000 01" + in, "01 01000000 0001 01" + in + "00",
+		"01 01000000 01" + strings.Repeat("00", 36), "01 01000000 0001 01" + in + "00 01",
+	} {
+		raw := append(make([]byte, header.Size), decodeHex(tb, strings.ReplaceAll(before, " ", ""))...)
+		blocks = append(blocks, slices.Concat(raw, compactSize(maxSize), make([]byte, 5)))
+	}
+	return blocks
 }
 
 // TestParseHugeScript reads a script of the largest size that Bitcoin Core
@@ -271,6 +288,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(c.draft().seal())
 	f.Add(c.draft(pay([]*wire.TxIn{c.addCoin(1, anyone)}, 1), wire.NewMsgTx(1)).seal())
 	f.Add([]byte{})
+	for _, raw := range countsAlone(f) {
+		f.Add(raw)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -73,11 +73,36 @@ func TestLaxSignatures(t *testing.T) {
 		if err := s.execute(0, early); (err == nil) != tc.btcd {
 			t.Errorf("%s, without BIP66: btcd says %v, want ok %v", name, err, tc.btcd)
 		}
+		if got, want := maybeLax(s.tx.TxIn[0]), name != "strict"; got != want {
+			t.Errorf("%s: it may be lax: %v, want %v", name, got, want)
+		}
 		if rule := judgeScripts(t, v, s, early); rule != nil {
 			t.Errorf("%s, without BIP66: %v", name, rule)
 		}
 		if rule := judgeScripts(t, v, s, early|script.DERSig); (rule == nil) != (name == "strict") {
 			t.Errorf("%s, with BIP66: %v", name, rule)
+		}
+	}
+}
+
+// TestNotLax has what must not excuse a verdict that is not btcd's: signatures in strict
+// DER and of Schnorr's, keys, and what no parser takes for a signature.
+func TestNotLax(t *testing.T) {
+	key := testKey(0)
+	random := append([]byte{0x31}, make([]byte, 70)...)
+	for _, form := range spendForms() {
+		s := twoInputs(form, 2)
+		if err := form.sign(s, 0, txscript.SigHashAll, key); err != nil {
+			t.Fatal(err)
+		}
+		in := s.tx.TxIn[0]
+		in.Witness = append(in.Witness, serialise(key, true), serialise(key, false), random, make([]byte, 64))
+		if maybeLax(in) {
+			t.Errorf("%s: it may be a lax signature: %+v", form.name, in)
+		}
+		in.Witness = append(in.Witness, append([]byte{0x30}, random...))
+		if !maybeLax(in) {
+			t.Errorf("%s: it may not be a lax signature: %+v", form.name, in)
 		}
 	}
 }

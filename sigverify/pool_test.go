@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -268,6 +269,88 @@ func TestSmallBatchesStayWhole(t *testing.T) {
 		if !p.claim(e, tt.own) || e.parts[0].b != tt.want {
 			t.Errorf("claim %d: not the batch that was to be the next", i)
 		}
+	}
+}
+
+// A goroutine pushes whom callHelpers has woken: those that are new, and those that sleep;
+// one for all of them, and none for those that still look for work.
+func TestPushes(t *testing.T) {
+	for _, tt := range []struct{ workers, parked, asleep, calls, pushes int }{
+		{1, 0, 0, 0, 0}, {3, 2, 0, 2, 0}, {3, 2, 1, 2, 1}, {3, 2, 2, 2, 1}, {3, 0, 0, 0, 1}, {3, 1, 0, 1, 1}, {2, 2, 2, 1, 1},
+	} {
+		p := newPool(tt.workers, 256)
+		p.lanes = func() bool { return true }
+		p.depth = func(priority, int) {}
+		p.newExecutor = func() *executor { return new(executor) }
+		var pushes atomic.Int32
+		p.pushes = func() { pushes.Add(1); p.helpers.Done() }
+		p.push(make([]Item, 1000), make([]bool, 1000), forBlock, nil)
+		p.mu.Lock()
+		p.busy, p.parked, p.asleep = 1, tt.parked, tt.asleep // who calls is at work
+		p.callHelpers(1)
+		if want := min(tt.parked, tt.workers-1); len(p.calls) != tt.calls || p.parked != tt.parked-want || p.busy != tt.workers {
+			t.Errorf("%+v: %d helpers were called, %d parked, %d busy", tt, len(p.calls), p.parked, p.busy)
+		}
+		p.closed = true // helpers that are new have nothing to do
+		p.mu.Unlock()
+		p.helpers.Wait()
+		if got := int(pushes.Load()); got != tt.pushes {
+			t.Errorf("%+v: %d goroutines pushed", tt, got)
+		}
+		p.mu.Lock()
+		p.busy = 0
+		if p.callHelpers(0); p.busy != 0 {
+			t.Errorf("%+v: %d helpers were called when the pool was closed", tt, p.busy)
+		}
+		p.mu.Unlock()
+	}
+}
+
+// Batch after batch, all helpers sleep in between, none is counted twice, and there are no
+// more of them, nor of executors, than there is room for.
+func TestHelpersAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		close(g.pass)
+		v := g.verifier(Options{Workers: 4})
+		defer v.Close()
+		for i, workers := range []int{4, 4, 4, 2, 2, 3} {
+			v.pool.set(workers, 0)
+			const n = 1000
+			if err := v.Verify(t.Context(), named(byte(i), n), make([]bool, n)); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			v.pool.mu.Lock()
+			if p := v.pool; p.busy != 0 || p.asleep != p.parked || p.parked > 4 || len(p.free) > 4 || len(p.calls) != 0 || len(p.spare) != 1 {
+				t.Errorf("batch %d: %d busy, %d parked, %d of them asleep, %d executors, %d called, %d batches spare",
+					i, p.busy, p.parked, p.asleep, len(p.free), len(p.calls), len(p.spare))
+			}
+			v.pool.mu.Unlock()
+		}
+	})
+}
+
+// What a batch that was cancelled has left in its channel does not wake whom it serves
+// next, and nothing of it is kept.
+func TestRetire(t *testing.T) {
+	p := newPool(1, 256)
+	p.lanes = func() bool { return true }
+	p.depth = func(priority, int) {}
+	b := p.push(make([]Item, 2), make([]bool, 2), forBlock, nil)
+	e := new(executor)
+	p.claim(e, b)
+	b.waiting = true // and ctx ends before it receives
+	p.finish(e)
+	if len(b.done) != 1 || b.waiting {
+		t.Errorf("%d signals that the batch is done, waiting %v", len(b.done), b.waiting)
+	}
+	p.retire(b)
+	if b.items != nil || b.valid != nil {
+		t.Error("a batch that is retired keeps what it was given")
+	}
+	if again := p.push(make([]Item, 1), make([]bool, 1), forBlock, nil); again != b || len(again.done) != 0 || again.next != 0 {
+		t.Errorf("the batch after it: the same %v, %d signals, begins at %d", again == b, len(again.done), again.next)
 	}
 }
 

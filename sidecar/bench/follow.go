@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/sidecar/demo"
+	"github.com/outrider-project/outrider/sidecar/web"
 )
 
 // FollowOptions says how to measure a sidecar that follows a node.
@@ -63,7 +64,7 @@ func Follow(ctx context.Context, o FollowOptions) (rep *Report, err error) {
 	}
 	const anchor = "without the sidecar"
 	without := m.turns[alone]
-	return &Report{Machine: ThisMachine(), Rows: []Row{
+	rep = &Report{Machine: ThisMachine(), Rows: []Row{
 		plain("follow/verdict/p50", quantile(m.verdicts, 0.5), "ms"),
 		plain("follow/verdict/p99", quantile(m.verdicts, 0.99), "ms"),
 		plain("follow/verdict/count", float64(len(m.verdicts)), "blocks"),
@@ -76,7 +77,30 @@ func Follow(ctx context.Context, o FollowOptions) (rep *Report, err error) {
 		plain("catchup/inputs", m.inputs/m.took.Seconds(), "1/s"),
 		plain("catchup/cores", m.sidecarRan.Seconds()/m.took.Seconds(), "cores"),
 		plain("catchup/cores/node", m.nodeRan.Seconds()/m.took.Seconds(), "cores"),
-	}}, nil
+	}}
+	if err := possible(rep); err != nil {
+		return nil, err
+	}
+	return rep, nil
+}
+
+// possible returns an error that names the figures which nothing has that was measured:
+// those that are no numbers above zero, and more cores than there are, beyond what clocks
+// of hundredths of a second can be wrong by.
+func possible(r *Report) error {
+	var impossible []error
+	for _, row := range r.Rows {
+		figures := []float64{row.Value}
+		if row.Anchor != "" {
+			figures = append(figures, row.AnchorValue)
+		}
+		for _, v := range figures {
+			if !(v > 0) || math.IsInf(v, 1) || row.Unit == "cores" && v > 1.1*float64(r.Machine.Cores) {
+				impossible = append(impossible, fmt.Errorf("%s: %v %s on %d cores cannot have been measured", row.Name, v, row.Unit, r.Machine.Cores))
+			}
+		}
+	}
+	return errors.Join(impossible...)
 }
 
 // followMeasurement is what Follow has found so far; times are in milliseconds.
@@ -151,11 +175,16 @@ func (m *followMeasurement) oneTurn(ctx context.Context, with int) (err error) {
 		return err
 	}
 	start := time.Now()
-	if err := m.network.Nodes[0].Describe(ctx, b.Hash); err != nil {
+	printed, err := m.network.Nodes[0].Describe(ctx, b.Hash)
+	busy := time.Since(start)
+	if err != nil {
 		return err
 	}
+	if size := b.Msg.SerializeSize(); printed < 2*size { // its transactions alone, in hexadecimal
+		return fmt.Errorf("the node printed %d bytes of a block of %d, which is not all of it", printed, size)
+	}
 	into := &m.turns[with]
-	into.connect, into.busy = append(into.connect, millis(took)), append(into.busy, millis(time.Since(start)))
+	into.connect, into.busy = append(into.connect, millis(took)), append(into.busy, millis(busy))
 	return nil
 }
 
@@ -186,7 +215,11 @@ func (m *followMeasurement) follow(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("block %d: %w", n+1, err)
 		}
-		m.verdicts = append(m.verdicts, s.Blocks[0].Verdict*1e3)
+		at := slices.IndexFunc(s.Blocks, func(judged web.Block) bool { return judged.Hash == b.Hash.String() })
+		if at < 0 {
+			return fmt.Errorf("block %d: the sidecar has no verdict on %s", n+1, b.Hash)
+		}
+		m.verdicts = append(m.verdicts, s.Blocks[at].Verdict*1e3)
 		if n < m.o.Blocks/2 {
 			continue // it has not settled yet
 		}
@@ -226,7 +259,13 @@ func (m *followMeasurement) catchUp(ctx context.Context) error {
 			m.inputs += float64(len(tx.TxIn))
 		}
 	}
-	return errors.Join(err, failed[0], failed[1], c.stop())
+	if err := errors.Join(err, failed[0], failed[1], c.stop()); err != nil {
+		return err
+	}
+	if all := c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime(); m.sidecarRan > all+time.Second/50 {
+		return fmt.Errorf("the sidecar ran for %v of processor time up to the tip, and for %v in all", m.sidecarRan, all)
+	}
+	return nil
 }
 
 // quantile returns the q-quantile of vs by the nearest rank. It sorts vs.
