@@ -405,7 +405,7 @@ func TestJudge(t *testing.T) {
 	if len(rep.Rows) != len(want) {
 		t.Errorf("rows %+v", rep.Rows)
 	}
-	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, from -10.0 to 55.0 in 3 rounds; reaches the original 23.5 %") ||
+	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, from -10.0 to 55.0 in 3 turns; reaches the original 23.5 %") ||
 		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") {
 		t.Errorf("note %q", note)
 	}
