@@ -28,6 +28,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/sidecar/bitvm"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
@@ -243,7 +244,11 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	if err != nil {
 		return err
 	}
-	limit, headroom := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes)
+	system := collect.Linux()
+	limit, headroom := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes, system.Limit())
+	if asked, _ := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes, 0); limit < asked {
+		s.log.Warn("the machine, or a control group, has less memory than memory-limit lets the program take", "bytes", limit, "memory_limit", asked)
+	}
 	share := &tenancy{limit: s.cfg.UTXOBytes + headroom, unit: unitOf(s.cfg.UTXOBytes + headroom)}
 	share.blocks = newBlockRatio(share.limit, share.unit)
 	state, err := s.openChainstate(ctx, network, node.Tip{Hash: genesis}, share.blocks.refer)
@@ -324,7 +329,7 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	s.status.follow(network, feed, w)
 	s.status.hold(state)
 
-	memory, err := newMemory(limit, headroom, state, s.registry, s.log)
+	memory, err := newMemory(limit, headroom, state, system, s.registry, s.log)
 	if err != nil {
 		return err
 	}
