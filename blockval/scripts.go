@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -17,7 +18,38 @@ const (
 	// batchSize is how many checks a worker collects before it verifies them. More
 	// would leave the cache, and fewer be handed over too often.
 	batchSize = 1024
+	// pacedSize is batchSize for checks that can wait: 128 by the scalar code, each of them
+	// checked again by independent code, take some 70 ms.
+	pacedSize = 128
+	// pacedTime is from how long a run of scripts one by one is a piece of work.
+	pacedTime = 10 * time.Millisecond
 )
+
+// batchSize returns how many checks a worker collects before it verifies them.
+func (v *Validator) batchSize() int {
+	if v.pace != nil {
+		return pacedSize
+	}
+	return batchSize
+}
+
+// A stint is a piece of a worker's work, from when it began.
+type stint time.Time
+
+// end ends a stint that took so long or longer, and returns when the next may begin, or
+// why there is to be none.
+func (s *stint) end(ctx context.Context, v *Validator, least time.Duration) error {
+	if v.pace == nil {
+		return nil
+	}
+	took := time.Since(time.Time(*s))
+	if took < least {
+		return nil
+	}
+	err := v.pace(ctx, took)
+	*s = stint(time.Now())
+	return err
+}
 
 // A worker collects the checks of inputs and verifies them, with memory of its
 // own, which it keeps from block to block.
@@ -78,19 +110,26 @@ func (c *check) scriptsOnce(ctx context.Context, falls int) (*RuleError, error) 
 		all  tally
 	)
 	err := c.v.work(ctx, (len(c.coins)+chunk-1)/chunk, func(ctx context.Context, w *worker) error {
+		piece := stint(time.Now())
 		for ctx.Err() == nil {
 			from := int(next.Add(chunk)) - chunk
 			if from >= len(c.coins) {
 				break
 			}
 			c.collect(w, txs, from, min(from+chunk, len(c.coins)))
-			if len(w.batch.Items) >= batchSize {
+			if len(w.batch.Items) >= c.v.batchSize() {
 				if err := w.settle(ctx, c.v.verifier); err != nil {
+					return err
+				}
+				if err := piece.end(ctx, c.v, 0); err != nil {
 					return err
 				}
 			}
 		}
 		if err := w.finish(ctx, c.v.verifier); err != nil {
+			return err
+		}
+		if err := piece.end(ctx, c.v, 0); err != nil {
 			return err
 		}
 		mu.Lock()
@@ -191,6 +230,7 @@ func (c *check) decide(ctx context.Context, txs []script.Tx, inputs []int) (*Rul
 	var next, end atomic.Int64
 	end.Store(int64(len(inputs)))
 	err := c.v.work(ctx, len(inputs), func(ctx context.Context, w *worker) error {
+		piece := stint(time.Now())
 		for ctx.Err() == nil {
 			n := next.Add(1) - 1
 			if n >= end.Load() {
@@ -204,6 +244,9 @@ func (c *check) decide(ctx context.Context, txs []script.Tx, inputs []int) (*Rul
 			if reasons[n] = reason; reason != script.OK {
 				for now := end.Load(); n < now && !end.CompareAndSwap(now, n); now = end.Load() {
 				}
+			}
+			if err := piece.end(ctx, c.v, pacedTime); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -28,6 +28,12 @@ type Options struct {
 	SeenBytes int64
 	// Recorder receives the metrics; nil means perfcore.Discard.
 	Recorder perfcore.Recorder
+	// Pace, if it is set, is for checks that can wait. Each of the goroutines that run the
+	// scripts of a Check calls it behind each piece of its work, some 128 signatures, those
+	// of 64 inputs, or scripts that are run exactly, with how long that took. It returns when the next
+	// piece may begin, or with an error, which ends the Check. What a Check does beside
+	// scripts is not paced, nor is VerifyTx.
+	Pace func(ctx context.Context, took time.Duration) error
 	// Now is the clock that a block's time may be two hours ahead of; nil
 	// means time.Now.
 	Now func() time.Time
@@ -46,6 +52,7 @@ type Validator struct {
 	verifier *sigverify.Verifier
 	falls    func() int // verifier.Falls, but in a test
 	workers  int
+	pace     func(ctx context.Context, took time.Duration) error // nil where nothing waits
 	now      func() time.Time
 	metrics  instruments
 	// idle and spare keep workers and memory for the next block.
@@ -73,7 +80,7 @@ func New(p *Params, o Options) *Validator {
 		o.Now = time.Now
 	}
 	return &Validator{
-		params: p, verifier: o.Verifier, falls: o.Verifier.Falls, workers: o.Workers, now: o.Now,
+		params: p, verifier: o.Verifier, falls: o.Verifier.Falls, workers: o.Workers, pace: o.Pace, now: o.Now,
 		metrics: newInstruments(o.Recorder), idle: make(chan *worker, o.Workers), spare: make(chan *scratch, spareBlocks),
 		seen: newSeenTxs(o.SeenBytes),
 	}

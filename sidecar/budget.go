@@ -11,6 +11,10 @@ const (
 	budgetBurst = time.Second
 	// budgetLook is how often who waits for it looks whether the share is another.
 	budgetLook = 250 * time.Millisecond
+	// elasticPatience is how long a piece of work is waited for on account of others: what is
+	// left of a debt then is paid at the whole share. Without a bound, a piece that took
+	// seconds would be paid for by minutes of waiting, with nobody else at work any more.
+	elasticPatience = 15 * time.Second
 )
 
 // A budget is a share of the time of one core: on average, no more than that is
@@ -19,6 +23,7 @@ const (
 type budget struct {
 	percent *atomic.Int64
 	elastic *elastic      // says how much of that there is; nil for all
+	late    bool          // elastic's patience has ended
 	credit  time.Duration // below zero while it is overdrawn
 	at      time.Time     // when credit was that; zero before the first time
 }
@@ -26,7 +31,7 @@ type budget struct {
 // share returns the share at this moment, in percent.
 func (b *budget) share() time.Duration {
 	percent := b.percent.Load()
-	if b.elastic == nil || percent == 0 {
+	if b.elastic == nil || b.late || percent == 0 {
 		return time.Duration(percent)
 	}
 	return time.Duration(max(percent*b.elastic.part.Load()/100, 1))
@@ -45,10 +50,12 @@ func (b *budget) refill() {
 
 // wait returns when something can be spent, or ctx's error when that ends.
 func (b *budget) wait(ctx context.Context) error {
-	for {
+	defer func() { b.late = false }()
+	for began := time.Now(); ; {
 		if b.refill(); b.credit > 0 {
 			return ctx.Err()
 		}
+		b.late = time.Since(began) >= elasticPatience
 		if b.elastic != nil {
 			b.elastic.wanted.Store(true)
 		}

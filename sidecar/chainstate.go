@@ -40,8 +40,9 @@ type chainstate struct {
 var errCannotFollow = errors.New("the coin database cannot follow the node's chain")
 
 // openChainstate opens the database of the mode; nil if it has none. genesis is the
-// network's first block, and refer hears of coins that are looked up.
-func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis node.Tip, refer func(place uint64)) (*chainstate, error) {
+// network's first block, refer hears of coins that are looked up, and what can wait takes
+// e's part of the time.
+func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis node.Tip, refer func(place uint64), e *elastic) (*chainstate, error) {
 	c := &chainstate{
 		place: utxo.Place{Datadir: s.cfg.Datadir, Network: network},
 		must:  s.cfg.UTXOMode == UTXOFull, log: s.log,
@@ -50,7 +51,7 @@ func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis no
 		return nil, err
 	}
 	var err error
-	c.db, err = c.place.Open(coindb.Options{UndoBlocks: ringBlocks, Memory: s.cfg.DBBytes, Refer: refer, Recorder: s.registry, Log: s.log})
+	c.db, err = c.place.Open(coindb.Options{UndoBlocks: ringBlocks, Memory: s.cfg.DBBytes, Refer: refer, Pace: e.pace(elasticMuHash), Recorder: s.registry, Log: s.log})
 	if err != nil {
 		return nil, err
 	}

@@ -82,6 +82,10 @@ type Config struct {
 	// MempoolShare is how much of one core may be spent on average, in percent, on
 	// the scripts of the mempool's transactions, before their block comes.
 	MempoolShare int
+	// ElasticFloor is how much of the processor time that it would take work that can wait
+	// is left at least while goroutines wait for a processor, in percent: the mempool's
+	// scripts, evidence that is judged again, and coins that are hashed afresh.
+	ElasticFloor int
 	// Workers bounds the goroutines that validate; 0 means one for each CPU.
 	Workers int
 	// SigPath is the code that verifies signatures; empty means the fastest that
@@ -195,6 +199,7 @@ func DefaultConfig() Config {
 		FlightBlocks:    16,
 		FlightBytes:     64 << 20,
 		MempoolShare:    25,
+		ElasticFloor:    25,
 		EvidenceBundles: 32,
 		EvidenceBytes:   256 << 20,
 		SigRecheck:      1024,
@@ -278,12 +283,13 @@ func Settings() []Setting {
 		{Name: "utxo-compare-every", Help: "how often, a `duration` (default: 1h)", set: interval(func(c *Config) *time.Duration { return &c.CompareEvery })},
 		{Name: "utxo-bytes", Help: "memory for coins, in `bytes`: what the last blocks changed, older coins, and in full mode the database's (default: 1073741824)", set: number(func(c *Config, n int64) { c.UTXOBytes = n }, 64<<20, 1<<40)},
 		{Name: "db-bytes", Help: "how much of it is the coin database's, in full mode, in `bytes`: cached blocks of its tables, and what is not in tables yet (default: 268435456)", set: number(func(c *Config, n int64) { c.DBBytes = n }, 1<<20, 64<<30)},
-		{Name: "memory-limit", Help: "memory for the whole program, in `bytes`, to which the garbage collector keeps; 0 is utxo-bytes and 805306368 for all else (default: 0)", set: number(func(c *Config, n int64) { c.MemoryLimit = n }, 0, math.MaxInt64)},
+		{Name: "memory-limit", Help: "memory for the whole program, in `bytes`, to which the garbage collector keeps, or what the machine or a control group has if that is less; 0 is utxo-bytes and 805306368 for all else (default: 0)", set: number(func(c *Config, n int64) { c.MemoryLimit = n }, 0, math.MaxInt64)},
 		{Name: "evidence-bundles", Help: "keep at most this `number` of bundles of evidence, one for each verdict that differs from the node's; 0 writes none (default: 32)", set: number(func(c *Config, n int64) { c.EvidenceBundles = int(n) }, 0, 10_000)},
 		{Name: "evidence-bytes", Help: "keep at most so many `bytes` of evidence; the oldest bundles make room (default: 268435456)", set: number(func(c *Config, n int64) { c.EvidenceBytes = n }, minEvidence, math.MaxInt64)},
 		{Name: "flight-blocks", Help: "judge at most this `number` of blocks at once while catching up; 1 judges one after the other (default: 16)", set: number(func(c *Config, n int64) { c.FlightBlocks = int(n) }, 1, maxFlight)},
 		{Name: "flight-bytes", Help: "let blocks that are judged at once have at most so many `bytes` together; one is always let in (default: 67108864)", set: number(func(c *Config, n int64) { c.FlightBytes = n }, 0, math.MaxInt64)},
 		{Name: "mempool-share", Help: "spend at most this `percentage` of one core, on average, on the scripts of the mempool's transactions, so that their block has them verified already; 0 leaves them to it (default: 25)", set: number(func(c *Config, n int64) { c.MempoolShare = int(n) }, 0, 100)},
+		{Name: "elastic-floor", Help: "leave work that can wait (the mempool's scripts, evidence that is judged again, coins that are hashed afresh) at least this `percentage` of the processor time that it would take, while others wait for a processor; 100 leaves it all (default: 25)", set: number(func(c *Config, n int64) { c.ElasticFloor = int(n) }, 5, 100)},
 		{Name: "workers", Help: "`number` of goroutines that validate (default: one for each CPU)", set: number(func(c *Config, n int64) { c.Workers = int(n) }, 0, 4096)},
 		{Name: "sigverify", Help: "the `code` that verifies signatures: auto (the fastest that the machine has), lane (eight at a time, AVX-512 IFMA), scalar (default: auto)", set: func(c *Config, v string) (err error) {
 			c.SigPath, err = sigverify.ParsePath(v)

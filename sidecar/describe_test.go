@@ -113,7 +113,7 @@ func TestAlertsAreMeasured(t *testing.T) {
 	r.run(t)
 	r.awaitTip(t)
 	c := r.dialPerf(t)
-	checkQuantities(t, c)
+	checkQuantities(t, c, &r.cfg)
 	var q perf.Measurements
 	if err := c.Get(t.Context(), "quantities", &q); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // An elastic is the part, in percent, that work which can wait gets of its share of the
@@ -17,9 +19,41 @@ type elastic struct {
 	least *atomic.Int64
 	part  atomic.Int64
 	// wanted is set by work that has used up what it got.
-	wanted atomic.Bool
+	wanted  atomic.Bool
+	metrics elasticMetrics
+	every   time.Duration
 
 	waiting float64 // smoothed, in seconds; run's
+}
+
+type elasticMetrics struct {
+	part   *perfcore.Gauge
+	pieces map[elasticWork]*perfcore.Timer
+}
+
+// An elasticWork is work that can wait, beside that for the mempool, which has metrics of
+// its own.
+type elasticWork string
+
+const (
+	elasticEvidence elasticWork = "evidence" // bundles that are judged again
+	elasticMuHash   elasticWork = "muhash"   // all coins that are hashed afresh
+)
+
+func newElasticMetrics(rec perfcore.Recorder) elasticMetrics {
+	m := elasticMetrics{
+		part: rec.Gauge(perfcore.Metric{
+			Name: "outrider_elastic_ratio", Help: "Part that work which can wait gets of its share of the processors; less than 1 while goroutines wait for one.",
+		}),
+		pieces: make(map[elasticWork]*perfcore.Timer),
+	}
+	for _, work := range []elasticWork{elasticEvidence, elasticMuHash} {
+		m.pieces[work] = rec.Timer(perfcore.Metric{
+			Name: "outrider_elastic_piece_seconds", Help: "Time that pieces of work took which can wait, and does between them.",
+			Labels: []string{"work", string(work)},
+		})
+	}
+	return m
 }
 
 const (
@@ -33,10 +67,42 @@ const (
 	elasticFall, elasticRise = 0.8, 5
 )
 
-func newElastic(least *atomic.Int64) *elastic {
-	e := &elastic{least: least}
-	e.part.Store(100)
+func newElastic(least *atomic.Int64, rec perfcore.Recorder) *elastic {
+	e := &elastic{least: least, metrics: newElasticMetrics(rec), every: elasticEvery}
+	e.set(100)
 	return e
+}
+
+func (e *elastic) set(part int64) {
+	e.part.Store(part)
+	e.metrics.part.Set(float64(part) / 100)
+}
+
+// A pace is called behind each piece of work that can wait, with how long that took, and
+// returns when the next may begin, or ctx's error when that ends. One goroutine at a time
+// calls it. A nil one lets all work go on.
+type pace func(ctx context.Context, took time.Duration) error
+
+// pace returns a pace at which work takes e's part of the time. A nil e has a nil one.
+func (e *elastic) pace(work elasticWork) pace {
+	if e == nil {
+		return nil
+	}
+	b, pieces := budget{elastic: e, percent: new(atomic.Int64)}, e.metrics.pieces[work]
+	b.percent.Store(100)
+	return func(ctx context.Context, took time.Duration) error {
+		pieces.Observe(took)
+		b.spend(took)
+		return b.wait(ctx)
+	}
+}
+
+// atMost returns how long work takes at most that takes d while nobody waits.
+func (e *elastic) atMost(d time.Duration) time.Duration {
+	if e == nil {
+		return d
+	}
+	return d * 100 / time.Duration(max(e.least.Load(), 1))
 }
 
 // step sets the part by how long the slowest of a hundred goroutines waited for a
@@ -50,14 +116,14 @@ func (e *elastic) step(waited float64) {
 	case wanted:
 		part += elasticRise
 	}
-	e.part.Store(int64(math.Round(min(max(part, float64(e.least.Load())), 100))))
+	e.set(int64(math.Round(min(max(part, float64(e.least.Load())), 100))))
 }
 
 // run follows what the runtime says until ctx ends.
 func (e *elastic) run(ctx context.Context) {
 	var waits waits
 	waits.slowest() // since the start
-	for sleep(ctx, elasticEvery) == nil {
+	for sleep(ctx, e.every) == nil {
 		e.step(waits.slowest())
 	}
 }

@@ -259,7 +259,7 @@ func newEvidence(t *testing.T, dir string, bundles int, bytes int64) *evidence {
 	}
 	return &evidence{
 		dir: dir, bundles: bundles, bytes: bytes, params: params, metrics: newEvidenceMetrics(new(perfcore.Registry)),
-		retrials: newRetrials(slog.New(slog.DiscardHandler)),
+		retrials: newRetrials(nil, slog.New(slog.DiscardHandler)),
 		about:    func(context.Context) (bundleVersions, bundleNode) { return thisMachine(), bundleNode{Kind: "btcd"} },
 	}
 }

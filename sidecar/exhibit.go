@@ -60,12 +60,13 @@ func (x *exhibit) judge(ctx context.Context, check checker, p *blockval.Params, 
 
 // rejudge judges exhibits, of which each follows the one before, up to the first
 // that breaks a rule, and returns the verdict on the last one that it judged.
-// It is now for them, and so many goroutines validate; 0 means one for each CPU.
+// It is now for them, and so many goroutines validate, at a pace that is nil or for one
+// of them; 0 means one for each CPU.
 // Signatures are verified one by one, and every one by independent code as well.
-func rejudge(ctx context.Context, p *blockval.Params, exhibits []exhibit, now time.Time, workers int) (v blockval.Verdict, err error) {
+func rejudge(ctx context.Context, p *blockval.Params, exhibits []exhibit, now time.Time, workers int, at pace) (v blockval.Verdict, err error) {
 	verifier := sigverify.New(sigverify.Options{Workers: workers, Path: sigverify.PathScalar, RecheckEvery: 1, CacheBytes: -1})
 	defer verifier.Close()
-	validator := blockval.New(p, blockval.Options{Verifier: verifier, Workers: workers, Now: func() time.Time { return now }})
+	validator := blockval.New(p, blockval.Options{Verifier: verifier, Workers: workers, Pace: at, Now: func() time.Time { return now }})
 	for i := range exhibits {
 		if v, err = exhibits[i].judge(ctx, validator.Check, p, now); err != nil || !v.Valid() {
 			break

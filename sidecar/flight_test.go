@@ -82,7 +82,7 @@ func newPilot(t testing.TB, btcd *nodetest.Btcd, start uint32, depth int64) *pil
 		evidence: &evidence{
 			dir: filepath.Join(p.dir, "evidence"), bundles: 8, bytes: minEvidence, params: params,
 			about:    func(context.Context) (v bundleVersions, n bundleNode) { return v, n },
-			retrials: newRetrials(slog.New(slog.DiscardHandler)), metrics: newEvidenceMetrics(perfcore.Discard),
+			retrials: newRetrials(nil, slog.New(slog.DiscardHandler)), metrics: newEvidenceMetrics(perfcore.Discard),
 		},
 		report: p.hear, stand: func(tip node.Tip) { p.mu.Lock(); p.stands = tip; p.mu.Unlock() },
 		metrics: newJudgeMetrics(perfcore.Discard), condemned: make(map[chainhash.Hash]struct{}),

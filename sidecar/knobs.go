@@ -13,7 +13,7 @@ import (
 type tuning struct {
 	flight       atomic.Int64 // blocks that are judged at once
 	mempoolShare atomic.Int64 // percent of a core for the mempool's scripts
-	elastic      atomic.Int64 // percent of that which is kept while others wait
+	elastic      atomic.Int64 // percent that work which can wait keeps while others wait
 	prefetch     atomic.Int64 // inputs of a block that are looked up before its turn
 }
 
@@ -37,7 +37,7 @@ func (s *Sidecar) Knobs() []perfcore.Knob {
 			Ladder: []int64{0, 5, 10, 25, 50, 100},
 		}, &s.tuning.mempoolShare),
 		live(perfcore.Knob{
-			Name: "cpu.elastic", Help: "How much of that share is left while goroutines wait for a processor; 100 leaves all.", Unit: "percent",
+			Name: "cpu.elastic", Help: "How much of the time that it would take work that can wait is left while goroutines wait for a processor; 100 leaves all.", Unit: "percent",
 			Resource: perfcore.CPU, Ladder: []int64{5, 10, 25, 50, 100},
 		}, &s.tuning.elastic),
 		live(perfcore.Knob{

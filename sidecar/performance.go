@@ -15,8 +15,9 @@ func (s *Sidecar) newPerformance() (*perf.Performance, error) {
 	if s.cfg.Perf == perf.Off || s.cfg.Perf == "" {
 		return nil, nil
 	}
+	limit, _ := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes, 0)
 	return perf.New(perf.Config{
-		Mode: s.cfg.Perf, Datadir: s.cfg.Datadir, Registry: s.registry,
+		Mode: s.cfg.Perf, Datadir: s.cfg.Datadir, Registry: s.registry, MemoryLimit: uint64(limit),
 		SnapshotEvery: s.cfg.PerfSnapshots, Webhook: s.cfg.PerfWebhook, Log: s.log,
 	})
 }

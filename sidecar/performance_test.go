@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/sidecar/perf"
 )
@@ -96,7 +97,7 @@ func TestPerformance(t *testing.T) {
 	r.btcd.AddTxs(5)
 	r.btcd.Mine(1)
 	r.awaitTip(t)
-	checkQuantities(t, c)
+	checkQuantities(t, c, &r.cfg)
 	checkCurves(t, c, &r.cfg)
 	if err := r.stop(); err != nil {
 		t.Error(err)
@@ -134,7 +135,7 @@ func checkCurves(t *testing.T, c *perf.Client, cfg *Config) {
 	if err := c.Get(t.Context(), "curves", &curves); err != nil {
 		t.Fatal(err)
 	}
-	_, headroom := divide(cfg.MemoryLimit, cfg.UTXOBytes)
+	_, headroom := divide(cfg.MemoryLimit, cfg.UTXOBytes, collect.Linux().Limit())
 	if curves.Limit != cfg.UTXOBytes+headroom || curves.Free != 0 || curves.Next == nil || curves.Problem != "" || curves.Late != "" {
 		t.Errorf("of %d bytes are divided %+v", cfg.UTXOBytes+headroom, curves)
 	}
@@ -156,7 +157,7 @@ func checkCurves(t *testing.T, c *perf.Client, cfg *Config) {
 // checkQuantities fails the test unless what alerts, targets and the cost are made of
 // is measured. What only some systems tell of, or a slice with a cycle of the garbage
 // collector, is not among it.
-func checkQuantities(t *testing.T, c *perf.Client) {
+func checkQuantities(t *testing.T, c *perf.Client, cfg *Config) {
 	t.Helper()
 	var q perf.Measurements
 	for deadline := time.After(patience); len(q.Values) == 0; {
@@ -182,6 +183,9 @@ func checkQuantities(t *testing.T, c *perf.Client) {
 		if _, ok := q.Values[name]; !ok {
 			t.Errorf("%s is not measured", name)
 		}
+	}
+	if limit, _ := divide(cfg.MemoryLimit, cfg.UTXOBytes, collect.Linux().Limit()); runtime.GOOS == "linux" && q.Values["memory_limit_bytes"] != float64(limit) {
+		t.Errorf("the memory is %v bytes, want %d", q.Values["memory_limit_bytes"], limit)
 	}
 }
 

@@ -33,15 +33,16 @@ var ErrUnjudged = errors.New("the evidence could not be judged")
 // The bundle's bytes are checked, and may come from anywhere. Every error but
 // ctx's wraps ErrUnjudged.
 func JudgeEvidence(ctx context.Context, dir string) (*Retrial, error) {
-	r, err := retry(ctx, dir, 0)
+	r, err := retry(ctx, dir, 0, nil)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %s: %w", ErrUnjudged, dir, err)
 	}
 	return r, err
 }
 
-// retry is JudgeEvidence with so many goroutines, and with the errors as they are.
-func retry(ctx context.Context, dir string, workers int) (*Retrial, error) {
+// retry is JudgeEvidence with so many goroutines, and with the errors as they are. A pace
+// that is not nil is for one goroutine.
+func retry(ctx context.Context, dir string, workers int, p pace) (*Retrial, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func retry(ctx context.Context, dir string, workers int) (*Retrial, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := rejudge(ctx, params, exhibits, b.Written, workers)
+	v, err := rejudge(ctx, params, exhibits, b.Written, workers, p)
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,7 @@ func TestRetrial(t *testing.T) {
 func retrial(t *testing.T, x exhibit, rule blockval.Rule, prevouts blockval.Source) {
 	t.Helper()
 	e := newEvidence(t, filepath.Join(t.TempDir(), "evidence"), 1, 1<<30)
-	v, err := rejudge(t.Context(), e.params, []exhibit{x}, time.Unix(int64(x.header.Time()), 0), 0)
+	v, err := rejudge(t.Context(), e.params, []exhibit{x}, time.Unix(int64(x.header.Time()), 0), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,23 +15,27 @@ import (
 // The retrials are the bundles of evidence that wait to be judged again, by name, in the
 // order in which they were written. That is done beside the judge, on one core, and
 // one after the other: it takes longer than the verdict did, and no later verdict
-// waits for it.
+// waits for it. It is work that can wait.
 type retrials struct {
 	waiting chan string // from the judge's goroutine to run
 	within  time.Duration
-	try     func(ctx context.Context, dir string, workers int) (*Retrial, error) // retry, but in a test
+	elastic *elastic                                                                     // nil if it waits for nobody
+	pace    pace                                                                         // elastic's
+	try     func(ctx context.Context, dir string, workers int, p pace) (*Retrial, error) // retry, but in a test
 	log     *slog.Logger
 }
 
 const (
 	// maxRetrials bounds the bundles that wait.
 	maxRetrials = 32
-	// retrialTime is how long judging one bundle again may take.
+	// retrialTime is how long judging one bundle again may take while nobody waits.
 	retrialTime = 20 * time.Minute
 )
 
-func newRetrials(log *slog.Logger) retrials {
-	return retrials{waiting: make(chan string, maxRetrials), within: retrialTime, try: retry, log: log}
+func newRetrials(e *elastic, log *slog.Logger) retrials {
+	return retrials{
+		waiting: make(chan string, maxRetrials), within: retrialTime, elastic: e, pace: e.pace(elasticEvidence), try: retry, log: log,
+	}
 }
 
 // These are why a bundle was not judged again, or not to the end.
@@ -76,16 +80,17 @@ func (e *evidence) run(ctx context.Context) {
 
 // tryAgain judges a bundle again, and notes there and in the log what came of it.
 func (e *evidence) tryAgain(ctx context.Context, name string) {
-	bounded, cancel := context.WithTimeout(ctx, e.retrials.within)
+	within := e.retrials.elastic.atMost(e.retrials.within)
+	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	dir := filepath.Join(e.dir, name)
-	r, err := e.retrials.try(bounded, dir, 1)
+	r, err := e.retrials.try(bounded, dir, 1, e.retrials.pace)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		err = errors.New(stopped)
 	case bounded.Err() != nil:
-		err = fmt.Errorf("it was not judged again within %v", e.retrials.within)
+		err = fmt.Errorf("it was not judged again within %v", within)
 	}
 	log := e.retrials.log.With(slog.String("path", dir))
 	if gone, failed := e.amend(name, r, err); failed != nil {

@@ -29,10 +29,10 @@ func TestNothingWaitsForARetrial(t *testing.T) {
 	btcd.Mine(110)
 	p := newPilot(t, btcd, 0, 1)
 	tried := make(chan string, maxRetrials)
-	p.evidence.retrials.try = func(ctx context.Context, dir string, workers int) (*Retrial, error) {
+	p.evidence.retrials.try = func(ctx context.Context, dir string, workers int, at pace) (*Retrial, error) {
 		tried <- dir
 		<-ctx.Done() // as long as that
-		return retry(ctx, dir, workers)
+		return retry(ctx, dir, workers, at)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -109,6 +109,9 @@ func TestRetrialIsNoted(t *testing.T) {
 	}{
 		{"the same", func(*testing.T, *evidence, string) {}, "valid", true, "", "leads to the same verdict"},
 		{"out of time", func(_ *testing.T, e *evidence, _ string) { e.retrials.within = 0 }, "", false, "within 0s", "was not judged again"},
+		{"that it is to wait no longer", func(_ *testing.T, e *evidence, _ string) {
+			e.retrials.pace = func(context.Context, time.Duration) error { return errors.New("it waits no longer") }
+		}, "", false, "it waits no longer", "was not judged again"},
 		{"a spoilt block", func(t *testing.T, _ *evidence, dir string) {
 			content, err := pack([]byte("no block"))
 			if err != nil {
@@ -222,7 +225,7 @@ func BenchmarkEvidence(b *testing.B) {
 		e := &evidence{
 			dir: filepath.Join(b.TempDir(), "evidence"), bundles: 1, bytes: 1 << 30, params: params,
 			about:    func(context.Context) (v bundleVersions, n bundleNode) { return v, n },
-			retrials: newRetrials(slog.New(slog.DiscardHandler)),
+			retrials: newRetrials(nil, slog.New(slog.DiscardHandler)),
 		}
 		began := time.Now()
 		dir, err := e.keep(b.Context(), &Report{Verdict: blockval.Verdict{Hash: x.Hash, Height: x.Height}, Outcome: Differ}, []exhibit{x})
@@ -231,7 +234,7 @@ func BenchmarkEvidence(b *testing.B) {
 		}
 		kept += time.Since(began)
 		began = time.Now()
-		r, err := retry(b.Context(), dir, 1)
+		r, err := retry(b.Context(), dir, 1, nil)
 		if err != nil || !r.Same {
 			b.Fatalf("judged again: %+v (%v)", r, err)
 		}

@@ -28,6 +28,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/sidecar/bitvm"
 	"github.com/outrider-project/outrider/sidecar/bob"
 	"github.com/outrider-project/outrider/sidecar/node"
@@ -95,7 +96,7 @@ func unserved(cfg Config, registry *perfcore.Registry, log *slog.Logger) (*Sidec
 	s := &Sidecar{cfg: cfg, log: cmp.Or(log, slog.New(slog.DiscardHandler)), registry: registry}
 	s.tuning.flight.Store(int64(cfg.FlightBlocks))
 	s.tuning.mempoolShare.Store(int64(cfg.MempoolShare))
-	s.tuning.elastic.Store(100)
+	s.tuning.elastic.Store(int64(cfg.ElasticFloor))
 	s.status.begin(cfg)
 	node.FeedDown(s.registry).Set(1)
 	var err error
@@ -189,6 +190,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 // A wiring is the parts that follow a node, put together.
 type wiring struct {
 	network  string
+	elastic  *elastic
 	stored   *node.Tip   // where to begin; nil if that is for the feed to say
 	state    *chainstate // nil in cache mode
 	share    *tenancy
@@ -243,10 +245,15 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	if err != nil {
 		return err
 	}
-	limit, headroom := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes)
+	system := collect.Linux()
+	limit, headroom := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes, system.Limit())
+	if asked, _ := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes, 0); limit < asked {
+		s.log.Warn("the machine, or a control group, has less memory than memory-limit lets the program take", "bytes", limit, "memory_limit", asked)
+	}
 	share := &tenancy{limit: s.cfg.UTXOBytes + headroom, unit: unitOf(s.cfg.UTXOBytes + headroom)}
 	share.blocks = newBlockRatio(share.limit, share.unit)
-	state, err := s.openChainstate(ctx, network, node.Tip{Hash: genesis}, share.blocks.refer)
+	elastic := newElastic(&s.tuning.elastic, s.registry)
+	state, err := s.openChainstate(ctx, network, node.Tip{Hash: genesis}, share.blocks.refer, elastic)
 	if err != nil {
 		return err
 	}
@@ -288,7 +295,7 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 
 	evidence := &evidence{
 		dir: filepath.Join(dir, "evidence"), bundles: s.cfg.EvidenceBundles, bytes: s.cfg.EvidenceBytes,
-		params: params, about: s.about, retrials: newRetrials(s.log), metrics: newEvidenceMetrics(s.registry),
+		params: params, about: s.about, retrials: newRetrials(elastic, s.log), metrics: newEvidenceMetrics(s.registry),
 	}
 	if err := evidence.tidy(); err != nil {
 		s.log.Error("the evidence of earlier differences could not be looked through", "err", err)
@@ -320,11 +327,11 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	workers := cmp.Or(s.cfg.Workers, runtime.GOMAXPROCS(0))
 	j.flight = newFlight(j, aside, workers, &s.tuning.flight, s.cfg.FlightBytes, s.registry)
 	w := newWarmer(j, workers, &s.tuning.mempoolShare, s.registry)
-	w.budget.elastic = newElastic(&s.tuning.elastic)
+	w.budget.elastic = elastic
 	s.status.follow(network, feed, w)
 	s.status.hold(state)
 
-	memory, err := newMemory(limit, headroom, state, s.registry, s.log)
+	memory, err := newMemory(limit, headroom, state, system, s.registry, s.log)
 	if err != nil {
 		return err
 	}
@@ -336,7 +343,7 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	s.parts.Store(&parts)
 	defer s.parts.Store(nil)
 	wired := &wiring{
-		network: network, stored: stored, state: state, share: share,
+		network: network, elastic: elastic, stored: stored, state: state, share: share,
 		judge: j, feed: feed, warmer: w, memory: memory,
 	}
 	if n, ok := s.node.(node.CoinHasher); ok && state != nil && s.cfg.Compare != CompareOff {
@@ -361,7 +368,7 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 	})
 	beside.Go(func() { w.judge.evidence.run(ctx) })
 	beside.Go(func() { w.warmer.run(ctx) })
-	beside.Go(func() { w.warmer.budget.elastic.run(ctx) })
+	beside.Go(func() { w.elastic.run(ctx) })
 	beside.Go(func() { w.share.coins.run(ctx) })
 	beside.Go(func() { s.perform(ctx, w.network, w.feed, w.memory, w.share) })
 	if w.state != nil {

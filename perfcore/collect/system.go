@@ -19,8 +19,8 @@ import (
 //     no file), process_swap_bytes, process_threads,
 //     process_major_faults_per_second, process_read_bytes_per_second and
 //     process_written_bytes_per_second (from and to disks);
-//   - memory_limit_bytes, of the machine or the tightest group around the
-//     process, and memory_ratio, resident bytes of it;
+//   - memory_limit_bytes, as Limit returns it, and memory_ratio, what the process
+//     has in no file of it: the kernel takes pages of files back before it kills;
 //   - group_memory_bytes (without pages of files that nobody uses),
 //     group_throttled_ratio (of the time), group_oom_kills_per_second,
 //     group_read_bytes_per_second and group_written_bytes_per_second;
@@ -37,7 +37,8 @@ type System struct {
 	// pressures are where each resource's file lies.
 	pressures map[string]place
 
-	limit  uint64  // bytes of memory; 0 when unknown
+	limit  uint64  // bytes of memory that the groups and the machine have; 0 when unknown
+	own    uint64  // that the operator lets the process have; 0 for as much as it can get
 	cores  float64 // that may be used
 	before totals
 }
@@ -51,8 +52,8 @@ type place struct {
 // totals are counters that only grow, by the quantity that their growth makes.
 type totals map[string]float64
 
-// MemoryAlarm is the share of the memory limit from which on a System raises an
-// alarm, and StallAlarm the share of the last ten seconds that all tasks waited
+// MemoryAlarm is the share of a memory limit, the process's of its own and the group's of
+// the group's, from which on a System raises an alarm, and StallAlarm the share of the last ten seconds that all tasks waited
 // for memory.
 const (
 	MemoryAlarm = 0.95
@@ -183,9 +184,39 @@ func (s *System) findPressure(resource string) {
 	s.miss("the pressure on "+resource, why)
 }
 
-// Limit returns the bytes of memory that the process may use, by the tightest
-// group around it or the machine; 0 when that is not known.
-func (s *System) Limit() uint64 { return s.limit }
+// Within lets the process use at most so many bytes of memory, however many the groups
+// and the machine have, and returns s, which nobody uses yet; 0 sets no limit.
+func (s *System) Within(bytes uint64) *System {
+	s.own = bytes
+	return s
+}
+
+// Limit returns the bytes of memory that the process may use, by the operator, the
+// tightest group around it or the machine, whoever has the least; 0 when that is not
+// known.
+func (s *System) Limit() uint64 {
+	if s.own > 0 && (s.limit == 0 || s.own < s.limit) {
+		return s.own
+	}
+	return s.limit
+}
+
+// Anonymous returns the bytes of memory that the process has in no file, in memory or
+// swapped out. It may be called at any time, by any goroutine.
+func (s *System) Anonymous() (bytes int64, measured bool) {
+	if s.proc == nil {
+		return 0, false
+	}
+	b, err := read(s.proc, "self/status")
+	if err != nil {
+		return 0, false
+	}
+	v, err := keyed(b, "RssAnon", "VmSwap")
+	if err != nil {
+		return 0, false
+	}
+	return int64(v[0] + v[1]), true
+}
 
 // Begin implements Source.
 func (s *System) Begin() { s.before = s.totals() }
@@ -289,8 +320,9 @@ func (s *System) levels(slice *Slice) {
 	if s.proc == nil {
 		return
 	}
-	if s.limit > 0 {
-		slice.Set("memory_limit_bytes", float64(s.limit))
+	limit := float64(s.Limit())
+	if limit > 0 {
+		slice.Set("memory_limit_bytes", limit)
 	}
 	if b, err := read(s.proc, "self/status"); err == nil {
 		if v, err := keyed(b, "VmRSS", "RssAnon", "VmSwap", "Threads"); err == nil {
@@ -298,8 +330,8 @@ func (s *System) levels(slice *Slice) {
 			slice.Set("process_anonymous_bytes", float64(v[1]))
 			slice.Set("process_swap_bytes", float64(v[2]))
 			slice.Set("process_threads", float64(v[3]))
-			if s.limit > 0 {
-				slice.Set("memory_ratio", float64(v[0])/float64(s.limit))
+			if limit > 0 {
+				slice.Set("memory_ratio", float64(v[1]+v[2])/limit)
 			}
 		}
 	}
@@ -334,6 +366,9 @@ func (s *System) groupMemory() (used float64, ok bool) {
 
 // Alarm implements Alarmer: memory that runs out, or that everybody waits for.
 func (s *System) Alarm() string {
+	if used, ok := s.Anonymous(); ok && s.Limit() > 0 && float64(used) > MemoryAlarm*float64(s.Limit()) {
+		return fmt.Sprintf("the process uses %.0f %% of its memory", 100*float64(used)/float64(s.Limit()))
+	}
 	if used, ok := s.groupMemory(); ok && s.limit > 0 && used > MemoryAlarm*float64(s.limit) {
 		return fmt.Sprintf("the control group uses %.0f %% of its memory", 100*used/float64(s.limit))
 	}

@@ -72,7 +72,7 @@ func TestSystem(t *testing.T) {
 		"process_cpu_cores": 0.4, "process_cpu_ratio": 0.4 / cores, "process_major_faults_per_second": 3,
 		"process_read_bytes_per_second": 4096, "process_written_bytes_per_second": 409.6,
 		"process_resident_bytes": (66432 + 1628) << 10, "process_anonymous_bytes": 66432 << 10, "process_swap_bytes": 0,
-		"process_threads": 4, "memory_limit_bytes": 512 << 20, "memory_ratio": float64((66432+1628)<<10) / (512 << 20),
+		"process_threads": 4, "memory_limit_bytes": 512 << 20, "memory_ratio": float64(66432<<10) / (512 << 20),
 		"group_memory_bytes": 402653184 - 67108864, "group_throttled_ratio": 0.25, "group_oom_kills_per_second": 0.1,
 		"group_read_bytes_per_second": 409.6, "group_written_bytes_per_second": 4096,
 		"pressure_cpu_some_ratio": 0.2, "pressure_memory_some_ratio": 0, "pressure_memory_full_ratio": 0.1,
@@ -178,6 +178,78 @@ func TestTightestLimit(t *testing.T) {
 		if got := NewSystem(tree(t, "linux/proc"), groups).Limit(); got != tt.want {
 			t.Errorf("with %s in %s the limit is %d, want %d", tt.own, tt.slice, got, tt.want)
 		}
+	}
+}
+
+// The operator's limit counts where it is the least, and what is in no file is held
+// against it.
+func TestWithin(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		dir               string
+		own, want         uint64
+		anonymous, swap   string // in kB; "" for what is there
+		ratio             float64
+		machine, alarming bool
+	}{
+		{name: "no limit of its own", dir: "linux", own: 0, want: 512 << 20, ratio: 66432. / (512 << 10)},
+		{name: "more than the group's", dir: "linux", own: 1 << 30, want: 512 << 20, ratio: 66432. / (512 << 10)},
+		{name: "less than the group's", dir: "linux", own: 256 << 20, want: 256 << 20, ratio: 66432. / (256 << 10)},
+		{name: "less than the machine's", dir: "hybrid", own: 256 << 20, want: 256 << 20, ratio: 66432. / (256 << 10)},
+		{name: "more than the machine's", dir: "hybrid", own: 1 << 40, want: 24683656 << 10, ratio: 66432. / 24683656},
+		{name: "nobody else's is known", dir: "hybrid", machine: true, own: 256 << 20, want: 256 << 20, ratio: 66432. / (256 << 10)},
+		{name: "nearly full", dir: "linux", own: 256 << 20, want: 256 << 20, anonymous: "248000", ratio: 248000. / (256 << 10)},
+		{name: "full", dir: "linux", own: 256 << 20, want: 256 << 20, anonymous: "252000", ratio: 252000. / (256 << 10), alarming: true},
+		{name: "full with what is swapped out", dir: "linux", own: 256 << 20, want: 256 << 20, anonymous: "150000", swap: "102000", ratio: 252000. / (256 << 10), alarming: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			proc := tree(t, tt.dir+"/proc")
+			if tt.machine {
+				delete(proc, "meminfo")
+			}
+			if tt.anonymous != "" {
+				edit(t, proc, "self/status", "RssAnon:	   66432 kB", "RssAnon:	   "+tt.anonymous+" kB")
+			}
+			if tt.swap != "" {
+				edit(t, proc, "self/status", "VmSwap:	       0 kB", "VmSwap:	       "+tt.swap+" kB")
+			}
+			s := NewSystem(proc, tree(t, tt.dir+"/cgroup")).Within(tt.own)
+			s.Begin()
+			slice := Slice{Length: time.Second}
+			s.End(&slice)
+			limit, _ := slice.Value("memory_limit_bytes")
+			if s.Limit() != tt.want || limit != float64(tt.want) {
+				t.Errorf("the limit is %d, told as %v; want %d", s.Limit(), limit, tt.want)
+			}
+			if got, _ := slice.Value("memory_ratio"); math.Abs(got-tt.ratio) > 1e-9 {
+				t.Errorf("the ratio is %v, want %v", got, tt.ratio)
+			}
+			if why := s.Alarm(); (why != "") != tt.alarming || tt.alarming && !strings.Contains(why, "the process uses 96 %") {
+				t.Errorf("alarm %q, want one: %v", why, tt.alarming)
+			}
+		})
+	}
+}
+
+// What the process has in no file counts where it is swapped out, too; a system that
+// does not tell has none.
+func TestAnonymousBytes(t *testing.T) {
+	proc := tree(t, "linux/proc")
+	s := NewSystem(proc, tree(t, "linux/cgroup"))
+	edit(t, proc, "self/status", "VmSwap:	       0 kB", "VmSwap:	       8 kB")
+	if got, ok := s.Anonymous(); !ok || got != 66440<<10 {
+		t.Errorf("%d bytes, %v", got, ok)
+	}
+	edit(t, proc, "self/status", "RssAnon", "Anonymous")
+	if got, ok := s.Anonymous(); ok {
+		t.Errorf("%d bytes were made up of another kernel's file", got)
+	}
+	delete(proc, "self/status")
+	if got, ok := s.Anonymous(); ok {
+		t.Errorf("%d bytes were made up of nothing", got)
+	}
+	if got, ok := new(System).Anonymous(); ok {
+		t.Errorf("%d bytes were made up on another system", got)
 	}
 }
 

@@ -34,9 +34,9 @@ type Config struct {
 	// OffHeap returns the bytes outside of Go's memory that other parts may
 	// take: the sizes of caches, not what is in them (none).
 	OffHeap func() int64
-	// Anonymous, if set, returns the bytes that the process has resident in no
-	// file, as Linux's RssAnon. What of them is not Go's counts as off-heap
-	// bytes that nobody declared.
+	// Anonymous, if set, returns the bytes that the process has in no file, as
+	// Linux's RssAnon and VmSwap together. Of those that are not Go's and those
+	// that OffHeap declares, which are mostly the same, the greater number counts.
 	Anonymous func() (bytes int64, measured bool)
 	// Headroom is how many bytes the heap may have beyond what is live at first,
 	// for the knob go.headroom; without one there is no such knob, and GOGC and
@@ -61,6 +61,7 @@ type Governor struct {
 
 	mu      sync.Mutex // guards what follows
 	law     law
+	rest    resident
 	share   int64 // per cent
 	room    int64 // the headroom, in bytes; 0 for no bound
 	percent int64 // GOGC when the governor came
@@ -193,7 +194,7 @@ func (g *Governor) step() error {
 	}
 	if g.cfg.Anonymous != nil {
 		if v, measured := g.cfg.Anonymous(); measured {
-			r.seen = max(v-now.used, 0)
+			r.seen = g.rest.others(v, max(now.used, read().used)) // it may have grown meanwhile
 		}
 	}
 	if now.cycles != g.last.cycles {

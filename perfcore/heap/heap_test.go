@@ -156,14 +156,29 @@ func TestGovernor(t *testing.T) {
 	}
 }
 
-// What the process has in no file, and is not Go's, counts undeclared.
+// What the process has in no file, and is not Go's, counts undeclared; what is declared
+// too counts once, and where that is not told it is all that counts.
 func TestAnonymous(t *testing.T) {
-	g := newGovernor(t, Config{Limit: 4 << 30, Anonymous: func() (int64, bool) { return read().used + 1<<30, true }})
-	if err := g.Step(); err != nil {
-		t.Fatal(err)
-	}
-	if _, off := g.Limit(); off < 1<<30-64*mib || off > 1<<30+64*mib {
-		t.Errorf("%d bytes outside, want a GiB", off)
+	for _, tt := range []struct {
+		declared, there int64
+		told            bool
+		want            int64
+	}{
+		{0, 1 << 30, true, 1 << 30},
+		{600 * mib, 1 << 30, true, 1 << 30},
+		{1 << 30, 600 * mib, true, 1 << 30},
+		{600 * mib, 1 << 30, false, 600 * mib},
+	} {
+		g := newGovernor(t, Config{
+			Limit: 4 << 30, OffHeap: func() int64 { return tt.declared },
+			Anonymous: func() (int64, bool) { return read().used + tt.there, tt.told },
+		})
+		if err := g.Step(); err != nil {
+			t.Fatal(err)
+		}
+		if _, off := g.Limit(); off < tt.want-64*mib || off > tt.want+64*mib {
+			t.Errorf("of %d MiB, told %v, and %d declared, %d MiB are outside", tt.there/mib, tt.told, tt.declared/mib, off/mib)
+		}
 	}
 }
 

@@ -29,6 +29,9 @@ type Config struct {
 	Datadir string
 	// Registry is what the parts of the program report to.
 	Registry *perfcore.Registry
+	// MemoryLimit is how many bytes of memory the operator lets the process have (as many
+	// as the machine and the control groups do).
+	MemoryLimit uint64
 	// SnapshotEvery is after how many accepted changes a snapshot is taken; 0 is
 	// never.
 	SnapshotEvery uint32
@@ -99,7 +102,7 @@ func New(cfg Config) (*Performance, error) {
 	}
 	p := &Performance{
 		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: new(alerts), told: newTold(cfg.Registry), outside: new(outside), classifier: classifier,
-		system:  func() collect.Source { return collect.Linux() },
+		system:  func() collect.Source { return collect.Linux().Within(cfg.MemoryLimit) },
 		readers: make(chan struct{}, maxReaders), ended: make(chan struct{}),
 	}
 	for _, load := range predicted {

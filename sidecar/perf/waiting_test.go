@@ -19,7 +19,7 @@ import (
 // A full machine has nearly no memory left.
 type full struct{ machine }
 
-func (full) End(s *collect.Slice) { s.Set("memory_ratio", 0.95) }
+func (full) End(s *collect.Slice) { s.Set("memory_ratio", 0.97) }
 
 // There are alerts before there is a node: that there is none, and what ails the machine.
 // What was raised then is still raised when there is one, and is then cleared.

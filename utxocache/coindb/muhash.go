@@ -265,13 +265,10 @@ func (d *DB) follows(tip Tip, next *Tip) (bool, error) {
 	return err == nil && prev == tip.Hash && (next == nil || hash == next.Hash), err
 }
 
-// rehashStep is how many coins Rehash takes at a time, which are about 8 MB.
-const rehashStep = 1 << 16
-
 // Rehash hashes all coins afresh and keeps that as their MuHash, whatever was
-// known before. It takes about a microsecond a coin and processor; blocks can
-// be applied meanwhile, but if more than Options.UndoBlocks are, the error wraps
-// ErrNoMuHash. progress, if it is not nil, is called now and then with the share
+// known before. It takes about a microsecond a coin and processor, and what
+// Options.Pace has it wait; blocks can be applied meanwhile, but if more than
+// Options.UndoBlocks are, the error wraps ErrNoMuHash. progress, if it is not nil, is called now and then with the share
 // of the coins that are hashed.
 func (d *DB) Rehash(ctx context.Context, progress func(share float64)) error {
 	select {
@@ -303,12 +300,13 @@ func (d *DB) Rehash(ctx context.Context, progress func(share float64)) error {
 func (v *View) hash(ctx context.Context, set *muhash.Set, progress func(share float64)) error {
 	var batch muhash.Batch
 	var element []byte
+	began := time.Now()
 	for c, err := range v.All() {
 		if err != nil {
 			return err
 		}
 		element = corefile.AppendTxOutSer(element[:0], c.OutPoint, &c.Coin)
-		if batch.Insert(element); batch.Len() < rehashStep {
+		if batch.Insert(element); batch.Len() < v.db.opts.hashStep {
 			continue
 		}
 		set.Apply(&batch, v.db.opts.Readers)
@@ -317,7 +315,7 @@ func (v *View) hash(ctx context.Context, set *muhash.Set, progress func(share fl
 			key := coinKeyOf(c.OutPoint)
 			progress(share(key[:]))
 		}
-		if err := ctx.Err(); err != nil {
+		if err := v.db.pace(ctx, &began); err != nil {
 			return err
 		}
 	}
@@ -328,12 +326,23 @@ func (v *View) hash(ctx context.Context, set *muhash.Set, progress func(share fl
 	return nil
 }
 
+// pace returns when the piece of work behind the one that began then may begin, and notes
+// that; or an error, ctx's among them, when there is to be none.
+func (d *DB) pace(ctx context.Context, began *time.Time) error {
+	err := ctx.Err()
+	if err == nil && d.opts.Pace != nil {
+		err = d.opts.Pace(ctx, time.Since(*began))
+	}
+	*began = time.Now()
+	return err
+}
+
 // hashBack returns r, which is of the view's tip, and the records of the blocks
 // below it that Undo can lead to, the highest first.
 func (v *View) hashBack(ctx context.Context, r hashRecord) (records []hashRecord, err error) {
-	for err == nil {
+	for began := time.Now(); err == nil; {
 		records = append(records, r)
-		if err := ctx.Err(); err != nil {
+		if err := v.db.pace(ctx, &began); err != nil {
 			return nil, err
 		}
 		err = v.db.get(v.snap, undoKey(r.tip.Height), func(value []byte) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -258,5 +259,44 @@ func TestMuHashFewer(t *testing.T) {
 	for range 5 {
 		must(t, d.Undo(c.undo().tip))
 	}
+	compareHash(t, d, c.top())
+}
+
+// All coins are hashed afresh in pieces, and no further than the pace has it; what follows
+// the blocks is not kept.
+func TestRehashIsPaced(t *testing.T) {
+	const undo, blocks = 8, 20
+	var pieces int
+	var took time.Duration
+	var enough error
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{UndoBlocks: undo, hashStep: 5, Pace: func(_ context.Context, piece time.Duration) error {
+		if pieces++; pieces == 3 && enough != nil {
+			return enough
+		}
+		took += piece
+		return nil
+	}})
+	must(t, d.Reset(c.top().tip, true))
+	for range blocks {
+		must(t, d.Apply(c.mine()))
+		compareHash(t, d, c.top())
+	}
+	if pieces != 0 {
+		t.Errorf("what follows the blocks has waited %d times", pieces)
+	}
+	for coins := len(c.top().coins); coins < 25; coins = len(c.top().coins) {
+		must(t, d.Apply(c.mine()))
+		compareHash(t, d, c.top())
+	}
+	began := time.Now()
+	must(t, d.Rehash(t.Context(), nil))
+	elapsed := time.Since(began)
+	if want := len(c.top().coins)/5 + undo; pieces < want || pieces > want+1 || took > elapsed || took == 0 {
+		t.Errorf("%d coins and %d blocks are %d pieces that took %v of %v", len(c.top().coins), undo, pieces, took, elapsed)
+	}
+	compareHash(t, d, c.top())
+	pieces, enough = 0, errors.New("enough")
+	mustFail(t, d.Rehash(t.Context(), nil), enough)
 	compareHash(t, d, c.top())
 }

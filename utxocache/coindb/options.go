@@ -1,10 +1,12 @@
 package coindb
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
 	"runtime"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -40,6 +42,11 @@ type Options struct {
 	// numbers of coins. It is called by several goroutines at once, and must not
 	// wait.
 	Refer func(place uint64)
+	// Pace, if it is set, is called by Rehash behind each piece of its work, some 65,000
+	// coins or one block, with how long that took, and says when the next may begin: it
+	// returns then, or with an error, which ends the Rehash. It is called by one goroutine
+	// at a time. What follows the blocks is not paced: Apply may have to wait for it.
+	Pace func(ctx context.Context, took time.Duration) error
 	// Compactions is how many compactions Pebble may run at a time; the default
 	// is 1. It runs that many when it falls behind, and one else.
 	Compactions int
@@ -55,6 +62,8 @@ type Options struct {
 	// indexStep is how many coins BuildIndex takes at a time, while changes
 	// wait.
 	indexStep int
+	// hashStep is how many coins Rehash takes at a time.
+	hashStep int
 	// knownSample is one in how many coins that a caller knows Apply reads.
 	knownSample int
 }
@@ -66,7 +75,8 @@ const (
 	defaultMinFree    = 512 << 20
 	maxReaders        = 8
 	maxCompactions    = 64
-	defaultIndexStep  = 4096 // 5 ms
+	defaultIndexStep  = 4096    // 5 ms
+	defaultHashStep   = 1 << 16 // 8 MB
 	// defaultKnownSample makes some hundred reads for a large block.
 	defaultKnownSample = 64
 	// memoryCeiling is the size of the block cache as Pebble has it, which
@@ -82,6 +92,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MinFree, defaultMinFree)
 	setDefault(&o.Compactions, 1)
 	setDefault(&o.indexStep, defaultIndexStep)
+	setDefault(&o.hashStep, defaultHashStep)
 	setDefault(&o.knownSample, defaultKnownSample)
 	setDefault(&o.Readers, min(runtime.GOMAXPROCS(0), maxReaders))
 	if o.Recorder == nil {

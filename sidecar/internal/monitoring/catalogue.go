@@ -38,7 +38,7 @@ func parts() []part {
 		{"BOB", "The L2's heads, its nodes and its Bitcoin relay, where they are watched. What is not known is not a number.", []string{"bob"}},
 		{"BitVM", "The bridges that are watched, and the claims on them.", []string{"bitvm"}},
 		{"Performance", "The work that is done, what is asked, and the optimizer.", []string{"work", "web", "rpc", "l2", "perf", "perfcore"}},
-		{"Machine", "What the process and its machine do, as slices of time measure it. What was not measured is not a number.", []string{"process", "memory", "go", "group", "machine", "pressure"}},
+		{"Machine", "What the process and its machine do, as slices of time measure it. What was not measured is not a number.", []string{"process", "memory", "go", "elastic", "group", "machine", "pressure"}},
 	}
 }
 

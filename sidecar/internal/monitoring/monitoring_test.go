@@ -249,7 +249,7 @@ func TestLimitsAreDrawn(t *testing.T) {
 			}
 		}
 	}
-	if _, there := limits["Block verdicts"]; there || limits["Chain blocks behind"] != 5 || limits["Memory pressure ratio"] != 0.9 || limits["Time waiting"] != 0.1 {
+	if _, there := limits["Block verdicts"]; there || limits["Chain blocks behind"] != 5 || limits["Memory pressure ratio"] != 0.96 || limits["Time waiting"] != 0.1 {
 		t.Errorf("the limits are %v", limits)
 	}
 	m := parsed(t, c)

@@ -76,7 +76,7 @@ func TestPromtoolFindsWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := onlyTest(t, "memory is short")
-	broken := bytes.Replace(rules, []byte("outrider_memory_pressure_ratio > 0.8 "), []byte("outrider_memory_pressure_ratio > 0.9 "), 1)
+	broken := bytes.Replace(rules, []byte("outrider_memory_pressure_ratio > 0.94 "), []byte("outrider_memory_pressure_ratio > 0.96 "), 1)
 	if bytes.Equal(broken, rules) {
 		t.Fatal("there is no hysteresis to break")
 	}
