@@ -80,6 +80,9 @@ type KnobState struct {
 	Why string
 	// Incumbent is the value that has been promoted, or pinned, last.
 	Incumbent int64
+	// Drift is why a knob of an operator is not at its incumbent, as Inspect has seen it
+	// last; "" when it is.
+	Drift string
 }
 
 // A ResourceManager owns knobs: nobody else in the program may move them. It
@@ -112,6 +115,7 @@ type knob struct {
 	failures  int // in a row
 	leased    bool
 	hung      bool // isolated because it hung: what is in force was not verified
+	drift     string
 }
 
 // NewResourceManager takes over knobs at the values that they read, which must
@@ -251,7 +255,11 @@ func (m *ResourceManager) Knob(name string) (KnobState, error) {
 }
 
 func (k *knob) state() KnobState {
-	return KnobState{Knob: k.Knob, Owner: k.owner, Why: k.why, Incumbent: k.Ladder[k.incumbent]}
+	s := KnobState{Knob: k.Knob, Owner: k.owner, Why: k.why, Incumbent: k.Ladder[k.incumbent]}
+	if k.owner == Operator {
+		s.Drift = k.drift
+	}
+	return s
 }
 
 // Knobs returns the state of all knobs, in the order they were given.
@@ -296,7 +304,7 @@ func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) err
 		}
 		return err
 	}
-	k.owner, k.why, k.incumbent, k.failures, k.hung = Operator, whyPinned, level, 0, false
+	k.owner, k.why, k.incumbent, k.failures, k.hung, k.drift = Operator, whyPinned, level, 0, false, ""
 	m.epoch++
 	m.count()
 	return nil
@@ -452,20 +460,6 @@ func (k *knob) isAt(level int, r reading) error {
 	return r.err
 }
 
-// readings reads the knobs of the engine, by index, all at once: several that hang take the
-// time of one. m.mu is held.
-func (m *ResourceManager) readings(ctx context.Context) []reading {
-	all := make([]reading, len(m.knobs))
-	var reads sync.WaitGroup
-	for i := range m.knobs {
-		if k := &m.knobs[i]; k.owner == Engine {
-			reads.Go(func() { all[i] = k.read(ctx) })
-		}
-	}
-	reads.Wait()
-	return all
-}
-
 var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
 
 var errOwner = errors.New("a knob has another owner, or memory has moved")
@@ -578,12 +572,12 @@ func (m *ResourceManager) foreign(ctx context.Context) []string {
 	if err := m.comeBack(ctx); err != nil {
 		whys = append(whys, err.Error())
 	}
-	for i, r := range m.readings(ctx) {
+	for i, r := range m.readings(ctx, engines) {
 		k := &m.knobs[i]
-		if k.owner != Engine {
+		if r == nil {
 			continue
 		}
-		if err := k.isAt(k.level, r); err != nil {
+		if err := k.isAt(k.level, *r); err != nil {
 			m.isolate(k, err)
 			whys = append(whys, "knob "+k.Name+": "+k.why)
 		}
@@ -604,9 +598,9 @@ func (m *ResourceManager) restoreLocked(ctx context.Context) error {
 	until := time.Now().Add(undoTimeout)
 	bounded, stop := wayBack(ctx, until)
 	defer stop()
-	for i, r := range slices.Backward(m.readings(bounded)) {
+	for i, r := range slices.Backward(m.readings(bounded, engines)) {
 		k := &m.knobs[i]
-		if k.owner == Engine && (k.level != k.incumbent || k.isAt(k.incumbent, r) != nil) {
+		if k.owner == Engine && (k.level != k.incumbent || k.isAt(k.incumbent, *r) != nil) {
 			errs = append(errs, m.setBack(ctx, k, k.incumbent, until))
 		}
 	}
