@@ -172,6 +172,7 @@ func checkQuantities(t *testing.T, c *perf.Client) {
 	want := []string{
 		"work_per_second", "chain_blocks_behind", "go_goroutines", "go_sched_latency_p99_seconds",
 		"block_verdicts_differ_per_second", "coindb_stalls_per_second", "coindb_batch_per_second", "feed_fetch_per_second",
+		"network_exchanges_per_second", "cache_used_ratio", "cache_lookups_per_second", "perf_knobs_drifted",
 		"utxo_bytes_ristretto", "perfcore_regret_ratio", "perfcore_budget_used_ratio", "perf_targets_missed", "perf_knobs_isolated",
 		"perf_trials_aborted", "perf_miscalibrated", "perf_optimizer_ended", "perf_anomalies",
 	}
