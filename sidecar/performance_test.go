@@ -2,7 +2,10 @@ package sidecar
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -203,5 +206,44 @@ func TestPerformanceOff(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(r.cfg.Datadir, name)); err == nil {
 			t.Errorf("there is %s", name)
 		}
+	}
+}
+
+// A block that comes at the tip is at hand while it is judged; those of a catch-up are not,
+// so that the regime can stay what it is.
+func TestCatchUpIsNotAnnounced(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.Perf = perf.Observe
+	var mu sync.Mutex // guards what follows
+	regimes := map[bool]map[string]int{true: {}, false: {}}
+	r.hear = func(rep Report) { // while the block is judged
+		w := httptest.NewRecorder()
+		r.s.perfHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, perf.Prefix+"status", nil))
+		var s perf.Status
+		if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		regimes[rep.CatchUp][s.Regime]++
+	}
+	r.btcd.Mine(60)
+	r.run(t)
+	r.awaitTip(t)
+	for range 3 {
+		r.btcd.Mine(1)
+		r.awaitTip(t)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	catchUp, tip := regimes[true], regimes[false]
+	if n := catchUp["tip block"]; n > 0 || len(catchUp) == 0 {
+		t.Errorf("during a catch-up the regimes are %v", catchUp)
+	}
+	if tip["tip block"] < 3 {
+		t.Errorf("at the tip the regimes are %v", tip)
 	}
 }
