@@ -13,13 +13,13 @@ import (
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
-// registrable are the components whose knobs an optimizer may own, each by the
-// part of the name before the dot. It is compiled in: how blocks and scripts
+// registrable are the names of the knobs that an optimizer may own; one that ends in a dot
+// stands for all that begin with it. It is compiled in: how blocks and scripts
 // are verified, how often verdicts are checked again and which peers are chosen
 // is in none of them, and cannot be configured into one.
 var registrable = []string{
-	"bitvm.claims", "bitvm.chunk", "bitvm.keys", "blockval.seen", "blockval.depth", "blockval.prefetch",
-	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
+	"bitvm.claims", "bitvm.chunk", "bitvm.keys", "blockval.seen",
+	"go.gogc", "go.memlimit", "go.headroom", "cpu.elastic",
 	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls",
 	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l2_concurrency", "bob.submit_poll_interval",
 	"bob.l1_poll_interval", "bob.l1_hedge_delay", "bob.l1_concurrency",
@@ -37,6 +37,10 @@ func Registrable(name string) bool {
 		return name == r || strings.HasSuffix(r, ".") && strings.HasPrefix(name, r)
 	})
 }
+
+// RegistrableNames returns the names for which Registrable holds. One that ends in a dot
+// stands for all that begin with it.
+func RegistrableNames() []string { return slices.Clone(registrable) }
 
 // An Owner is who may move a knob. A knob has one at a time.
 type Owner uint8
