@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -334,33 +336,46 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// A connection at whose other end nobody is counts as lost.
+// A connection counts as lost when nothing has come for so long, and not before.
 func TestWatchNotices(t *testing.T) {
-	p := idle(t)
-	handler := p.Handler()
-	var silent atomic.Bool
-	silent.Store(true)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !silent.Swap(false) {
-			handler.ServeHTTP(w, r)
-			return
+	synctest.Test(t, func(t *testing.T) {
+		c, err := Dial("", "127.0.0.1:1")
+		if err != nil {
+			t.Fatal(err)
 		}
-		fmt.Fprintf(w, "id: %d-0\n\n", p.events.run)
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	}))
-	t.Cleanup(server.Close)
-	c, err := Dial(t.TempDir(), server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.watching = watching{least: time.Millisecond, most: time.Millisecond, silence: 100 * time.Millisecond}
-	p.publish(Commanded, Command{Did: "test"})
-	w := watchFrom(t, c)
-	await(t, func() (int, bool) { return 0, len(w.events()) > 0 })
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !errors.Is(w.lost[0], errSilent) || w.list[0].Seq != 1 {
-		t.Errorf("lost for %v, then %+v", w.lost, w.list)
-	}
+		dials := 0
+		var served sync.WaitGroup
+		c.http = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			if dials++; dials > 1 {
+				return nil, errors.New("nobody is there")
+			}
+			ours, theirs := net.Pipe()
+			served.Go(func() {
+				defer theirs.Close()
+				r := bufio.NewReader(theirs)
+				if _, err := http.ReadRequest(r); err != nil {
+					t.Error(err)
+				}
+				fmt.Fprint(theirs, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+				for i := range 5 {
+					time.Sleep(patient.silence - time.Second)
+					fmt.Fprintf(theirs, "id: 1-%d\nevent: command\ndata: {}\n\n", i)
+				}
+				_, _ = r.ReadByte() // until the client leaves
+			})
+			return ours, nil
+		}}}
+		ctx, cancel := context.WithCancel(t.Context())
+		begun, told, lost := time.Now(), 0, []time.Duration(nil)
+		err = c.Watch(ctx, func(Event) error { told++; return nil }, func(why error) {
+			if lost = append(lost, time.Since(begun)); !errors.Is(why, errSilent) {
+				t.Errorf("lost because %v", why)
+			}
+			cancel()
+		})
+		if want := 5*(patient.silence-time.Second) + patient.silence; told != 5 || !slices.Equal(lost, []time.Duration{want}) || !errors.Is(err, context.Canceled) {
+			t.Errorf("%d events, lost after %v, want %v; %v", told, lost, want, err)
+		}
+		served.Wait()
+	})
 }
