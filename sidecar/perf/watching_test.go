@@ -56,7 +56,7 @@ func (c *frailConn) Write(b []byte) (int, error) {
 // quick is how tests watch.
 var quick = watching{least: time.Millisecond, most: 5 * time.Millisecond, silence: 20 * time.Second}
 
-// idle returns a Performance that follows nothing, and what serves it now.
+// idle returns a Performance that follows nothing.
 func idle(t *testing.T) *Performance {
 	t.Helper()
 	p, err := New(Config{Mode: Observe, Datadir: t.TempDir(), Registry: new(perfcore.Registry)})
