@@ -187,6 +187,11 @@ func checkQuantities(t *testing.T, c *perf.Client) {
 			t.Errorf("%s is not measured", name)
 		}
 	}
+	for _, name := range []string{"perf_knobs_isolated", "perf_knobs_drifted"} {
+		if n := q.Values[name]; n != 0 {
+			t.Errorf("%s is %v, and nobody else has moved a knob", name, n)
+		}
+	}
 }
 
 // With performance off nothing of it is there.
