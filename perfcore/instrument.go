@@ -225,3 +225,21 @@ func (d Distribution) Since(before Distribution) Distribution {
 	}
 	return diff
 }
+
+// Plus returns what d and other observed, which are of different times or Timers.
+func (d Distribution) Plus(other Distribution) Distribution {
+	sum := Distribution{Count: d.Count + other.Count, Sum: d.Sum + other.Sum}
+	a, b := d.Buckets, other.Buckets
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].Max < b[0].Max:
+			sum.Buckets, a = append(sum.Buckets, a[0]), a[1:]
+		case len(a) == 0 || b[0].Max < a[0].Max:
+			sum.Buckets, b = append(sum.Buckets, b[0]), b[1:]
+		default:
+			sum.Buckets = append(sum.Buckets, Bucket{a[0].Max, a[0].Count + b[0].Count})
+			a, b = a[1:], b[1:]
+		}
+	}
+	return sum
+}

@@ -3,6 +3,7 @@ package perfcore
 import (
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -266,5 +267,24 @@ func BenchmarkTimerSnapshot(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tm.Snapshot()
+	}
+}
+
+// What two timers observed together is what one would have that observed it all.
+func TestDistributionPlus(t *testing.T) {
+	var a, b, both Timer
+	for i := range 400 {
+		d := time.Duration(i*i) * time.Microsecond
+		if both.Observe(d); i%3 == 0 || i > 350 {
+			a.Observe(d)
+		} else {
+			b.Observe(d)
+		}
+	}
+	want := both.Snapshot()
+	for _, got := range []Distribution{a.Snapshot().Plus(b.Snapshot()), b.Snapshot().Plus(a.Snapshot()), want.Plus(Distribution{}), Distribution{}.Plus(want)} {
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("together they are %+v, want %+v", got, want)
+		}
 	}
 }

@@ -488,7 +488,7 @@ func TestWatchesBOB(t *testing.T) {
 			t.Errorf("%s cannot be handed to an optimizer", k.Name)
 		}
 	}
-	r.checkKnobs(t, "bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l1_poll_interval", "bob.l1_hedge_delay")
+	r.checkKnobs(t, "bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l2_concurrency", "bob.l1_poll_interval", "bob.l1_hedge_delay", "bob.l1_concurrency")
 	for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
 		st := r.s.Status().BOB
 		if st == nil || len(st.Nodes) != 3 {

@@ -2,7 +2,10 @@ package sidecar
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -173,6 +176,7 @@ func checkQuantities(t *testing.T, c *perf.Client, cfg *Config) {
 	want := []string{
 		"work_per_second", "chain_blocks_behind", "go_goroutines", "go_sched_latency_p99_seconds",
 		"block_verdicts_differ_per_second", "coindb_stalls_per_second", "coindb_batch_per_second", "feed_fetch_per_second",
+		"network_exchanges_per_second", "cache_used_ratio", "cache_lookups_per_second", "perf_knobs_drifted",
 		"utxo_bytes_ristretto", "perfcore_regret_ratio", "perfcore_budget_used_ratio", "perf_targets_missed", "perf_knobs_isolated",
 		"perf_trials_aborted", "perf_miscalibrated", "perf_optimizer_ended", "perf_anomalies",
 	}
@@ -186,6 +190,11 @@ func checkQuantities(t *testing.T, c *perf.Client, cfg *Config) {
 	}
 	if limit, _ := divide(cfg.MemoryLimit, cfg.UTXOBytes, collect.Linux().Limit()); runtime.GOOS == "linux" && q.Values["memory_limit_bytes"] != float64(limit) {
 		t.Errorf("the memory is %v bytes, want %d", q.Values["memory_limit_bytes"], limit)
+	}
+	for _, name := range []string{"perf_knobs_isolated", "perf_knobs_drifted"} {
+		if n := q.Values[name]; n != 0 {
+			t.Errorf("%s is %v, and nobody else has moved a knob", name, n)
+		}
 	}
 }
 
@@ -206,5 +215,44 @@ func TestPerformanceOff(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(r.cfg.Datadir, name)); err == nil {
 			t.Errorf("there is %s", name)
 		}
+	}
+}
+
+// A block that comes at the tip is at hand while it is judged; those of a catch-up are not,
+// so that the regime can stay what it is.
+func TestCatchUpIsNotAnnounced(t *testing.T) {
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.Perf = perf.Observe
+	var mu sync.Mutex // guards what follows
+	regimes := map[bool]map[string]int{true: {}, false: {}}
+	r.hear = func(rep Report) { // while the block is judged
+		w := httptest.NewRecorder()
+		r.s.perfHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, perf.Prefix+"status", nil))
+		var s perf.Status
+		if err := json.Unmarshal(w.Body.Bytes(), &s); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		regimes[rep.CatchUp][s.Regime]++
+	}
+	r.btcd.Mine(60)
+	r.run(t)
+	r.awaitTip(t)
+	for range 3 {
+		r.btcd.Mine(1)
+		r.awaitTip(t)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	catchUp, tip := regimes[true], regimes[false]
+	if n := catchUp["tip block"]; n > 0 || len(catchUp) == 0 {
+		t.Errorf("during a catch-up the regimes are %v", catchUp)
+	}
+	if tip["tip block"] < 3 {
+		t.Errorf("at the tip the regimes are %v", tip)
 	}
 }

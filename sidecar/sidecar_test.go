@@ -30,6 +30,8 @@ type rider struct {
 	cfg  Config
 	log  *slog.Logger // nil logs nothing
 	s    *Sidecar
+	// hear, unless nil, hears of reports as they are made.
+	hear func(Report)
 	stop func() error
 	// wait waits for the sidecar to end by itself, and returns what it returned.
 	wait func() error
@@ -56,6 +58,9 @@ func (r *rider) run(t *testing.T) {
 	t.Helper()
 	var err error
 	r.s, err = New(r.cfg, r.log, func(rep Report) {
+		if r.hear != nil {
+			r.hear(rep)
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.reports = append(r.reports, rep)

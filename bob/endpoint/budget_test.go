@@ -94,8 +94,8 @@ func TestRate(t *testing.T) {
 		if _, err := n.turn(t.Context(), &question{params: make([][]any, 5)}, true); err == nil || err.Kind != Overloaded {
 			t.Errorf("a hedge beyond the budget: %v", err)
 		}
-		if len(n.slots) != 0 || n.waiting.Load() != 0 {
-			t.Errorf("%d places are taken and %d wait", len(n.slots), n.waiting.Load())
+		if n.places.open() != 0 || n.waiting.Load() != 0 {
+			t.Errorf("%d places are taken and %d wait", n.places.open(), n.waiting.Load())
 		}
 	})
 }

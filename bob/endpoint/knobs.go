@@ -31,6 +31,12 @@ func (p *Pool) Knobs() []perfcore.Knob {
 		knob("poll_interval", "How long those who follow the chain wait between two questions.", "milliseconds",
 			&p.pollInterval, polls...),
 		batch,
+		{
+			Name: "bob." + p.opts.Layer + "_concurrency", Unit: "exchanges",
+			Help:  "How many exchanges an endpoint has open at once, within what it allows.",
+			Scope: perfcore.Live, Resource: perfcore.Network, Ladder: p.concurrency.ladder(),
+			Apply: p.concurrency.set, Read: p.concurrency.get,
+		},
 		knob("hedge_delay", "How long a read may take before it is asked at a second endpoint; 0 is for ever.", "milliseconds",
 			&p.hedgeDelay, 0, 50, 100, 250, 500, 1000),
 	}

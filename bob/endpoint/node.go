@@ -42,8 +42,8 @@ type Endpoint struct {
 	// (0: 50); Burst how many of them at once after a pause (0: as many as a second).
 	Rate  float64
 	Burst int
-	// Calls is how many exchanges may be open at once (0: 16), Queue how many callers
-	// may wait for their turn (0: 64).
+	// Calls is how many exchanges may be open at once at the most, whatever the pool's knob
+	// says (0: 16), Queue how many callers may wait for their turn (0: 64).
 	Calls, Queue int
 }
 
@@ -54,7 +54,7 @@ type node struct {
 	secret  secret
 	http    *http.Client
 	limiter *rate.Limiter
-	slots   chan struct{}
+	places  *places // of exchanges that are open
 	waiting atomic.Int64
 	breaker breaker
 	perf    *nodePerf
@@ -109,7 +109,7 @@ func newNode(cfg Endpoint, timeout time.Duration, perf *nodePerf) (*node, error)
 	n := &node{
 		cfg: cfg, url: u, secret: newSecret(cfg.Name, u, cfg.Headers), perf: perf,
 		limiter: rate.NewLimiter(rate.Limit(cfg.Rate), cfg.Burst),
-		slots:   make(chan struct{}, cfg.Calls),
+		places:  newPlaces(cfg.Calls),
 		proving: make(chan struct{}, 1),
 		timeout: timeout,
 		breaker: breaker{least: minRest, most: maxRest},
@@ -241,28 +241,24 @@ func (n *node) turn(ctx context.Context, q *question, hasty bool) (release func(
 		if !n.limiter.AllowN(time.Now(), len(q.params)) {
 			return nil, n.err(q, Overloaded, "the budget is spent")
 		}
-		select {
-		case n.slots <- struct{}{}:
-			return func() { <-n.slots }, nil
-		default:
+		if !n.places.tryTake() {
 			return nil, n.err(q, Overloaded, "all places are taken")
 		}
+		return n.places.leave, nil
 	}
-	select {
-	case n.slots <- struct{}{}:
-	case <-ctx.Done():
+	if n.places.take(ctx) != nil {
 		return nil, n.ended(ctx, q, Overloaded)
 	}
 	for left := len(q.params); left > 0; left -= n.cfg.Burst {
 		if werr := n.limiter.WaitN(ctx, min(left, n.cfg.Burst)); werr != nil {
-			<-n.slots
+			n.places.leave()
 			if ctx.Err() != nil {
 				return nil, n.ended(ctx, q, Overloaded)
 			}
 			return nil, n.err(q, Overloaded, "the budget is spent for longer than the caller waits")
 		}
 	}
-	return func() { <-n.slots }, nil
+	return n.places.leave, nil
 }
 
 // ended returns the error of a call whose context ended.
@@ -377,5 +373,5 @@ const shunFor = 5 * time.Second
 func (n *node) rank(now time.Time) (shunned bool, load time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return now.Sub(n.failedAt) < shunFor, n.latency * time.Duration(1+len(n.slots)+int(n.waiting.Load()))
+	return now.Sub(n.failedAt) < shunFor, n.latency * time.Duration(1+n.places.open()+int(n.waiting.Load()))
 }

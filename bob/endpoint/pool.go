@@ -44,7 +44,10 @@ type Pool struct {
 }
 
 // A tuning is what the knobs turn. Durations are in milliseconds.
-type tuning struct{ pollInterval, batchSize, hedgeDelay atomic.Int64 }
+type tuning struct {
+	pollInterval, batchSize, hedgeDelay atomic.Int64
+	concurrency                         concurrency
+}
 
 const (
 	defaultPoll    = 1000 // half of a block's time on BOB
@@ -118,6 +121,7 @@ func New(opts Options) (*Pool, error) {
 		}
 		p.nodes = append(p.nodes, n)
 	}
+	p.concurrency.begin(p.nodes)
 	return p, nil
 }
 
@@ -184,7 +188,7 @@ func (p *Pool) Status() []Status {
 		n.mu.Unlock()
 		all[i] = Status{
 			Name: n.cfg.Name, Chain: [...]string{"unknown", "right", "wrong"}[n.chain.Load()], Resting: n.breaker.open(),
-			Open: len(n.slots), Waiting: int(n.waiting.Load()), Latency: latency,
+			Open: n.places.open(), Waiting: int(n.waiting.Load()), Latency: latency,
 		}
 	}
 	return all

@@ -179,7 +179,7 @@ func perfWhy(ctx context.Context, args []string, stdout, stderr io.Writer) error
 }
 
 func perfWatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("watch", "", "It tells of slices, decisions, alerts and commands from now on, one a line, until it is interrupted. With --json the lines are a trace, which outrider perf replay reads.")
+	f := newPerfFlags("watch", "", "It tells of slices, decisions, alerts and commands from now on, one a line, until it is interrupted. A connection that is lost is made again, and goes on where it was; what the sidecar does not have any more is told as a gap. With --json the lines are a trace, which outrider perf replay reads.")
 	if _, err := f.parse(args, 0, stderr); err != nil {
 		return err
 	}
@@ -201,6 +201,8 @@ func perfWatch(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		}
 		_, err := fmt.Fprintln(stdout, e.Line())
 		return err
+	}, func(why error) {
+		fmt.Fprintf(stderr, "the connection is lost: %v; it is made again when the sidecar answers\n", why)
 	})
 	if ctx.Err() != nil {
 		return nil // it was interrupted

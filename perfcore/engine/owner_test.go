@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
 	"github.com/outrider-project/outrider/perfcore/plant"
 )
@@ -123,6 +124,38 @@ func TestPin(t *testing.T) {
 		}
 		if got := r.knobs[0].Read(); got != plant.Value(3) {
 			t.Errorf("in the end the pinned knob reads %d", got)
+		}
+	})
+}
+
+// Whatever the optimizer does when somebody else moves a knob, one decision tells of it.
+func TestForeignChangesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := plant.Config{Start: []int{5, 5}, Surface: plant.Flat(), World: plant.Noisy(), Seed: 5}
+		r := newRig(t, cfg, nil)
+		stop := r.start(t)
+		for i := range 24 {
+			time.Sleep(17 * time.Minute)
+			synctest.Wait()
+			r.Interfere(1, i%2*9)
+			until(t, "isolation", 10*time.Minute, func() bool { return r.Resources.Knobs()[1].Owner == engine.Nobody })
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			told := 0
+			for _, d := range r.Decisions(0) {
+				if d.Verdict == perfcore.Isolated {
+					told++
+				}
+			}
+			if told != i+1 {
+				t.Fatalf("%d decisions tell of %d foreign changes", told, i+1)
+			}
+			if err := r.Resources.Release("plant.knob1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

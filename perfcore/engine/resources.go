@@ -13,16 +13,16 @@ import (
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
-// registrable are the components whose knobs an optimizer may own, each by the
-// part of the name before the dot. It is compiled in: how blocks and scripts
+// registrable are the names of the knobs that an optimizer may own; one that ends in a dot
+// stands for all that begin with it. It is compiled in: how blocks and scripts
 // are verified, how often verdicts are checked again and which peers are chosen
 // is in none of them, and cannot be configured into one.
 var registrable = []string{
-	"bitvm.claims", "bitvm.chunk", "bitvm.keys", "blockval.seen", "blockval.depth", "blockval.prefetch",
-	"go.gogc", "go.memlimit", "go.headroom", "gateway.cache", "gateway.concurrency", "cpu.elastic",
+	"bitvm.claims", "bitvm.chunk", "bitvm.keys", "blockval.seen",
+	"go.gogc", "go.memlimit", "go.headroom", "cpu.elastic",
 	"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls",
-	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.submit_poll_interval",
-	"bob.l1_poll_interval", "bob.l1_hedge_delay",
+	"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l2_concurrency", "bob.submit_poll_interval",
+	"bob.l1_poll_interval", "bob.l1_hedge_delay", "bob.l1_concurrency",
 	"coindb.memory", "coindb.compactions", "coindb.readers",
 	"sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch",
 	"sigverify.workers", "sigverify.chunk", "sigverify.cache",
@@ -37,6 +37,10 @@ func Registrable(name string) bool {
 		return name == r || strings.HasSuffix(r, ".") && strings.HasPrefix(name, r)
 	})
 }
+
+// RegistrableNames returns the names for which Registrable holds. One that ends in a dot
+// stands for all that begin with it.
+func RegistrableNames() []string { return slices.Clone(registrable) }
 
 // An Owner is who may move a knob. A knob has one at a time.
 type Owner uint8
@@ -80,6 +84,9 @@ type KnobState struct {
 	Why string
 	// Incumbent is the value that has been promoted, or pinned, last.
 	Incumbent int64
+	// Drift is why a knob of an operator is not at its incumbent, as Inspect has seen it
+	// last; "" when it is.
+	Drift string
 }
 
 // A ResourceManager owns knobs: nobody else in the program may move them. It
@@ -112,6 +119,7 @@ type knob struct {
 	failures  int // in a row
 	leased    bool
 	hung      bool // isolated because it hung: what is in force was not verified
+	drift     string
 }
 
 // NewResourceManager takes over knobs at the values that they read, which must
@@ -251,7 +259,11 @@ func (m *ResourceManager) Knob(name string) (KnobState, error) {
 }
 
 func (k *knob) state() KnobState {
-	return KnobState{Knob: k.Knob, Owner: k.owner, Why: k.why, Incumbent: k.Ladder[k.incumbent]}
+	s := KnobState{Knob: k.Knob, Owner: k.owner, Why: k.why, Incumbent: k.Ladder[k.incumbent]}
+	if k.owner == Operator {
+		s.Drift = k.drift
+	}
+	return s
 }
 
 // Knobs returns the state of all knobs, in the order they were given.
@@ -296,7 +308,7 @@ func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) err
 		}
 		return err
 	}
-	k.owner, k.why, k.incumbent, k.failures, k.hung = Operator, whyPinned, level, 0, false
+	k.owner, k.why, k.incumbent, k.failures, k.hung, k.drift = Operator, whyPinned, level, 0, false, ""
 	m.epoch++
 	m.count()
 	return nil
@@ -452,20 +464,6 @@ func (k *knob) isAt(level int, r reading) error {
 	return r.err
 }
 
-// readings reads the knobs of the engine, by index, all at once: several that hang take the
-// time of one. m.mu is held.
-func (m *ResourceManager) readings(ctx context.Context) []reading {
-	all := make([]reading, len(m.knobs))
-	var reads sync.WaitGroup
-	for i := range m.knobs {
-		if k := &m.knobs[i]; k.owner == Engine {
-			reads.Go(func() { all[i] = k.read(ctx) })
-		}
-	}
-	reads.Wait()
-	return all
-}
-
 var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
 
 var errOwner = errors.New("a knob has another owner, or memory has moved")
@@ -578,12 +576,12 @@ func (m *ResourceManager) foreign(ctx context.Context) []string {
 	if err := m.comeBack(ctx); err != nil {
 		whys = append(whys, err.Error())
 	}
-	for i, r := range m.readings(ctx) {
+	for i, r := range m.readings(ctx, engines) {
 		k := &m.knobs[i]
-		if k.owner != Engine {
+		if r == nil {
 			continue
 		}
-		if err := k.isAt(k.level, r); err != nil {
+		if err := k.isAt(k.level, *r); err != nil {
 			m.isolate(k, err)
 			whys = append(whys, "knob "+k.Name+": "+k.why)
 		}
@@ -604,9 +602,9 @@ func (m *ResourceManager) restoreLocked(ctx context.Context) error {
 	until := time.Now().Add(undoTimeout)
 	bounded, stop := wayBack(ctx, until)
 	defer stop()
-	for i, r := range slices.Backward(m.readings(bounded)) {
+	for i, r := range slices.Backward(m.readings(bounded, engines)) {
 		k := &m.knobs[i]
-		if k.owner == Engine && (k.level != k.incumbent || k.isAt(k.incumbent, r) != nil) {
+		if k.owner == Engine && (k.level != k.incumbent || k.isAt(k.incumbent, *r) != nil) {
 			errs = append(errs, m.setBack(ctx, k, k.incumbent, until))
 		}
 	}

@@ -397,7 +397,7 @@ func TestRegistrable(t *testing.T) {
 		"go.headroom", "sidecar.flight", "sidecar.mempool_share", "sidecar.prefetch", "utxocache.ring", "coindb.memory", "coindb.compactions", "coindb.readers",
 		"node.poll", "node.resync", "node.branches", "node.ahead", "node.calls", "utxocache.budget", "utxocache.blocks", "utxocache.bytes",
 		"bitvm.claims", "bitvm.chunk", "bitvm.keys",
-		"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.submit_poll_interval", "bob.l1_poll_interval", "bob.l1_hedge_delay",
+		"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.submit_poll_interval", "bob.l1_poll_interval", "bob.l1_hedge_delay", "bob.l1_concurrency", "bob.l2_concurrency",
 	} {
 		if !Registrable(name) {
 			t.Errorf("%s is not registrable", name)

@@ -246,7 +246,7 @@ func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob) ([]
 		if err != nil {
 			return nil, err
 		}
-		k.incumbent, k.failures = levels[k], 0
+		k.incumbent, k.failures, k.drift = levels[k], 0, ""
 		k.owner, k.why = k.first()
 		if w.Mode == snapshot.Pinned {
 			k.owner, k.why = Operator, whyPinned

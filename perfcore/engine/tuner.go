@@ -171,6 +171,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 		var stopped *interruption
 		switch {
 		case errors.As(err, &stopped), errors.Is(err, errVoid), errors.Is(err, errBlamed):
+			t.tell(stopped)
 			t.refresh()
 			if voids++; voids > maxVoids*maxBlocks {
 				t.o.decide(perfcore.Decision{Trigger: "calibration", Verdict: perfcore.Miscalibrated, Reason: "too many slices said nothing"})
@@ -337,9 +338,17 @@ func (t *tuner) watched(ctx context.Context) error {
 	case errors.As(err, &stopped) && t.switched(), errors.Is(err, errVoid):
 		return nil
 	case errors.As(err, &stopped):
+		t.tell(stopped)
 		return t.pause(ctx)
 	}
 	return err
+}
+
+// tell records that knobs were isolated after a slice that no other decision tells of.
+func (t *tuner) tell(stopped *interruption) {
+	if stopped != nil && stopped.verdict == perfcore.Isolated {
+		t.o.decide(perfcore.Decision{Trigger: inspection, Verdict: perfcore.Isolated, Reason: stopped.reason})
+	}
 }
 
 // startOver begins the search again, for the world has changed: what was
@@ -426,6 +435,7 @@ func (t *tuner) retest(ctx context.Context) error {
 	var blamed *blame
 	switch {
 	case errors.As(err, &stopped), errors.Is(err, errVoid):
+		t.tell(stopped)
 		return nil
 	case errors.As(err, &blamed): // the old value is much worse: as promised
 		one = blamed.block()

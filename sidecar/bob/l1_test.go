@@ -221,7 +221,7 @@ func TestRunL1(t *testing.T) {
 			t.Errorf("the poll interval of L1 is %d of %v", k.Read(), k.Ladder)
 		}
 	}
-	if want := []string{"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_hedge_delay", "bob.l1_poll_interval", "bob.l1_hedge_delay"}; !slices.Equal(names, want) {
+	if want := []string{"bob.l2_poll_interval", "bob.l2_batch_size", "bob.l2_concurrency", "bob.l2_hedge_delay", "bob.l1_poll_interval", "bob.l1_concurrency", "bob.l1_hedge_delay"}; !slices.Equal(names, want) {
 		t.Errorf("the knobs are %q", names)
 	}
 	timed := map[string]uint64{}

@@ -182,7 +182,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s is %v", s.Metric.Name, s.Gauge.Value())
 		}
 	}
-	if len(watch.Knobs()) != 3 {
+	if len(watch.Knobs()) != 4 {
 		t.Errorf("the knobs are %v", watch.Knobs())
 	}
 }

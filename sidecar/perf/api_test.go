@@ -303,7 +303,7 @@ func readStream(t *testing.T, c *Client, id string, n int) (list []Event) {
 		t.Fatalf("the stream is %d, %q", resp.StatusCode, kind)
 	}
 	enough := errors.New("enough")
-	err = readEvents(resp.Body, func(e Event) error {
+	err = readEvents(resp.Body, new(string), func(e Event) error {
 		if list = append(list, e); len(list) == n {
 			return enough
 		}
@@ -332,7 +332,7 @@ func TestReadersAreBounded(t *testing.T) {
 		}
 		open = append(open, resp)
 	}
-	if err := c.Watch(t.Context(), func(Event) error { return nil }); err == nil || !strings.Contains(err.Error(), "already") {
+	if err := c.Watch(t.Context(), func(Event) error { return nil }, func(error) {}); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("one reader more: %v", err)
 	}
 	line, err := bufio.NewReader(open[0].Body).ReadString('\n')
@@ -390,7 +390,7 @@ func FuzzReadEvents(f *testing.F) {
 	f.Add("id: x\n\n")
 	f.Add("event: gap\ndata: {\"lost\":0}\n\n")
 	f.Fuzz(func(t *testing.T, s string) {
-		_ = readEvents(strings.NewReader(s), func(e Event) error {
+		_ = readEvents(strings.NewReader(s), new(string), func(e Event) error {
 			if !json.Valid(e.Data) {
 				t.Errorf("%q gives %q", s, e.Data)
 			}

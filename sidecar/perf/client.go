@@ -1,7 +1,6 @@
 package perf
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -19,7 +18,9 @@ import (
 // A Client asks a running sidecar's API. It is safe for concurrent use.
 type Client struct {
 	datadir, base string
+	found         bool // base is where the sidecar has said that it is
 	http          *http.Client
+	watching      watching
 }
 
 // maxAnswer bounds what a sidecar answers.
@@ -28,7 +29,8 @@ const maxAnswer = 16 << 20
 // Dial returns a client for the sidecar that uses a data directory, at an address,
 // host:port; "" is the one that the sidecar has left there. It sends nothing yet.
 func Dial(datadir, address string) (_ *Client, err error) {
-	if address == "" {
+	found := address == ""
+	if found {
 		address, err = readAddress(datadir)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,7 +40,7 @@ func Dial(datadir, address string) (_ *Client, err error) {
 		return nil, err
 	}
 	return &Client{
-		datadir: datadir, base: "http://" + address,
+		datadir: datadir, base: "http://" + address, found: found, watching: patient,
 		http: &http.Client{
 			Transport:     &http.Transport{Proxy: nil}, // the token is for the sidecar only
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -127,59 +129,4 @@ func refusal(code int, body []byte) error {
 		return errors.New(a.Error)
 	}
 	return fmt.Errorf("the sidecar answers %d", code)
-}
-
-// maxLine bounds a line of the stream of events.
-const maxLine = 1 << 20
-
-// Watch calls see with every event from now on, until ctx ends, see fails or the
-// sidecar ends the stream, and returns why; nil in the last case.
-func (c *Client) Watch(ctx context.Context, see func(Event) error) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+Prefix+"events", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("the sidecar does not answer: %w", err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(io.LimitReader(resp.Body, maxLine)) // the code says enough
-		return refusal(resp.StatusCode, b)
-	}
-	return readEvents(resp.Body, see)
-}
-
-// readEvents calls see with each event of a stream.
-func readEvents(r io.Reader, see func(Event) error) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, maxLine)
-	var e Event
-	for lines.Scan() {
-		field, value, _ := strings.Cut(lines.Text(), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch field {
-		case "id":
-			var err error
-			if e.Run, e.Seq, err = parseEventID(value); err != nil {
-				return err
-			}
-		case "event":
-			e.Kind = EventKind(value)
-		case "data":
-			e.Data = json.RawMessage(value)
-		}
-		if lines.Text() != "" || e.Data == nil {
-			continue
-		}
-		if !json.Valid(e.Data) {
-			return errors.New("an event of the stream is no JSON")
-		}
-		if err := see(e); err != nil {
-			return err
-		}
-		e = Event{}
-	}
-	return lines.Err()
 }

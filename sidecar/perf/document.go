@@ -179,6 +179,9 @@ func newKnob(k engine.KnobState, standard int64) Knob {
 		Incumbent: k.Incumbent, Value: k.Read(), Default: standard, Ladder: k.Ladder,
 		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered,
 	}
+	if k.Drift != "" {
+		out.Why += "; " + k.Drift
+	}
 	if k.Resource != 0 {
 		out.Resource = k.Resource.String()
 	}

@@ -11,7 +11,8 @@ import (
 
 // An Event is one thing that has happened, as the stream tells it.
 type Event struct {
-	// ID is of the run and within it: events of one run ascend by 1.
+	// Run and Seq are its ID, of the run and within it: events of one run ascend by 1. A
+	// Gap has that of the last event that is lost.
 	Run  int64
 	Seq  uint64
 	Kind EventKind
@@ -32,10 +33,23 @@ const (
 	Alerted EventKind = "alert"
 	// Commanded: a Command that an operator gave.
 	Commanded EventKind = "command"
-	// Gap: events before this one are lost; {"lost": how many, or 0 when that is
-	// not known}. It has no ID of its own.
+	// Gap: a Lost. Events before this one are lost.
 	Gap EventKind = "gap"
 )
+
+// Lost says how many events are lost; 0 when that is not known, for they were of another
+// run of the sidecar.
+type Lost struct {
+	Events uint64 `json:"lost"`
+}
+
+// line says in words what is lost.
+func (l Lost) line() string {
+	if l.Events == 0 {
+		return "gap: the sidecar has started anew; what it told last before that is lost"
+	}
+	return fmt.Sprintf("gap: %d events are lost, for the sidecar keeps the last %d", l.Events, keptEvents)
+}
 
 // id returns the event's name in the stream.
 func (e *Event) id() string { return fmt.Sprintf("%d-%d", e.Run, e.Seq) }

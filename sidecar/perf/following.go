@@ -158,7 +158,7 @@ func (f *following) sources() []collect.Source {
 	return []collect.Source{
 		collect.NewRuntime(), f.p.system(), Instruments(series),
 		newWorkload(series, f.plant.Behind, f.p.classifier.Regime),
-		newRequests(rpcLoad, series), newRequests(l2Load, series), f.p.outside,
+		newRequests(rpcLoad, series), newRequests(l2Load, series), newUses(series, f.plant.Knobs), f.p.outside,
 	}
 }
 
@@ -253,6 +253,7 @@ func (f *following) observe(ctx context.Context, c *collect.Collector) {
 		if !maps.Equal(values, f.values()) {
 			values = nil
 		}
+		f.optimizer.Inspect(ctx)
 		f.take(&slice, sample, values)
 	}
 }
@@ -315,10 +316,13 @@ func (f *following) aboutOptimizer(values map[string]float64) {
 	}
 	values[regimeChanges] = float64(f.flaps.count(f.p.classifier.Switches(), now))
 	values[knobTurns] = float64(turns(decisions, now))
-	values[isolatedKnobs], values[abortedLately], values[miscalibrated], values[optimizerEnded] = 0, 0, 0, 0
+	values[isolatedKnobs], values[driftedKnobs], values[abortedLately], values[miscalibrated], values[optimizerEnded] = 0, 0, 0, 0, 0
 	for _, k := range f.optimizer.Resources.Knobs() {
 		if k.Owner == engine.Nobody {
 			values[isolatedKnobs]++
+		}
+		if k.Drift != "" {
+			values[driftedKnobs]++
 		}
 	}
 	for _, d := range decisions {

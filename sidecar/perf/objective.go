@@ -35,6 +35,8 @@ func objective() collect.Objective {
 			perfcore.Memory:   {Utilization: "memory_ratio"},
 			perfcore.Disk:     {Utilization: "pressure_io_some_ratio"},
 			perfcore.Database: {Latency: "coindb_batch_p90"},
+			perfcore.Network:  {Throughput: networkRate, Latency: networkP90},
+			perfcore.Cache:    {Utilization: cacheUsed, Throughput: cacheRate, Latency: cacheP90},
 			claim.Resource():  {Throughput: "bitvm_claim_per_second", Latency: "bitvm_claim_p90"},
 		},
 	}

@@ -19,7 +19,8 @@ const (
 
 // stream serves events as they happen (Server-Sent Events, HTML Living Standard,
 // section 9.2), from the one behind Last-Event-ID on, as far as they are kept; else
-// from now on. A gap event stands where events are lost.
+// from now on. It begins with the ID of that place, so that a reader who hears nothing
+// more can come back to it. A gap event stands where events are lost.
 func (p *Performance) stream(w http.ResponseWriter, r *http.Request) {
 	select {
 	case p.readers <- struct{}{}:
@@ -51,9 +52,17 @@ func (p *Performance) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
 	if unknown {
-		_, _ = io.WriteString(w, "event: gap\ndata: {\"lost\":0}\n\n") // the next write tells
+		_ = p.gap(w, seq, 0) // the next write tells
+	} else {
+		_, _ = fmt.Fprintf(w, "id: %s\n\n", (&Event{Run: p.events.run, Seq: seq}).id())
 	}
 	p.send(w, r, out, seq)
+}
+
+// gap writes that so many events up to seq are lost.
+func (p *Performance) gap(w io.Writer, seq, lost uint64) error {
+	_, err := fmt.Fprintf(w, "id: %s\nevent: %s\ndata: {\"lost\":%d}\n\n", (&Event{Run: p.events.run, Seq: seq}).id(), Gap, lost)
+	return err
 }
 
 // send writes the events behind seq until the reader has gone, or the program ends.
@@ -65,7 +74,7 @@ func (p *Performance) send(w io.Writer, r *http.Request, out *http.ResponseContr
 		_ = out.SetWriteDeadline(time.Now().Add(writeTime)) // it worked before
 		var err error
 		if lost > 0 {
-			_, err = fmt.Fprintf(w, "event: %s\ndata: {\"lost\":%d}\n\n", Gap, lost)
+			err = p.gap(w, list[0].Seq-1, lost)
 		}
 		for i := 0; i < len(list) && err == nil; i++ {
 			e := &list[i]

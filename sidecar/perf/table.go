@@ -219,6 +219,11 @@ func (e *Event) Line() string {
 		if json.Unmarshal(e.Data, &c) == nil {
 			return strings.TrimSpace(fmt.Sprintf("command %s %s", c.Did, c.What))
 		}
+	case Gap:
+		var l Lost
+		if json.Unmarshal(e.Data, &l) == nil {
+			return l.line()
+		}
 	}
 	return fmt.Sprintf("%s %s", e.Kind, e.Data)
 }

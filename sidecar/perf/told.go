@@ -16,6 +16,7 @@ const prefix = "outrider_"
 const (
 	missedTargets  = "perf_targets_missed"
 	isolatedKnobs  = "perf_knobs_isolated"
+	driftedKnobs   = "perf_knobs_drifted"
 	abortedLately  = "perf_trials_aborted"
 	abortedWithin  = time.Hour
 	budgetUsed     = "perfcore_budget_used_ratio"
@@ -125,6 +126,12 @@ func toldMetrics() []perfcore.Metric {
 			Name: prefix + isolatedKnobs, Help: "Knobs that the optimizer leaves alone because somebody else moved them, or they fail.", Panel: optimizer,
 			Alert: perfcore.Alert{
 				Name: "knob_isolated", Help: "Somebody else moved a knob, or it fails: outrider perf knobs says which; release gives it back.",
+			},
+		},
+		{
+			Name: prefix + driftedKnobs, Help: "Knobs of an operator that are not what they were set to, because somebody else moved them.", Panel: optimizer,
+			Alert: perfcore.Alert{
+				Name: "knob_drift", Help: "Somebody else moved a knob that an operator has set: outrider perf knobs says which; pin sets it again.",
 			},
 		},
 		{

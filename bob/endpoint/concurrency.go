@@ -1,0 +1,57 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// A concurrency is how many exchanges the endpoints of a pool have open at once, each of
+// them no more than its operator allows. It is safe for concurrent use.
+type concurrency struct {
+	nodes []*node
+	most  int64 // that an endpoint allows
+
+	mu  sync.Mutex // guards now, and orders changes of the places
+	now int64
+}
+
+// begin has the endpoints open as many as each allows.
+func (c *concurrency) begin(nodes []*node) {
+	c.nodes = nodes
+	for _, n := range nodes {
+		c.most = max(c.most, int64(n.cfg.Calls))
+	}
+	c.now = c.most
+}
+
+// set sets how many exchanges an endpoint has open at once; one that allows fewer has as
+// many as it allows. None that is open ends by it.
+func (c *concurrency) set(_ context.Context, n int64) error {
+	if n < 1 || n > c.most {
+		return fmt.Errorf("%d exchanges cannot be open at once: an endpoint allows 1 to %d", n, c.most)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = n
+	for _, e := range c.nodes {
+		e.places.set(min(int(n), e.cfg.Calls))
+	}
+	return nil
+}
+
+// get returns what was set.
+func (c *concurrency) get() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// ladder returns the values that it can be set to: powers of two, and the most.
+func (c *concurrency) ladder() []int64 {
+	var values []int64
+	for n := int64(1); n < c.most; n *= 2 {
+		values = append(values, n)
+	}
+	return append(values, c.most)
+}

@@ -1,0 +1,82 @@
+package perf
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// A knob that somebody else moves is found in every mode: it is left alone, or stays the
+// operator's who has it, and an alert, a decision and the list of knobs say so.
+func TestDrift(t *testing.T) {
+	for _, mode := range []Mode{Observe, Optimize} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMill(t)
+			p, stop := m.start(t, Config{Mode: mode}, 0)
+			time.Sleep(time.Minute)
+			if err := p.pin(t.Context(), "plant.size", 40); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if s := p.status(); len(s.Alerts) != 0 || drifts(p) != 0 {
+				t.Errorf("%s: where nobody else moved anything: %+v", mode, s.Alerts)
+			}
+			m.size.Store(20)
+			m.speed.Store(2)
+			time.Sleep(time.Minute)
+			var firing []string
+			for _, a := range p.status().Alerts {
+				if a.State == Firing {
+					firing = append(firing, a.Name)
+				}
+			}
+			if slices.Sort(firing); !slices.Equal(firing, []string{"knob_drift", "knob_isolated"}) {
+				t.Errorf("%s: the alerts are %q", mode, firing)
+			}
+			if got := drifts(p); got != 2 {
+				t.Errorf("%s: %d decisions tell of two knobs", mode, got)
+			}
+			knobs, err := p.knobs()
+			if err != nil {
+				t.Fatal(err)
+			}
+			speed, size := knobs[0], knobs[1]
+			if speed.Owner != "nobody" || speed.Value != 2 || !strings.Contains(speed.Why, "somebody else moved it") {
+				t.Errorf("%s: the optimizer's knob is %+v", mode, speed)
+			}
+			if size.Owner != "operator" || size.Value != 20 || size.Incumbent != 40 || !strings.Contains(size.Why, "it is pinned; it was set to 40, and reads 20: somebody else") {
+				t.Errorf("%s: the operator's knob is %+v", mode, size)
+			}
+			if err := p.pin(t.Context(), "plant.size", 40); err != nil {
+				t.Error(err)
+			}
+			if err := p.release("plant.speed"); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+			if s := p.status(); len(s.Alerts) != 0 || drifts(p) != 2 {
+				t.Errorf("%s: once they are set again: %+v", mode, s.Alerts)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// drifts returns how many decisions isolate something.
+func drifts(p *Performance) (n int) {
+	_ = p.read(func(f *following) error {
+		for _, d := range f.optimizer.Decisions(0) {
+			if d.Verdict == perfcore.Isolated {
+				n++
+			}
+		}
+		return nil
+	}) // without a plant there are none
+	return n
+}
