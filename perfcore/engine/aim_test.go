@@ -54,6 +54,7 @@ func TestRetarget(t *testing.T) {
 		tu.o.usage[perfcore.CPU] = perfcore.Usage{Utilization: 0.9}
 		tu.memory["elsewhere"] = recollection{rest: maxRest, misses: 3, gain: 1, cost: average{1, true}}
 		tu.budget.saved, tu.budget.spent, tu.misses, tu.rest = 50, 1, 3, maxRest
+		tu.shift, tu.burst = shift{level: 1, n: 50}, average{1, true}
 		freedom := tu.noise.freedom
 		if err := tu.o.SetTargets(perfcore.CPU, perfcore.Targets{Utilization: 0.5}); err != nil {
 			t.Fatal(err)
@@ -92,6 +93,29 @@ func TestRetarget(t *testing.T) {
 		}
 		if got := tu.noise.deviation(); got != doubted {
 			t.Errorf("in the next search the noise is %v, and it was %v", got, doubted)
+		}
+	})
+}
+
+// A probation that is due when the targets change is not gone on with under the new ones.
+func TestRetargetAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
+		tu.o.usage[perfcore.CPU] = perfcore.Usage{Utilization: 0.9}
+		tu.budget.slices += probations[0]
+		tu.misses = tu.most()
+		slices := p.Slice()
+		go func() {
+			time.Sleep(time.Second / 2)
+			if err := tu.o.SetTargets(perfcore.CPU, perfcore.Targets{Utilization: 0.5}); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := tu.park(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := p.Slice() - slices; !tu.retargeted || n != 1 || tu.trials[0].passed != 0 {
+			t.Errorf("it is noticed: %v; it rests for %d slices; on probation is %+v", tu.retargeted, n, tu.trials)
 		}
 	})
 }
@@ -164,5 +188,72 @@ func TestAims(t *testing.T) {
 	}
 	if !o.Hurried(perfcore.CPU) || o.Hurried(perfcore.Disk) || o.Hurried(perfcore.Memory) {
 		t.Error("the processor misses a latency, and the disk misses none")
+	}
+}
+
+// What a status becomes follows from what the search does, whether a target is met, and
+// whose the knobs are.
+func TestSettle(t *testing.T) {
+	const none, not, ing, done, failed = perfcore.OptimizationStatus(99), perfcore.NotOptimized, perfcore.Optimizing, perfcore.Optimized, perfcore.Failed
+	for _, tt := range []struct {
+		name    string
+		of      perfcore.ResourceType
+		owner   Owner   // of the knob, which trades in the processor
+		target  float64 // of utilization; 0 for none
+		uses    float64 // 0 for not measured
+		was, to perfcore.OptimizationStatus
+		want    perfcore.OptimizationStatus
+	}{
+		{"a knob", perfcore.CPU, Engine, 0, 0.9, not, ing, ing},
+		{"a knob at rest", perfcore.CPU, Engine, 0, 0.9, ing, done, done},
+		{"a target that is met at rest", perfcore.CPU, Engine, 0.5, 0.4, ing, done, done},
+		{"a target that is missed at rest", perfcore.CPU, Engine, 0.5, 0.9, ing, done, failed},
+		{"a target that is missed while it rests", perfcore.CPU, Engine, 0.5, 0.9, done, done, failed},
+		{"a target that is not measured", perfcore.CPU, Engine, 0.5, 0, ing, done, failed},
+		{"a target that is met while others are searched for", perfcore.CPU, Engine, 0.5, 0.4, done, ing, ing},
+		{"a target that was missed", perfcore.CPU, Engine, 0.5, 0.4, failed, done, not},
+		{"a knob that failed", perfcore.CPU, Nobody, 0.5, 0.4, not, failed, failed},
+		{"a knob that failed does not get well", perfcore.CPU, Nobody, 0.5, 0.4, failed, done, failed},
+		{"a knob that failed, without a target", perfcore.CPU, Engine, 0, 0.4, failed, done, failed},
+		{"pinned", perfcore.CPU, Operator, 0, 0.4, done, done, none},
+		{"pinned, with a target", perfcore.CPU, Operator, 0.5, 0.4, not, done, done},
+		{"no knob, met", perfcore.Disk, Engine, 0.5, 0.4, not, ing, done},
+		{"no knob, missed", perfcore.Disk, Engine, 0.5, 0.9, done, ing, ing},
+		{"no knob, missed at rest", perfcore.Disk, Engine, 0.5, 0.9, ing, done, failed},
+		{"no knob, met again", perfcore.Disk, Engine, 0.5, 0.4, failed, ing, not},
+		{"no knob, another's failed", perfcore.Disk, Engine, 0.5, 0.4, done, failed, done},
+		{"no knob, and out of date", perfcore.Disk, Engine, 0.5, 0.4, done, not, not},
+		{"no knob, and no target any more", perfcore.Disk, Engine, 0, 0.4, failed, done, none},
+		{"no knob and no target", perfcore.Disk, Engine, 0, 0.4, not, done, none},
+	} {
+		p := plant.New(plant.Config{Start: []int{5}, Surface: plant.Flat(), Seed: 1})
+		o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Resources.knobs[0].owner = tt.owner
+		if err := o.SetTargets(tt.of, perfcore.Targets{Utilization: tt.target}); err != nil {
+			t.Fatal(err)
+		}
+		if tt.uses > 0 {
+			o.usage[tt.of] = perfcore.Usage{Utilization: tt.uses}
+		}
+		o.statuses[tt.of] = tt.was
+		before := o.cfg.Snapshots.Changes()
+		o.settle(tt.to)
+		got, has := o.statuses[tt.of]
+		if tt.want == none && has || tt.want != none && got != tt.want {
+			t.Errorf("%s: %v, and to become %v: it is %v (%v)", tt.name, tt.was, tt.to, got, has)
+		}
+		changes := uint64(0)
+		if got != tt.was {
+			changes++
+		}
+		if o.Resources.knobs[0].owner == Engine && tt.of == perfcore.Disk && tt.to != not {
+			changes++ // the processor's
+		}
+		if n := o.cfg.Snapshots.Changes() - before; n != changes {
+			t.Errorf("%s: %d changes are counted, want %d", tt.name, n, changes)
+		}
 	}
 }

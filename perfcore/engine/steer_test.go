@@ -74,6 +74,7 @@ func TestTargetsSteer(t *testing.T) {
 	}
 	const phase, times = 1500, 10
 	right := 0
+	var there, back []float64 // slices until it is where it should be
 	for seed := range uint64(times) {
 		tr := scripted(t, 3*phase, slow(seed, 3, 3), func(slice int, o *engine.PerformanceOptimizer) {
 			switch slice {
@@ -89,6 +90,15 @@ func TestTargetsSteer(t *testing.T) {
 		} else {
 			t.Logf("seed %d: %d before, %d with the target, %d afterwards", seed, before, with, after)
 		}
+		until := func(from int, right func(level int) bool) float64 {
+			i := slices.IndexFunc(tr.incumbents[from:], func(l []int) bool { return right(l[0]) })
+			if i < 0 {
+				return phase
+			}
+			return float64(i)
+		}
+		there = append(there, until(phase, func(l int) bool { return 5 <= l }))
+		back = append(back, until(2*phase, func(l int) bool { return l <= 1 }))
 		steered := false
 		for _, d := range tr.decisions {
 			if d.Verdict != perfcore.Promoted || !strings.HasPrefix(d.Trigger, perfcore.TargetMissed) {
@@ -108,6 +118,7 @@ func TestTargetsSteer(t *testing.T) {
 			t.Errorf("seed %d: nothing that costs more was promoted for its target", seed)
 		}
 	}
+	t.Logf("%d of %d; slices there %.0f, and back %.0f, median", right, times, quantile(there, 0.5), quantile(back, 0.5))
 	if right < times-1 {
 		t.Errorf("%d of %d went there and back", right, times)
 	}
@@ -171,6 +182,7 @@ func TestUnreachableTarget(t *testing.T) {
 			}
 			spent += more
 		}
+		t.Logf("seed %d: regret %.4f, %.1f slices", seed, tr.optimizer.Regret(), spent)
 		if spent > 0.02*(250+n)+2 {
 			t.Errorf("seed %d: %.1f slices were spent, want at most 2 %%", seed, spent)
 		}
@@ -210,6 +222,19 @@ func TestTargetsChangeInATrial(t *testing.T) {
 	}
 	if ended < 100 {
 		t.Errorf("%d trials were ended by a change", ended)
+	}
+}
+
+// A calibration is under the same targets, too.
+func TestTargetsChangeInACalibration(t *testing.T) {
+	const at = 30
+	tr := scripted(t, 200, slow(1, 5, 5), func(slice int, o *engine.PerformanceOptimizer) {
+		if slice == at {
+			set(t, o, quickly(time.Second/2))
+		}
+	}, ofDatabase)
+	if tr.start < at+8*4 {
+		t.Errorf("it ends in slice %d: less than eight blocks behind slice %d", tr.start, at)
 	}
 }
 
