@@ -24,8 +24,9 @@ func sameAims(a, b []aim) bool {
 }
 
 // shortfall returns what is missing in a slice. A resource that was not measured in it
-// counts as it does for the incumbent on average, whoever ran in the slice, so that nothing is won or
-// lost by not being measured; one that was never measured under the incumbent does not count.
+// counts as it does for the incumbent on average, whoever ran in the slice, so that nothing
+// is won or lost by not being measured. One that was never measured under the incumbent does
+// not count.
 func (b *bench) shortfall(s perfcore.Sample, incumbent bool) (sum float64) {
 	for i := range b.aims {
 		a := &b.aims[i]

@@ -61,7 +61,7 @@ func (p *Performance) plan() (plan Plan, err error) {
 			case k.Owner != engine.Engine:
 				plan.Left = append(plan.Left, Left{k.Name, k.Why})
 			case k.Hastens && !slices.Contains(timed, s.Regime) && !f.optimizer.Hurried(k.Resource):
-				plan.Left = append(plan.Left, Left{k.Name, "what it buys is time, which is in the cost while the sidecar is behind its node, or misses a latency or throughput that it trades in, only"})
+				plan.Left = append(plan.Left, Left{k.Name, fmt.Sprintf("what it buys is time: it is tried while the sidecar is behind its node, or while %v misses a latency or a throughput", k.Resource)})
 			case len(near) == 0:
 				plan.Left = append(plan.Left, Left{k.Name, "it has one value only"})
 			default:
