@@ -30,8 +30,8 @@ const (
 	// Miscalibrated: the incumbent was found better or worse than itself;
 	// experiments are off.
 	Miscalibrated
-	// Shifted: the cost of the incumbent has changed by itself, so what was
-	// known is out of date.
+	// Shifted: the cost of the incumbent has changed by itself, or the targets have,
+	// so what was known is out of date.
 	Shifted
 	// Restored: the state of a snapshot is in force again.
 	Restored
@@ -83,7 +83,7 @@ type Move struct {
 
 // Evidence is what a trial measured. Costs are natural logarithms, so a
 // difference of 0.05 is five per cent, and positive ones are in the
-// candidate's favour.
+// candidate's favour. What a slice misses of the targets is part of its cost.
 type Evidence struct {
 	// Diffs holds one difference a block: the incumbent's mean cost less the
 	// candidate's.
@@ -103,6 +103,9 @@ type Evidence struct {
 	// Work is the mean change of the logarithm of work done; less than 0 when
 	// the candidate did less.
 	Work float64
+	// Targets is how much of the effect is that the candidate misses the targets by
+	// less; less than 0 when it misses them by more.
+	Targets float64
 	// CarryOver is how far the first slice behind a switch still stood from
 	// the second, as a share of the effect if there is one: 0 is none.
 	CarryOver float64
@@ -118,7 +121,8 @@ type Decision struct {
 	Seq uint64
 	At  time.Time
 	// Trigger is why it was looked at: search, audit, operator, ablation, probation,
-	// calibration, regime, memory, restore; "" where the loop itself had a reason.
+	// calibration, regime, memory, restore; TargetMissed and what is missed, as in
+	// "target-missed cpu.utilization 0.81 > 0.65"; "" where the loop itself had a reason.
 	Trigger string
 	Moves   []Move
 	Verdict Verdict
@@ -132,6 +136,9 @@ type Decision struct {
 	// decisions.
 	Before uint64
 }
+
+// TargetMissed begins the Trigger of what was tried because a target was missed.
+const TargetMissed = "target-missed "
 
 // String explains the decision on a few lines: what moved, on which evidence,
 // and how it is undone.
@@ -148,6 +155,9 @@ func (d Decision) String() string {
 	if e := d.Evidence; len(e.Diffs) > 0 {
 		fmt.Fprintf(&b, "\n cost %+.1f %% [%+.1f, %+.1f], likelihood ratio %.3g, sign-flip p=%.3f, %d blocks, noise %.1f %%, work %+.1f %%",
 			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise, 100*e.Work)
+		if e.Targets != 0 {
+			fmt.Fprintf(&b, ", of the cost %+.1f %% by targets", -100*e.Targets)
+		}
 	}
 	if d.Prediction != "" {
 		fmt.Fprintf(&b, "\n predicted: %s", d.Prediction)

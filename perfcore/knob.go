@@ -51,7 +51,8 @@ type Knob struct {
 	Carry  Carry
 	Settle time.Duration
 	// Hastens says that what the knob buys is time: of a block's verdict, of an answer. It is
-	// tried only where time is in the cost, for elsewhere the least of it would cost least.
+	// tried only where time is in the cost, or where Resource misses a target of time, for
+	// elsewhere the least of it would cost least.
 	Hastens bool
 	// Ladder holds the legal values, ascending. Its ends are hard bounds.
 	Ladder []int64

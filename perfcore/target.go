@@ -2,6 +2,7 @@ package perfcore
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -50,4 +51,35 @@ func (t Targets) Missed(u Usage) string {
 		return fmt.Sprintf("latency %v > %v at %v", u.Latency, t.Latency, t.Quantile)
 	}
 	return ""
+}
+
+// Shortfall says how far u misses the targets: the sum, over those that it misses, of the
+// natural logarithm of how many times too much, too little or too long it is. It is 0 where
+// Missed says "". Each target counts as missed a hundredfold at most, so that the sum is
+// finite also where there was no throughput at all.
+func (t Targets) Shortfall(u Usage) (sum float64) {
+	if t.Utilization > 0 {
+		sum += excess(u.Utilization, t.Utilization)
+	}
+	if t.Throughput > 0 {
+		sum += excess(t.Throughput, u.Throughput)
+	}
+	if t.Latency > 0 {
+		sum += excess(float64(u.Latency), float64(t.Latency))
+	}
+	return sum
+}
+
+// mostMissed is how many times too much counts at most.
+const mostMissed = 100
+
+// excess returns the natural logarithm of more by less, from 0 to mostMissed's.
+func excess(more, less float64) float64 {
+	switch {
+	case !(more > less):
+		return 0
+	case !(less > 0 && more/less < mostMissed):
+		return math.Log(mostMissed)
+	}
+	return math.Log(more / less)
 }

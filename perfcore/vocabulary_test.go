@@ -104,6 +104,49 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+func TestShortfall(t *testing.T) {
+	all := perfcore.Targets{Utilization: 0.5, Throughput: 100, Latency: time.Second, Quantile: 0.9}
+	met := perfcore.Usage{Utilization: 0.5, Throughput: 100, Latency: time.Second}
+	change := func(change func(*perfcore.Usage)) perfcore.Usage {
+		u := met
+		change(&u)
+		return u
+	}
+	most := math.Log(100)
+	for _, tt := range []struct {
+		name    string
+		targets perfcore.Targets
+		usage   perfcore.Usage
+		want    float64
+	}{
+		{"all met, and no more", all, met, 0},
+		{"all met by far", all, perfcore.Usage{Throughput: 1e9}, 0},
+		{"too much in use", all, change(func(u *perfcore.Usage) { u.Utilization = 0.55 }), math.Log(1.1)},
+		{"too little done", all, change(func(u *perfcore.Usage) { u.Throughput = 50 }), math.Log(2)},
+		{"too slow", all, change(func(u *perfcore.Usage) { u.Latency = 3 * time.Second }), math.Log(3)},
+		{"two missed", all, change(func(u *perfcore.Usage) { u.Utilization, u.Throughput = 1, 20 }), math.Log(2) + math.Log(5)},
+		{"a little", all, change(func(u *perfcore.Usage) { u.Utilization = 0.501 }), math.Log(0.501 / 0.5)},
+		{"nothing done", all, change(func(u *perfcore.Usage) { u.Throughput = 0 }), most},
+		{"less than nothing done", all, change(func(u *perfcore.Usage) { u.Throughput = -1 }), most},
+		{"no time at all", all, change(func(u *perfcore.Usage) { u.Latency = 0 }), 0},
+		{"for ever", all, change(func(u *perfcore.Usage) { u.Latency = math.MaxInt64 }), most},
+		{"infinite use", all, change(func(u *perfcore.Usage) { u.Utilization = math.Inf(1) }), most},
+		{"no numbers", all, perfcore.Usage{Utilization: math.NaN(), Throughput: math.NaN(), Latency: time.Second}, 0},
+		{"the least target", perfcore.Targets{Utilization: math.SmallestNonzeroFloat64}, perfcore.Usage{Utilization: 1}, most},
+		{"the least rate", perfcore.Targets{Throughput: 1e18}, perfcore.Usage{Throughput: math.SmallestNonzeroFloat64}, most},
+		{"no targets", perfcore.Targets{}, perfcore.Usage{Utilization: 1, Latency: time.Hour}, 0},
+		{"one target", perfcore.Targets{Latency: time.Second, Quantile: 0.9}, perfcore.Usage{Utilization: 1, Latency: 2 * time.Second}, math.Log(2)},
+	} {
+		got := tt.targets.Shortfall(tt.usage)
+		if !(math.Abs(got-tt.want) < 1e-12) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+		if missed := tt.targets.Missed(tt.usage); (missed != "") != (got > 0) {
+			t.Errorf("%s: a shortfall of %v, and missed is %q", tt.name, got, missed)
+		}
+	}
+}
+
 func TestSampleCheck(t *testing.T) {
 	for _, tt := range []struct {
 		sample perfcore.Sample
@@ -136,6 +179,12 @@ func TestDecisionString(t *testing.T) {
 		" undo: pin a.b 1; pin c.d 8"
 	if got := d.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	d.Trigger, d.Evidence.Targets = perfcore.TargetMissed+"cpu.utilization 0.81 > 0.65", 0.2
+	for _, part := range []string{"(target-missed cpu.utilization 0.81 > 0.65): it", "work +1.0 %, of the cost -20.0 % by targets\n"} {
+		if got := d.String(); !strings.Contains(got, part) {
+			t.Errorf("got %s\nwant %q in it", got, part)
+		}
 	}
 	names := make(map[string]bool)
 	for v := perfcore.Promoted; v <= perfcore.Confirmed; v++ {

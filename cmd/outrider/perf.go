@@ -258,7 +258,7 @@ func perfOptimize(ctx context.Context, args []string, stdout, stderr io.Writer) 
 }
 
 func perfTarget(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("target", "RESOURCE", "It sets what cpu, memory, disk or database has to do; without a flag, nothing any more.")
+	f := newPerfFlags("target", "RESOURCE", "It sets what cpu, memory, disk or database has to do; without a flag, nothing any more. While a target is missed, each per cent that is missing counts as a per cent of what a unit of work costs.")
 	var (
 		t       perf.Targets
 		latency time.Duration

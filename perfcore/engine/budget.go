@@ -24,6 +24,13 @@ func (b *budget) slice() {
 // it cost less is not given back.
 func (b *budget) charge(excess float64) { b.spent += max(excess, 0) }
 
+// forfeit gives up what was saved and is not spent: it was saved by what slices cost under
+// other targets.
+func (b *budget) forfeit() {
+	b.gain = 0
+	b.saved = min(b.saved, max(b.spent-b.share*(advance+b.slices), 0))
+}
+
 // allows reports whether another experiment may begin.
 func (b *budget) allows() bool { return b.spent <= b.granted() }
 

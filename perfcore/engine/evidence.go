@@ -84,6 +84,17 @@ func (s spread) elsewhere() spread {
 	return s
 }
 
+// doubtFreedom is that of noise that may be more by now.
+const doubtFreedom = 2
+
+// doubted returns what is thought of the noise where it may be more by now, and nobody
+// knows by how much: twice the deviation, with so little weight that the first trial says more.
+func (s spread) doubted() spread {
+	s.sum *= 4
+	s.forget(doubtFreedom)
+	return s
+}
+
 // deviation returns the standard deviation, larger by as much as the tail of
 // Student's t lies outside of the normal one's at one per cent: few differences
 // must not look like certainty. It is never 0.

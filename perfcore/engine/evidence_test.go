@@ -299,6 +299,9 @@ func TestSpread(t *testing.T) {
 	if other := s.elsewhere(); other.freedom != firstFreedom || math.Abs(other.sum/other.freedom-s.sum/s.freedom) > 1e-12 {
 		t.Errorf("elsewhere it is %+v, here %+v", other, s)
 	}
+	if d := s.doubted(); math.Abs(d.sum/d.freedom-4*s.sum/s.freedom) > 1e-12 || d.freedom != doubtFreedom {
+		t.Errorf("in doubt it is %+v, before %+v", d, s)
+	}
 	few := spread{}
 	few.addZero([]float64{0.1, -0.1})
 	if got := few.deviation(); got != 0.2 {
@@ -336,6 +339,20 @@ func TestBudget(t *testing.T) {
 	}
 	if got, want := b.regret(), 6.1/15; math.Abs(got-want) > 1e-12 {
 		t.Errorf("regret %v, want %v", got, want)
+	}
+	// What is saved and not spent is forfeited, and no debt is made of it.
+	for range 50 {
+		b.slice()
+	}
+	b.charge(2)
+	b.forfeit()
+	if b.gain != 0 || !b.allows() || b.granted()-b.spent > 1e-9 {
+		t.Errorf("behind the forfeit %v is spent of %v, and a slice saves %v", b.spent, b.granted(), b.gain)
+	}
+	b = budget{share: 0.02, gain: 1, saved: 7}
+	b.forfeit()
+	if got, want := b.granted(), 5.0; math.Abs(got-want) > 1e-12 {
+		t.Errorf("with nothing spent %v are granted behind the forfeit, want %v", got, want)
 	}
 }
 

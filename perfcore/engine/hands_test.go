@@ -18,7 +18,7 @@ import (
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
-// Random hands pin, release, freeze, interfere, restore snapshots, change the
+// Random hands pin, release, freeze, interfere, set targets, restore snapshots, change the
 // regime and end the run, while Apply fails now and then and the collector says
 // nothing now and then. At every instant the values are on their ladders (the
 // plant panics otherwise) and pinned knobs stay; nothing is promoted without
@@ -45,6 +45,10 @@ func TestRandomHands(t *testing.T) {
 			cfg := plant.Config{
 				Start: []int{5, 5, 5}, Surface: plant.Cliff(plant.RandomBowl(hand, 3).Surface(), 9, 0.8), World: w,
 				Seed: seed, FailingApply: 0.02, Unordered: []int{2},
+				Uses: []plant.Use{{
+					Resource: perfcore.Database, Noise: 0.1, Unseen: func(_ []int, t int) bool { return t%7 == 0 },
+					Latency: func(l []int, _ int) float64 { return -0.1 * float64(l[1]) },
+				}},
 			}
 			ring := snapshot.NewRing(7)
 			traveller := new(traveller)
@@ -120,6 +124,14 @@ func TestRandomHands(t *testing.T) {
 				case 6:
 					traveller.inL2.Store(!traveller.inL2.Load())
 					regimes++
+				case 8:
+					var targets perfcore.Targets
+					if n := hand.IntN(4); n > 0 {
+						targets = quickly(time.Duration(n) * 250 * time.Millisecond)
+					}
+					if err := r.SetTargets(perfcore.Database, targets); err != nil {
+						t.Errorf("seed %d: %v", seed, err)
+					}
 				case 7:
 					all := ring.Snapshots()
 					if len(all) == 0 {

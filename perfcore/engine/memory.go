@@ -16,6 +16,7 @@ type memory map[string]recollection
 type recollection struct {
 	cost, work         average
 	noise, effort, lag spread
+	missing            bool
 	misses             int
 	rest               int
 	trials             []probation
@@ -37,7 +38,7 @@ func (t *tuner) enter(ctx context.Context) {
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
 		t.memory[t.regime] = recollection{
-			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, misses: t.misses, rest: t.rest,
+			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, missing: t.missing, misses: t.misses, rest: t.rest,
 			trials: t.trials, apart: t.apart, gain: t.budget.gain,
 		}
 	}
@@ -52,12 +53,14 @@ func (t *tuner) enter(ctx context.Context) {
 	}
 	if was.noise.freedom == 0 { // also if it was left before the calibration ended
 		was.noise, was.effort, was.lag = t.noise.elsewhere(), t.effort.elsewhere(), t.lag.elsewhere()
+		was.missing = t.missing
 	}
 	if !known {
 		t.o.settle(perfcore.NotOptimized)
 	}
 	t.shift, t.changed, t.recalled = shift{}, false, false
 	t.cost, t.work, t.noise, t.effort, t.lag = was.cost, was.work, was.noise, was.effort, was.lag
+	t.missing = was.missing
 	t.misses, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.rest, was.trials, was.apart, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -76,7 +77,8 @@ type Config struct {
 	// block is at hand.
 	Quiet []string
 	// Timed are regimes in which time is part of the cost; knobs that hasten are tried only
-	// in these. By default it is all of them.
+	// in these, and in others while what they trade in misses a target of its throughput or
+	// latency. By default it is all of them.
 	Timed []string
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
@@ -474,7 +476,11 @@ func (o *PerformanceOptimizer) Freeze(why string) (thaw func()) {
 }
 
 // SetTargets sets what a resource has to do. While targets are set and all are met,
-// nothing is tried, unless Audit asks for it. It waits while a knob is being set.
+// nothing is tried, unless Audit asks for it. While one is missed, what is missing of it
+// is part of what a slice costs: each per cent of utilization or latency too much, or of
+// throughput too little, as much as a per cent of the cost of a unit of work. A change ends a
+// trial that runs, without a verdict on it, and with the next slice the search begins
+// anew. It waits while a knob is being set.
 func (o *PerformanceOptimizer) SetTargets(r perfcore.ResourceType, t perfcore.Targets) error {
 	if !r.IsValid() {
 		return fmt.Errorf("there is no %v", r)
@@ -485,6 +491,7 @@ func (o *PerformanceOptimizer) SetTargets(r perfcore.ResourceType, t perfcore.Ta
 	o.Resources.mu.Lock()
 	defer o.Resources.mu.Unlock()
 	if o.setTargets(r, t) {
+		o.Resources.epoch++ // a trial that runs is over: what a slice costs has other reasons now
 		o.Resources.count()
 	}
 	return nil
@@ -593,8 +600,8 @@ func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
 	}
 }
 
-// settle brings the resources that the engine's knobs trade in to a status, as
-// far as its transitions allow; Optimized becomes Failed where a target is
+// settle brings the resources that have a target, or that the engine's knobs trade in, to
+// a status, as far as its transitions allow; Optimized becomes Failed where a target is
 // missed.
 func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
 	o.Resources.mu.Lock()
@@ -608,19 +615,47 @@ func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
 func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (changed int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	owned, broken := make(map[perfcore.ResourceType]bool), make(map[perfcore.ResourceType]bool)
 	for i := range o.Resources.knobs {
-		k := &o.Resources.knobs[i]
-		if k.Resource == 0 || k.owner == Operator || k.owner == Arbiter {
-			continue
+		switch k := &o.Resources.knobs[i]; {
+		case k.Resource == 0:
+		case k.owner == Nobody:
+			broken[k.Resource] = true
+			fallthrough
+		case k.owner == Engine:
+			owned[k.Resource] = true
 		}
-		next := s
-		if t, ok := o.targets[k.Resource]; ok && next == perfcore.Optimized {
-			if u, measured := o.usage[k.Resource]; !measured || t.Missed(u) != "" {
-				next = perfcore.Failed
+	}
+	all := maps.Clone(owned)
+	for r := range o.targets {
+		all[r] = true
+	}
+	for r, was := range o.statuses {
+		if !all[r] {
+			delete(o.statuses, r)
+			if was != perfcore.NotOptimized {
+				changed++
 			}
 		}
-		if o.statuses[k.Resource].CanBecome(next) {
-			o.statuses[k.Resource] = next
+	}
+	for r := range all {
+		was, next := o.statuses[r], s
+		u, measured := o.usage[r]
+		t, aimed := o.targets[r]
+		met := aimed && measured && t.Missed(u) == ""
+		switch {
+		case !owned[r] && s == perfcore.Failed:
+			continue // it is no knob of this resource that failed
+		case !owned[r] && s == perfcore.Optimizing && met:
+			next = perfcore.Optimized
+		case s == perfcore.Optimized && aimed && !met:
+			next = perfcore.Failed
+		}
+		if was == perfcore.Failed && next == perfcore.Optimized && met && !broken[r] {
+			next = perfcore.NotOptimized // that it failed is out of date
+		}
+		if was.CanBecome(next) {
+			o.statuses[r] = next
 			changed++
 		}
 	}

@@ -68,7 +68,7 @@ type hybrid struct {
 	slope  []float64 // sums of the pairs' slopes, per level
 	pairs  []float64 // and their number
 	misses int       // proposals in a row that were not promoted
-	alone  int       // knobs that have been perturbed alone
+	alone  []bool    // which knobs have been perturbed alone
 }
 
 const (
@@ -140,11 +140,14 @@ func (e *turns) Forget() {
 func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error) {
 	n := len(s.At)
 	if h.slope == nil {
-		h.slope, h.pairs = make([]float64, n), make([]float64, n)
+		h.slope, h.pairs, h.alone = make([]float64, n), make([]float64, n), make([]bool, n)
 	}
-	for h.alone < n {
-		h.alone++
-		if err := h.perturb(s, probe, func(i int) bool { return i == h.alone-1 }); err != nil {
+	for knob, done := range h.alone {
+		if done || s.Low[knob] == s.High[knob] {
+			continue
+		}
+		h.alone[knob] = true
+		if err := h.perturb(s, probe, func(i int) bool { return i == knob }); err != nil {
 			return nil, err
 		}
 	}

@@ -95,7 +95,7 @@ type KnobState struct {
 type ResourceManager struct {
 	mu     sync.Mutex // guards what follows, and orders changes of knobs
 	knobs  []knob
-	epoch  int  // counts changes of owners
+	epoch  int  // counts changes of owners, and of what else a slice's cost has its reasons in
 	away   bool // some knob may not be at its incumbent
 	seized bool // the loop has stopped: it may apply nothing until it is back
 	// changed, if set, is called behind each accepted change, with mu held.
@@ -466,7 +466,7 @@ func (k *knob) isAt(level int, r reading) error {
 
 var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
 
-var errOwner = errors.New("a knob has another owner, or memory has moved")
+var errOwner = errors.New("a knob has another owner, memory has moved, or the targets have changed")
 
 // apply puts the knobs that the engine owns to levels, all or none: when one
 // fails, those before it are set back, in reverse order. again sets knobs that

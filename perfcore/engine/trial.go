@@ -55,14 +55,18 @@ type bench struct {
 	budget budget
 	caps   *caps
 
-	// hastens are the knobs that are tried only where time is in the cost.
+	// hastens are the knobs that are tried only where time counts, and trades what each
+	// knob trades in.
 	hastens []bool
+	trades  []perfcore.ResourceType
 	// at are the incumbents, free which of them the engine may move, at epoch.
 	at    []int
 	free  []bool
 	epoch int
+	aims  []aim
 
 	last  []int   // levels of the slice before this one; nil when unknown
+	short float64 // what was missing in it, which is in its cost
 	arm   int     // of A/A that the last slice belonged to; -1 for neither
 	cost  average // of the incumbent, between bursts
 	work  average // logarithm of the incumbent's
@@ -73,9 +77,12 @@ type bench struct {
 	// changed: the incumbent's cost has shifted by itself, and nothing has
 	// been done about it yet.
 	changed bool
-	noise   spread // of a block's difference
-	effort  spread // of a block's difference of work
-	lag     spread // of a block's carry-over
+	// retargeted: there are other targets than those under which anything was measured,
+	// and nothing has been done about it yet.
+	retargeted bool
+	noise      spread // of a block's difference
+	effort     spread // of a block's difference of work
+	lag        spread // of a block's carry-over
 	// wash is how many slices of each knob are left out behind a switch, and
 	// lags what its trials said of that.
 	wash []int
@@ -98,15 +105,18 @@ func (a *average) add(v float64) {
 // lags sums the carry-over that trials of one knob saw.
 type lags struct{ sum, n float64 }
 
-// refresh takes over who owns which knob, and where it stands.
+// refresh takes over who owns which knob, where it stands, and what the targets are.
 func (b *bench) refresh() {
 	at, free, epoch := b.o.Resources.incumbents()
 	if timed := b.o.cfg.Timed; timed != nil && !slices.Contains(timed, b.o.regime()) {
 		for i, hastens := range b.hastens {
-			free[i] = free[i] && !hastens
+			free[i] = free[i] && (!hastens || b.o.Hurried(b.trades[i]))
 		}
 	}
-	if !slices.Equal(at, b.at) {
+	if aims := b.o.aims(); !sameAims(aims, b.aims) {
+		b.aims, b.retargeted = aims, true
+	}
+	if b.retargeted || !slices.Equal(at, b.at) {
 		b.cost, b.work = average{}, average{}
 	}
 	b.at, b.free, b.epoch = at, free, epoch
@@ -124,6 +134,8 @@ func (b *bench) one(ctx context.Context, x []int, again bool) (perfcore.Sample, 
 	if s.Check() != "" {
 		return s, errVoid
 	}
+	b.short = b.shortfall(s, slices.Equal(x, b.at))
+	s.Cost += b.short
 	return s, nil
 }
 
@@ -284,6 +296,7 @@ func (b *bench) probe(ctx context.Context, plus, minus []int, bill *bill) (float
 type block struct {
 	diff float64 // the incumbent's cost less the candidate's
 	work float64 // the candidate's logarithm of work less the incumbent's
+	near float64 // what of diff is that the candidate misses targets by less
 	lag  float64 // how much more of the other arm the first slice behind the switch still had than the second
 }
 
@@ -305,6 +318,7 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 		before = 1
 	}
 	var samples [4]perfcore.Sample
+	var near float64
 	for i, arm := range order {
 		left := 1
 		if arm != before {
@@ -328,8 +342,11 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 			}
 			samples[i] = s
 		}
+		near += (0.5 - float64(arm)) * b.short
 	}
-	return measured(order, samples), nil
+	result := measured(order, samples)
+	result.near = near
+	return result, nil
 }
 
 func measured(order [4]int, samples [4]perfcore.Sample) block {
@@ -365,12 +382,16 @@ type question struct {
 
 // isBetter asks whether a candidate is worth its promotion.
 func (b *bench) isBetter() question {
-	return question{
+	q := question{
 		look:    func(diffs []float64, sd float64) outlook { return look(diffs, sd, b.o.cfg.MinEffect) },
 		verdict: perfcore.Promoted,
 		yes:     "it costs less",
 		no:      "there is no evidence that it is better by the minimum effect",
 	}
+	if len(b.aims) > 0 {
+		q.yes = "it costs less, what is missing of the targets included"
+	}
+	return q
 }
 
 // trial tries y until the evidence answers the question, and charges the budget. Its
@@ -386,7 +407,7 @@ func (b *bench) trial(ctx context.Context, y []int, q question) (result, error) 
 
 func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (result, error) {
 	var e perfcore.Evidence
-	var work, lag []float64
+	var work, near, lag []float64
 	wash, voids, pardoned := b.washFor(y), 0, false
 	for {
 		one, err := b.block(ctx, y, wash, bill)
@@ -412,10 +433,10 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		case b.changed:
 			return result{verdict: perfcore.Inconclusive, reason: "the world changed meanwhile", evidence: e}, nil
 		}
-		e.Diffs, work, lag = append(e.Diffs, one.diff), append(work, one.work), append(lag, one.lag)
+		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
 		sd := b.noise.within(e.Diffs)
 		weigh(&e, sd)
-		e.Work = mean(work)
+		e.Work, e.Targets = mean(work), mean(near)
 		if e.Effect != 0 {
 			e.CarryOver = mean(lag) / e.Effect
 		}

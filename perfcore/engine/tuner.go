@@ -47,6 +47,8 @@ type tuner struct {
 	recalled bool
 	// asked: an operator wants the audit that is under way.
 	asked bool
+	// missing: the noise is that of slices that missed targets.
+	missing bool
 }
 
 // A probation is a promotion, or a withdrawal, that will be tested again.
@@ -70,9 +72,10 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 	}
 	o.Resources.settleIn(t.regime)
 	for _, k := range o.Resources.Knobs() {
-		t.hastens = append(t.hastens, k.Hastens)
+		t.hastens, t.trades = append(t.hastens, k.Hastens), append(t.trades, k.Resource)
 	}
 	t.refresh()
+	t.retargeted = false
 	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
 	unordered := make([]bool, len(t.at))
 	for i, k := range o.Resources.Knobs() {
@@ -104,8 +107,12 @@ func (t *tuner) run(ctx context.Context) error {
 	}
 	for {
 		var err error
-		if t.changed {
-			t.startOver()
+		t.refresh()
+		switch {
+		case t.retargeted:
+			t.retarget()
+		case t.changed:
+			t.startOver("the incumbent's cost has changed by itself")
 		}
 		switch {
 		case t.switched():
@@ -157,13 +164,16 @@ func (t *tuner) canMove() bool {
 // That gives the noise, and the proof that the way of measuring finds nothing
 // where there is nothing. It reports whether that holds.
 func (t *tuner) calibrate(ctx context.Context) (bool, error) {
-	t.refresh()
 	var bill bill
 	var e perfcore.Evidence
 	var work, lag []float64
 	voids, before := 0, t.budget.slices
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
+		if t.refresh(); t.retargeted {
+			t.disregard()
+			e.Diffs, work, lag, voids = nil, nil, nil, 0
+		}
 		if t.switched() {
 			t.enter(ctx)
 		}
@@ -172,7 +182,6 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 		switch {
 		case errors.As(err, &stopped), errors.Is(err, errVoid), errors.Is(err, errBlamed):
 			t.tell(stopped)
-			t.refresh()
 			if voids++; voids > maxVoids*maxBlocks {
 				t.o.decide(perfcore.Decision{Trigger: "calibration", Verdict: perfcore.Miscalibrated, Reason: "too many slices said nothing"})
 				return false, nil
@@ -187,6 +196,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	t.noise.addZero(e.Diffs)
 	t.effort.addZero(work)
 	t.lag.addZero(lag)
+	t.missing = len(t.o.missed()) > 0
 	weigh(&e, t.noise.deviation())
 	e.Slices = int(t.budget.slices - before)
 	d := perfcore.Decision{
@@ -236,14 +246,24 @@ func (t *tuner) space() Space {
 func (t *tuner) search(ctx context.Context) error {
 	t.refresh()
 	t.o.settle(perfcore.Optimizing)
+	missed := t.o.missed()
+	if len(missed) > 0 && !t.missing { // what is missed is mostly noisier than the cost
+		t.noise, t.lag = t.noise.doubted(), t.lag.doubted()
+	}
+	t.missing = len(missed) > 0
 	trigger := "search"
 	switch {
 	case t.asked:
 		trigger = "operator"
+	case len(missed) > 0:
+		trigger = perfcore.TargetMissed + sentence(missed)
 	case t.rest > firstRest:
 		trigger = "audit"
 	}
 	s := t.space()
+	if t.misses < aimedProposals {
+		s = t.aimed(s, missed)
+	}
 	var bill bill
 	y, err := t.engine.Propose(ctx, s, func(plus, minus []int) (float64, error) {
 		return t.probe(ctx, plus, minus, &bill)
@@ -339,6 +359,9 @@ func (t *tuner) watched(ctx context.Context) error {
 		return nil
 	case errors.As(err, &stopped):
 		t.tell(stopped)
+		if t.refresh(); t.retargeted {
+			return nil
+		}
 		return t.pause(ctx)
 	}
 	return err
@@ -351,10 +374,28 @@ func (t *tuner) tell(stopped *interruption) {
 	}
 }
 
+// retarget begins the search again under other targets. Nothing that was measured under
+// those before counts any more, in other regimes neither, for it is of another cost.
+func (t *tuner) retarget() {
+	t.startOver("the targets have changed, or one is measured for the first time")
+	t.disregard()
+	t.noise, t.lag, t.missing = t.noise.elsewhere(), t.lag.elsewhere(), false
+	t.budget.forfeit()
+}
+
+// disregard drops the costs of slices under other targets.
+func (t *tuner) disregard() {
+	t.retargeted = false
+	t.cost, t.work, t.burst, t.shift = average{}, average{}, average{}, shift{}
+	for regime := range t.memory {
+		t.memory[regime] = recollection{rest: firstRest}
+	}
+}
+
 // startOver begins the search again, for the world has changed: what was
 // measured in the old one says little about the new.
-func (t *tuner) startOver() {
-	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: "the incumbent's cost has changed by itself; what was known is tested again"})
+func (t *tuner) startOver(why string) {
+	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: why + "; what was known is tested again"})
 	t.changed = false
 	t.cost, t.work = average{}, average{}
 	t.budget.gain = 0
@@ -376,10 +417,10 @@ func (t *tuner) pause(ctx context.Context) error {
 // tests what is on probation, and ends early when the world changes or a target
 // is no longer met.
 func (t *tuner) park(ctx context.Context) error {
-	t.o.settle(perfcore.Optimized)
 	t.asked = false
 	content := t.o.content()
 	for n := 0; t.o.content() || n < t.rest && !content; n++ {
+		t.o.settle(perfcore.Optimized) // targets are met and missed meanwhile
 		if t.o.askedFor() {
 			t.asked, t.misses = true, t.most()-auditProposals
 			return nil
@@ -387,13 +428,13 @@ func (t *tuner) park(ctx context.Context) error {
 		if err := t.watched(ctx); err != nil {
 			return err
 		}
-		if t.switched() {
+		if t.switched() || t.retargeted {
 			return nil
 		}
 		if err := t.retest(ctx); err != nil {
 			return err
 		}
-		if t.changed {
+		if t.changed || t.retargeted {
 			return nil
 		}
 		if t.misses < t.most() && t.canMove() && !t.o.content() {

@@ -62,6 +62,8 @@ type Config struct {
 	Hostile float64
 	// Burst is the plant's work of the background.
 	Burst Burst
+	// Uses are what the plant's resources are seen to do.
+	Uses []Use
 	// AlarmAbove, if not 0, is the true cost above which the plant raises an
 	// alarm.
 	AlarmAbove float64
@@ -81,6 +83,17 @@ type Burst struct {
 	Dearer float64
 }
 
+// A Use is how long a resource takes.
+type Use struct {
+	Resource perfcore.ResourceType
+	// Latency is the natural logarithm of the true time in seconds, and Noise the standard deviation of
+	// what is measured of it, independent from slice to slice.
+	Latency Surface
+	Noise   float64
+	// Unseen, if set, says in which slices it is not measured.
+	Unseen func(levels []int, t int) bool
+}
+
 // A Plant is a simulated program. It is safe for concurrent use; its slices
 // follow each other in the order of the calls of Collect.
 type Plant struct {
@@ -88,6 +101,7 @@ type Plant struct {
 
 	mu      sync.Mutex // guards what follows
 	rand    *rand.Rand
+	timing  *rand.Rand
 	world   *weather
 	levels  []int
 	slice   int
@@ -102,6 +116,7 @@ func New(cfg Config) *Plant {
 	p := &Plant{
 		cfg:    cfg,
 		rand:   rand.New(rand.NewPCG(cfg.Seed, 1)),
+		timing: rand.New(rand.NewPCG(cfg.Seed, 4)),
 		levels: slices.Clone(cfg.Start),
 	}
 	p.world = newWeather(cfg.World, rand.New(rand.NewPCG(cfg.Seed, 2)))
@@ -213,8 +228,24 @@ func (p *Plant) Collect() perfcore.Sample {
 		cost, work = math.Inf(1), 0
 	}
 	extra, why := p.burst()
+	usage := p.usage()
 	p.slice++
-	return perfcore.Sample{Cost: cost + extra, Work: work, Burst: why, Void: now.void}
+	return perfcore.Sample{Cost: cost + extra, Work: work, Usage: usage, Burst: why, Void: now.void}
+}
+
+// usage returns what the resources are seen to do in this slice; nil for none.
+func (p *Plant) usage() (seen map[perfcore.ResourceType]perfcore.Usage) {
+	for _, u := range p.cfg.Uses {
+		latency := u.Latency(p.levels, p.slice) + u.Noise*p.timing.NormFloat64()
+		if u.Unseen != nil && u.Unseen(p.levels, p.slice) {
+			continue
+		}
+		if seen == nil {
+			seen = make(map[perfcore.ResourceType]perfcore.Usage)
+		}
+		seen[u.Resource] = perfcore.Usage{Latency: time.Duration(math.Exp(latency) * float64(time.Second))}
+	}
+	return seen
 }
 
 // burst returns what a burst costs in this slice, and what is said of it.

@@ -133,9 +133,11 @@ type Evidence struct {
 	SignFlip float64 `json:"sign_flip"`
 	Noise    float64 `json:"noise"`
 	Work     float64 `json:"work"`
-	Carry    float64 `json:"carry_over"`
-	Blocks   int     `json:"blocks"`
-	Slices   int     `json:"slices"`
+	// Targets is how much of the effect is that targets are missed by less.
+	Targets float64 `json:"targets"`
+	Carry   float64 `json:"carry_over"`
+	Blocks  int     `json:"blocks"`
+	Slices  int     `json:"slices"`
 	// Exonerated counts how often the incumbent was as bad as what a guard stopped.
 	Exonerated int `json:"exonerated"`
 }
@@ -167,7 +169,7 @@ func newDecision(d perfcore.Decision) Decision {
 	if e := d.Evidence; len(e.Diffs) > 0 {
 		out.Evidence = &Evidence{
 			Effect: finite(e.Effect), Low: finite(e.Low), High: finite(e.High), Ratio: finite(e.Ratio), SignFlip: finite(e.SignFlip),
-			Noise: finite(e.Noise), Work: finite(e.Work), Carry: finite(e.CarryOver), Blocks: len(e.Diffs), Slices: e.Slices, Exonerated: e.Exonerated,
+			Noise: finite(e.Noise), Work: finite(e.Work), Targets: finite(e.Targets), Carry: finite(e.CarryOver), Blocks: len(e.Diffs), Slices: e.Slices, Exonerated: e.Exonerated,
 		}
 	}
 	return out

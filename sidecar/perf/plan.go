@@ -36,7 +36,8 @@ type Left struct {
 }
 
 const rule = "blocks of four slices in random order, the candidate twice and the incumbent twice; kept when the cost of a unit of work falls " +
-	"by 1.5 % or more with a likelihood ratio above 10, and undone within one slice of a guard; experiments may add 2 % to the cost"
+	"by 1.5 % or more with a likelihood ratio above 10, and undone within one slice of a guard; experiments may add 2 % to the cost; " +
+	"of a target that is missed, each per cent that is missing counts as a per cent of cost"
 
 // plan returns the dry run.
 func (p *Performance) plan() (plan Plan, err error) {
@@ -59,8 +60,8 @@ func (p *Performance) plan() (plan Plan, err error) {
 			switch near := neighbours(k); {
 			case k.Owner != engine.Engine:
 				plan.Left = append(plan.Left, Left{k.Name, k.Why})
-			case k.Hastens && !slices.Contains(timed, s.Regime):
-				plan.Left = append(plan.Left, Left{k.Name, "what it buys is time, which is in the cost while the sidecar is behind its node only"})
+			case k.Hastens && !slices.Contains(timed, s.Regime) && !f.optimizer.Hurried(k.Resource):
+				plan.Left = append(plan.Left, Left{k.Name, fmt.Sprintf("what it buys is time: it is tried while the sidecar is behind its node, or while %v misses a latency or a throughput", k.Resource)})
 			case len(near) == 0:
 				plan.Left = append(plan.Left, Left{k.Name, "it has one value only"})
 			default:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
@@ -12,7 +13,8 @@ import (
 // A Why explains a decision.
 type Why struct {
 	Decision Decision `json:"decision"`
-	// Trigger is why it was looked at, in a sentence.
+	// Trigger is why it was looked at, in a sentence; the decision's own where a target was
+	// missed.
 	Trigger string `json:"trigger"`
 	// Effect says what it did to the cost, with the interval that holds the true
 	// effect with 95 % confidence; empty when nothing was measured.
@@ -73,12 +75,18 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
 	w := Why{
 		Decision: newDecision(d), Trigger: triggers[d.Trigger], Guards: []string{}, Alternatives: []Alternative{}, Probation: []Alternative{}, Undo: []string{},
 	}
+	if strings.HasPrefix(d.Trigger, perfcore.TargetMissed) {
+		w.Trigger = d.Trigger
+	}
 	if w.Trigger == "" {
 		w.Trigger = "the loop itself"
 	}
 	if e := d.Evidence; len(e.Diffs) > 0 {
 		w.Effect = fmt.Sprintf("cost %+.1f %% [%+.1f, %+.1f]; likelihood ratio %.3g, sign-flip p=%.3f, %d blocks of four slices, noise %.1f %%",
 			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise)
+		if e.Targets != 0 {
+			w.Effect += fmt.Sprintf("; %+.1f %% of it by what targets miss, %+.1f %% by the cost of a unit of work", -100*e.Targets, -100*(e.Effect-e.Targets))
+		}
 	}
 	switch {
 	case d.Trigger == "memory":

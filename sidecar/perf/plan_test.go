@@ -1,0 +1,57 @@
+package perf
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+)
+
+// At the tip a knob that buys time is in the plan only while a target asks for time.
+func TestPlanOfAKnobThatHastens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMill(t)
+		var haste atomic.Int64
+		m.leases = []perfcore.Knob{{
+			Name: "plant.haste", Help: "A knob of the test.", Unit: "things", Scope: perfcore.Live, Resource: perfcore.CPU,
+			Carry: perfcore.Memoryless, Hastens: true, Ladder: []int64{0, 1},
+			Apply: func(_ context.Context, n int64) error { haste.Store(n); return nil }, Read: haste.Load,
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var working sync.WaitGroup
+		working.Go(func() { m.work(ctx) })
+		p, stop := m.start(t, Config{Mode: Optimize, seed: 1}, 0)
+		for _, tt := range []struct {
+			targets perfcore.Targets
+			tried   bool
+		}{
+			{perfcore.Targets{}, false}, {perfcore.Targets{Throughput: 1e9}, true}, {perfcore.Targets{Utilization: 0.01}, false},
+		} {
+			time.Sleep(time.Minute)
+			if err := p.target(perfcore.CPU, tt.targets); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			plan, err := p.plan()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tried := slices.ContainsFunc(plan.Trials, func(t Trial) bool { return t.Knob == "plant.haste" })
+			left := slices.ContainsFunc(plan.Left, func(l Left) bool { return l.Knob == "plant.haste" && strings.Contains(l.Why, "cpu misses") })
+			if tried != tt.tried || left == tt.tried {
+				t.Errorf("with targets of %+v the plan is %+v", tt.targets, plan)
+			}
+		}
+		cancel()
+		working.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
