@@ -117,8 +117,13 @@ func (g *Governor) Knobs() []perfcore.Knob {
 			Apply: func(_ context.Context, v int64) error {
 				g.mu.Lock()
 				defer g.mu.Unlock()
+				before := g.share
 				g.share = v
-				return g.step()
+				if err := g.step(); err != nil {
+					g.share = before
+					return err
+				}
+				return nil
 			},
 			Read: func() int64 {
 				g.mu.Lock()

@@ -194,6 +194,9 @@ func TestForeign(t *testing.T) {
 			t.Errorf("Step: %v", err)
 		}
 	}
+	if k := g.Knobs()[1]; !errors.Is(k.Set(t.Context(), 50), ErrForeign) || k.Read() != 100 {
+		t.Errorf("a share that cannot be set is %d", k.Read())
+	}
 	g.Release()
 	if got := debug.SetMemoryLimit(-1); got != 3<<30 {
 		t.Errorf("the limit is %d, and was somebody else's", got)
