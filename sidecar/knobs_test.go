@@ -32,6 +32,9 @@ func TestRegistrableKnobsExist(t *testing.T) {
 			if !engine.Registrable(k.Name) {
 				t.Errorf("%s cannot be handed to an optimizer", k.Name)
 			}
+			if k.Hastens && k.Resource == 0 {
+				t.Errorf("%s hastens what no target can be set for", k.Name)
+			}
 		}
 	}
 	const simulations = "plant."

@@ -20,13 +20,13 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{
 		{
 			Name: "sigverify.workers", Help: "How many goroutines verify signatures at once.", Unit: "goroutines",
-			Scope: perfcore.Live, Carry: perfcore.Memoryless, Hastens: true, Ladder: ladder(workerSteps(), int64(workers)),
+			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Hastens: true, Ladder: ladder(workerSteps(), int64(workers)),
 			Apply: func(_ context.Context, n int64) error { v.pool.set(int(n), 0); return nil },
 			Read:  func() int64 { n, _ := v.pool.settings(); return int64(n) },
 		},
 		{
 			Name: "sigverify.chunk", Help: "How many signatures a worker takes at a time.", Unit: "signatures",
-			Scope: perfcore.Live, Carry: perfcore.Memoryless, Ladder: ladder([]int64{16, 32, 64, 128, maxChunk}, int64(chunk)),
+			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Ladder: ladder([]int64{16, 32, 64, 128, maxChunk}, int64(chunk)),
 			Apply: func(_ context.Context, n int64) error { v.pool.set(0, int(n)); return nil },
 			Read:  func() int64 { _, n := v.pool.settings(); return int64(n) },
 		},
