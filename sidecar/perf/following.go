@@ -158,7 +158,7 @@ func (f *following) sources() []collect.Source {
 	return []collect.Source{
 		collect.NewRuntime(), f.p.system(), Instruments(series),
 		newWorkload(series, f.plant.Behind, f.p.classifier.Regime),
-		newRequests(rpcLoad, series), newRequests(l2Load, series), newUses(series, f.plant.Knobs), f.p.outside,
+		newRequests(rpcLoad, series), newRequests(l2Load, series), newUses(series, f.plant.Knobs), newElastic(series), f.p.outside,
 	}
 }
 

@@ -25,10 +25,10 @@ func objective() collect.Objective {
 		Work:  workRate,
 		// With fewer, what a slice costs is not the work's doing.
 		MinWork: 200,
-		Void: []collect.Limit{
-			{Quantity: "machine_steal_ratio", Above: 0.05, Why: "a neighbour on the machine took processor time"},
-			{Quantity: "group_throttled_ratio", Above: 0.05, Why: "the control group held the process back"},
-		},
+		Void: append(elasticLimits(),
+			collect.Limit{Quantity: "machine_steal_ratio", Above: 0.05, Why: "a neighbour on the machine took processor time"},
+			collect.Limit{Quantity: "group_throttled_ratio", Above: 0.05, Why: "the control group held the process back"},
+		),
 		Bursts: Bursts(),
 		Uses: map[perfcore.ResourceType]collect.Use{
 			perfcore.CPU:      {Utilization: "process_cpu_ratio", Throughput: workRate},
