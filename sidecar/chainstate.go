@@ -51,7 +51,9 @@ func (s *Sidecar) openChainstate(ctx context.Context, network string, genesis no
 		return nil, err
 	}
 	var err error
-	c.db, err = c.place.Open(coindb.Options{UndoBlocks: ringBlocks, Memory: s.cfg.DBBytes, Refer: refer, Pace: e.pace(elasticMuHash), Recorder: s.registry, Log: s.log})
+	c.db, err = c.place.Open(coindb.Options{
+		UndoBlocks: ringBlocks, Memory: s.cfg.DBBytes, Refer: refer, Hashers: elasticProcessors(), Pace: e.pace(elasticMuHash), Recorder: s.registry, Log: s.log,
+	})
 	if err != nil {
 		return nil, err
 	}

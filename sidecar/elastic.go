@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"math"
+	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ const (
 func newElasticMetrics(rec perfcore.Recorder) elasticMetrics {
 	m := elasticMetrics{
 		part: rec.Gauge(perfcore.Metric{
-			Name: "outrider_elastic_ratio", Help: "Part that work which can wait gets of its share of the processors; less than 1 while goroutines wait for one.",
+			Name: "outrider_elastic_ratio", Help: "Part that work which can wait gets of its share of the processors: it falls while goroutines wait for one, and rises only while such work wants more.",
 		}),
 		pieces: make(map[elasticWork]*perfcore.Timer),
 	}
@@ -59,10 +60,12 @@ func newElasticMetrics(rec perfcore.Recorder) elasticMetrics {
 const (
 	// elasticEvery is how often the part is set, and elasticTarget how long the
 	// slowest of a hundred goroutines may wait for a processor. What was measured last
-	// weighs elasticWeight. The part falls faster than it rises, and rises only for work
+	// weighs elasticWeight, and counts as elasticMost at most, so that one wait, however long it was,
+	// has the part fall for a quarter of a minute and no longer. The part falls faster than it rises, and rises only for work
 	// that wants more (CockroachDB's admission control has the same law).
 	elasticEvery             = 2500 * time.Millisecond
 	elasticTarget            = 1e-3
+	elasticMost              = 20e-3
 	elasticWeight            = 0.3
 	elasticFall, elasticRise = 0.8, 5
 )
@@ -82,6 +85,10 @@ func (e *elastic) set(part int64) {
 // returns when the next may begin, or ctx's error when that ends. One goroutine at a time
 // calls it. A nil one lets all work go on.
 type pace func(ctx context.Context, took time.Duration) error
+
+// elasticProcessors returns how many goroutines one kind of elastic work may have at work:
+// half of the processors, so that it does not make itself wait for one.
+func elasticProcessors() int { return max(runtime.GOMAXPROCS(0)/2, 1) }
 
 // pace returns a pace at which work takes e's part of the time. A nil e has a nil one.
 func (e *elastic) pace(work elasticWork) pace {
@@ -108,7 +115,7 @@ func (e *elastic) atMost(d time.Duration) time.Duration {
 // step sets the part by how long the slowest of a hundred goroutines waited for a
 // processor, in seconds.
 func (e *elastic) step(waited float64) {
-	e.waiting += elasticWeight * (waited - e.waiting)
+	e.waiting += elasticWeight * (min(waited, elasticMost) - e.waiting)
 	part, wanted := float64(e.part.Load()), e.wanted.Swap(false)
 	switch {
 	case e.waiting > elasticTarget:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/utxocache/muhash"
 )
 
 // The part falls while goroutines wait, to its least, and rises again for work that wants
@@ -48,6 +49,12 @@ func TestElastic(t *testing.T) {
 	}
 	if got := e.metrics.part.Value(); got != 1 {
 		t.Errorf("it is told to be %v", got)
+	}
+	if got := steps(1, 1, true); got != 80 {
+		t.Errorf("when one goroutine waits for a second it is %d", got)
+	}
+	if fell, got := steps(5, 0, true), steps(1, 0, true); fell < 20 || got <= fell {
+		t.Errorf("a quarter of a minute later it is %d, and then %d", fell, got)
 	}
 	least.Store(100)
 	if got := steps(50, 1, true); got != 100 {
@@ -210,6 +217,53 @@ func TestElasticYields(t *testing.T) {
 	calm()
 	others.Wait()
 	reaches(100)
+}
+
+// All coins that are hashed, and nobody else at work: that keeps nobody waiting, itself
+// among them. Other programs do, so that two seconds in a row of many have to be calm.
+func TestElasticAlone(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("that work which can wait leaves a processor free was not checked: there is one only")
+	}
+	var least atomic.Int64
+	least.Store(25)
+	e := newElastic(&least, perfcore.Discard)
+	e.every = 50 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	defer cancel()
+	loops.Go(func() { e.run(ctx) })
+	loops.Go(func() {
+		var set muhash.Set
+		var batch muhash.Batch
+		for element := make([]byte, 60); batch.Len() < 1<<14; element[batch.Len()%60]++ {
+			batch.Insert(element)
+		}
+		for p := e.pace(elasticMuHash); ; {
+			began := time.Now()
+			set.Apply(&batch, elasticProcessors())
+			if p(ctx, time.Since(began)) != nil {
+				return
+			}
+		}
+	})
+	var means []int64 // of a second each
+	calm := 0
+	for deadline := time.Now().Add(patience); calm < 2 && time.Now().Before(deadline); {
+		sum, n := int64(0), int64(0)
+		for began := time.Now(); time.Since(began) < time.Second; n++ {
+			<-time.After(e.every)
+			sum += e.part.Load()
+		}
+		if calm++; sum/n < 95 {
+			calm = 0
+		}
+		means = append(means, sum/n)
+	}
+	if calm < 2 {
+		t.Errorf("alone it gets %d %% of its time", means)
+	}
 }
 
 // A budget gets that part of its share, and says that it wants more.

@@ -309,7 +309,7 @@ func (v *View) hash(ctx context.Context, set *muhash.Set, progress func(share fl
 		if batch.Insert(element); batch.Len() < v.db.opts.hashStep {
 			continue
 		}
-		set.Apply(&batch, v.db.opts.Readers)
+		set.Apply(&batch, v.db.opts.Hashers)
 		batch.Reset()
 		if progress != nil {
 			key := coinKeyOf(c.OutPoint)
@@ -319,7 +319,7 @@ func (v *View) hash(ctx context.Context, set *muhash.Set, progress func(share fl
 			return err
 		}
 	}
-	set.Apply(&batch, v.db.opts.Readers)
+	set.Apply(&batch, v.db.opts.Hashers)
 	if progress != nil {
 		progress(1)
 	}
@@ -354,7 +354,7 @@ func (v *View) hashBack(ctx context.Context, r hashRecord) (records []hashRecord
 				return fmt.Errorf("%w: the undo record of height %d is of block %s", ErrCorrupt, r.tip.Height, u.hash)
 			}
 			var block muhash.Set
-			if err := u.hashInto(&block, v.db.opts.Readers); err != nil {
+			if err := u.hashInto(&block, v.db.opts.Hashers); err != nil {
 				return err
 			}
 			r.set.Uncombine(&block)

@@ -35,6 +35,10 @@ type Options struct {
 	// default is the number of processors, 8 at most. The knob coindb.readers
 	// changes it.
 	Readers int
+	// Hashers is how many goroutines hash all coins in Rehash; the default is Readers. Who
+	// gives a Pace by how long goroutines wait for a processor leaves some processors to
+	// others, or Rehash keeps itself waiting.
+	Hashers int
 	// Refer, if it is set, is called for every outpoint that is looked up in a
 	// batch, with its place in the order of the keys: the first eight bytes of the
 	// txid, as a fraction of 2^64. Outpoints at near places are in the same block
@@ -95,6 +99,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.hashStep, defaultHashStep)
 	setDefault(&o.knownSample, defaultKnownSample)
 	setDefault(&o.Readers, min(runtime.GOMAXPROCS(0), maxReaders))
+	setDefault(&o.Hashers, o.Readers)
 	if o.Recorder == nil {
 		o.Recorder = perfcore.Discard
 	}
@@ -104,8 +109,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.fs == nil {
 		o.fs = vfs.Default
 	}
-	if o.UndoBlocks < 0 || o.MinFree < 0 || o.Readers < 0 || o.Readers > mostReaders {
-		return o, fmt.Errorf("%d blocks, %d bytes free and %d readers are not sizes", o.UndoBlocks, o.MinFree, o.Readers)
+	if o.UndoBlocks < 0 || o.MinFree < 0 || o.Readers < 0 || o.Readers > mostReaders || o.Hashers < 0 {
+		return o, fmt.Errorf("%d blocks, %d bytes free, %d readers and %d hashers are not sizes", o.UndoBlocks, o.MinFree, o.Readers, o.Hashers)
 	}
 	if o.MemTable < 64<<10 || o.MemTable > 1<<30 {
 		return o, fmt.Errorf("a memtable of %d bytes is not between 64 KiB and 1 GiB", o.MemTable)
