@@ -104,14 +104,6 @@ func (e *elastic) pace(work elasticWork) pace {
 	}
 }
 
-// atMost returns how long work takes at most that takes d while nobody waits.
-func (e *elastic) atMost(d time.Duration) time.Duration {
-	if e == nil {
-		return d
-	}
-	return d * 100 / time.Duration(max(e.least.Load(), 1))
-}
-
 // step sets the part by how long the slowest of a hundred goroutines waited for a
 // processor, in seconds.
 func (e *elastic) step(waited float64) {

@@ -19,8 +19,7 @@ import (
 type retrials struct {
 	waiting chan string // from the judge's goroutine to run
 	within  time.Duration
-	elastic *elastic                                                                     // nil if it waits for nobody
-	pace    pace                                                                         // elastic's
+	pace    pace                                                                         // nil if it waits for nobody
 	try     func(ctx context.Context, dir string, workers int, p pace) (*Retrial, error) // retry, but in a test
 	log     *slog.Logger
 }
@@ -28,13 +27,13 @@ type retrials struct {
 const (
 	// maxRetrials bounds the bundles that wait.
 	maxRetrials = 32
-	// retrialTime is how long judging one bundle again may take while nobody waits.
+	// retrialTime is how long judging one bundle again may take, what it waits not counted.
 	retrialTime = 20 * time.Minute
 )
 
 func newRetrials(e *elastic, log *slog.Logger) retrials {
 	return retrials{
-		waiting: make(chan string, maxRetrials), within: retrialTime, elastic: e, pace: e.pace(elasticEvidence), try: retry, log: log,
+		waiting: make(chan string, maxRetrials), within: retrialTime, pace: e.pace(elasticEvidence), try: retry, log: log,
 	}
 }
 
@@ -80,17 +79,17 @@ func (e *evidence) run(ctx context.Context) {
 
 // tryAgain judges a bundle again, and notes there and in the log what came of it.
 func (e *evidence) tryAgain(ctx context.Context, name string) {
-	within := e.retrials.elastic.atMost(e.retrials.within)
-	bounded, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
+	within := e.retrials.within
+	bounded, at, end := bound(ctx, within, e.retrials.pace)
+	defer end()
 	dir := filepath.Join(e.dir, name)
-	r, err := e.retrials.try(bounded, dir, 1, e.retrials.pace)
+	r, err := e.retrials.try(bounded, dir, 1, at)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		err = errors.New(stopped)
 	case bounded.Err() != nil:
-		err = fmt.Errorf("it was not judged again within %v", within)
+		err = fmt.Errorf("it was not judged again within %v of work", within)
 	}
 	log := e.retrials.log.With(slog.String("path", dir))
 	if gone, failed := e.amend(name, r, err); failed != nil {
@@ -107,6 +106,26 @@ func (e *evidence) tryAgain(ctx context.Context, name string) {
 	default:
 		log.Error("THE EVIDENCE LEADS TO ANOTHER VERDICT", slog.String("then", r.Recorded.String()), slog.String("now", r.Now.String()))
 	}
+}
+
+// bound returns a context that ends with ctx, with end, or when so long was worked under
+// it: what p, which may be nil, waits does not count. Work goes at the pace that it returns.
+func bound(ctx context.Context, within time.Duration, p pace) (bounded context.Context, at pace, end func()) {
+	bounded, cancel := context.WithCancel(ctx)
+	if p == nil {
+		p = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+	}
+	left, began := within, time.Now()
+	late := time.AfterFunc(left, cancel)
+	at = func(ctx context.Context, took time.Duration) error {
+		late.Stop()
+		left -= time.Since(began)
+		err := p(ctx, took)
+		began = time.Now()
+		late.Reset(left)
+		return err
+	}
+	return bounded, at, func() { late.Stop(); cancel() }
 }
 
 // amend writes into a bundle what came of judging it again, or why nothing did. The

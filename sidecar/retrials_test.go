@@ -9,13 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/sidecar/node"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/testvectors"
@@ -108,7 +111,13 @@ func TestRetrialIsNoted(t *testing.T) {
 		logged  string
 	}{
 		{"the same", func(*testing.T, *evidence, string) {}, "valid", true, "", "leads to the same verdict"},
-		{"out of time", func(_ *testing.T, e *evidence, _ string) { e.retrials.within = 0 }, "", false, "within 0s", "was not judged again"},
+		{"out of time", func(_ *testing.T, e *evidence, _ string) {
+			e.retrials.within = time.Millisecond
+			e.retrials.try = func(ctx context.Context, dir string, workers int, p pace) (*Retrial, error) {
+				<-ctx.Done()
+				return retry(ctx, dir, workers, p)
+			}
+		}, "", false, "within 1ms", "was not judged again"},
 		{"that it is to wait no longer", func(_ *testing.T, e *evidence, _ string) {
 			e.retrials.pace = func(context.Context, time.Duration) error { return errors.New("it waits no longer") }
 		}, "", false, "it waits no longer", "was not judged again"},
@@ -185,6 +194,45 @@ func TestRetrialsAreBounded(t *testing.T) {
 	if heights, _ := bundlesIn(t, dir); len(heights) != maxRetrials {
 		t.Errorf("there are %d bundles, want %d", len(heights), maxRetrials)
 	}
+}
+
+// What a bundle may take is bounded by the work, and not by how long that is kept waiting,
+// whatever an operator sets meanwhile.
+func TestRetrialIsBoundByItsWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var least atomic.Int64
+		e := newElastic(&least, perfcore.Discard)
+		for _, tt := range []struct {
+			pace   pace
+			pieces int
+			whole  bool
+		}{
+			{e.pace(elasticEvidence), 600, true}, {e.pace(elasticEvidence), 1300, false}, {nil, 1100, true}, {nil, 1300, false},
+		} {
+			e.set(100)
+			ctx, at, end := bound(t.Context(), 20*time.Minute, tt.pace)
+			var err error
+			for i := 0; i < tt.pieces && err == nil; i++ {
+				if i == 10 {
+					e.set(5)
+				}
+				time.Sleep(time.Second)
+				err = at(ctx, time.Second)
+			}
+			if whole := err == nil && ctx.Err() == nil; whole != tt.whole {
+				t.Errorf("of %d seconds of work, within twenty minutes: %v, %v", tt.pieces, err, ctx.Err())
+			}
+			if end(); ctx.Err() == nil {
+				t.Error("it does not end")
+			}
+		}
+		ctx, _, end := bound(t.Context(), time.Minute, nil)
+		defer end()
+		time.Sleep(time.Minute + time.Second)
+		if ctx.Err() == nil {
+			t.Error("what never comes to the end of a piece goes on for ever")
+		}
+	})
 }
 
 // BenchmarkEvidence measures what the judge does for a bundle on a block of mainnet's
