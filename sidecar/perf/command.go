@@ -143,7 +143,7 @@ func (p *Performance) snap() (taken Snapshot, err error) {
 }
 
 // restore puts a snapshot in force, and returns in a sentence each what of it is
-// not legal any more.
+// not legal any more, or a target of what is not measured here.
 func (p *Performance) restore(ctx context.Context, seq uint64) (refused []string, err error) {
 	refused = []string{}
 	err = p.command("restore", func(f *following) (string, error) {
@@ -151,6 +151,7 @@ func (p *Performance) restore(ctx context.Context, seq uint64) (refused []string
 		for _, r := range list {
 			refused = append(refused, r.String())
 		}
+		refused = append(refused, f.dropTargets()...)
 		return fmt.Sprint(seq), err
 	})
 	return refused, err

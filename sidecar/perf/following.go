@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type following struct {
 	arbiter   *arbiter.Arbiter // nil where nobody shares memory
 	ring      *snapshot.Ring
 	store     *Store
+	recorded  map[string]bool  // the metrics that parts of the plant record, by name
 	standard  map[string]int64 // values at the start
 	watches   map[string]*anomaly.Detector
 	leased    []leaseMetrics // of the arbiter's tenants
@@ -98,8 +100,11 @@ func (p *Performance) Describe(plant Plant) error {
 func (p *Performance) newFollowing(plant Plant) (*following, error) {
 	f := &following{
 		p: p, plant: plant, objective: objective(), ring: snapshot.NewRing(p.cfg.SnapshotEvery),
-		standard: make(map[string]int64), watches: make(map[string]*anomaly.Detector),
+		recorded: make(map[string]bool), standard: make(map[string]int64), watches: make(map[string]*anomaly.Detector),
 		flaps: flapping{before: p.classifier.Switches()}, // those of another plant are not this one's
+	}
+	for _, s := range p.cfg.Registry.Series() {
+		f.recorded[s.Metric.Name] = true
 	}
 	var err error
 	if f.store, err = OpenStore(plant.Dir); err != nil {
@@ -192,6 +197,23 @@ func (f *following) resume(ctx context.Context) {
 	for _, r := range refused {
 		f.p.log.Warn("a knob was not restored", "why", r.String())
 	}
+	f.dropTargets()
+}
+
+// dropTargets unsets the targets that were restored and of which nobody could say here
+// whether they are met. It tells the log of them, and returns why, a sentence for each.
+func (f *following) dropTargets() (whys []string) {
+	for _, r := range slices.Sorted(maps.Keys(f.objective.Uses)) {
+		err := f.checkTarget(r, f.optimizer.Targets(r))
+		if err == nil {
+			continue
+		}
+		if err = errors.Join(err, f.optimizer.SetTargets(r, perfcore.Targets{})); err != nil {
+			f.p.log.Warn("a target was not restored", "resource", r.String(), "why", err)
+			whys = append(whys, fmt.Sprintf("the target of %v: %v", r, err))
+		}
+	}
+	return whys
 }
 
 // doubt notes that an error says that a snapshot does not verify.
@@ -374,16 +396,24 @@ func (f *following) resources(usage map[perfcore.ResourceType]perfcore.Usage) []
 // checkTarget returns why nobody could say whether a resource meets the targets.
 func (f *following) checkTarget(r perfcore.ResourceType, t perfcore.Targets) error {
 	use, ok := f.objective.Uses[r]
-	switch {
-	case !ok:
+	if !ok {
 		return fmt.Errorf("nothing is measured of %v", r)
-	case t.Utilization != 0 && use.Utilization == "":
-		return fmt.Errorf("the utilization of %v is not measured", r)
-	case t.Throughput != 0 && use.Throughput == "":
-		return fmt.Errorf("the throughput of %v is not measured", r)
-	case t.Latency != 0 && use.Latency == "":
-		return fmt.Errorf("the latency of %v is not measured", r)
-	case t.Latency != 0 && t.Quantile != latencyQuantile:
+	}
+	for _, one := range []struct {
+		set            bool
+		what, quantity string
+	}{{t.Utilization != 0, "utilization", use.Utilization}, {t.Throughput != 0, "throughput", use.Throughput}, {t.Latency != 0, "latency", use.Latency}} {
+		if !one.set {
+			continue
+		}
+		if one.quantity == "" {
+			return fmt.Errorf("the %s of %v is not measured", one.what, r)
+		}
+		if by, of := recorders[one.quantity]; of && !slices.ContainsFunc(by.metrics, func(name string) bool { return f.recorded[name] }) {
+			return fmt.Errorf("the %s of %v is not measured here: %s would measure it, as %s, and is not there", one.what, r, by.part, strings.Join(by.metrics, ", "))
+		}
+	}
+	if t.Latency != 0 && t.Quantile != latencyQuantile {
 		return fmt.Errorf("latency is measured at the quantile %v", latencyQuantile)
 	}
 	return nil

@@ -34,10 +34,10 @@ func objective() collect.Objective {
 			perfcore.CPU:      {Utilization: "process_cpu_ratio", Throughput: workRate},
 			perfcore.Memory:   {Utilization: "memory_ratio"},
 			perfcore.Disk:     {Utilization: "pressure_io_some_ratio"},
-			perfcore.Database: {Latency: "coindb_batch_p90"},
+			perfcore.Database: {Latency: databaseP90},
 			perfcore.Network:  {Throughput: networkRate, Latency: networkP90},
 			perfcore.Cache:    {Utilization: cacheUsed, Throughput: cacheRate, Latency: cacheP90},
-			claim.Resource():  {Throughput: "bitvm_claim_per_second", Latency: "bitvm_claim_p90"},
+			claim.Resource():  {Throughput: claimRate, Latency: claimP90},
 		},
 	}
 }

@@ -7,8 +7,12 @@ import (
 	"github.com/outrider-project/outrider/perfcore/collect"
 )
 
-// These are the quantities by which the network and the cache are said to be used.
+// These are the quantities by which the database, the network, the cache and claims of
+// BitVM bridges are said to be used.
 const (
+	databaseP90 = "coindb_batch_p90"
+	claimRate   = "bitvm_claim_per_second"
+	claimP90    = "bitvm_claim_p90"
 	networkRate = "network_exchanges_per_second"
 	networkP90  = "network_exchange_p90"
 	cacheUsed   = "cache_used_ratio"
@@ -26,6 +30,30 @@ const (
 	lookupTimer   = "outrider_utxo_lookup_seconds"
 	coinBytes     = "outrider_utxo_bytes"
 )
+
+// recorders are the parts of the program that some quantities of resources are of, and the
+// metrics of which they record one at least.
+var recorders = func() map[string]recorder {
+	exchanges := recorder{"whoever asks nodes", exchangeTimers}
+	const cache = "the coins in memory"
+	claims := recorder{"whoever judges claims of BitVM bridges", []string{"outrider_bitvm_claim_seconds"}}
+	return map[string]recorder{
+		workRate:    {"whoever judges blocks", workCounters},
+		databaseP90: {"the coin database, which the mode full has,", []string{"outrider_coindb_batch_seconds"}},
+		networkRate: exchanges,
+		networkP90:  exchanges,
+		cacheUsed:   {cache, []string{coinBytes}},
+		cacheRate:   {cache, []string{lookupCounter}},
+		cacheP90:    {cache, []string{lookupTimer}},
+		claimRate:   claims,
+		claimP90:    claims,
+	}
+}()
+
+type recorder struct {
+	part    string
+	metrics []string
+}
 
 // coinBudget is the knob that says how many bytes the coins in memory may have.
 const coinBudget = "utxocache.budget"
