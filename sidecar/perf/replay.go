@@ -26,7 +26,8 @@ const (
 // limits says what a replay can not tell.
 const limits = "a trace has only what was measured under the values that were in force then: where others would have been tried, " +
 	"a slice near by with these stands for them, and without one the slice says nothing; so a trace that was recorded while nothing was tried " +
-	"shows how noisy it is, and hardly more. Memory is not divided again: its curves are not in a trace"
+	"shows how noisy it is, and hardly more. Memory is not divided again: its curves are not in a trace. Nor are targets and what misses them: " +
+	"what is replayed has none, and lowers the cost of a unit of work alone"
 
 // A Replayed is what the optimizer would have decided in the time of a trace.
 type Replayed struct {
@@ -41,6 +42,9 @@ type Replayed struct {
 	Void     int `json:"void"`
 	// Recorded is how much was decided in that time itself.
 	Recorded int `json:"recorded_decisions"`
+	// Aimed is how much of that was tried for a target that was missed, of which a replay
+	// knows nothing.
+	Aimed int `json:"recorded_for_targets"`
 	// Decisions are explained as those of a running sidecar are; there is no undo.
 	Decisions []Why `json:"decisions"`
 	// Knobs are those that were turned, Left the others, and why.
@@ -251,7 +255,7 @@ func (r *recording) result(all []perfcore.Decision, knobs []engine.KnobState) *R
 	last := len(r.trace.Slices) - 1
 	out := &Replayed{
 		From: r.trace.Slices[0].At, To: r.trace.Slices[last].At, Slices: last + 1,
-		Own: r.own, Borrowed: r.borrowed, Void: r.void, Recorded: r.trace.Decisions,
+		Own: r.own, Borrowed: r.borrowed, Void: r.void, Recorded: r.trace.Decisions, Aimed: r.trace.Aimed,
 		Decisions: []Why{}, Left: r.left, Limits: limits,
 	}
 	for i := range all {
@@ -289,6 +293,9 @@ func (r *Replayed) WriteTable(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(&b, "then %d decisions were made\n", r.Recorded)
+	if r.Aimed > 0 {
+		fmt.Fprintf(&b, "%d of these were about a target that was missed: a replay has no targets, and decides otherwise\n", r.Aimed)
+	}
 	for _, k := range r.Knobs {
 		fmt.Fprintf(&b, "%s\tfrom %d to %d; recorded %d\t\n", k.Knob, k.Start, k.End, k.Recorded)
 	}

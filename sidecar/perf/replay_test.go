@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // traceLine returns a line of a trace.
@@ -172,6 +174,24 @@ func replayOfARun(t *testing.T, seed uint64) (out *Replayed) {
 	return out
 }
 
+// What was decided for targets is counted, and the output says that a replay has none.
+func TestReplayHasNoTargets(t *testing.T) {
+	trace := recorded(t, 60, func(int) int64 { return 2 }, map[int64]float64{2: 0.2})
+	for trigger, aimed := range map[string]int{"search": 0, perfcore.TargetMissed + "cpu.utilization 0.81 > 0.65": 1} {
+		out := replay(t, trace+traceLine(t, Decided, Decision{Seq: 1, Trigger: trigger}))
+		var table strings.Builder
+		if err := out.WriteTable(&table); err != nil {
+			t.Fatal(err)
+		}
+		if out.Recorded != 1 || out.Aimed != aimed || !strings.Contains(out.Limits, "targets") {
+			t.Errorf("%s: of %d decisions %d were for targets; %s", trigger, out.Recorded, out.Aimed, out.Limits)
+		}
+		if told := strings.Contains(table.String(), "a replay has no targets"); told != (aimed > 0) {
+			t.Errorf("%s: told %t\n%s", trigger, told, &table)
+		}
+	}
+}
+
 func TestReadTraceRefuses(t *testing.T) {
 	good := recorded(t, 20, func(int) int64 { return 1 }, map[int64]float64{1: 1})
 	knobs, rest, _ := strings.Cut(good, "\n")
@@ -188,6 +208,7 @@ func TestReadTraceRefuses(t *testing.T) {
 		{"no JSON", "hello", "line 1: it is no event"},
 		{"another line", good + "{}\n[]\n", "line 23: it is no event"},
 		{"a slice that is none", knobs + "\n" + `{"kind":"slice","data":{"work_per_second":"x"}}`, "line 2: it is no slice"},
+		{"a decision that is none", knobs + "\n" + `{"kind":"decision","data":7}`, "line 2: it is no decision"},
 		{"a list that is none", `{"kind":"knobs","data":7}`, "line 1: it is no list"},
 		{"an empty list", `{"kind":"knobs","data":[]}`, "line 1: 0 knobs"},
 		{"other knobs", good + list(speed()), "a trace is of one sidecar"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -34,6 +35,8 @@ type Trace struct {
 	Slices []Measured
 	// Decisions counts what was decided then, Others all other lines.
 	Decisions, Others int
+	// Aimed counts those of Decisions that were tried because a target was missed.
+	Aimed int
 }
 
 // These bound a trace, so that a file cannot ask for much memory.
@@ -92,7 +95,13 @@ func (t *Trace) add(line []byte) error {
 		}
 		t.Slices = append(t.Slices, m)
 	case Decided:
-		t.Decisions++
+		var d struct{ Trigger string }
+		if err := json.Unmarshal(l.Data, &d); err != nil {
+			return fmt.Errorf("it is no decision: %w", err)
+		}
+		if t.Decisions++; strings.HasPrefix(d.Trigger, perfcore.TargetMissed) {
+			t.Aimed++
+		}
 	default:
 		t.Others++
 	}
