@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
 )
 
@@ -60,7 +61,7 @@ func (p *Performance) plan() (plan Plan, err error) {
 			switch near := neighbours(k); {
 			case k.Owner != engine.Engine:
 				plan.Left = append(plan.Left, Left{k.Name, k.Why})
-			case k.Hastens && !slices.Contains(timed, s.Regime) && !f.optimizer.Hurried(k.Resource):
+			case k.Hastens && !slices.Contains(timed, s.Regime) && !f.hurried(k.Resource):
 				plan.Left = append(plan.Left, Left{k.Name, fmt.Sprintf("what it buys is time: it is tried while the sidecar is behind its node, or while %v misses a latency or a throughput", k.Resource)})
 			case len(near) == 0:
 				plan.Left = append(plan.Left, Left{k.Name, "it has one value only"})
@@ -71,6 +72,20 @@ func (p *Performance) plan() (plan Plan, err error) {
 		return nil
 	})
 	return plan, err
+}
+
+// hurried reports whether a resource misses a target of its throughput or its latency: by
+// what the optimizer saw of the incumbents, or where it does not run, by what is observed.
+func (f *following) hurried(r perfcore.ResourceType) bool {
+	if f.p.cfg.Mode == Optimize {
+		return f.optimizer.Hurried(r)
+	}
+	f.mu.Lock()
+	u, measured := f.usage[r]
+	f.mu.Unlock()
+	t := f.optimizer.Targets(r)
+	t.Utilization = 0
+	return measured && t.Missed(u) != ""
 }
 
 // neighbours returns the values next to the incumbent; all others, of a knob whose

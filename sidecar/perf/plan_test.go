@@ -15,6 +15,12 @@ import (
 
 // At the tip a knob that buys time is in the plan only while a target asks for time.
 func TestPlanOfAKnobThatHastens(t *testing.T) {
+	for _, mode := range []Mode{Optimize, Observe} {
+		t.Run(string(mode), func(t *testing.T) { planOfAKnobThatHastens(t, mode) })
+	}
+}
+
+func planOfAKnobThatHastens(t *testing.T, mode Mode) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMill(t)
 		var haste atomic.Int64
@@ -26,7 +32,7 @@ func TestPlanOfAKnobThatHastens(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var working sync.WaitGroup
 		working.Go(func() { m.work(ctx) })
-		p, stop := m.start(t, Config{Mode: Optimize, seed: 1}, 0)
+		p, stop := m.start(t, Config{Mode: mode, seed: 1}, 0)
 		for _, tt := range []struct {
 			targets perfcore.Targets
 			tried   bool
