@@ -34,12 +34,13 @@ type following struct {
 	watches   map[string]*anomaly.Detector
 	leased    []leaseMetrics // of the arbiter's tenants
 	flaps     flapping       // observe's
+	average   collect.Slice  // of the quantities that resources are used by; take's
 	spoilt    time.Time      // when a snapshot was found that does not verify; resume's, then observe's
 
 	mu         sync.Mutex // guards what follows
 	measured   *Measured  // nil before the first slice
 	quantities map[string]float64
-	usage      map[perfcore.ResourceType]perfcore.Usage
+	usage      map[perfcore.ResourceType]perfcore.Usage // by average
 	frozen     string
 	thaw       func() // nil when nothing is frozen
 	problem    string
@@ -302,7 +303,8 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[st
 	s.Each(func(name string, v float64) { quantities[name] = v })
 	quantities[budgetUsed], quantities[nodeMissing] = f.optimizer.Spent(), 0
 	quantities[missedTargets] = 0
-	for _, r := range f.resources(sample.Usage) {
+	usage := f.averaged(s)
+	for _, r := range f.resources(usage) {
 		if r.Missed != "" {
 			quantities[missedTargets]++
 		}
@@ -317,7 +319,7 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[st
 	f.aboutMemory(quantities)
 
 	f.mu.Lock()
-	f.measured, f.quantities, f.usage = &m, quantities, sample.Usage
+	f.measured, f.quantities, f.usage = &m, quantities, usage
 	f.mu.Unlock()
 	f.p.told.tell(quantities)
 	f.p.publish(Sliced, m)
@@ -325,6 +327,27 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[st
 	for _, a := range changed {
 		f.p.raise(f.plant.Network, a)
 	}
+}
+
+// usageWeight is the weight of the newest slice in what a resource is said to do.
+const usageWeight = 0.2
+
+// averaged returns what resources do on average, with one more slice. What was not measured
+// in it is as it was.
+func (f *following) averaged(s *collect.Slice) map[perfcore.ResourceType]perfcore.Usage {
+	for _, use := range f.objective.Uses {
+		for _, quantity := range []string{use.Utilization, use.Throughput, use.Latency} {
+			v, measured := s.Value(quantity)
+			if !measured {
+				continue
+			}
+			if before, known := f.average.Value(quantity); known {
+				v = before + usageWeight*(v-before)
+			}
+			f.average.Set(quantity, v)
+		}
+	}
+	return f.objective.Sample(&f.average).Usage
 }
 
 // aboutOptimizer sets the quantities that say how the optimizer does.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/collect"
 )
 
 // What makes the program faster is found, promoted with evidence and explained; and
@@ -179,6 +180,55 @@ func TestTargetMissed(t *testing.T) {
 		}
 		if !slices.Equal(told, []AlertState{Firing, Cleared}) {
 			t.Errorf("the stream told of %v", told)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A noisy machine's processors are used by 0.6 in four slices of five, by 0.3 in the fifth,
+// and for one of a minute nothing says by how much.
+type noisy struct {
+	machine
+	slices int
+}
+
+func (n *noisy) End(s *collect.Slice) {
+	n.slices++
+	s.Set("process_cpu_cores", 1)
+	switch {
+	case n.slices%6 == 0:
+	case n.slices%5 == 0:
+		s.Set("process_cpu_ratio", 0.3)
+	default:
+		s.Set("process_cpu_ratio", 0.6)
+	}
+}
+
+// A target that most slices miss, and not all, is missed: the alert is raised, and stays.
+func TestTargetMissedByMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMill(t)
+		m.machine = func() collect.Source { return new(noisy) }
+		p, stop := m.start(t, Config{Mode: Observe}, 0)
+		time.Sleep(time.Minute)
+		if err := p.target(perfcore.CPU, perfcore.Targets{Utilization: 0.45}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Minute)
+		for range 60 {
+			time.Sleep(10 * time.Second)
+			if s := p.status(); len(s.Alerts) != 1 || s.Alerts[0].State != Firing || s.Alerts[0].Times != 1 || s.Resources[0].Missed == "" {
+				t.Fatalf("the alerts are %+v, the resources %+v", s.Alerts, s.Resources)
+			}
+		}
+		if err := p.target(perfcore.CPU, perfcore.Targets{Utilization: 0.6}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if s := p.status(); len(s.Alerts) != 0 || s.Resources[0].Missed != "" {
+			t.Errorf("where it is met the alerts are %+v, the resources %+v", s.Alerts, s.Resources)
 		}
 		if err := stop(); err != nil {
 			t.Error(err)

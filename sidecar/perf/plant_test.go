@@ -34,10 +34,11 @@ type mill struct {
 	dir      string
 	memory   *Memory         // nil for none
 	leases   []perfcore.Knob // of the memory
+	machine  func() collect.Source
 }
 
 func newMill(t testing.TB) *mill {
-	m := &mill{registry: new(perfcore.Registry), dir: t.TempDir()}
+	m := &mill{registry: new(perfcore.Registry), dir: t.TempDir(), machine: func() collect.Source { return machine{} }}
 	m.speed.Store(1)
 	m.size.Store(10)
 	m.done = m.registry.Counter(perfcore.Metric{Name: "outrider_mempool_verified_total", Help: "Work done."})
@@ -78,7 +79,7 @@ func (m *mill) start(t testing.TB, cfg Config, behind float64) (p *Performance, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.system = func() collect.Source { return machine{} }
+	p.system = m.machine
 	ctx, cancel := context.WithCancel(context.Background())
 	var loops sync.WaitGroup
 	loops.Go(func() {

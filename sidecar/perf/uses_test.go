@@ -166,8 +166,11 @@ func TestUsesAreTargets(t *testing.T) {
 		if time.Sleep(10 * time.Second); missed() != "" {
 			t.Errorf("a fast network: %s", missed())
 		}
-		tip.Observe(4 * time.Second)
-		if time.Sleep(10 * time.Second); !strings.HasPrefix(missed(), "latency 4") {
+		for range 20 {
+			tip.Observe(4 * time.Second)
+			time.Sleep(10 * time.Second)
+		}
+		if !strings.HasPrefix(missed(), "latency 4") && !strings.HasPrefix(missed(), "latency 3.9") {
 			t.Errorf("a slow network: %q", missed())
 		}
 		if err := stop(); err != nil {
