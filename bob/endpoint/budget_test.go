@@ -97,6 +97,16 @@ func TestRate(t *testing.T) {
 		if n.places.open() != 0 || n.waiting.Load() != 0 {
 			t.Errorf("%d places are taken and %d wait", n.places.open(), n.waiting.Load())
 		}
+		// One for which there is no place costs nothing.
+		time.Sleep(time.Second)
+		for n.places.tryTake() {
+		}
+		if _, err := n.turn(t.Context(), &question{params: make([][]any, 5)}, true); err == nil || err.Kind != Overloaded {
+			t.Errorf("a hedge without a place: %v", err)
+		}
+		if left := n.limiter.Tokens(); left != 5 {
+			t.Errorf("of a budget of 5 a hedge without a place has left %v", left)
+		}
 	})
 }
 

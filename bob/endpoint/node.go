@@ -238,11 +238,12 @@ func (n *node) turn(ctx context.Context, q *question, hasty bool) (release func(
 	n.perf.queued.Set(float64(n.waiting.Load()))
 	defer func() { n.perf.queued.Set(float64(n.waiting.Add(-1))) }()
 	if hasty {
-		if !n.limiter.AllowN(time.Now(), len(q.params)) {
-			return nil, n.err(q, Overloaded, "the budget is spent")
-		}
 		if !n.places.tryTake() {
 			return nil, n.err(q, Overloaded, "all places are taken")
+		}
+		if !n.limiter.AllowN(time.Now(), len(q.params)) {
+			n.places.leave()
+			return nil, n.err(q, Overloaded, "the budget is spent")
 		}
 		return n.places.leave, nil
 	}
