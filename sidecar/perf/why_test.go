@@ -20,6 +20,7 @@ func TestWhyOfEachVerdict(t *testing.T) {
 		{"search", perfcore.Promoted, true}, {"ablation", perfcore.Withdrawn, true}, {"memory", perfcore.Leased, true},
 		{"search", perfcore.Rejected, false}, {"ablation", perfcore.Rejected, false}, {"regime", perfcore.Recalled, true},
 		{"restore", perfcore.Restored, true}, {"probation", perfcore.Confirmed, false},
+		{"inspection", perfcore.Isolated, false},
 		{perfcore.TargetMissed + "cpu.utilization 0.81 > 0.65", perfcore.Promoted, true},
 	} {
 		all := []perfcore.Decision{{
