@@ -9,13 +9,13 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 )
 
-// An aim is what a resource has to do. What a slice misses of it is part of what the slice
+// An aim is one thing that a resource has to do. What a slice misses of it is part of what the slice
 // costs: by its logarithm, so that to come a per cent nearer is worth a per cent of the cost
 // of a unit of work, and no more.
 type aim struct {
 	resource perfcore.ResourceType
-	targets  perfcore.Targets
-	short    average // Shortfall of the incumbent, between bursts
+	targets  perfcore.Targets // of one field
+	short    average          // Shortfall of the incumbent, between bursts
 }
 
 // sameAims reports whether two lists have the same targets.
@@ -23,15 +23,14 @@ func sameAims(a, b []aim) bool {
 	return slices.EqualFunc(a, b, func(a, b aim) bool { return a.resource == b.resource && a.targets == b.targets })
 }
 
-// shortfall returns what is missing in a slice. A resource that was not measured in it
-// counts as it does for the incumbent on average, whoever ran in the slice, so that nothing
-// is won or lost by not being measured. One that was never measured under the incumbent does
-// not count.
+// shortfall returns what is missing in a slice. What was not measured in it counts as it
+// does for the incumbent on average, whoever ran in the slice, so that nothing is won or lost
+// by not being measured. What was never measured under the incumbent does not count.
 func (b *bench) shortfall(s perfcore.Sample, incumbent bool) (sum float64) {
 	for i := range b.aims {
 		a := &b.aims[i]
-		u, measured := s.Usage[a.resource]
-		now := a.targets.Shortfall(u)
+		u := useOf(s.Usage, a.resource)
+		now, measured := a.targets.Shortfall(u), a.targets.Measured(u)
 		if measured && incumbent && s.Burst == "" {
 			a.short.add(now)
 		}
@@ -43,6 +42,16 @@ func (b *bench) shortfall(s perfcore.Sample, incumbent bool) (sum float64) {
 	return sum
 }
 
+// split returns the targets one by one.
+func split(t perfcore.Targets) (all []perfcore.Targets) {
+	for _, one := range []perfcore.Targets{{Utilization: t.Utilization}, {Throughput: t.Throughput}, {Latency: t.Latency, Quantile: t.Quantile}} {
+		if one != (perfcore.Targets{}) {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
 // aims returns the targets, in the order of their resources. What was never measured is
 // none: nobody knows what is missing.
 func (o *PerformanceOptimizer) aims() []aim {
@@ -50,19 +59,21 @@ func (o *PerformanceOptimizer) aims() []aim {
 	defer o.mu.Unlock()
 	var all []aim
 	for r, t := range o.targets {
-		if _, measured := o.usage[r]; measured {
-			all = append(all, aim{resource: r, targets: t})
+		for _, one := range split(t) {
+			if one.Measured(useOf(o.usage, r)) {
+				all = append(all, aim{resource: r, targets: one})
+			}
 		}
 	}
-	slices.SortFunc(all, func(a, b aim) int { return cmp.Compare(a.resource, b.resource) })
+	slices.SortStableFunc(all, func(a, b aim) int { return cmp.Compare(a.resource, b.resource) })
 	return all
 }
 
-// A miss is a resource that misses a target by what slices of the incumbent saw lately.
+// A miss is a target of a resource that is missed by what slices of the incumbent saw lately.
 type miss struct {
 	resource perfcore.ResourceType
 	what     string // as Targets.Missed says it
-	ofTime   bool   // a throughput or a latency is among what is missed
+	ofTime   bool   // it is of a throughput or a latency
 }
 
 func (m miss) String() string { return fmt.Sprintf("%v.%s", m.resource, m.what) }
@@ -83,10 +94,8 @@ func (o *PerformanceOptimizer) missed() []miss {
 	defer o.mu.Unlock()
 	var list []miss
 	for _, a := range all {
-		u := o.usage[a.resource]
-		if what := a.targets.Missed(u); what != "" {
-			a.targets.Utilization = 0
-			list = append(list, miss{a.resource, what, a.targets.Missed(u) != ""})
+		if what := a.targets.Missed(useOf(o.usage, a.resource)); what != "" {
+			list = append(list, miss{a.resource, what, a.targets.Utilization == 0})
 		}
 	}
 	return list

@@ -18,10 +18,14 @@ func TestShortfallOfASlice(t *testing.T) {
 	b := bench{aims: []aim{
 		{resource: perfcore.CPU, targets: perfcore.Targets{Utilization: 0.5}},
 		{resource: perfcore.Disk, targets: perfcore.Targets{Throughput: 100}},
+		{resource: perfcore.Disk, targets: perfcore.Targets{Latency: time.Second, Quantile: 0.9}},
 	}}
 	type usage = map[perfcore.ResourceType]perfcore.Usage
 	cpu := func(share float64) usage { return usage{perfcore.CPU: {Utilization: share}} }
 	both := usage{perfcore.CPU: {Utilization: 1}, perfcore.Disk: {Throughput: 25}}
+	disk := func(rate float64, latency time.Duration) usage {
+		return usage{perfcore.CPU: {Utilization: 0.5}, perfcore.Disk: {Throughput: rate, Latency: latency}}
+	}
 	for i, tt := range []struct {
 		sample    perfcore.Sample
 		incumbent bool
@@ -39,6 +43,9 @@ func TestShortfallOfASlice(t *testing.T) {
 		{perfcore.Sample{Usage: cpu(0.5)}, false, 2 * math.Ln2},
 		{perfcore.Sample{Usage: cpu(0.5)}, true, 2 * math.Ln2},
 		{perfcore.Sample{}, false, (3 - refRate) * math.Ln2},
+		{perfcore.Sample{Usage: disk(25, 2*time.Second)}, true, 3 * math.Ln2},
+		{perfcore.Sample{Usage: disk(100, perfcore.NotMeasured)}, false, refRate * math.Ln2},
+		{perfcore.Sample{Usage: disk(perfcore.NotMeasured, 4*time.Second)}, false, 4 * math.Ln2},
 	} {
 		if got := b.shortfall(tt.sample, tt.incumbent); math.Abs(got-tt.want) > 1e-12 {
 			t.Errorf("slice %d misses %v, want %v", i, got, tt.want)
@@ -180,10 +187,10 @@ func TestAims(t *testing.T) {
 	o.used(perfcore.Sample{Usage: map[perfcore.ResourceType]perfcore.Usage{
 		perfcore.CPU: {Utilization: 0.75, Latency: 2 * time.Second}, perfcore.Disk: {Utilization: 0.625},
 	}}, &tu.budget)
-	if tu.refresh(); !tu.retargeted || len(tu.aims) != 2 || tu.aims[0].resource != perfcore.CPU {
+	if tu.refresh(); !tu.retargeted || len(tu.aims) != 4 || tu.aims[0].resource != perfcore.CPU {
 		t.Errorf("all is measured: %+v", tu.aims)
 	}
-	if got, want := sentence(o.missed()), "cpu.utilization 0.75 > 0.5, disk.utilization 0.625 > 0.5"; got != want {
+	if got, want := sentence(o.missed()), "cpu.utilization 0.75 > 0.5, cpu.latency 2s > 1s at 0.9, disk.utilization 0.625 > 0.5"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if !o.Hurried(perfcore.CPU) || o.Hurried(perfcore.Disk) || o.Hurried(perfcore.Memory) {

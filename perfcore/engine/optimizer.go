@@ -640,9 +640,9 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 	}
 	for r := range all {
 		was, next := o.statuses[r], s
-		u, measured := o.usage[r]
+		u := useOf(o.usage, r)
 		t, aimed := o.targets[r]
-		met := aimed && measured && t.Missed(u) == ""
+		met := aimed && t.Measured(u) && t.Missed(u) == ""
 		switch {
 		case !owned[r] && s == perfcore.Failed:
 			continue // it is no knob of this resource that failed
@@ -674,15 +674,32 @@ func (o *PerformanceOptimizer) used(s perfcore.Sample, b *budget) {
 	defer o.mu.Unlock()
 	o.regret, o.spent = b.regret(), b.used()
 	for r, now := range s.Usage {
-		u, seen := o.usage[r]
-		if !seen {
-			u = now
-		}
-		u.Utilization += usageRate * (now.Utilization - u.Utilization)
-		u.Throughput += usageRate * (now.Throughput - u.Throughput)
-		u.Latency += time.Duration(usageRate * float64(now.Latency-u.Latency))
+		u := useOf(o.usage, r)
+		u.Utilization = follow(u.Utilization, now.Utilization)
+		u.Throughput = follow(u.Throughput, now.Throughput)
+		u.Latency = time.Duration(follow(float64(u.Latency), float64(now.Latency)))
 		o.usage[r] = u
 	}
+}
+
+// follow returns the average was with the newest value in it; what was not measured leaves
+// it as it is.
+func follow(was, now float64) float64 {
+	switch {
+	case !(now >= 0):
+		return was
+	case !(was >= 0):
+		return now
+	}
+	return was + usageRate*(now-was)
+}
+
+// useOf returns what was measured of a resource.
+func useOf(usage map[perfcore.ResourceType]perfcore.Usage, r perfcore.ResourceType) perfcore.Usage {
+	if u, measured := usage[r]; measured {
+		return u
+	}
+	return perfcore.Unmeasured()
 }
 
 // hasResumed reports whether the state of a snapshot was restored.
@@ -697,7 +714,7 @@ func (o *PerformanceOptimizer) content() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for r, t := range o.targets {
-		if u, measured := o.usage[r]; !measured || t.Missed(u) != "" {
+		if u := useOf(o.usage, r); !t.Measured(u) || t.Missed(u) != "" {
 			return false
 		}
 	}

@@ -441,7 +441,7 @@ type busy struct{ script }
 func (b *busy) Collect() perfcore.Sample {
 	s := b.script.Collect()
 	for r, u := range s.Usage {
-		u.Utilization = 1
+		u.Utilization, u.Throughput = 1, 0
 		s.Usage[r] = u
 	}
 	return s

@@ -363,7 +363,7 @@ func (f *following) resources(usage map[perfcore.ResourceType]perfcore.Usage) []
 		target := f.optimizer.Targets(r)
 		one := Resource{Resource: r.String(), Status: f.optimizer.Status(r).String(), Target: newTargets(target)}
 		if u, ok := usage[r]; ok {
-			one.Usage = &Usage{Utilization: finite(u.Utilization), Throughput: finite(u.Throughput), Latency: u.Latency.Seconds()}
+			one.Usage = newUsage(u)
 			one.Missed = target.Missed(u)
 		}
 		list = append(list, one)
