@@ -15,7 +15,7 @@ import (
 type aim struct {
 	resource perfcore.ResourceType
 	targets  perfcore.Targets // of one field
-	short    average          // Shortfall of the incumbent, between bursts
+	short    average          // Shortfall of the incumbent, between bursts; it is known
 }
 
 // sameAims reports whether two lists have the same targets.
@@ -25,7 +25,7 @@ func sameAims(a, b []aim) bool {
 
 // shortfall returns what is missing in a slice. What was not measured in it counts as it
 // does for the incumbent on average, whoever ran in the slice, so that nothing is won or lost
-// by not being measured. What was never measured under the incumbent does not count.
+// by not being measured.
 func (b *bench) shortfall(s perfcore.Sample, incumbent bool) (sum float64) {
 	for i := range b.aims {
 		a := &b.aims[i]
@@ -34,7 +34,7 @@ func (b *bench) shortfall(s perfcore.Sample, incumbent bool) (sum float64) {
 		if measured && incumbent && s.Burst == "" {
 			a.short.add(now)
 		}
-		if !measured || !a.short.known {
+		if !measured {
 			now = a.short.value
 		}
 		sum += now
@@ -52,16 +52,17 @@ func split(t perfcore.Targets) (all []perfcore.Targets) {
 	return all
 }
 
-// aims returns the targets, in the order of their resources. What was never measured is
-// none: nobody knows what is missing.
+// aims returns the targets, in the order of their resources, and what is missing of each by
+// what slices of the incumbent saw lately. What was never measured is none: nobody knows what
+// is missing.
 func (o *PerformanceOptimizer) aims() []aim {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var all []aim
 	for r, t := range o.targets {
 		for _, one := range split(t) {
-			if one.Measured(useOf(o.usage, r)) {
-				all = append(all, aim{resource: r, targets: one})
+			if u := useOf(o.usage, r); one.Measured(u) {
+				all = append(all, aim{r, one, average{one.Shortfall(u), true}})
 			}
 		}
 	}

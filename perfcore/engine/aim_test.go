@@ -31,8 +31,9 @@ func TestShortfallOfASlice(t *testing.T) {
 		incumbent bool
 		want      float64
 	}{
-		{perfcore.Sample{Usage: both}, false, 0}, // of the incumbent nothing is known
-		{perfcore.Sample{Usage: cpu(1), Burst: "it is busy"}, true, 0},
+		{perfcore.Sample{}, false, 0},
+		{perfcore.Sample{Usage: both}, false, 3 * math.Ln2},
+		{perfcore.Sample{Usage: cpu(1), Burst: "it is busy"}, true, math.Ln2},
 		{perfcore.Sample{Usage: cpu(1)}, true, math.Ln2},
 		{perfcore.Sample{Usage: cpu(0.75)}, false, math.Log(1.5)},
 		{perfcore.Sample{Usage: cpu(0.4)}, false, 0},

@@ -17,7 +17,7 @@ type recollection struct {
 	cost, work         average
 	noise, effort, lag spread
 	missing            bool
-	misses             int
+	misses, begun      int
 	rest               int
 	trials             []probation
 	apart              ablation
@@ -38,7 +38,7 @@ func (t *tuner) enter(ctx context.Context) {
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
 		t.memory[t.regime] = recollection{
-			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, missing: t.missing, misses: t.misses, rest: t.rest,
+			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, missing: t.missing, misses: t.misses, begun: t.begun, rest: t.rest,
 			trials: t.trials, apart: t.apart, gain: t.budget.gain,
 		}
 	}
@@ -48,7 +48,7 @@ func (t *tuner) enter(ctx context.Context) {
 	if !visited {
 		was.rest = firstRest
 		if known { // by a snapshot
-			was.misses = t.most()
+			was.misses, was.begun = t.most(), t.most()
 		}
 	}
 	if was.noise.freedom == 0 { // also if it was left before the calibration ended
@@ -61,7 +61,7 @@ func (t *tuner) enter(ctx context.Context) {
 	t.shift, t.changed, t.recalled = shift{}, false, false
 	t.cost, t.work, t.noise, t.effort, t.lag = was.cost, was.work, was.noise, was.effort, was.lag
 	t.missing = was.missing
-	t.misses, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.rest, was.trials, was.apart, was.gain
+	t.misses, t.begun, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.begun, was.rest, was.trials, was.apart, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)
 	t.recall(ctx, levels)

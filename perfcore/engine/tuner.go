@@ -37,6 +37,7 @@ type tuner struct {
 	*bench
 	engine OptimizationEngine
 	misses int
+	begun  int // misses when the search, or the audit, began
 	rest   int // slices until the next audit
 	trials []probation
 	apart  ablation
@@ -103,7 +104,7 @@ func (t *tuner) run(ctx context.Context) error {
 	}
 	t.rest = firstRest
 	if t.o.hasResumed() { // what was verified comes first; the search has a rest before it goes on
-		t.misses = t.most()
+		t.begin(t.most())
 	}
 	for {
 		var err error
@@ -134,6 +135,9 @@ func (t *tuner) run(ctx context.Context) error {
 		}
 	}
 }
+
+// begin begins a search, or an audit, with so many misses.
+func (t *tuner) begin(misses int) { t.misses, t.begun = misses, misses }
 
 // most returns after how many misses in a row the search rests.
 func (t *tuner) most() int {
@@ -261,7 +265,7 @@ func (t *tuner) search(ctx context.Context) error {
 		trigger = "audit"
 	}
 	s := t.space()
-	if t.misses < aimedProposals {
+	if t.misses < t.begun+aimedProposals {
 		s = t.aimed(s, missed)
 	}
 	var bill bill
@@ -286,7 +290,8 @@ func (t *tuner) search(ctx context.Context) error {
 	verdict := t.conclude(ctx, trigger, y, r)
 	t.engine.Learn(verdict)
 	if verdict == perfcore.Promoted {
-		t.misses, t.rest = 0, firstRest
+		t.begin(0)
+		t.rest = firstRest
 		t.apart = t.apart.with(before, y)
 	} else {
 		t.misses++
@@ -402,7 +407,8 @@ func (t *tuner) startOver(why string) {
 	t.caps.doubt(t.budget.slices)
 	t.engine.Forget()
 	t.trials, t.apart = nil, ablation{}
-	t.misses, t.rest = 0, firstRest
+	t.begin(0)
+	t.rest = firstRest
 	t.o.settle(perfcore.NotOptimized)
 }
 
@@ -413,16 +419,17 @@ func (t *tuner) pause(ctx context.Context) error {
 	return t.o.sleep(ctx)
 }
 
-// park lets the incumbent run alone until the next audit, which it prepares. It
-// tests what is on probation, and ends early when the world changes or a target
-// is no longer met.
+// park lets the incumbent run alone until the next audit, which it prepares, or while all
+// targets are met, until the next search. It tests what is on probation, and ends early when
+// the world changes.
 func (t *tuner) park(ctx context.Context) error {
 	t.asked = false
 	content := t.o.content()
 	for n := 0; t.o.content() || n < t.rest && !content; n++ {
 		t.o.settle(perfcore.Optimized) // targets are met and missed meanwhile
 		if t.o.askedFor() {
-			t.asked, t.misses = true, t.most()-auditProposals
+			t.asked = true
+			t.begin(t.most() - auditProposals)
 			return nil
 		}
 		if err := t.watched(ctx); err != nil {
@@ -437,12 +444,17 @@ func (t *tuner) park(ctx context.Context) error {
 		if t.changed || t.retargeted {
 			return nil
 		}
-		if t.misses < t.most() && t.canMove() && !t.o.content() {
+		if !content && t.misses < t.most() && t.canMove() && !t.o.content() {
 			return nil
 		}
 	}
+	if content { // a target is missed that was met: this is no audit
+		t.begin(0)
+		t.rest = firstRest
+		return nil
+	}
 	t.rest = min(2*t.rest, maxRest)
-	t.misses = t.most() - auditProposals
+	t.begin(t.most() - auditProposals)
 	return nil
 }
 
@@ -490,7 +502,8 @@ func (t *tuner) retest(ctx context.Context) error {
 		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
 			t.budget.gain -= gain + r.evidence.Effect
 			t.trials, t.apart = nil, ablation{}
-			t.misses, t.rest = 0, firstRest
+			t.begin(0)
+			t.rest = firstRest
 		}
 		return err
 	}

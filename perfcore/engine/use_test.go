@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"context"
+	"math"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -50,4 +53,101 @@ func TestUsedFieldByField(t *testing.T) {
 	if o.content() || !o.Hurried(perfcore.Disk) {
 		t.Error("the latency is missed, and does not count")
 	}
+}
+
+// What is missing is known before the first slice of a block under new targets.
+func TestShortfallIsKnownFromTheFirst(t *testing.T) {
+	_, tu := watcher(t)
+	tu.saw(perfcore.Usage{Latency: 2 * time.Second})
+	tu.refresh()
+	for _, candidate := range []bool{true, false} {
+		if got := tu.shortfall(perfcore.Sample{}, !candidate); math.Abs(got-math.Ln2) > 1e-12 {
+			t.Errorf("a candidate (%v) that was not measured misses %v", candidate, got)
+		}
+	}
+	twice := perfcore.Sample{Usage: map[perfcore.ResourceType]perfcore.Usage{perfcore.Disk: {Latency: 4 * time.Second}}}
+	if got := tu.shortfall(twice, false); math.Abs(got-2*math.Ln2) > 1e-12 {
+		t.Errorf("the first slice is of a candidate, and misses %v", got)
+	}
+}
+
+// A target that is missed again ends the rest for a whole search, with short rests behind it.
+func TestMissedAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		latency := -1.0
+		p := plant.New(plant.Config{
+			Start: []int{5, 5, 5, 5, 5, 5}, Surface: plant.Flat(), Seed: 1,
+			Uses: []plant.Use{{Resource: perfcore.Disk, Latency: func([]int, int) float64 { return latency }}},
+		})
+		o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.SetTargets(perfcore.Disk, perfcore.Targets{Latency: time.Second, Quantile: 0.9}); err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		tu.saw(perfcore.Usage{Latency: time.Second / 2})
+		tu.refresh()
+		tu.retargeted = false
+		tu.begin(tu.most())
+		tu.rest = 4 * firstRest
+		time.AfterFunc(10*time.Second, func() { latency = 2 })
+		if err := tu.park(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if tu.misses != 0 || tu.rest != firstRest || p.Slice() > 20 {
+			t.Errorf("after %d slices there were %d misses, and the rest is %d", p.Slice(), tu.misses, tu.rest)
+		}
+		tu.begin(tu.most())
+		if err := tu.park(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if tu.misses != tu.most()-auditProposals || tu.rest != 2*firstRest {
+			t.Errorf("it was missed all the time: %d misses, and the rest is %d", tu.misses, tu.rest)
+		}
+	})
+}
+
+// A listener is still, and keeps what it was asked for.
+type listener struct {
+	still
+	asked []Space
+}
+
+func (l *listener) Propose(ctx context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error) {
+	l.asked = append(l.asked, s)
+	return l.still.Propose(ctx, s, probe)
+}
+
+// An audit under a missed target begins with knobs that trade in it, as a search does.
+func TestAuditsAreAimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plant.New(plant.Config{Start: []int{5, 5, 5, 5, 5, 5}, Surface: plant.Flat(), Seed: 1})
+		knobs, l := p.Knobs(), &listener{}
+		knobs[0].Resource = perfcore.Disk
+		o, err := New(Config{Knobs: knobs, Collector: p, Engine: l, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.SetTargets(perfcore.Disk, perfcore.Targets{Latency: time.Second, Quantile: 0.9}); err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		tu.saw(perfcore.Usage{Latency: 2 * time.Second})
+		tu.begin(tu.most() - auditProposals)
+		for range auditProposals {
+			if err := tu.search(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tu.misses != tu.most() {
+			t.Errorf("an audit of %d proposals has come to %d misses of %d", auditProposals, tu.misses, tu.most())
+		}
+		for i, s := range l.asked {
+			if wide := s.Low[1] < s.High[1]; wide != (i >= aimedProposals) || s.Low[0] >= s.High[0] {
+				t.Errorf("proposal %d is about %+v", i, s)
+			}
+		}
+	})
 }
