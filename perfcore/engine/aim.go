@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,6 +69,13 @@ func (o *PerformanceOptimizer) aims() []aim {
 	}
 	slices.SortStableFunc(all, func(a, b aim) int { return cmp.Compare(a.resource, b.resource) })
 	return all
+}
+
+// allTargets returns the targets that were set.
+func (o *PerformanceOptimizer) allTargets() map[perfcore.ResourceType]perfcore.Targets {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.targets)
 }
 
 // A miss is a target of a resource that is missed by what slices of the incumbent saw lately.

@@ -22,6 +22,8 @@ type recollection struct {
 	trials             []probation
 	apart              ablation
 	gain               float64
+	usage              map[perfcore.ResourceType]perfcore.Usage
+	aims               []aim
 }
 
 // switched reports whether the program is in another regime than the tuner, or
@@ -40,11 +42,13 @@ func (t *tuner) enter(ctx context.Context) {
 		t.memory[t.regime] = recollection{
 			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, missing: t.missing, misses: t.misses, begun: t.begun, rest: t.rest,
 			trials: t.trials, apart: t.apart, gain: t.budget.gain,
+			usage: t.o.measured(), aims: t.aims,
 		}
 	}
 	t.regime = t.o.regime()
 	levels, known := t.o.Resources.travel(t.regime)
 	was, visited := t.memory[t.regime]
+	t.o.resume(was.usage)
 	if !visited {
 		was.rest = firstRest
 		if known { // by a snapshot
@@ -61,6 +65,10 @@ func (t *tuner) enter(ctx context.Context) {
 	t.shift, t.changed, t.recalled = shift{}, false, false
 	t.cost, t.work, t.noise, t.effort, t.lag = was.cost, was.work, was.noise, was.effort, was.lag
 	t.missing = was.missing
+	t.aims, t.fresh = was.aims, len(was.usage) == 0 && len(t.o.allTargets()) > 0
+	if !t.cost.known { // nothing is left that is of another cost under other targets
+		t.aims = t.o.aims()
+	}
 	t.misses, t.begun, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.begun, was.rest, was.trials, was.apart, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)

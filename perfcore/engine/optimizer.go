@@ -161,9 +161,9 @@ type PerformanceOptimizer struct {
 	resumed   bool // its incumbents were verified before, and restored
 	targets   map[perfcore.ResourceType]perfcore.Targets
 	statuses  map[perfcore.ResourceType]perfcore.OptimizationStatus
-	usage     map[perfcore.ResourceType]perfcore.Usage
-	freezes   int           // that hold
-	thawed    chan struct{} // closed when the last one has gone; nil when none holds
+	usage     map[perfcore.ResourceType]perfcore.Usage // in the regime that the incumbents are for
+	freezes   int                                      // that hold
+	thawed    chan struct{}                            // closed when the last one has gone; nil when none holds
 	decisions []perfcore.Decision
 	seq       uint64
 	regret    float64
@@ -700,6 +700,21 @@ func useOf(usage map[perfcore.ResourceType]perfcore.Usage, r perfcore.ResourceTy
 		return u
 	}
 	return perfcore.Unmeasured()
+}
+
+// measured returns what slices of the incumbent saw the resources do lately.
+func (o *PerformanceOptimizer) measured() map[perfcore.ResourceType]perfcore.Usage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.usage)
+}
+
+// resume goes on with what slices of another regime saw the resources do, if anything.
+func (o *PerformanceOptimizer) resume(usage map[perfcore.ResourceType]perfcore.Usage) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.usage)
+	maps.Copy(o.usage, usage)
 }
 
 // hasResumed reports whether the state of a snapshot was restored.

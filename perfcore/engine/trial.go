@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -64,6 +65,10 @@ type bench struct {
 	free  []bool
 	epoch int
 	aims  []aim
+	// targets are those that were set when aims was drawn from them. fresh: nothing was
+	// tried in this regime, nor is anything known of it.
+	targets map[perfcore.ResourceType]perfcore.Targets
+	fresh   bool
 
 	last  []int   // levels of the slice before this one; nil when unknown
 	short float64 // what was missing in it, which is in its cost
@@ -77,9 +82,10 @@ type bench struct {
 	// changed: the incumbent's cost has shifted by itself, and nothing has
 	// been done about it yet.
 	changed bool
-	// retargeted: there are other targets than those under which anything was measured,
-	// and nothing has been done about it yet.
+	// retargeted: there are other targets than those under which anything was measured in
+	// this regime, and nothing has been done about it yet; everywhere: others were set.
 	retargeted bool
+	everywhere bool
 	noise      spread // of a block's difference
 	effort     spread // of a block's difference of work
 	lag        spread // of a block's carry-over
@@ -113,13 +119,24 @@ func (b *bench) refresh() {
 			free[i] = free[i] && (!hastens || b.o.Hurried(b.trades[i]))
 		}
 	}
-	if aims := b.o.aims(); !sameAims(aims, b.aims) {
-		b.aims, b.retargeted = aims, true
-	}
-	if b.retargeted || !slices.Equal(at, b.at) {
+	other := b.aim()
+	if other || !slices.Equal(at, b.at) {
 		b.cost, b.work = average{}, average{}
 	}
 	b.at, b.free, b.epoch = at, free, epoch
+}
+
+// aim takes over what the targets are, and reports whether these are other ones.
+func (b *bench) aim() bool {
+	aims, targets := b.o.aims(), b.o.allTargets()
+	if sameAims(aims, b.aims) {
+		return b.retargeted
+	}
+	set := !maps.Equal(targets, b.targets)
+	b.aims, b.targets = aims, targets
+	b.everywhere = b.everywhere || set
+	b.retargeted = b.retargeted || set || !b.fresh
+	return true
 }
 
 // one runs one slice at x.

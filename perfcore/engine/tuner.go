@@ -75,8 +75,9 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 	for _, k := range o.Resources.Knobs() {
 		t.hastens, t.trades = append(t.hastens, k.Hastens), append(t.trades, k.Resource)
 	}
+	t.targets = o.allTargets()
 	t.refresh()
-	t.retargeted = false
+	t.retargeted, t.everywhere = false, false
 	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
 	unordered := make([]bool, len(t.at))
 	for i, k := range o.Resources.Knobs() {
@@ -118,6 +119,8 @@ func (t *tuner) run(ctx context.Context) error {
 		switch {
 		case t.switched():
 			t.enter(ctx)
+		case t.fresh:
+			err = t.look(ctx)
 		case t.recalled && t.budget.allows():
 			t.recalled = false
 			err = t.retest(ctx)
@@ -138,6 +141,15 @@ func (t *tuner) run(ctx context.Context) error {
 
 // begin begins a search, or an audit, with so many misses.
 func (t *tuner) begin(misses int) { t.misses, t.begun = misses, misses }
+
+// look runs a slice in a regime of which nothing is known, so that it is known what is
+// missed there before anything is tried. Its error is the context's.
+func (t *tuner) look(ctx context.Context) error {
+	err := t.watched(ctx)
+	t.refresh()
+	t.fresh = false
+	return err
+}
 
 // most returns after how many misses in a row the search rests.
 func (t *tuner) most() int {
@@ -180,6 +192,7 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 		}
 		if t.switched() {
 			t.enter(ctx)
+			t.fresh = false
 		}
 		one, err := t.block(ctx, t.at, t.longestWash(), &bill)
 		var stopped *interruption
@@ -380,20 +393,27 @@ func (t *tuner) tell(stopped *interruption) {
 }
 
 // retarget begins the search again under other targets. Nothing that was measured under
-// those before counts any more, in other regimes neither, for it is of another cost.
+// those before counts any more, for it is of another cost. If others were set, that holds in
+// other regimes, too.
 func (t *tuner) retarget() {
 	t.startOver("the targets have changed, or one is measured for the first time")
+	if t.everywhere {
+		t.budget.forfeit()
+	}
 	t.disregard()
 	t.noise, t.lag, t.missing = t.noise.elsewhere(), t.lag.elsewhere(), false
-	t.budget.forfeit()
 }
 
 // disregard drops the costs of slices under other targets.
 func (t *tuner) disregard() {
-	t.retargeted = false
+	everywhere := t.everywhere
+	t.retargeted, t.everywhere = false, false
 	t.cost, t.work, t.burst, t.shift = average{}, average{}, average{}, shift{}
-	for regime := range t.memory {
-		t.memory[regime] = recollection{rest: firstRest}
+	if !everywhere {
+		return
+	}
+	for regime, was := range t.memory {
+		t.memory[regime] = recollection{rest: firstRest, usage: was.usage}
 	}
 }
 

@@ -151,3 +151,93 @@ func TestAuditsAreAimed(t *testing.T) {
 		}
 	})
 }
+
+// A mover is a plant whose regime a test sets.
+type mover struct {
+	*plant.Plant
+	regime string
+}
+
+func (m *mover) Regime() string { return m.regime }
+
+// Each regime has its own usage: in another one a target is as it is there, what was never
+// measured there is none, and a switch is no change of targets.
+func TestUsageHasARegime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		latency, unseen := 1.0, false
+		m := &mover{plant.New(plant.Config{
+			Start: []int{5}, Surface: plant.Flat(), Seed: 1,
+			Uses: []plant.Use{{
+				Resource: perfcore.Disk, Latency: func([]int, int) float64 { return latency },
+				Unseen: func([]int, int) bool { return unseen },
+			}},
+		}), "tip"}
+		o, err := New(Config{Knobs: m.Knobs(), Collector: m, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.SetTargets(perfcore.Disk, perfcore.Targets{Latency: time.Second, Quantile: 0.9}); err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		if err := tu.idle(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		tu.refresh()
+		tu.retarget()
+		tu.budget.saved, tu.misses, tu.noise.freedom, tu.noise.sum = 50, 2, maxFreedom, 1
+		if err := tu.idle(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		move := func(regime string) {
+			t.Helper()
+			m.regime = regime
+			tu.enter(t.Context())
+			if tu.fresh {
+				if err := tu.look(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := tu.idle(t.Context(), 2); err != nil {
+				t.Fatal(err)
+			}
+			if tu.refresh(); tu.retargeted {
+				t.Errorf("in the regime %s the targets are others", regime)
+			}
+		}
+		latency = -1
+		move("sync")
+		if !o.content() || len(tu.aims) != 1 || tu.misses != 0 {
+			t.Errorf("in sync the target is met: %v, of %+v", o.content(), tu.aims)
+		}
+		unseen = true
+		move("block")
+		if len(tu.aims) != 0 || o.content() || o.Hurried(perfcore.Disk) {
+			t.Errorf("nothing is measured here: %+v", tu.aims)
+		}
+		unseen, latency = false, 1
+		move("tip")
+		if !o.Hurried(perfcore.Disk) || len(tu.aims) != 1 || tu.misses != 2 || tu.noise.freedom != maxFreedom {
+			t.Errorf("at the tip the target is missed: %v, %+v, %d misses, noise %+v", o.Hurried(perfcore.Disk), tu.aims, tu.misses, tu.noise)
+		}
+		unseen = true
+		move("sync")
+		if !o.content() {
+			t.Error("back in sync it is not known that the target is met")
+		}
+		unseen, latency = false, -1
+		m.regime = "block"
+		tu.enter(t.Context())
+		tu.fresh = false // by a slice in which it was not measured
+		if err := tu.idle(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		if tu.refresh(); !tu.retargeted {
+			t.Fatal("what costs were without the target counts under it")
+		}
+		tu.retarget()
+		if tu.budget.saved != 50 || tu.memory["tip"].misses != 2 {
+			t.Errorf("what is measured here for the first time ends what is known elsewhere: %+v", tu.memory["tip"])
+		}
+	})
+}
