@@ -45,7 +45,7 @@ func settledTuner(t *testing.T, w plant.World, effect float64, seed uint64) *tun
 // world of its own, with what earlier ones said about the noise.
 func trialOf(t *testing.T, w plant.World, effect float64, seed uint64, noise, lag spread) (result, *tuner) {
 	tu := settledTuner(t, w, effect, seed)
-	tu.noise, tu.lag = noise, lag
+	tu.noise, tu.plain, tu.lag = noise, noise, lag
 	tu.effort.addZero(make([]float64, maxBlocks)) // its work has no noise
 	r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
 	if err != nil {
@@ -165,7 +165,7 @@ func TestRareStallsOfTheCandidate(t *testing.T) {
 					noise, lag = tu.noise, tu.lag
 				}
 				tu.o.cfg.Collector = &staller{tu.o.cfg.Collector.(*plant.Plant), rand.New(rand.NewPCG(seed, 9))}
-				tu.noise, tu.lag = noise, lag
+				tu.noise, tu.plain, tu.lag = noise, noise, lag
 				tu.effort.addZero(make([]float64, maxBlocks))
 				r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
 				if err != nil {
@@ -297,7 +297,7 @@ func TestGuardBesideNoise(t *testing.T) {
 	} {
 		b := &bench{o: &PerformanceOptimizer{cfg: Config{Guard: tt.guard}}}
 		for range 100 {
-			b.noise.addZero([]float64{tt.noise, -tt.noise})
+			b.plain.addZero([]float64{tt.noise, -tt.noise})
 			b.effort.addZero([]float64{tt.noise, -tt.noise})
 		}
 		for _, below := range []bool{true, false} {
@@ -305,7 +305,7 @@ func TestGuardBesideNoise(t *testing.T) {
 			if below {
 				past = tt.want * 0.99
 			}
-			dear, idle := perfcore.Sample{Cost: past, Work: 1}, perfcore.Sample{Work: math.Exp(-past)}
+			dear, idle := seen{perfcore.Sample{Cost: past + 1, Work: 1}, 1}, seen{perfcore.Sample{Work: math.Exp(-past)}, 0}
 			if b.beyondGuard(dear, 0, 0) == below || b.beyondGuard(idle, 0, 0) == below {
 				t.Errorf("noise of %v, guard %v: %v is not where it ends", tt.noise, tt.guard, past)
 			}
@@ -395,6 +395,7 @@ func TestGuardPardonsOnce(t *testing.T) {
 			m := &moment{Plant: tu.o.cfg.Collector.(*plant.Plant), at: tt.at, by: tt.by}
 			tu.o.cfg.Collector = m
 			tu.noise.addZero([]float64{0.04, -0.04, 0.04, -0.04})
+			tu.plain = tu.noise
 			tu.effort.addZero(make([]float64, maxBlocks))
 			r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
 			if err != nil || r.verdict != tt.want {

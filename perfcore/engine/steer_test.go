@@ -300,7 +300,7 @@ func TestUselessUnderATarget(t *testing.T) {
 			tt.latency = plant.Flat()
 		}
 		trials, promoted := 0, 0
-		for seed := range uint64(150) {
+		for seed := range uint64(300) {
 			cfg := plant.Config{
 				Start: []int{5}, Surface: plant.Flat(), World: plant.Noisy(), Seed: seed,
 				Uses: []plant.Use{{Resource: perfcore.Database, Noise: tt.noise, Latency: tt.latency, Unseen: tt.unseen}},
@@ -321,7 +321,7 @@ func TestUselessUnderATarget(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d of %d", tt.name, promoted, trials)
-		if trials < 500 || promoted > trials/50 {
+		if trials < 1000 || promoted > trials/50 {
 			t.Errorf("%s: of %d trials of useless changes %d were promoted", tt.name, trials, promoted)
 		}
 	}

@@ -182,13 +182,13 @@ func (t *tuner) canMove() bool {
 func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	var bill bill
 	var e perfcore.Evidence
-	var work, lag []float64
+	var work, near, lag []float64
 	voids, before := 0, t.budget.slices
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
 		if t.refresh(); t.retargeted {
 			t.disregard()
-			e.Diffs, work, lag, voids = nil, nil, nil, 0
+			e.Diffs, work, near, lag, voids = nil, nil, nil, nil, 0
 		}
 		if t.switched() {
 			t.enter(ctx)
@@ -207,10 +207,11 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 		case err != nil:
 			return false, err
 		}
-		e.Diffs, work, lag = append(e.Diffs, one.diff), append(work, one.work), append(lag, one.lag)
+		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
 	}
-	t.noise, t.effort, t.lag = spread{}, spread{}, spread{}
+	t.noise, t.plain, t.effort, t.lag = spread{}, spread{}, spread{}, spread{}
 	t.noise.addZero(e.Diffs)
+	t.plain.addZero(without(e.Diffs, near))
 	t.effort.addZero(work)
 	t.lag.addZero(lag)
 	t.missing = len(t.o.missed()) > 0
@@ -352,6 +353,7 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
 	t.at = y
 	t.cost.value -= gain
+	t.bare.value -= gain - r.evidence.Targets
 	t.budget.gain += gain
 	t.shift = shift{}
 	return r.verdict
@@ -408,7 +410,7 @@ func (t *tuner) retarget() {
 func (t *tuner) disregard() {
 	everywhere := t.everywhere
 	t.retargeted, t.everywhere = false, false
-	t.cost, t.work, t.burst, t.shift = average{}, average{}, average{}, shift{}
+	t.cost, t.bare, t.work, t.burst, t.shift = average{}, average{}, average{}, average{}, shift{}
 	if !everywhere {
 		return
 	}
@@ -422,7 +424,7 @@ func (t *tuner) disregard() {
 func (t *tuner) startOver(why string) {
 	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: why + "; what was known is tested again"})
 	t.changed = false
-	t.cost, t.work = average{}, average{}
+	t.cost, t.bare, t.work = average{}, average{}, average{}
 	t.budget.gain = 0
 	t.caps.doubt(t.budget.slices)
 	t.engine.Forget()

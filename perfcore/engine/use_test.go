@@ -241,3 +241,42 @@ func TestUsageHasARegime(t *testing.T) {
 		}
 	})
 }
+
+// What is missing of a target is no danger: a guard and the detector of shifts look at the
+// cost without it.
+func TestGuardsSeeNoTargets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		later := 0.0
+		p := plant.New(plant.Config{
+			Start: []int{5}, Surface: plant.Flat(), Seed: 1,
+			Uses: []plant.Use{{Resource: perfcore.Disk, Latency: func(l []int, _ int) float64 { return 2*float64(l[0]-5) + later }}},
+		})
+		o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.SetTargets(perfcore.Disk, perfcore.Targets{Latency: time.Second, Quantile: 0.9}); err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		tu.noise.addZero([]float64{0.01, -0.01, 0.01, -0.01})
+		tu.plain, tu.effort, tu.lag = tu.noise, tu.noise, tu.noise
+		if err := tu.idle(t.Context(), 20); err != nil {
+			t.Fatal(err)
+		}
+		if tu.refresh(); len(tu.aims) != 1 {
+			t.Fatal("there is no target")
+		}
+		r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
+		if err != nil || r.verdict != perfcore.Rejected || r.evidence.Targets > -1 {
+			t.Errorf("a candidate that is slow, and no dearer, is %v: %s; %+v, %v", r.verdict, r.reason, r.evidence, err)
+		}
+		later = 2
+		if err := tu.idle(t.Context(), 100); err != nil {
+			t.Fatal(err)
+		}
+		if tu.changed {
+			t.Error("a target that is missed is a change of the world")
+		}
+	})
+}
