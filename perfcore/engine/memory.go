@@ -47,8 +47,9 @@ func (t *tuner) enter(ctx context.Context) {
 			usage: t.o.measured(), aims: t.aims,
 		}
 	}
+	timed := t.o.timed(t.regime)
 	t.regime = t.o.regime()
-	levels, known := t.o.Resources.travel(t.regime)
+	levels, known := t.o.Resources.travel(t.regime, timed)
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
 	if !visited {
@@ -79,15 +80,10 @@ func (t *tuner) enter(ctx context.Context) {
 	t.recall(ctx, levels)
 }
 
-// recall makes levels the incumbents where the engine owns the knob. They were
-// promoted before; the block that tests them again is due at once.
-func (t *tuner) recall(ctx context.Context, levels []int) {
-	before, to := t.at, slices.Clone(t.at)
-	for i := range to {
-		if t.free[i] {
-			to[i] = levels[i]
-		}
-	}
+// recall makes levels the incumbents. They were promoted before; the block that tests
+// them again is due at once.
+func (t *tuner) recall(ctx context.Context, to []int) {
+	before := t.at
 	if slices.Equal(to, before) || !t.o.Resources.promote(to, t.epoch) {
 		return
 	}

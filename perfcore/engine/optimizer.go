@@ -401,6 +401,11 @@ func (o *PerformanceOptimizer) awaitCalm(ctx context.Context) error {
 	return why
 }
 
+// timed reports whether time is part of the cost in the regime.
+func (o *PerformanceOptimizer) timed(regime string) bool {
+	return o.cfg.Timed == nil || slices.Contains(o.cfg.Timed, regime)
+}
+
 // sameRegime returns an interruption when the regime is another one.
 func (o *PerformanceOptimizer) sameRegime(before string) error {
 	if now := o.regime(); now != before {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -107,6 +108,9 @@ type ResourceManager struct {
 	// the regimes before it, by regime and knob.
 	regime string
 	others map[string]map[string]int64
+	// untaken are values of this regime's whose knobs were not the engine's when it was
+	// entered, by knob.
+	untaken map[string]int64
 }
 
 type knob struct {
@@ -114,9 +118,10 @@ type knob struct {
 	leash     *leash
 	owner     Owner
 	why       string
-	incumbent int // level
-	level     int // in force, as far as is known
-	failures  int // in a row
+	incumbent int  // level
+	level     int  // in force, as far as is known
+	failures  int  // in a row
+	verified  bool // promoted or recalled in this regime
 	leased    bool
 	hung      bool // isolated because it hung: what is in force was not verified
 	drift     string
@@ -372,14 +377,16 @@ func (m *ResourceManager) isIn(regime string) bool {
 
 // travel leaves the incumbents behind for the regime that they are for, unless
 // there are too many regimes for a snapshot, and returns the levels that were left behind in the next one, the incumbents where
-// nothing was, and whether there was anything.
-func (m *ResourceManager) travel(next string) (levels []int, known bool) {
+// nothing was or the knob is not the engine's, and whether there was anything. A knob that
+// hastens is left behind where it was verified, or timed.
+func (m *ResourceManager) travel(next string, timed bool) (levels []int, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next != m.regime && len(m.others) < snapshot.MaxRegimes {
 		left := make(map[string]int64)
+		maps.Copy(left, m.untaken)
 		for _, k := range m.knobs {
-			if k.owner == Engine {
+			if k.owner == Engine && (timed || k.verified || !k.Hastens) {
 				left[k.Name] = k.Ladder[k.incumbent]
 			}
 		}
@@ -388,13 +395,19 @@ func (m *ResourceManager) travel(next string) (levels []int, known bool) {
 	was, known := m.others[next]
 	delete(m.others, next)
 	m.regime = next
+	m.untaken = make(map[string]int64)
 	levels = make([]int, len(m.knobs))
-	for i, k := range m.knobs {
-		levels[i] = k.incumbent
-		if v, ok := was[k.Name]; ok {
-			if level, legal := slices.BinarySearch(k.Ladder, v); legal {
-				levels[i] = level
-			}
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		levels[i], k.verified = k.incumbent, false
+		v, left := was[k.Name]
+		level, legal := slices.BinarySearch(k.Ladder, v)
+		switch {
+		case !left || !legal:
+		case k.owner != Engine:
+			m.untaken[k.Name] = v
+		default:
+			levels[i], k.verified = level, true
 		}
 	}
 	return levels, known
@@ -647,6 +660,7 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 	}
 	for i := range m.knobs {
 		if k := &m.knobs[i]; k.owner == Engine {
+			k.verified = k.verified || k.incumbent != levels[i]
 			k.incumbent = levels[i]
 		}
 	}

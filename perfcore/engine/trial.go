@@ -115,7 +115,7 @@ type lags struct{ sum, n float64 }
 // refresh takes over who owns which knob, where it stands, and what the targets are.
 func (b *bench) refresh() {
 	at, free, epoch := b.o.Resources.incumbents()
-	if timed := b.o.cfg.Timed; timed != nil && !slices.Contains(timed, b.o.regime()) {
+	if !b.o.timed(b.o.regime()) {
 		for i, hastens := range b.hastens {
 			free[i] = free[i] && (!hastens || b.o.Hurried(b.trades[i]))
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,5 +279,62 @@ func TestGuardsSeeNoTargets(t *testing.T) {
 		if tu.changed {
 			t.Error("a target that is missed is a change of the world")
 		}
+	})
+}
+
+// What a knob that hastens was promoted to is recalled in the regime where it was, though it is
+// not tried there any more; and where nothing was promoted it stays as it is. A knob that an
+// operator has meanwhile is recalled another time.
+func TestHasteIsRecalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &mover{plant.New(plant.Config{Start: []int{5, 5}, Surface: plant.Flat(), Seed: 1}), "tip"}
+		knobs := m.Knobs()
+		knobs[0].Hastens = true
+		o, err := New(Config{Knobs: knobs, Collector: m, Slice: time.Second, Seed: 2, Timed: []string{"sync"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		move := func(regime string) {
+			m.regime = regime
+			tu.enter(t.Context())
+			tu.refresh()
+		}
+		promote := func(levels ...int) {
+			t.Helper()
+			if !o.Resources.promote(levels, tu.epoch) {
+				t.Fatal("nothing was promoted")
+			}
+			tu.refresh()
+		}
+		stands := func(what string, want ...int) {
+			t.Helper()
+			if !slices.Equal(tu.at, want) {
+				t.Errorf("%s: the incumbents are %v, want %v", what, tu.at, want)
+			}
+		}
+		move("sync")
+		promote(7, 7)
+		move("tip")
+		stands("at the tip, where nothing was promoted", 7, 5)
+		promote(9, 5) // for a target
+		move("sync")
+		stands("in sync", 7, 7)
+		move("tip")
+		stands("back at the tip", 9, 5)
+		move("sync")
+		if err := o.Resources.Pin(t.Context(), "plant.knob0", plant.Value(3)); err != nil {
+			t.Fatal(err)
+		}
+		tu.refresh()
+		move("tip")
+		stands("with a pin", 3, 5)
+		move("sync")
+		if err := o.Resources.Release("plant.knob0"); err != nil {
+			t.Fatal(err)
+		}
+		tu.refresh()
+		move("tip")
+		stands("without it", 9, 5)
 	})
 }
