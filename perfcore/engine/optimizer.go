@@ -82,8 +82,9 @@ type Config struct {
 	Timed []string
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
-	// Decided, if set, receives every decision, one at a time, on the goroutine
-	// of Run, Restore or Decide. It must not block.
+	// Decided, if set, receives every decision, one at a time and in their order, on the
+	// goroutine of Run, Inspect, Restore or Decide. It must not block, nor call what
+	// decides: Inspect, Restore, Resume or Decide.
 	Decided func(perfcore.Decision)
 	// Snapshots counts the accepted changes: promotions, pins and releases,
 	// isolations, targets, statuses, restorations. By default it is a ring that
@@ -154,7 +155,7 @@ type PerformanceOptimizer struct {
 	perf   metrics
 	beaten chan struct{} // a beat of the loop for its watchdog
 
-	deciding sync.Mutex // makes calls of cfg.Decided one after the other
+	deciding sync.Mutex // orders decisions and the calls of cfg.Decided; taken before all others
 
 	mu        sync.Mutex // guards what follows; taken behind that of Resources
 	running   bool
@@ -586,8 +587,10 @@ func (o *PerformanceOptimizer) Frozen() bool {
 // kept, and Decided hears of it.
 func (o *PerformanceOptimizer) Decide(d perfcore.Decision) { o.decide(d) }
 
-// decide records a decision.
+// decide records a decision. No other mutex is held.
 func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
+	o.deciding.Lock()
+	defer o.deciding.Unlock()
 	d.At = time.Now()
 	o.mu.Lock()
 	o.seq++
@@ -599,8 +602,6 @@ func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
 	o.mu.Unlock()
 	o.perf.decided(d, o.Resources.Knobs())
 	if o.cfg.Decided != nil {
-		o.deciding.Lock()
-		defer o.deciding.Unlock()
 		o.cfg.Decided(d)
 	}
 }
@@ -649,7 +650,7 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 		t, aimed := o.targets[r]
 		met := aimed && t.Measured(u) && t.Missed(u) == ""
 		switch {
-		case !owned[r] && s == perfcore.Failed:
+		case !broken[r] && s == perfcore.Failed:
 			continue // it is no knob of this resource that failed
 		case !owned[r] && s == perfcore.Optimizing && met:
 			next = perfcore.Optimized
