@@ -33,7 +33,7 @@ func (m *ResourceManager) inspect(ctx context.Context, engines bool) (whys []str
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if engines {
-		if err := m.comeBack(ctx); err != nil {
+		if err := m.comeBack(ctx, false); err != nil {
 			whys = append(whys, err.Error())
 		}
 	}

@@ -341,7 +341,7 @@ func (m *ResourceManager) Release(name string) error {
 	}
 	ctx := context.Background()
 	if k.hung {
-		if err := m.setBack(ctx, k, k.incumbent, time.Now().Add(undoTimeout)); err != nil {
+		if err := m.setBack(ctx, k, k.incumbent, time.Now().Add(k.backTimeout())); err != nil {
 			return err
 		}
 	}
@@ -560,9 +560,15 @@ func (m *ResourceManager) isolate(k *knob, why error) {
 	m.count()
 }
 
+// backTimeout is the time that a knob has for its way back alone: what it asks for, at least.
+func (k *knob) backTimeout() time.Duration { return max(undoTimeout, k.Within) }
+
 // comeBack sets the knobs that hung, and have returned, to their incumbents: what was tried
-// when they hung, or came late, was never verified. They stay isolated. m.mu is held.
-func (m *ResourceManager) comeBack(ctx context.Context) error {
+// when they hung, or came late, was never verified. They stay isolated. One that hangs again
+// is set back when it has returned again; of one that refuses the error tells, once. At the
+// end of the program they share undoTimeout, and one that hangs is an error, too. m.mu is
+// held.
+func (m *ResourceManager) comeBack(ctx context.Context, end bool) error {
 	var errs []error
 	until := time.Now().Add(undoTimeout)
 	for i := range m.knobs {
@@ -570,10 +576,26 @@ func (m *ResourceManager) comeBack(ctx context.Context) error {
 		if !k.hung || k.leash.hanging() != nil {
 			continue
 		}
-		if err := m.setBack(ctx, k, k.incumbent, until); err != nil {
+		if !end {
+			until = time.Now().Add(k.backTimeout())
+		}
+		bounded, stop := wayBack(ctx, until)
+		var err error
+		for range maxFailures {
+			if err = k.set(bounded, k.incumbent); err == nil || errors.Is(err, errHangs) {
+				break
+			}
+		}
+		stop()
+		switch {
+		case errors.Is(err, errHangs) && !end:
+			continue
+		case err != nil:
+			m.isolate(k, fmt.Errorf("it cannot be set back: %w", err))
 			errs = append(errs, err)
 			continue
 		}
+		k.hung = false
 		m.epoch++ // what a slice costs has other reasons now
 	}
 	return errors.Join(errs...)
@@ -586,7 +608,7 @@ func (m *ResourceManager) foreign(ctx context.Context) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var whys []string
-	if err := m.comeBack(ctx); err != nil {
+	if err := m.comeBack(ctx, false); err != nil {
 		whys = append(whys, err.Error())
 	}
 	for i, r := range m.readings(ctx, engines) {
