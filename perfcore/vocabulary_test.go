@@ -209,10 +209,10 @@ func TestDecisionString(t *testing.T) {
 		}
 	}
 	names := make(map[string]bool)
-	for v := perfcore.Promoted; v <= perfcore.Confirmed; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Drifted; v++ {
 		names[v.String()] = true
 	}
-	if len(names) != 14 || names[""] || perfcore.Verdict(0).String() != "verdict(0)" {
+	if len(names) != 15 || names[""] || perfcore.Verdict(0).String() != "verdict(0)" {
 		t.Errorf("the verdicts are called %v", names)
 	}
 }

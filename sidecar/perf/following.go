@@ -348,7 +348,7 @@ func (f *following) aboutOptimizer(values map[string]float64) {
 func (p *Performance) decided(d perfcore.Decision) {
 	level := slog.LevelDebug
 	switch d.Verdict {
-	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Confirmed, perfcore.Aborted, perfcore.Isolated, perfcore.Restored, perfcore.Leased, perfcore.Advised:
+	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Confirmed, perfcore.Aborted, perfcore.Isolated, perfcore.Drifted, perfcore.Restored, perfcore.Leased, perfcore.Advised:
 		level = slog.LevelInfo
 	}
 	p.log.Log(context.Background(), level, "the optimizer has decided", "seq", d.Seq, "verdict", d.Verdict.String(), "moves", fmt.Sprint(d.Moves), "reason", d.Reason)
