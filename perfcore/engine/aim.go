@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -71,6 +72,50 @@ func (o *PerformanceOptimizer) aims() []aim {
 	return all
 }
 
+// nearer is the share of a limit below which what was above it is met again; above its
+// inverse, for what is to be more. Usage is an average of noisy slices.
+const nearer = 0.95
+
+// limits returns the targets by which u is judged, where it was judged by others before:
+// those that it misses are nearer, until these are met.
+func limits(t, before perfcore.Targets, u perfcore.Usage) perfcore.Targets {
+	near := perfcore.Targets{
+		Utilization: nearer * t.Utilization, Throughput: t.Throughput / nearer,
+		Latency: max(time.Duration(nearer*float64(t.Latency)), min(t.Latency, 1)), Quantile: t.Quantile,
+	}
+	if u.Utilization > before.Utilization {
+		t.Utilization = near.Utilization
+	}
+	if u.Throughput >= 0 && u.Throughput < before.Throughput {
+		t.Throughput = near.Throughput
+	}
+	if u.Latency > before.Latency {
+		t.Latency = near.Latency
+	}
+	return t
+}
+
+// judge takes the limits by which the usage is judged from now on. o.mu is held.
+func (o *PerformanceOptimizer) judge() {
+	before := o.limits
+	o.limits = make(map[perfcore.ResourceType]perfcore.Targets, len(o.targets))
+	for r, t := range o.targets {
+		was, judged := before[r]
+		if !judged {
+			was = t
+		}
+		o.limits[r] = limits(t, was, useOf(o.usage, r))
+	}
+}
+
+// verdict says whether there is a target of a resource, and whether all of them were
+// measured and are met. o.mu is held.
+func (o *PerformanceOptimizer) verdict(r perfcore.ResourceType) (aimed, met bool) {
+	t, aimed := o.limits[r]
+	u := useOf(o.usage, r)
+	return aimed, aimed && t.Measured(u) && t.Missed(u) == ""
+}
+
 // allTargets returns the targets that were set.
 func (o *PerformanceOptimizer) allTargets() map[perfcore.ResourceType]perfcore.Targets {
 	o.mu.Lock()
@@ -98,13 +143,16 @@ func sentence(missed []miss) string {
 
 // missed returns what is missed, in the order of the resources.
 func (o *PerformanceOptimizer) missed() []miss {
-	all := o.aims()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var list []miss
-	for _, a := range all {
-		if what := a.targets.Missed(useOf(o.usage, a.resource)); what != "" {
-			list = append(list, miss{a.resource, what, a.targets.Utilization == 0})
+	for _, r := range slices.Sorted(maps.Keys(o.targets)) {
+		near := split(o.limits[r])
+		for i, one := range split(o.targets[r]) {
+			u := useOf(o.usage, r)
+			if what := cmp.Or(one.Missed(u), near[i].Missed(u)); what != "" {
+				list = append(list, miss{r, what, one.Utilization == 0})
+			}
 		}
 	}
 	return list

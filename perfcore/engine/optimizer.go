@@ -87,7 +87,7 @@ type Config struct {
 	// decides: Inspect, Restore, Resume or Decide.
 	Decided func(perfcore.Decision)
 	// Snapshots counts the accepted changes: promotions, pins and releases,
-	// isolations, targets, statuses, restorations. By default it is a ring that
+	// isolations, targets, restorations, and of the statuses what the search changes. By default it is a ring that
 	// takes one after every 20th.
 	Snapshots *snapshot.Ring
 	// Store, if set, receives the snapshots while Run runs, and one more when
@@ -162,9 +162,10 @@ type PerformanceOptimizer struct {
 	resumed   bool // its incumbents were verified before, and restored
 	targets   map[perfcore.ResourceType]perfcore.Targets
 	statuses  map[perfcore.ResourceType]perfcore.OptimizationStatus
-	usage     map[perfcore.ResourceType]perfcore.Usage // in the regime that the incumbents are for
-	freezes   int                                      // that hold
-	thawed    chan struct{}                            // closed when the last one has gone; nil when none holds
+	usage     map[perfcore.ResourceType]perfcore.Usage   // in the regime that the incumbents are for
+	limits    map[perfcore.ResourceType]perfcore.Targets // by which usage is judged
+	freezes   int                                        // that hold
+	thawed    chan struct{}                              // closed when the last one has gone; nil when none holds
 	decisions []perfcore.Decision
 	seq       uint64
 	regret    float64
@@ -513,6 +514,10 @@ func (o *PerformanceOptimizer) setTargets(r perfcore.ResourceType, t perfcore.Ta
 	} else {
 		o.targets[r] = t
 	}
+	if t != before {
+		delete(o.limits, r)
+		o.judge()
+	}
 	return t != before
 }
 
@@ -617,7 +622,8 @@ func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
 	}
 }
 
-// setStatuses returns how many statuses it changed. o.Resources.mu is held.
+// setStatuses returns how many statuses it changed, but for those that only follow what is
+// measured at rest: how often that is, is the noise's doing. o.Resources.mu is held.
 func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (changed int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -646,9 +652,7 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 	}
 	for r := range all {
 		was, next := o.statuses[r], s
-		u := useOf(o.usage, r)
-		t, aimed := o.targets[r]
-		met := aimed && t.Measured(u) && t.Missed(u) == ""
+		aimed, met := o.verdict(r)
 		switch {
 		case !broken[r] && s == perfcore.Failed:
 			continue // it is no knob of this resource that failed
@@ -662,7 +666,9 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 		}
 		if was.CanBecome(next) {
 			o.statuses[r] = next
-			changed++
+			if s != perfcore.Optimized || was == perfcore.Optimizing {
+				changed++
+			}
 		}
 	}
 	return changed
@@ -686,6 +692,7 @@ func (o *PerformanceOptimizer) used(s perfcore.Sample, b *budget) {
 		u.Latency = time.Duration(follow(float64(u.Latency), float64(now.Latency)))
 		o.usage[r] = u
 	}
+	o.judge()
 }
 
 // follow returns the average was with the newest value in it; what was not measured leaves
@@ -721,6 +728,8 @@ func (o *PerformanceOptimizer) resume(usage map[perfcore.ResourceType]perfcore.U
 	defer o.mu.Unlock()
 	clear(o.usage)
 	maps.Copy(o.usage, usage)
+	clear(o.limits)
+	o.judge()
 }
 
 // hasResumed reports whether the state of a snapshot was restored.
@@ -734,8 +743,8 @@ func (o *PerformanceOptimizer) hasResumed() bool {
 func (o *PerformanceOptimizer) content() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for r, t := range o.targets {
-		if u := useOf(o.usage, r); !t.Measured(u) || t.Missed(u) != "" {
+	for r := range o.targets {
+		if _, met := o.verdict(r); !met {
 			return false
 		}
 	}

@@ -188,6 +188,8 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	}
 	o.mu.Lock()
 	o.targets, o.resumed = targets, true
+	clear(o.limits)
+	o.judge()
 	o.mu.Unlock()
 	m.count()
 	return was.Seq, moves, refused, nil

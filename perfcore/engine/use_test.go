@@ -338,3 +338,52 @@ func TestHasteIsRecalled(t *testing.T) {
 		stands("without it", 9, 5)
 	})
 }
+
+// What was missed is met again when it is well within its limit, and what is met is missed
+// beyond it; statuses that go to and fro with that are no accepted changes.
+func TestHovering(t *testing.T) {
+	o, tu := watcher(t)
+	targets := perfcore.Targets{Utilization: 0.5, Throughput: 100, Latency: time.Second, Quantile: 0.9}
+	if err := o.SetTargets(perfcore.Disk, targets); err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]func(much float64) perfcore.Usage{
+		"utilization": func(much float64) perfcore.Usage {
+			return perfcore.Usage{Utilization: 0.5 * much, Throughput: 1e3}
+		},
+		"throughput": func(much float64) perfcore.Usage { return perfcore.Usage{Throughput: 100 / much} },
+		"latency": func(much float64) perfcore.Usage {
+			return perfcore.Usage{Throughput: 1e3, Latency: time.Duration(much * float64(time.Second))}
+		},
+	}
+	o.settle(perfcore.Optimizing)
+	before := o.cfg.Snapshots.Changes()
+	for name, use := range of {
+		for _, tt := range []struct {
+			much float64
+			met  bool
+		}{{0.5, true}, {0.99, true}, {1.01, false}, {0.96, false}, {0.94, true}, {0.99, true}, {1.01, false}, {0.94, true}} {
+			for range 60 {
+				tu.saw(use(tt.much))
+				o.settle(perfcore.Optimized)
+			}
+			want := perfcore.Failed
+			if tt.met {
+				want = perfcore.Optimized
+			}
+			if o.content() != tt.met || (len(o.missed()) == 0) != tt.met || o.Status(perfcore.Disk) != want {
+				t.Errorf("%s at %v of its limit: content %v, missed %v, %v", name, tt.much, o.content(), o.missed(), o.Status(perfcore.Disk))
+			}
+		}
+	}
+	if n := o.cfg.Snapshots.Changes() - before; n > 2 { // the search has ended, for the disk and the knob's resource
+		t.Errorf("%d changes were counted", n)
+	}
+	tu.saw(of["latency"](3))
+	if err := o.SetTargets(perfcore.Disk, perfcore.Targets{Latency: 2 * time.Second, Quantile: 0.9}); err != nil {
+		t.Fatal(err)
+	}
+	if !o.content() {
+		t.Errorf("a new target is judged by the one before: %v", o.missed())
+	}
+}
