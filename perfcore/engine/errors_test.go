@@ -446,3 +446,60 @@ func TestRegimeLeftDuringCalibration(t *testing.T) {
 		t.Errorf("in the second regime the noise is %+v, want %+v", tu.noise, want)
 	}
 }
+
+// Under a target that is missed, with noise that no calibration has seen, a candidate that
+// costs 5 % more and does nothing for the target is promoted in one trial of a thousand at most,
+// and in one of two hundred where a slice's latency has a deviation of 10 or 20 %: a block then
+// tells 5 % from nothing hardly better than chance.
+func TestErrorRatesUnderATarget(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the error rates under a target were not checked: they take seconds")
+	}
+	const trials = 3000
+	for sd, most := range map[float64]int{0.05: trials / 1000, 0.1: trials / 200, 0.2: trials / 200} {
+		promoted := 0
+		synctest.Test(t, func(t *testing.T) {
+			var noise, plain, lag spread
+			for seed := range uint64(trials) {
+				p := plant.New(plant.Config{
+					Start: []int{5}, Surface: plant.Step(5, 0.05), World: plant.Noisy(), Seed: seed,
+					Uses: []plant.Use{{Resource: perfcore.Disk, Noise: sd, Latency: plant.Flat()}},
+				})
+				o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: seed + 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				tu := newTuner(o)
+				if seed%100 == 0 { // a program of its own
+					if _, err := tu.calibrate(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					noise, plain, lag = tu.noise.doubted(), tu.plain, tu.lag.doubted()
+				}
+				if err := o.SetTargets(perfcore.Disk, perfcore.Targets{Latency: time.Second / 2, Quantile: 0.9}); err != nil {
+					t.Fatal(err)
+				}
+				if err := tu.idle(t.Context(), 3); err != nil {
+					t.Fatal(err)
+				}
+				if tu.refresh(); len(tu.aims) != 1 {
+					t.Fatal("there is no target")
+				}
+				tu.disregard()
+				tu.noise, tu.plain, tu.lag = noise, plain, lag
+				tu.effort.addZero(make([]float64, maxBlocks))
+				r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if noise, plain, lag = tu.noise, tu.plain, tu.lag; r.verdict == perfcore.Promoted {
+					promoted++
+				}
+			}
+		})
+		t.Logf("noise of the target %v: %d of %d", sd, promoted, trials)
+		if promoted > most {
+			t.Errorf("noise of the target %v: of %d trials of a candidate that is 5 %% worse %d were promoted", sd, trials, promoted)
+		}
+	}
+}
