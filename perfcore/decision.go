@@ -49,6 +49,9 @@ const (
 	// Confirmed: a change on probation has passed the last of its tests, in which what it
 	// replaced was tried again.
 	Confirmed
+	// Drifted: somebody else moved a knob that an operator owns. It stays the operator's,
+	// and where it is.
+	Drifted
 )
 
 // InForce reports whether the moves of a decision were in force behind it, and not before.
@@ -64,7 +67,7 @@ var verdictNames = [...]string{
 	Promoted: "promoted", Rejected: "rejected", Aborted: "aborted", Inconclusive: "inconclusive",
 	Isolated: "isolated", Calibrated: "calibrated", Miscalibrated: "miscalibrated", Shifted: "shifted",
 	Restored: "restored", Recalled: "recalled", Leased: "leased", Advised: "advised",
-	Withdrawn: "withdrawn", Confirmed: "confirmed",
+	Withdrawn: "withdrawn", Confirmed: "confirmed", Drifted: "drifted",
 }
 
 // String returns the verdict in lower case.

@@ -17,6 +17,10 @@ type Targets struct {
 	Quantile float64
 }
 
+// NotMeasured is the value of a field of Usage that was not measured. So is every other
+// negative one, and what is no number.
+const NotMeasured = -1
+
 // Usage is what a resource was seen to do.
 type Usage struct {
 	// Utilization is the share in use, Throughput units of work a second.
@@ -40,12 +44,21 @@ func (t Targets) Check() error {
 	return nil
 }
 
-// Missed says which target u misses; "" when it misses none.
+// Unmeasured returns the Usage of a resource of which nothing was measured.
+func Unmeasured() Usage { return Usage{NotMeasured, NotMeasured, NotMeasured} }
+
+// Measured reports whether all that there is a target of was measured.
+func (t Targets) Measured(u Usage) bool {
+	return (t.Utilization == 0 || u.Utilization >= 0) && (t.Throughput == 0 || u.Throughput >= 0) && (t.Latency == 0 || u.Latency >= 0)
+}
+
+// Missed says which target u misses; "" when it misses none. What was not measured misses
+// none.
 func (t Targets) Missed(u Usage) string {
 	switch {
 	case t.Utilization > 0 && u.Utilization > t.Utilization:
 		return fmt.Sprintf("utilization %.3g > %.3g", u.Utilization, t.Utilization)
-	case t.Throughput > 0 && u.Throughput < t.Throughput:
+	case t.Throughput > 0 && u.Throughput >= 0 && u.Throughput < t.Throughput:
 		return fmt.Sprintf("throughput %.3g/s < %.3g/s", u.Throughput, t.Throughput)
 	case t.Latency > 0 && u.Latency > t.Latency:
 		return fmt.Sprintf("latency %v > %v at %v", u.Latency, t.Latency, t.Quantile)
@@ -56,12 +69,12 @@ func (t Targets) Missed(u Usage) string {
 // Shortfall says how far u misses the targets: the sum, over those that it misses, of the
 // natural logarithm of how many times too much, too little or too long it is. It is 0 where
 // Missed says "". Each target counts as missed a hundredfold at most, so that the sum is
-// finite also where there was no throughput at all.
+// finite also where there was no throughput at all. What was not measured adds nothing.
 func (t Targets) Shortfall(u Usage) (sum float64) {
 	if t.Utilization > 0 {
 		sum += excess(u.Utilization, t.Utilization)
 	}
-	if t.Throughput > 0 {
+	if t.Throughput > 0 && u.Throughput >= 0 {
 		sum += excess(t.Throughput, u.Throughput)
 	}
 	if t.Latency > 0 {

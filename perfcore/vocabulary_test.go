@@ -127,7 +127,8 @@ func TestShortfall(t *testing.T) {
 		{"two missed", all, change(func(u *perfcore.Usage) { u.Utilization, u.Throughput = 1, 20 }), math.Log(2) + math.Log(5)},
 		{"a little", all, change(func(u *perfcore.Usage) { u.Utilization = 0.501 }), math.Log(0.501 / 0.5)},
 		{"nothing done", all, change(func(u *perfcore.Usage) { u.Throughput = 0 }), most},
-		{"less than nothing done", all, change(func(u *perfcore.Usage) { u.Throughput = -1 }), most},
+		{"not measured", all, perfcore.Unmeasured(), 0},
+		{"measured in part", all, change(func(u *perfcore.Usage) { u.Throughput, u.Latency = perfcore.NotMeasured, 2*time.Second }), math.Ln2},
 		{"no time at all", all, change(func(u *perfcore.Usage) { u.Latency = 0 }), 0},
 		{"for ever", all, change(func(u *perfcore.Usage) { u.Latency = math.MaxInt64 }), most},
 		{"infinite use", all, change(func(u *perfcore.Usage) { u.Utilization = math.Inf(1) }), most},
@@ -143,6 +144,27 @@ func TestShortfall(t *testing.T) {
 		}
 		if missed := tt.targets.Missed(tt.usage); (missed != "") != (got > 0) {
 			t.Errorf("%s: a shortfall of %v, and missed is %q", tt.name, got, missed)
+		}
+	}
+}
+
+// What is measured of a resource is measured field by field.
+func TestMeasured(t *testing.T) {
+	all := perfcore.Targets{Utilization: 0.5, Throughput: 100, Latency: time.Second, Quantile: 0.9}
+	for _, tt := range []struct {
+		targets perfcore.Targets
+		usage   perfcore.Usage
+		want    bool
+	}{
+		{all, perfcore.Usage{}, true},
+		{perfcore.Targets{}, perfcore.Unmeasured(), true},
+		{all, perfcore.Usage{Utilization: perfcore.NotMeasured}, false},
+		{all, perfcore.Usage{Throughput: math.NaN()}, false},
+		{all, perfcore.Usage{Latency: perfcore.NotMeasured}, false},
+		{perfcore.Targets{Utilization: 0.5}, perfcore.Usage{Throughput: perfcore.NotMeasured, Latency: perfcore.NotMeasured}, true},
+	} {
+		if got := tt.targets.Measured(tt.usage); got != tt.want {
+			t.Errorf("%+v, and what was measured is %+v: %v", tt.targets, tt.usage, got)
 		}
 	}
 }
@@ -187,10 +209,10 @@ func TestDecisionString(t *testing.T) {
 		}
 	}
 	names := make(map[string]bool)
-	for v := perfcore.Promoted; v <= perfcore.Confirmed; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Drifted; v++ {
 		names[v.String()] = true
 	}
-	if len(names) != 14 || names[""] || perfcore.Verdict(0).String() != "verdict(0)" {
+	if len(names) != 15 || names[""] || perfcore.Verdict(0).String() != "verdict(0)" {
 		t.Errorf("the verdicts are called %v", names)
 	}
 }

@@ -173,13 +173,16 @@ func (o Objective) Sample(s *Slice) perfcore.Sample {
 // usage returns what the slice says of one resource, and whether it says
 // anything.
 func (use Use) usage(s *Slice) (u perfcore.Usage, ok bool) {
-	get := func(name string) float64 {
-		v, measured := s.Value(name)
-		ok = ok || measured
-		return v
+	u = perfcore.Unmeasured()
+	if v, measured := s.Value(use.Utilization); measured {
+		u.Utilization, ok = v, true
 	}
-	u.Utilization, u.Throughput = get(use.Utilization), get(use.Throughput)
-	u.Latency = time.Duration(get(use.Latency) * float64(time.Second))
+	if v, measured := s.Value(use.Throughput); measured {
+		u.Throughput, ok = v, true
+	}
+	if v, measured := s.Value(use.Latency); measured {
+		u.Latency, ok = time.Duration(v*float64(time.Second)), true
+	}
 	return u, ok
 }
 

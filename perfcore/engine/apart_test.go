@@ -67,6 +67,7 @@ func promoted(t *testing.T, surface plant.Surface, from, to []int) (*tuner, *pla
 	}
 	tu := newTuner(o)
 	tu.noise.addZero(slices.Repeat([]float64{0.005}, 60))
+	tu.plain = tu.noise
 	tu.effort.addZero(make([]float64, maxBlocks))
 	r, err := tu.trial(t.Context(), to, tu.isBetter())
 	if err != nil {
@@ -208,7 +209,7 @@ func TestBlameNeedsAMatch(t *testing.T) {
 			tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
 			tu.cost.known = true
 			tu.o.cfg.Collector = told{p, tt.beside}
-			err := tu.blame(t.Context(), perfcore.Sample{Cost: tu.cost.value + 2, Work: 1, Burst: tt.tried}, &bill{})
+			err := tu.blame(t.Context(), seen{Sample: perfcore.Sample{Cost: tu.bare.value + 2, Work: 1, Burst: tt.tried}}, &bill{})
 			if errors.Is(err, errBlamed) != tt.blamed || !tt.blamed && !errors.Is(err, errVoid) {
 				t.Errorf("a burst %q beside %q: %v", tt.tried, tt.beside, err)
 			}

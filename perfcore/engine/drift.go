@@ -13,28 +13,33 @@ const inspection = "inspection"
 // Inspect looks whether somebody else has moved a knob, or one cannot be read. Such a knob
 // of the engine or of an arbiter is isolated; one that an operator owns stays the
 // operator's, as it is, and KnobState.Drift says why it is not what was set. Of either it
-// records a decision, of an operator's one for each time that it begins. While Run tries
+// records a decision, Isolated or Drifted, of an operator's one for each time that it begins. While Run tries
 // things, it looks at the engine's knobs itself, after each slice: Inspect leaves them to it
 // and ends no trial, unless memory has moved. It waits while a knob is being set.
 func (o *PerformanceOptimizer) Inspect(ctx context.Context) {
 	o.mu.Lock()
 	tries := o.running && o.thawed == nil
 	o.mu.Unlock()
-	for _, why := range o.Resources.inspect(ctx, !tries) {
-		o.cfg.Log.Warn("a knob is not what it was set to", "why", why)
-		o.decide(perfcore.Decision{Trigger: inspection, Verdict: perfcore.Isolated, Reason: why})
+	isolated, drifted := o.Resources.inspect(ctx, !tries)
+	tell := func(v perfcore.Verdict, whys []string) {
+		for _, why := range whys {
+			o.cfg.Log.Warn("a knob is not what it was set to", "why", why)
+			o.decide(perfcore.Decision{Trigger: inspection, Verdict: v, Reason: why})
+		}
 	}
+	tell(perfcore.Isolated, isolated)
+	tell(perfcore.Drifted, drifted)
 }
 
 // inspect isolates the knobs of the arbiter, and with engines those of the engine, that do
 // not read as they were set, and notes the drift of an operator's. It returns why, a
-// sentence for each that is new. With engines, knobs that hung and have returned come back.
-func (m *ResourceManager) inspect(ctx context.Context, engines bool) (whys []string) {
+// sentence for each that was isolated and for each that has begun to drift. With engines, knobs that hung and have returned come back.
+func (m *ResourceManager) inspect(ctx context.Context, engines bool) (isolated, drifted []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if engines {
-		if err := m.comeBack(ctx); err != nil {
-			whys = append(whys, err.Error())
+		if err := m.comeBack(ctx, false); err != nil {
+			isolated = append(isolated, err.Error())
 		}
 	}
 	read := m.readings(ctx, func(k *knob) bool {
@@ -55,15 +60,15 @@ func (m *ResourceManager) inspect(ctx context.Context, engines bool) (whys []str
 			k.drift = ""
 		case k.owner != Operator:
 			m.isolate(k, err)
-			whys = append(whys, "knob "+k.Name+": "+k.why)
+			isolated = append(isolated, "knob "+k.Name+": "+k.why)
 		default:
 			if k.drift == "" {
-				whys = append(whys, "knob "+k.Name+" stays the operator's: "+err.Error())
+				drifted = append(drifted, "knob "+k.Name+" stays the operator's: "+err.Error())
 			}
 			k.drift = err.Error()
 		}
 	}
-	return whys
+	return isolated, drifted
 }
 
 // readings reads those knobs that which selects, by index, and has nil for the others. It

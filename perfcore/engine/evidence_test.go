@@ -230,9 +230,9 @@ func TestLook(t *testing.T) {
 func TestMeasured(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 100 {
-		var s [4]perfcore.Sample
+		var s [4]seen
 		for i := range s {
-			s[i] = perfcore.Sample{Cost: r.NormFloat64(), Work: 1 + r.Float64()}
+			s[i] = seen{Sample: perfcore.Sample{Cost: r.NormFloat64(), Work: 1 + r.Float64()}}
 		}
 		abba, baab := measured([4]int{0, 1, 1, 0}, s), measured([4]int{1, 0, 0, 1}, s)
 		if abba.diff != -baab.diff || abba.work != -baab.work || abba.lag != -baab.lag {
@@ -252,9 +252,9 @@ func TestMeasured(t *testing.T) {
 	}
 	// A first slice behind the switch that still has half of the other arm's
 	// cost shows as carry-over of the effect's sign, in both orders.
-	cost := func(costs ...float64) (s [4]perfcore.Sample) {
+	cost := func(costs ...float64) (s [4]seen) {
 		for i, c := range costs {
-			s[i] = perfcore.Sample{Cost: c, Work: 1}
+			s[i] = seen{Sample: perfcore.Sample{Cost: c, Work: 1}}
 		}
 		return s
 	}

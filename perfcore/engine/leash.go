@@ -167,5 +167,5 @@ func (m *ResourceManager) join(ctx context.Context) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return errors.Join(append(errs, m.comeBack(ctx))...)
+	return errors.Join(append(errs, m.comeBack(ctx, true))...)
 }

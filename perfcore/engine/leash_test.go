@@ -190,6 +190,43 @@ func TestLateCannotComeBack(t *testing.T) {
 	})
 }
 
+// A knob that takes longer than others, and says so, has its time on its way back; and one that
+// takes longer than it says is told of once.
+func TestSlowComesBack(t *testing.T) {
+	for _, within := range []time.Duration{10 * time.Second, perfcore.DefaultWithin} {
+		synctest.Test(t, func(t *testing.T) {
+			h := &heavy{lever: lever{value: 20}}
+			k := h.knob("plant.b")
+			apply, takes := k.Apply, time.Minute
+			k.Within = within
+			k.Apply = func(ctx context.Context, v int64) error {
+				time.Sleep(takes)
+				return apply(ctx, v)
+			}
+			m, err := NewResourceManager([]perfcore.Knob{k})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.apply(t.Context(), []int{2}, m.epoch, false); !errors.Is(err, errHangs) {
+				t.Fatalf("apply: %v", err)
+			}
+			takes = 7 * time.Second
+			var whys []string
+			for range 5 {
+				time.Sleep(time.Minute)
+				whys = append(whys, m.foreign(t.Context())...)
+			}
+			if back := !m.knobs[0].hung; len(whys) != 0 || back != (within == 10*time.Second) {
+				t.Errorf("within %v: back %v, %q", within, back, whys)
+			}
+			if h.value != 20 {
+				t.Errorf("within %v: it is at %d", within, h.value)
+			}
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
 // Knobs that hang on their way back share its time, and the others have some.
 func TestSeveralHangOnTheWayBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

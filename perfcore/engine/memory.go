@@ -14,14 +14,17 @@ type memory map[string]recollection
 
 // A recollection is what was known in one regime.
 type recollection struct {
-	cost, work         average
-	noise, effort, lag spread
-	missing            bool
-	misses             int
-	rest               int
-	trials             []probation
-	apart              ablation
-	gain               float64
+	cost, bare, work average
+	noise, plain     spread
+	effort, lag      spread
+	missing          bool
+	misses, begun    int
+	rest             int
+	trials           []probation
+	apart            ablation
+	gain             float64
+	usage            map[perfcore.ResourceType]perfcore.Usage
+	aims             []aim
 }
 
 // switched reports whether the program is in another regime than the tuner, or
@@ -38,44 +41,49 @@ func (t *tuner) enter(ctx context.Context) {
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
 		t.memory[t.regime] = recollection{
-			cost: t.cost, work: t.work, noise: t.noise, effort: t.effort, lag: t.lag, missing: t.missing, misses: t.misses, rest: t.rest,
+			cost: t.cost, bare: t.bare, work: t.work, noise: t.noise, plain: t.plain, effort: t.effort, lag: t.lag,
+			missing: t.missing, misses: t.misses, begun: t.begun, rest: t.rest,
 			trials: t.trials, apart: t.apart, gain: t.budget.gain,
+			usage: t.o.measured(), aims: t.aims,
 		}
 	}
+	timed := t.o.timed(t.regime)
 	t.regime = t.o.regime()
-	levels, known := t.o.Resources.travel(t.regime)
+	levels, known := t.o.Resources.travel(t.regime, timed)
 	was, visited := t.memory[t.regime]
+	t.o.resume(was.usage)
 	if !visited {
 		was.rest = firstRest
 		if known { // by a snapshot
-			was.misses = t.most()
+			was.misses, was.begun = t.most(), t.most()
 		}
 	}
 	if was.noise.freedom == 0 { // also if it was left before the calibration ended
-		was.noise, was.effort, was.lag = t.noise.elsewhere(), t.effort.elsewhere(), t.lag.elsewhere()
+		was.noise, was.plain = t.noise.elsewhere(), t.plain.elsewhere()
+		was.effort, was.lag = t.effort.elsewhere(), t.lag.elsewhere()
 		was.missing = t.missing
 	}
 	if !known {
 		t.o.settle(perfcore.NotOptimized)
 	}
 	t.shift, t.changed, t.recalled = shift{}, false, false
-	t.cost, t.work, t.noise, t.effort, t.lag = was.cost, was.work, was.noise, was.effort, was.lag
+	t.cost, t.bare, t.work = was.cost, was.bare, was.work
+	t.noise, t.plain, t.effort, t.lag = was.noise, was.plain, was.effort, was.lag
 	t.missing = was.missing
-	t.misses, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.rest, was.trials, was.apart, was.gain
+	t.aims, t.fresh = was.aims, len(was.usage) == 0 && len(t.o.allTargets()) > 0
+	if !t.cost.known { // nothing is left that is of another cost under other targets
+		t.aims = t.o.aims()
+	}
+	t.misses, t.begun, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.begun, was.rest, was.trials, was.apart, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)
 	t.recall(ctx, levels)
 }
 
-// recall makes levels the incumbents where the engine owns the knob. They were
-// promoted before; the block that tests them again is due at once.
-func (t *tuner) recall(ctx context.Context, levels []int) {
-	before, to := t.at, slices.Clone(t.at)
-	for i := range to {
-		if t.free[i] {
-			to[i] = levels[i]
-		}
-	}
+// recall makes levels the incumbents. They were promoted before; the block that tests
+// them again is due at once.
+func (t *tuner) recall(ctx context.Context, to []int) {
+	before := t.at
 	if slices.Equal(to, before) || !t.o.Resources.promote(to, t.epoch) {
 		return
 	}
@@ -84,9 +92,9 @@ func (t *tuner) recall(ctx context.Context, levels []int) {
 		Trigger: "regime", Moves: t.o.Resources.moves(before, to), Verdict: perfcore.Recalled,
 		Reason: "the regime is " + t.regime + " again, and these values were verified in it",
 	})
-	cost, work := t.cost, t.work
+	cost, bare, work := t.cost, t.bare, t.work
 	t.refresh()
-	t.cost, t.work = cost, work // refresh takes the incumbents for other ones
+	t.cost, t.bare, t.work = cost, bare, work // refresh takes the incumbents for other ones
 	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, since: t.budget.slices - probations[0]})
 	t.recalled = true
 }

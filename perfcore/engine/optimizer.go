@@ -82,11 +82,12 @@ type Config struct {
 	Timed []string
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
-	// Decided, if set, receives every decision, one at a time, on the goroutine
-	// of Run, Restore or Decide. It must not block.
+	// Decided, if set, receives every decision, one at a time and in their order, on the
+	// goroutine of Run, Inspect, Restore or Decide. It must not block, nor call what
+	// decides: Inspect, Restore, Resume or Decide.
 	Decided func(perfcore.Decision)
 	// Snapshots counts the accepted changes: promotions, pins and releases,
-	// isolations, targets, statuses, restorations. By default it is a ring that
+	// isolations, targets, restorations, and of the statuses what the search changes. By default it is a ring that
 	// takes one after every 20th.
 	Snapshots *snapshot.Ring
 	// Store, if set, receives the snapshots while Run runs, and one more when
@@ -154,16 +155,17 @@ type PerformanceOptimizer struct {
 	perf   metrics
 	beaten chan struct{} // a beat of the loop for its watchdog
 
-	deciding sync.Mutex // makes calls of cfg.Decided one after the other
+	deciding sync.Mutex // orders decisions and the calls of cfg.Decided; taken before all others
 
 	mu        sync.Mutex // guards what follows; taken behind that of Resources
 	running   bool
 	resumed   bool // its incumbents were verified before, and restored
 	targets   map[perfcore.ResourceType]perfcore.Targets
 	statuses  map[perfcore.ResourceType]perfcore.OptimizationStatus
-	usage     map[perfcore.ResourceType]perfcore.Usage
-	freezes   int           // that hold
-	thawed    chan struct{} // closed when the last one has gone; nil when none holds
+	usage     map[perfcore.ResourceType]perfcore.Usage   // in the regime that the incumbents are for
+	limits    map[perfcore.ResourceType]perfcore.Targets // by which usage is judged
+	freezes   int                                        // that hold
+	thawed    chan struct{}                              // closed when the last one has gone; nil when none holds
 	decisions []perfcore.Decision
 	seq       uint64
 	regret    float64
@@ -401,6 +403,11 @@ func (o *PerformanceOptimizer) awaitCalm(ctx context.Context) error {
 	return why
 }
 
+// timed reports whether time is part of the cost in the regime.
+func (o *PerformanceOptimizer) timed(regime string) bool {
+	return o.cfg.Timed == nil || slices.Contains(o.cfg.Timed, regime)
+}
+
 // sameRegime returns an interruption when the regime is another one.
 func (o *PerformanceOptimizer) sameRegime(before string) error {
 	if now := o.regime(); now != before {
@@ -507,6 +514,10 @@ func (o *PerformanceOptimizer) setTargets(r perfcore.ResourceType, t perfcore.Ta
 	} else {
 		o.targets[r] = t
 	}
+	if t != before {
+		delete(o.limits, r)
+		o.judge()
+	}
 	return t != before
 }
 
@@ -581,8 +592,10 @@ func (o *PerformanceOptimizer) Frozen() bool {
 // kept, and Decided hears of it.
 func (o *PerformanceOptimizer) Decide(d perfcore.Decision) { o.decide(d) }
 
-// decide records a decision.
+// decide records a decision. No other mutex is held.
 func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
+	o.deciding.Lock()
+	defer o.deciding.Unlock()
 	d.At = time.Now()
 	o.mu.Lock()
 	o.seq++
@@ -594,8 +607,6 @@ func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
 	o.mu.Unlock()
 	o.perf.decided(d, o.Resources.Knobs())
 	if o.cfg.Decided != nil {
-		o.deciding.Lock()
-		defer o.deciding.Unlock()
 		o.cfg.Decided(d)
 	}
 }
@@ -611,7 +622,8 @@ func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
 	}
 }
 
-// setStatuses returns how many statuses it changed. o.Resources.mu is held.
+// setStatuses returns how many statuses it changed, but for those that only follow what is
+// measured at rest: how often that is, is the noise's doing. o.Resources.mu is held.
 func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (changed int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -640,11 +652,9 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 	}
 	for r := range all {
 		was, next := o.statuses[r], s
-		u, measured := o.usage[r]
-		t, aimed := o.targets[r]
-		met := aimed && measured && t.Missed(u) == ""
+		aimed, met := o.verdict(r)
 		switch {
-		case !owned[r] && s == perfcore.Failed:
+		case !broken[r] && s == perfcore.Failed:
 			continue // it is no knob of this resource that failed
 		case !owned[r] && s == perfcore.Optimizing && met:
 			next = perfcore.Optimized
@@ -656,7 +666,9 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 		}
 		if was.CanBecome(next) {
 			o.statuses[r] = next
-			changed++
+			if s != perfcore.Optimized || was == perfcore.Optimizing {
+				changed++
+			}
 		}
 	}
 	return changed
@@ -674,15 +686,50 @@ func (o *PerformanceOptimizer) used(s perfcore.Sample, b *budget) {
 	defer o.mu.Unlock()
 	o.regret, o.spent = b.regret(), b.used()
 	for r, now := range s.Usage {
-		u, seen := o.usage[r]
-		if !seen {
-			u = now
-		}
-		u.Utilization += usageRate * (now.Utilization - u.Utilization)
-		u.Throughput += usageRate * (now.Throughput - u.Throughput)
-		u.Latency += time.Duration(usageRate * float64(now.Latency-u.Latency))
+		u := useOf(o.usage, r)
+		u.Utilization = follow(u.Utilization, now.Utilization)
+		u.Throughput = follow(u.Throughput, now.Throughput)
+		u.Latency = time.Duration(follow(float64(u.Latency), float64(now.Latency)))
 		o.usage[r] = u
 	}
+	o.judge()
+}
+
+// follow returns the average was with the newest value in it; what was not measured leaves
+// it as it is.
+func follow(was, now float64) float64 {
+	switch {
+	case !(now >= 0):
+		return was
+	case !(was >= 0):
+		return now
+	}
+	return was + usageRate*(now-was)
+}
+
+// useOf returns what was measured of a resource.
+func useOf(usage map[perfcore.ResourceType]perfcore.Usage, r perfcore.ResourceType) perfcore.Usage {
+	if u, measured := usage[r]; measured {
+		return u
+	}
+	return perfcore.Unmeasured()
+}
+
+// measured returns what slices of the incumbent saw the resources do lately.
+func (o *PerformanceOptimizer) measured() map[perfcore.ResourceType]perfcore.Usage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.usage)
+}
+
+// resume goes on with what slices of another regime saw the resources do, if anything.
+func (o *PerformanceOptimizer) resume(usage map[perfcore.ResourceType]perfcore.Usage) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.usage)
+	maps.Copy(o.usage, usage)
+	clear(o.limits)
+	o.judge()
 }
 
 // hasResumed reports whether the state of a snapshot was restored.
@@ -696,8 +743,8 @@ func (o *PerformanceOptimizer) hasResumed() bool {
 func (o *PerformanceOptimizer) content() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for r, t := range o.targets {
-		if u, measured := o.usage[r]; !measured || t.Missed(u) != "" {
+	for r := range o.targets {
+		if _, met := o.verdict(r); !met {
 			return false
 		}
 	}

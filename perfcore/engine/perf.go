@@ -45,7 +45,7 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 			Keep: time.Minute,
 		},
 	})
-	for v := perfcore.Promoted; v <= perfcore.Confirmed; v++ {
+	for v := perfcore.Promoted; v <= perfcore.Drifted; v++ {
 		m.decisions[v] = r.Counter(perfcore.Metric{
 			Name: "outrider_perfcore_decisions_total", Help: "Decisions of the optimizer, by verdict.",
 			Labels: []string{"verdict", v.String()},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -107,6 +108,9 @@ type ResourceManager struct {
 	// the regimes before it, by regime and knob.
 	regime string
 	others map[string]map[string]int64
+	// untaken are values of this regime's whose knobs were not the engine's when it was
+	// entered, by knob.
+	untaken map[string]int64
 }
 
 type knob struct {
@@ -114,9 +118,10 @@ type knob struct {
 	leash     *leash
 	owner     Owner
 	why       string
-	incumbent int // level
-	level     int // in force, as far as is known
-	failures  int // in a row
+	incumbent int  // level
+	level     int  // in force, as far as is known
+	failures  int  // in a row
+	verified  bool // promoted or recalled in this regime
 	leased    bool
 	hung      bool // isolated because it hung: what is in force was not verified
 	drift     string
@@ -336,7 +341,7 @@ func (m *ResourceManager) Release(name string) error {
 	}
 	ctx := context.Background()
 	if k.hung {
-		if err := m.setBack(ctx, k, k.incumbent, time.Now().Add(undoTimeout)); err != nil {
+		if err := m.setBack(ctx, k, k.incumbent, time.Now().Add(k.backTimeout())); err != nil {
 			return err
 		}
 	}
@@ -372,14 +377,16 @@ func (m *ResourceManager) isIn(regime string) bool {
 
 // travel leaves the incumbents behind for the regime that they are for, unless
 // there are too many regimes for a snapshot, and returns the levels that were left behind in the next one, the incumbents where
-// nothing was, and whether there was anything.
-func (m *ResourceManager) travel(next string) (levels []int, known bool) {
+// nothing was or the knob is not the engine's, and whether there was anything. A knob that
+// hastens is left behind where it was verified, or timed.
+func (m *ResourceManager) travel(next string, timed bool) (levels []int, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next != m.regime && len(m.others) < snapshot.MaxRegimes {
 		left := make(map[string]int64)
+		maps.Copy(left, m.untaken)
 		for _, k := range m.knobs {
-			if k.owner == Engine {
+			if k.owner == Engine && (timed || k.verified || !k.Hastens) {
 				left[k.Name] = k.Ladder[k.incumbent]
 			}
 		}
@@ -388,13 +395,19 @@ func (m *ResourceManager) travel(next string) (levels []int, known bool) {
 	was, known := m.others[next]
 	delete(m.others, next)
 	m.regime = next
+	m.untaken = make(map[string]int64)
 	levels = make([]int, len(m.knobs))
-	for i, k := range m.knobs {
-		levels[i] = k.incumbent
-		if v, ok := was[k.Name]; ok {
-			if level, legal := slices.BinarySearch(k.Ladder, v); legal {
-				levels[i] = level
-			}
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		levels[i], k.verified = k.incumbent, false
+		v, left := was[k.Name]
+		level, legal := slices.BinarySearch(k.Ladder, v)
+		switch {
+		case !left || !legal:
+		case k.owner != Engine:
+			m.untaken[k.Name] = v
+		default:
+			levels[i], k.verified = level, true
 		}
 	}
 	return levels, known
@@ -547,9 +560,15 @@ func (m *ResourceManager) isolate(k *knob, why error) {
 	m.count()
 }
 
+// backTimeout is the time that a knob has for its way back alone: what it asks for, at least.
+func (k *knob) backTimeout() time.Duration { return max(undoTimeout, k.Within) }
+
 // comeBack sets the knobs that hung, and have returned, to their incumbents: what was tried
-// when they hung, or came late, was never verified. They stay isolated. m.mu is held.
-func (m *ResourceManager) comeBack(ctx context.Context) error {
+// when they hung, or came late, was never verified. They stay isolated. One that hangs again
+// is set back when it has returned again; of one that refuses the error tells, once. At the
+// end of the program they share undoTimeout, and one that hangs is an error, too. m.mu is
+// held.
+func (m *ResourceManager) comeBack(ctx context.Context, end bool) error {
 	var errs []error
 	until := time.Now().Add(undoTimeout)
 	for i := range m.knobs {
@@ -557,10 +576,26 @@ func (m *ResourceManager) comeBack(ctx context.Context) error {
 		if !k.hung || k.leash.hanging() != nil {
 			continue
 		}
-		if err := m.setBack(ctx, k, k.incumbent, until); err != nil {
+		if !end {
+			until = time.Now().Add(k.backTimeout())
+		}
+		bounded, stop := wayBack(ctx, until)
+		var err error
+		for range maxFailures {
+			if err = k.set(bounded, k.incumbent); err == nil || errors.Is(err, errHangs) {
+				break
+			}
+		}
+		stop()
+		switch {
+		case errors.Is(err, errHangs) && !end:
+			continue
+		case err != nil:
+			m.isolate(k, fmt.Errorf("it cannot be set back: %w", err))
 			errs = append(errs, err)
 			continue
 		}
+		k.hung = false
 		m.epoch++ // what a slice costs has other reasons now
 	}
 	return errors.Join(errs...)
@@ -573,7 +608,7 @@ func (m *ResourceManager) foreign(ctx context.Context) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var whys []string
-	if err := m.comeBack(ctx); err != nil {
+	if err := m.comeBack(ctx, false); err != nil {
 		whys = append(whys, err.Error())
 	}
 	for i, r := range m.readings(ctx, engines) {
@@ -647,6 +682,7 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 	}
 	for i := range m.knobs {
 		if k := &m.knobs[i]; k.owner == Engine {
+			k.verified = k.verified || k.incumbent != levels[i]
 			k.incumbent = levels[i]
 		}
 	}

@@ -179,7 +179,7 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	if moves, err = m.install(ctx, legal); err != nil {
 		return 0, nil, refused, err
 	}
-	m.regime, m.others = s.Regime, make(map[string]map[string]int64)
+	m.regime, m.others, m.untaken = s.Regime, make(map[string]map[string]int64), nil
 	for _, r := range regimes {
 		m.others[r.Name] = make(map[string]int64)
 		for _, v := range r.Values {
@@ -188,6 +188,8 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	}
 	o.mu.Lock()
 	o.targets, o.resumed = targets, true
+	clear(o.limits)
+	o.judge()
 	o.mu.Unlock()
 	m.count()
 	return was.Seq, moves, refused, nil
@@ -246,7 +248,7 @@ func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob) ([]
 		if err != nil {
 			return nil, err
 		}
-		k.incumbent, k.failures, k.drift = levels[k], 0, ""
+		k.incumbent, k.failures, k.drift, k.verified = levels[k], 0, "", true
 		k.owner, k.why = k.first()
 		if w.Mode == snapshot.Pinned {
 			k.owner, k.why = Operator, whyPinned

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -64,11 +65,15 @@ type bench struct {
 	free  []bool
 	epoch int
 	aims  []aim
+	// targets are those that were set when aims was drawn from them. fresh: nothing was
+	// tried in this regime, nor is anything known of it.
+	targets map[perfcore.ResourceType]perfcore.Targets
+	fresh   bool
 
 	last  []int   // levels of the slice before this one; nil when unknown
-	short float64 // what was missing in it, which is in its cost
 	arm   int     // of A/A that the last slice belonged to; -1 for neither
 	cost  average // of the incumbent, between bursts
+	bare  average // the incumbent's, without what is missing of the targets
 	work  average // logarithm of the incumbent's
 	burst average // by how much more it costs in one
 	often float64 // the share of its slices that have one
@@ -77,10 +82,12 @@ type bench struct {
 	// changed: the incumbent's cost has shifted by itself, and nothing has
 	// been done about it yet.
 	changed bool
-	// retargeted: there are other targets than those under which anything was measured,
-	// and nothing has been done about it yet.
+	// retargeted: there are other targets than those under which anything was measured in
+	// this regime, and nothing has been done about it yet; everywhere: others were set.
 	retargeted bool
+	everywhere bool
 	noise      spread // of a block's difference
+	plain      spread // of a block's difference without what is missing of the targets
 	effort     spread // of a block's difference of work
 	lag        spread // of a block's carry-over
 	// wash is how many slices of each knob are left out behind a switch, and
@@ -108,23 +115,43 @@ type lags struct{ sum, n float64 }
 // refresh takes over who owns which knob, where it stands, and what the targets are.
 func (b *bench) refresh() {
 	at, free, epoch := b.o.Resources.incumbents()
-	if timed := b.o.cfg.Timed; timed != nil && !slices.Contains(timed, b.o.regime()) {
+	if !b.o.timed(b.o.regime()) {
 		for i, hastens := range b.hastens {
 			free[i] = free[i] && (!hastens || b.o.Hurried(b.trades[i]))
 		}
 	}
-	if aims := b.o.aims(); !sameAims(aims, b.aims) {
-		b.aims, b.retargeted = aims, true
-	}
-	if b.retargeted || !slices.Equal(at, b.at) {
-		b.cost, b.work = average{}, average{}
+	other := b.aim()
+	if other || !slices.Equal(at, b.at) {
+		b.cost, b.bare, b.work = average{}, average{}, average{}
 	}
 	b.at, b.free, b.epoch = at, free, epoch
 }
 
+// aim takes over what the targets are, and reports whether these are other ones.
+func (b *bench) aim() bool {
+	aims, targets := b.o.aims(), b.o.allTargets()
+	if sameAims(aims, b.aims) {
+		return b.retargeted
+	}
+	set := !maps.Equal(targets, b.targets)
+	b.aims, b.targets = aims, targets
+	b.everywhere = b.everywhere || set
+	b.retargeted = b.retargeted || set || !b.fresh
+	return true
+}
+
+// A seen slice is a sample whose cost has what is missing of the targets in it.
+type seen struct {
+	perfcore.Sample
+	short float64 // that
+}
+
+// bare returns the cost without what is missing.
+func (s seen) bare() float64 { return s.Cost - s.short }
+
 // one runs one slice at x.
-func (b *bench) one(ctx context.Context, x []int, again bool) (perfcore.Sample, error) {
-	s, err := b.o.slice(ctx, x, b.epoch, again)
+func (b *bench) one(ctx context.Context, x []int, again bool) (s seen, err error) {
+	s.Sample, err = b.o.slice(ctx, x, b.epoch, again)
 	if err != nil {
 		b.last = nil
 		return s, err
@@ -134,19 +161,19 @@ func (b *bench) one(ctx context.Context, x []int, again bool) (perfcore.Sample, 
 	if s.Check() != "" {
 		return s, errVoid
 	}
-	b.short = b.shortfall(s, slices.Equal(x, b.at))
-	s.Cost += b.short
+	s.short = b.shortfall(s.Sample, slices.Equal(x, b.at))
+	s.Cost += s.short
 	return s, nil
 }
 
 // run runs one slice of the incumbent, and others in its place while there is a burst in
 // it.
-func (b *bench) run(ctx context.Context, again bool) (s perfcore.Sample, err error) {
+func (b *bench) run(ctx context.Context, again bool) (s seen, err error) {
 	for range maxBursts {
 		if s, err = b.one(ctx, b.at, again); err != nil {
 			return s, err
 		}
-		b.o.used(s, &b.budget)
+		b.o.used(s.Sample, &b.budget)
 		if b.counted(s); s.Burst == "" {
 			return s, nil
 		}
@@ -159,7 +186,7 @@ func (b *bench) run(ctx context.Context, again bool) (s perfcore.Sample, err err
 }
 
 // counted counts a slice of the incumbent in how often there are bursts.
-func (b *bench) counted(s perfcore.Sample) {
+func (b *bench) counted(s seen) {
 	burst := 0.0
 	if s.Burst != "" {
 		burst = 1
@@ -169,14 +196,15 @@ func (b *bench) counted(s perfcore.Sample) {
 }
 
 // incumbent is run, and remembers what it cost.
-func (b *bench) incumbent(ctx context.Context, again bool) (perfcore.Sample, error) {
+func (b *bench) incumbent(ctx context.Context, again bool) (seen, error) {
 	s, err := b.run(ctx, again)
 	if err != nil {
 		return s, err
 	}
 	b.cost.add(s.Cost)
+	b.bare.add(s.bare())
 	b.work.add(math.Log(s.Work))
-	b.changed = b.shift.watch(s.Cost, b.noise.deviation()) || b.changed
+	b.changed = b.shift.watch(s.bare(), b.plain.deviation()) || b.changed
 	return s, nil
 }
 
@@ -184,10 +212,10 @@ func (b *bench) incumbent(ctx context.Context, again bool) (perfcore.Sample, err
 // burst in it. When the guard fires, the incumbent runs at once, in the slice behind: if
 // that is fine the candidate is to blame, and if not, it was the world, and the reference
 // is renewed. A slice without any work fires the guard too.
-func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) (perfcore.Sample, error) {
+func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) (seen, error) {
 	if !b.cost.known {
 		if _, err := b.incumbent(ctx, false); err != nil {
-			return perfcore.Sample{}, err
+			return seen{}, err
 		}
 	}
 	for range maxBursts {
@@ -202,7 +230,7 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 		}
 		bill.excess += math.Expm1(min(s.Cost-b.cost.value-b.excused(s), maxExcess))
 		switch {
-		case b.beyondGuard(s, b.cost.value+b.excused(s), b.work.value):
+		case b.beyondGuard(s, b.bare.value+b.excused(s), b.work.value):
 			return s, b.blame(ctx, s, bill)
 		case s.Burst == "":
 			b.caps.visited(y)
@@ -212,26 +240,26 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 		}
 		again = false
 	}
-	return perfcore.Sample{}, errVoid
+	return seen{}, errVoid
 }
 
 // blame runs the incumbent behind a slice of a candidate at which the guard fired, and
 // returns a *blame, or errVoid when it was the world, or nobody can tell: a burst in one of
 // the two slices only makes them no match.
-func (b *bench) blame(ctx context.Context, s perfcore.Sample, bill *bill) error {
+func (b *bench) blame(ctx context.Context, s seen, bill *bill) error {
 	beside, err := b.one(ctx, b.at, false)
 	if err != nil {
 		return err
 	}
-	b.o.used(beside, &b.budget)
+	b.o.used(beside.Sample, &b.budget)
 	switch {
 	case !(s.Work > 0):
 		return &blame{maxExcess, maxExcess}
-	case s.Burst == beside.Burst && b.beyondGuard(s, beside.Cost, math.Log(beside.Work)):
+	case s.Burst == beside.Burst && b.beyondGuard(s, beside.bare(), math.Log(beside.Work)):
 		return &blame{min(s.Cost-beside.Cost, maxExcess), min(math.Log(beside.Work/s.Work), maxExcess)}
 	}
 	if beside.Burst == "" && s.Burst == "" {
-		b.cost = average{beside.Cost, true}
+		b.cost, b.bare = average{beside.Cost, true}, average{beside.bare(), true}
 		b.work = average{math.Log(beside.Work), true}
 	}
 	bill.exonerated++
@@ -240,7 +268,7 @@ func (b *bench) blame(ctx context.Context, s perfcore.Sample, bill *bill) error 
 
 // excused is the logarithm of by how much more a slice may cost for the burst in it: as
 // the incumbent's have on average, or twice as much while there was none; 0 without a burst.
-func (b *bench) excused(s perfcore.Sample) float64 {
+func (b *bench) excused(s seen) float64 {
 	switch {
 	case s.Burst == "":
 		return 0
@@ -259,13 +287,14 @@ const maxExcess = 5
 const guardNoise = 4
 
 // beyondGuard reports whether a slice costs more, or does less, than the guard
-// lets it beside the incumbent's cost and logarithm of work. Bursts differ by as much as
+// lets it beside the incumbent's cost and logarithm of work, all of it without what is
+// missing of the targets: that is no danger, and noisier. Bursts differ by as much as
 // there is in one.
-func (b *bench) beyondGuard(s perfcore.Sample, cost, work float64) bool {
+func (b *bench) beyondGuard(s seen, cost, work float64) bool {
 	guard := func(noise *spread) float64 {
 		return max(math.Log1p(b.o.cfg.Guard), min(guardNoise*noise.deviation(), math.Ln2)) + b.excused(s)
 	}
-	return s.Cost-cost > guard(&b.noise) || work-math.Log(s.Work) > guard(&b.effort)
+	return s.bare()-cost > guard(&b.plain) || work-math.Log(s.Work) > guard(&b.effort)
 }
 
 // A bill is what one experiment cost.
@@ -317,8 +346,7 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 	case slices.Equal(y, b.last):
 		before = 1
 	}
-	var samples [4]perfcore.Sample
-	var near float64
+	var samples [4]seen
 	for i, arm := range order {
 		left := 1
 		if arm != before {
@@ -327,7 +355,7 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 		for ; left > 0; left-- {
 			again := same && arm != before
 			before, b.arm = arm, arm
-			var s perfcore.Sample
+			var s seen
 			var err error
 			switch {
 			case arm == 1:
@@ -342,18 +370,16 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 			}
 			samples[i] = s
 		}
-		near += (0.5 - float64(arm)) * b.short
 	}
-	result := measured(order, samples)
-	result.near = near
-	return result, nil
+	return measured(order, samples), nil
 }
 
-func measured(order [4]int, samples [4]perfcore.Sample) block {
+func measured(order [4]int, samples [4]seen) block {
 	var result block
 	for i, arm := range order {
 		sign := 0.5 - float64(arm) // 0.5 for the incumbent, -0.5 for the candidate
 		result.diff += sign * samples[i].Cost
+		result.near += sign * samples[i].short
 		result.work -= sign * math.Log(samples[i].Work)
 	}
 	// The middle pair is of one arm; the first of it lies behind the switch.
@@ -445,6 +471,7 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			continue
 		}
 		b.noise.add(e.Diffs)
+		b.plain.add(without(e.Diffs, near))
 		b.effort.add(work)
 		b.carriedOver(y, e.Effect, lag)
 		switch {
@@ -457,6 +484,15 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		}
 		return result{verdict: q.verdict, reason: q.yes, evidence: e}, nil
 	}
+}
+
+// without returns the differences less what of each is that targets are missed by less.
+func without(diffs, near []float64) []float64 {
+	bare := make([]float64, len(diffs))
+	for i := range diffs {
+		bare[i] = diffs[i] - near[i]
+	}
+	return bare
 }
 
 // mayDoLess reports whether the work of a trial's blocks is on the whole less than

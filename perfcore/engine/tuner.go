@@ -37,6 +37,7 @@ type tuner struct {
 	*bench
 	engine OptimizationEngine
 	misses int
+	begun  int // misses when the search, or the audit, began
 	rest   int // slices until the next audit
 	trials []probation
 	apart  ablation
@@ -74,8 +75,9 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 	for _, k := range o.Resources.Knobs() {
 		t.hastens, t.trades = append(t.hastens, k.Hastens), append(t.trades, k.Resource)
 	}
+	t.targets = o.allTargets()
 	t.refresh()
-	t.retargeted = false
+	t.retargeted, t.everywhere = false, false
 	t.wash, t.lags = make([]int, len(t.at)), make([]lags, len(t.at))
 	unordered := make([]bool, len(t.at))
 	for i, k := range o.Resources.Knobs() {
@@ -103,7 +105,7 @@ func (t *tuner) run(ctx context.Context) error {
 	}
 	t.rest = firstRest
 	if t.o.hasResumed() { // what was verified comes first; the search has a rest before it goes on
-		t.misses = t.most()
+		t.begin(t.most())
 	}
 	for {
 		var err error
@@ -117,6 +119,8 @@ func (t *tuner) run(ctx context.Context) error {
 		switch {
 		case t.switched():
 			t.enter(ctx)
+		case t.fresh:
+			err = t.look(ctx)
 		case t.recalled && t.budget.allows():
 			t.recalled = false
 			err = t.retest(ctx)
@@ -133,6 +137,18 @@ func (t *tuner) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// begin begins a search, or an audit, with so many misses.
+func (t *tuner) begin(misses int) { t.misses, t.begun = misses, misses }
+
+// look runs a slice in a regime of which nothing is known, so that it is known what is
+// missed there before anything is tried. Its error is the context's.
+func (t *tuner) look(ctx context.Context) error {
+	err := t.watched(ctx)
+	t.refresh()
+	t.fresh = false
+	return err
 }
 
 // most returns after how many misses in a row the search rests.
@@ -166,16 +182,17 @@ func (t *tuner) canMove() bool {
 func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 	var bill bill
 	var e perfcore.Evidence
-	var work, lag []float64
+	var work, near, lag []float64
 	voids, before := 0, t.budget.slices
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
 		if t.refresh(); t.retargeted {
 			t.disregard()
-			e.Diffs, work, lag, voids = nil, nil, nil, 0
+			e.Diffs, work, near, lag, voids = nil, nil, nil, nil, 0
 		}
 		if t.switched() {
 			t.enter(ctx)
+			t.fresh = false
 		}
 		one, err := t.block(ctx, t.at, t.longestWash(), &bill)
 		var stopped *interruption
@@ -190,10 +207,11 @@ func (t *tuner) calibrate(ctx context.Context) (bool, error) {
 		case err != nil:
 			return false, err
 		}
-		e.Diffs, work, lag = append(e.Diffs, one.diff), append(work, one.work), append(lag, one.lag)
+		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
 	}
-	t.noise, t.effort, t.lag = spread{}, spread{}, spread{}
+	t.noise, t.plain, t.effort, t.lag = spread{}, spread{}, spread{}, spread{}
 	t.noise.addZero(e.Diffs)
+	t.plain.addZero(without(e.Diffs, near))
 	t.effort.addZero(work)
 	t.lag.addZero(lag)
 	t.missing = len(t.o.missed()) > 0
@@ -261,7 +279,7 @@ func (t *tuner) search(ctx context.Context) error {
 		trigger = "audit"
 	}
 	s := t.space()
-	if t.misses < aimedProposals {
+	if t.misses < t.begun+aimedProposals {
 		s = t.aimed(s, missed)
 	}
 	var bill bill
@@ -286,7 +304,8 @@ func (t *tuner) search(ctx context.Context) error {
 	verdict := t.conclude(ctx, trigger, y, r)
 	t.engine.Learn(verdict)
 	if verdict == perfcore.Promoted {
-		t.misses, t.rest = 0, firstRest
+		t.begin(0)
+		t.rest = firstRest
 		t.apart = t.apart.with(before, y)
 	} else {
 		t.misses++
@@ -334,6 +353,7 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
 	t.at = y
 	t.cost.value -= gain
+	t.bare.value -= gain - r.evidence.Targets
 	t.budget.gain += gain
 	t.shift = shift{}
 	return r.verdict
@@ -375,20 +395,27 @@ func (t *tuner) tell(stopped *interruption) {
 }
 
 // retarget begins the search again under other targets. Nothing that was measured under
-// those before counts any more, in other regimes neither, for it is of another cost.
+// those before counts any more, for it is of another cost. If others were set, that holds in
+// other regimes, too.
 func (t *tuner) retarget() {
 	t.startOver("the targets have changed, or one is measured for the first time")
+	if t.everywhere {
+		t.budget.forfeit()
+	}
 	t.disregard()
 	t.noise, t.lag, t.missing = t.noise.elsewhere(), t.lag.elsewhere(), false
-	t.budget.forfeit()
 }
 
 // disregard drops the costs of slices under other targets.
 func (t *tuner) disregard() {
-	t.retargeted = false
-	t.cost, t.work, t.burst, t.shift = average{}, average{}, average{}, shift{}
-	for regime := range t.memory {
-		t.memory[regime] = recollection{rest: firstRest}
+	everywhere := t.everywhere
+	t.retargeted, t.everywhere = false, false
+	t.cost, t.bare, t.work, t.burst, t.shift = average{}, average{}, average{}, average{}, shift{}
+	if !everywhere {
+		return
+	}
+	for regime, was := range t.memory {
+		t.memory[regime] = recollection{rest: firstRest, usage: was.usage}
 	}
 }
 
@@ -397,12 +424,13 @@ func (t *tuner) disregard() {
 func (t *tuner) startOver(why string) {
 	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: why + "; what was known is tested again"})
 	t.changed = false
-	t.cost, t.work = average{}, average{}
+	t.cost, t.bare, t.work = average{}, average{}, average{}
 	t.budget.gain = 0
 	t.caps.doubt(t.budget.slices)
 	t.engine.Forget()
 	t.trials, t.apart = nil, ablation{}
-	t.misses, t.rest = 0, firstRest
+	t.begin(0)
+	t.rest = firstRest
 	t.o.settle(perfcore.NotOptimized)
 }
 
@@ -413,16 +441,17 @@ func (t *tuner) pause(ctx context.Context) error {
 	return t.o.sleep(ctx)
 }
 
-// park lets the incumbent run alone until the next audit, which it prepares. It
-// tests what is on probation, and ends early when the world changes or a target
-// is no longer met.
+// park lets the incumbent run alone until the next audit, which it prepares, or while all
+// targets are met, until the next search. It tests what is on probation, and ends early when
+// the world changes.
 func (t *tuner) park(ctx context.Context) error {
 	t.asked = false
 	content := t.o.content()
 	for n := 0; t.o.content() || n < t.rest && !content; n++ {
 		t.o.settle(perfcore.Optimized) // targets are met and missed meanwhile
 		if t.o.askedFor() {
-			t.asked, t.misses = true, t.most()-auditProposals
+			t.asked = true
+			t.begin(t.most() - auditProposals)
 			return nil
 		}
 		if err := t.watched(ctx); err != nil {
@@ -437,12 +466,17 @@ func (t *tuner) park(ctx context.Context) error {
 		if t.changed || t.retargeted {
 			return nil
 		}
-		if t.misses < t.most() && t.canMove() && !t.o.content() {
+		if !content && t.misses < t.most() && t.canMove() && !t.o.content() {
 			return nil
 		}
 	}
+	if content { // a target is missed that was met: this is no audit
+		t.begin(0)
+		t.rest = firstRest
+		return nil
+	}
 	t.rest = min(2*t.rest, maxRest)
-	t.misses = t.most() - auditProposals
+	t.begin(t.most() - auditProposals)
 	return nil
 }
 
@@ -490,7 +524,8 @@ func (t *tuner) retest(ctx context.Context) error {
 		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
 			t.budget.gain -= gain + r.evidence.Effect
 			t.trials, t.apart = nil, ablation{}
-			t.misses, t.rest = 0, firstRest
+			t.begin(0)
+			t.rest = firstRest
 		}
 		return err
 	}

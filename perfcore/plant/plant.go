@@ -243,7 +243,9 @@ func (p *Plant) usage() (seen map[perfcore.ResourceType]perfcore.Usage) {
 		if seen == nil {
 			seen = make(map[perfcore.ResourceType]perfcore.Usage)
 		}
-		seen[u.Resource] = perfcore.Usage{Latency: time.Duration(math.Exp(latency) * float64(time.Second))}
+		all := perfcore.Unmeasured()
+		all.Latency = time.Duration(math.Exp(latency) * float64(time.Second))
+		seen[u.Resource] = all
 	}
 	return seen
 }

@@ -75,11 +75,22 @@ type Targets struct {
 	Quantile    float64 `json:"quantile,omitempty"`
 }
 
-// Usage is perfcore's.
+// Usage is perfcore's; what is nil was not measured.
 type Usage struct {
-	Utilization float64 `json:"utilization"`
-	Throughput  float64 `json:"throughput"`
-	Latency     float64 `json:"latency_seconds"`
+	Utilization *float64 `json:"utilization,omitempty"`
+	Throughput  *float64 `json:"throughput,omitempty"`
+	Latency     *float64 `json:"latency_seconds,omitempty"`
+}
+
+func newUsage(u perfcore.Usage) *Usage {
+	measured := func(v float64) *float64 {
+		if !(v >= 0) {
+			return nil
+		}
+		v = finite(v)
+		return &v
+	}
+	return &Usage{Utilization: measured(u.Utilization), Throughput: measured(u.Throughput), Latency: measured(u.Latency.Seconds())}
 }
 
 // A Knob is one of /api/v1/perf/knobs.

@@ -68,11 +68,11 @@ func TestDrift(t *testing.T) {
 	}
 }
 
-// drifts returns how many decisions isolate something.
+// drifts returns how many decisions tell that somebody moved a knob.
 func drifts(p *Performance) (n int) {
 	_ = p.read(func(f *following) error {
 		for _, d := range f.optimizer.Decisions(0) {
-			if d.Verdict == perfcore.Isolated {
+			if d.Verdict == perfcore.Isolated || d.Verdict == perfcore.Drifted {
 				n++
 			}
 		}

@@ -393,7 +393,7 @@ func (f *following) aboutOptimizer(values map[string]float64) {
 func (p *Performance) decided(d perfcore.Decision) {
 	level := slog.LevelDebug
 	switch d.Verdict {
-	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Confirmed, perfcore.Aborted, perfcore.Isolated, perfcore.Restored, perfcore.Leased, perfcore.Advised:
+	case perfcore.Promoted, perfcore.Withdrawn, perfcore.Confirmed, perfcore.Aborted, perfcore.Isolated, perfcore.Drifted, perfcore.Restored, perfcore.Leased, perfcore.Advised:
 		level = slog.LevelInfo
 	}
 	p.log.Log(context.Background(), level, "the optimizer has decided", "seq", d.Seq, "verdict", d.Verdict.String(), "moves", fmt.Sprint(d.Moves), "reason", d.Reason)
@@ -408,7 +408,7 @@ func (f *following) resources(usage map[perfcore.ResourceType]perfcore.Usage) []
 		target := f.optimizer.Targets(r)
 		one := Resource{Resource: r.String(), Status: f.optimizer.Status(r).String(), Target: newTargets(target)}
 		if u, ok := usage[r]; ok {
-			one.Usage = &Usage{Utilization: finite(u.Utilization), Throughput: finite(u.Throughput), Latency: u.Latency.Seconds()}
+			one.Usage = newUsage(u)
 			one.Missed = target.Missed(u)
 		}
 		list = append(list, one)

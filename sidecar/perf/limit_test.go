@@ -61,14 +61,14 @@ func TestOperatorsMemoryLimit(t *testing.T) {
 			if firing() != tt.full {
 				t.Errorf("of a limit of %d bytes, with a node, the alert is raised: %v", tt.limit, firing())
 			}
-			memory := Usage{Utilization: math.NaN()}
+			memory := math.NaN()
 			for _, r := range p.status().Resources {
 				if r.Resource == "memory" && r.Usage != nil {
-					memory = *r.Usage
+					memory = *r.Usage.Utilization
 				}
 			}
-			if (memory.Utilization > 1) != tt.full {
-				t.Errorf("of a limit of %d bytes the resource is used by %v", tt.limit, memory.Utilization)
+			if (memory > 1) != tt.full {
+				t.Errorf("of a limit of %d bytes the resource is used by %v", tt.limit, memory)
 			}
 			if why := p.system().(collect.Alarmer).Alarm(); (why != "") != tt.full {
 				t.Errorf("of a limit of %d bytes the alarm is %q", tt.limit, why)

@@ -63,14 +63,17 @@ func (s *Status) WriteTable(w io.Writer) error {
 func (r *Resource) clause() string {
 	var parts []string
 	if u := r.Usage; u != nil {
-		switch {
-		case u.Latency > 0:
-			parts = append(parts, fmt.Sprintf("latency %.3g s", u.Latency))
-		case u.Throughput > 0:
-			parts = append(parts, fmt.Sprintf("%.0f %% in use, %.3g units of work a second", 100*u.Utilization, u.Throughput))
-		default:
-			parts = append(parts, fmt.Sprintf("%.0f %% in use", 100*u.Utilization))
+		var words []string
+		if u.Utilization != nil {
+			words = append(words, fmt.Sprintf("%.0f %% in use", 100**u.Utilization))
 		}
+		if u.Throughput != nil {
+			words = append(words, fmt.Sprintf("%.3g units of work a second", *u.Throughput))
+		}
+		if u.Latency != nil {
+			words = append(words, fmt.Sprintf("latency %.3g s", *u.Latency))
+		}
+		parts = append(parts, strings.Join(words, ", "))
 	}
 	if t := r.Target; t != (Targets{}) {
 		if r.Missed == "" {

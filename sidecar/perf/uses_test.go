@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"encoding/json"
 	"math"
 	"os"
 	"regexp"
@@ -74,7 +75,7 @@ func TestUses(t *testing.T) {
 		older.Set(2000)
 	})
 	near := func(got, want time.Duration) bool { return got >= want && float64(got) < 1.13*float64(want) }
-	if u := usage[perfcore.Network]; u.Throughput != 10 || !near(u.Latency, 100*time.Millisecond) || u.Utilization != 0 {
+	if u := usage[perfcore.Network]; u.Throughput != 10 || !near(u.Latency, 100*time.Millisecond) || u.Utilization >= 0 {
 		t.Errorf("the network is %+v", u)
 	}
 	if u := usage[perfcore.Cache]; u.Utilization != 0.75 || u.Throughput != 40 || !near(u.Latency, time.Microsecond) {
@@ -90,11 +91,28 @@ func TestUses(t *testing.T) {
 	if u := usage[perfcore.Cache]; u.Utilization != 1 || u.Throughput != 0 {
 		t.Errorf("a full cache of which nobody asks is %+v", u)
 	}
-	if u, measured := usage[perfcore.Network]; !measured || u != (perfcore.Usage{}) {
+	if u, measured := usage[perfcore.Network]; !measured || u != (perfcore.Usage{Utilization: perfcore.NotMeasured, Latency: perfcore.NotMeasured}) {
 		t.Errorf("a network that is not used is %+v, measured %t", u, measured)
 	}
 	if _, measured := slice.Value(networkP90); measured {
 		t.Error("there is a latency of nothing")
+	}
+}
+
+// What was not measured of a resource is told to nobody.
+func TestUsageInPart(t *testing.T) {
+	u := perfcore.Unmeasured()
+	u.Throughput = 0
+	r := Resource{Usage: newUsage(u)}
+	text, err := json.Marshal(r.Usage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(text); got != `{"throughput":0}` {
+		t.Errorf("the usage is %s", got)
+	}
+	if got := r.clause(); got != "; 0 units of work a second" {
+		t.Errorf("it is said %q", got)
 	}
 }
 
