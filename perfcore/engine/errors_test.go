@@ -448,15 +448,13 @@ func TestRegimeLeftDuringCalibration(t *testing.T) {
 }
 
 // Under a target that is missed, with noise that no calibration has seen, a candidate that
-// costs 5 % more and does nothing for the target is promoted in one trial of a thousand at most,
-// and in one of two hundred where a slice's latency has a deviation of 10 or 20 %: a block then
-// tells 5 % from nothing hardly better than chance.
+// costs 5 % more and does nothing for the target is promoted in one trial of a thousand at most.
 func TestErrorRatesUnderATarget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the error rates under a target were not checked: they take seconds")
 	}
 	const trials = 3000
-	for sd, most := range map[float64]int{0.05: trials / 1000, 0.1: trials / 200, 0.2: trials / 200} {
+	for _, sd := range []float64{0.05, 0.1, 0.2} {
 		promoted := 0
 		synctest.Test(t, func(t *testing.T) {
 			var noise, plain, lag spread
@@ -498,7 +496,7 @@ func TestErrorRatesUnderATarget(t *testing.T) {
 			}
 		})
 		t.Logf("noise of the target %v: %d of %d", sd, promoted, trials)
-		if promoted > most {
+		if promoted > trials/1000 {
 			t.Errorf("noise of the target %v: of %d trials of a candidate that is 5 %% worse %d were promoted", sd, trials, promoted)
 		}
 	}

@@ -14,9 +14,12 @@ import (
 // them in the wrong direction; the block limit and the minimum effect leave
 // 1 to 2 in 100.
 const (
-	mixture   = 0.05
-	minRatio  = 10
-	maxBlocks = 8
+	mixture  = 0.05
+	minRatio = 10
+	// aimedRatio is minRatio where a target is in the cost, which is noisier then than
+	// any noise that was learned without.
+	aimedRatio = 30
+	maxBlocks  = 8
 	// mostBlocks is the limit where the ratio is promising at least.
 	mostBlocks = 16
 	promising  = 4
@@ -127,9 +130,9 @@ const (
 )
 
 // look says what diffs say, when one block has deviation sd and only effects of
-// minEffect count. No single block decides: what remains without the best one
+// minEffect count, and a ratio of least is enough. No single block decides: what remains without the best one
 // must be an effect too, for noise has tails that a deviation does not tell of.
-func look(diffs []float64, sd, minEffect float64) outlook {
+func look(diffs []float64, sd, minEffect, least float64) outlook {
 	n := len(diffs)
 	effect := mean(diffs)
 	if n < 2 {
@@ -140,7 +143,7 @@ func look(diffs []float64, sd, minEffect float64) outlook {
 	}
 	rest := (effect*float64(n) - slices.Max(diffs)) / float64(n-1)
 	evidence := ratio(diffs, sd)
-	if rest >= minEffect && evidence >= minRatio {
+	if rest >= minEffect && evidence >= least {
 		return better
 	}
 	if n >= maxBlocks && n < mostBlocks && rest >= minEffect && evidence >= promising {

@@ -408,8 +408,12 @@ type question struct {
 
 // isBetter asks whether a candidate is worth its promotion.
 func (b *bench) isBetter() question {
+	least := float64(minRatio)
+	if len(b.aims) > 0 {
+		least = aimedRatio
+	}
 	q := question{
-		look:    func(diffs []float64, sd float64) outlook { return look(diffs, sd, b.o.cfg.MinEffect) },
+		look:    func(diffs []float64, sd float64) outlook { return look(diffs, sd, b.o.cfg.MinEffect, least) },
 		verdict: perfcore.Promoted,
 		yes:     "it costs less",
 		no:      "there is no evidence that it is better by the minimum effect",
