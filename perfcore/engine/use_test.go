@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,10 +76,16 @@ func TestShortfallIsKnownFromTheFirst(t *testing.T) {
 // A target that is missed again ends the rest for a whole search, with short rests behind it.
 func TestMissedAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		latency := -1.0
+		var late atomic.Bool
+		latency := func([]int, int) float64 {
+			if late.Load() {
+				return 2
+			}
+			return -1
+		}
 		p := plant.New(plant.Config{
 			Start: []int{5, 5, 5, 5, 5, 5}, Surface: plant.Flat(), Seed: 1,
-			Uses: []plant.Use{{Resource: perfcore.Disk, Latency: func([]int, int) float64 { return latency }}},
+			Uses: []plant.Use{{Resource: perfcore.Disk, Latency: latency}},
 		})
 		o, err := New(Config{Knobs: p.Knobs(), Collector: p, Slice: time.Second, Seed: 2})
 		if err != nil {
@@ -93,7 +100,7 @@ func TestMissedAtRest(t *testing.T) {
 		tu.retargeted = false
 		tu.begin(tu.most())
 		tu.rest = 4 * firstRest
-		time.AfterFunc(10*time.Second, func() { latency = 2 })
+		time.AfterFunc(10*time.Second, func() { late.Store(true) })
 		if err := tu.park(t.Context()); err != nil {
 			t.Fatal(err)
 		}
