@@ -121,7 +121,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 		}
 	}
 	trials, err := collect.New(collect.Config{
-		Sources: append(f.sources(), unusual{f}), Objective: f.objective, Classifier: classified{p.classifier},
+		Sources: f.sources(), Objective: f.objective, Classifier: classified{p.classifier},
 	})
 	if err != nil {
 		return nil, err

@@ -28,7 +28,6 @@ func objective() collect.Objective {
 		Void: append(elasticLimits(),
 			collect.Limit{Quantity: "machine_steal_ratio", Above: 0.05, Why: "a neighbour on the machine took processor time"},
 			collect.Limit{Quantity: "group_throttled_ratio", Above: 0.05, Why: "the control group held the process back"},
-			collect.Limit{Quantity: anomalies, Why: "a quantity has left the range in which it usually is"},
 		),
 		Bursts: Bursts(),
 		Uses: map[perfcore.ResourceType]collect.Use{
