@@ -58,11 +58,11 @@ func newElasticMetrics(rec perfcore.Recorder) elasticMetrics {
 }
 
 const (
-	// elasticEvery is how often the part is set, and elasticTarget how long the
-	// slowest of a hundred goroutines may wait for a processor. What was measured last
-	// weighs elasticWeight, and counts as elasticMost at most, so that one wait, however long it was,
-	// has the part fall for a quarter of a minute and no longer. The part falls faster than it rises, and rises only for work
-	// that wants more (CockroachDB's admission control has the same law).
+	// elasticEvery is how often the part is set, and elasticTarget how long the slowest of a
+	// hundred goroutines may wait for a processor. What was measured last weighs elasticWeight,
+	// and counts as elasticMost at most, so that one wait, however long it was, has the part
+	// fall for a quarter of a minute and no longer. The part falls faster than it rises, and
+	// rises only for work that wants more (CockroachDB's admission control has the same law).
 	elasticEvery             = 2500 * time.Millisecond
 	elasticTarget            = 1e-3
 	elasticMost              = 20e-3

@@ -52,9 +52,9 @@ type place struct {
 // totals are counters that only grow, by the quantity that their growth makes.
 type totals map[string]float64
 
-// MemoryAlarm is the share of a memory limit, the process's of its own and the group's of
-// the group's, from which on a System raises an alarm, and StallAlarm the share of the last ten seconds that all tasks waited
-// for memory.
+// MemoryAlarm is the share of a memory limit, the process's of its own and the group's of the
+// group's, from which on a System raises an alarm, and StallAlarm the share of the last ten
+// seconds that all tasks waited for memory.
 const (
 	MemoryAlarm = 0.95
 	StallAlarm  = 0.20

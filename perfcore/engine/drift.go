@@ -10,10 +10,10 @@ import (
 // inspection is the trigger of decisions about knobs that somebody else moved.
 const inspection = "inspection"
 
-// Inspect looks whether somebody else has moved a knob, or one cannot be read. Such a knob
-// of the engine or of an arbiter is isolated; one that an operator owns stays the
-// operator's, as it is, and KnobState.Drift says why it is not what was set. Of either it
-// records a decision, Isolated or Drifted, of an operator's one for each time that it begins. While Run tries
+// Inspect looks whether somebody else has moved a knob, or one cannot be read. Such a knob of
+// the engine or of an arbiter is isolated; one that an operator owns stays the operator's, as
+// it is, and KnobState.Drift says why it is not what was set. Of either it records a decision,
+// Isolated or Drifted, of an operator's one for each time that it begins. While Run tries
 // things, it looks at the engine's knobs itself, after each slice: Inspect leaves them to it
 // and ends no trial, unless memory has moved. It waits while a knob is being set.
 func (o *PerformanceOptimizer) Inspect(ctx context.Context) {
@@ -31,9 +31,10 @@ func (o *PerformanceOptimizer) Inspect(ctx context.Context) {
 	tell(perfcore.Drifted, drifted)
 }
 
-// inspect isolates the knobs of the arbiter, and with engines those of the engine, that do
-// not read as they were set, and notes the drift of an operator's. It returns why, a
-// sentence for each that was isolated and for each that has begun to drift. With engines, knobs that hung and have returned come back.
+// inspect isolates the knobs of the arbiter, and with engines those of the engine, that do not
+// read as they were set, and notes the drift of an operator's. It returns why, a sentence for
+// each that was isolated and for each that has begun to drift. With engines, knobs that hung
+// and have returned come back.
 func (m *ResourceManager) inspect(ctx context.Context, engines bool) (isolated, drifted []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -86,9 +86,9 @@ type Config struct {
 	// goroutine of Run, Inspect, Restore or Decide. It must not block, nor call what
 	// decides: Inspect, Restore, Resume or Decide.
 	Decided func(perfcore.Decision)
-	// Snapshots counts the accepted changes: promotions, pins and releases,
-	// isolations, targets, restorations, and of the statuses what the search changes. By default it is a ring that
-	// takes one after every 20th.
+	// Snapshots counts the accepted changes: promotions, pins and releases, isolations,
+	// targets, restorations, and of the statuses what the search changes. By default it is a
+	// ring that takes one after every 20th.
 	Snapshots *snapshot.Ring
 	// Store, if set, receives the snapshots while Run runs, and one more when
 	// it ends. Without it they are lost with the program.
@@ -672,64 +672,6 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 		}
 	}
 	return changed
-}
-
-// usageRate is the share of the newest slice in what resources are said to do.
-const usageRate = 0.2
-
-// used takes what a slice of the incumbent saw the resources do, and what experiments
-// have cost so far.
-func (o *PerformanceOptimizer) used(s perfcore.Sample, b *budget) {
-	o.perf.regret.Set(b.regret())
-	o.perf.budget.Set(b.used())
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.regret, o.spent = b.regret(), b.used()
-	for r, now := range s.Usage {
-		u := useOf(o.usage, r)
-		u.Utilization = follow(u.Utilization, now.Utilization)
-		u.Throughput = follow(u.Throughput, now.Throughput)
-		u.Latency = time.Duration(follow(float64(u.Latency), float64(now.Latency)))
-		o.usage[r] = u
-	}
-	o.judge()
-}
-
-// follow returns the average was with the newest value in it; what was not measured leaves
-// it as it is.
-func follow(was, now float64) float64 {
-	switch {
-	case !(now >= 0):
-		return was
-	case !(was >= 0):
-		return now
-	}
-	return was + usageRate*(now-was)
-}
-
-// useOf returns what was measured of a resource.
-func useOf(usage map[perfcore.ResourceType]perfcore.Usage, r perfcore.ResourceType) perfcore.Usage {
-	if u, measured := usage[r]; measured {
-		return u
-	}
-	return perfcore.Unmeasured()
-}
-
-// measured returns what slices of the incumbent saw the resources do lately.
-func (o *PerformanceOptimizer) measured() map[perfcore.ResourceType]perfcore.Usage {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return maps.Clone(o.usage)
-}
-
-// resume goes on with what slices of another regime saw the resources do, if anything.
-func (o *PerformanceOptimizer) resume(usage map[perfcore.ResourceType]perfcore.Usage) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	clear(o.usage)
-	maps.Copy(o.usage, usage)
-	clear(o.limits)
-	o.judge()
 }
 
 // hasResumed reports whether the state of a snapshot was restored.
