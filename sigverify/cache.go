@@ -183,6 +183,17 @@ func (c *cache) resizeShard(s *cacheShard, n int) {
 	c.records.Add(int64(grown))
 }
 
+// taken returns the memory in bytes that the cache takes now.
+func (c *cache) taken() (bytes int64) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		bytes += int64(len(s.sets)) * setBytes
+		s.mu.Unlock()
+	}
+	return bytes
+}
+
 // purge forgets everything, and what is added by those who read the epoch
 // before.
 func (c *cache) purge() {

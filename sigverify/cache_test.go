@@ -169,6 +169,9 @@ func TestCacheResize(t *testing.T) {
 		if got > max(bytes, 0) {
 			t.Errorf("%d bytes, and %d are taken", bytes, got)
 		}
+		if c.taken() != got {
+			t.Errorf("%d bytes: %d are taken, and it says %d", bytes, got, c.taken())
+		}
 		if records != c.records.Load() || int64(known()) != records {
 			t.Errorf("%d bytes: %d records, %d counted, %d known", bytes, records, c.records.Load(), known())
 		}

@@ -111,6 +111,13 @@ func (v *Verifier) Path() (path Path, why string) { return v.trust.told() }
 // the first and after the last, and verifies again if the number is another.
 func (v *Verifier) Falls() int { return int(v.rank()) }
 
+// CacheBytes returns the memory in bytes that the cache of verified signatures takes now,
+// and the most that it may take. It takes memory when VerifyMempool finds something valid,
+// and keeps that until it is made smaller.
+func (v *Verifier) CacheBytes() (taken, limit int64) {
+	return v.cache.taken(), v.cache.limit.Load()
+}
+
 // Verify verifies the signatures of a block. It sets valid[i] to whether items[i]
 // verifies, for every i; valid must be as long as items. What VerifyMempool has
 // found valid, and the cache still knows, is not verified again.

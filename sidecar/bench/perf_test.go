@@ -448,6 +448,11 @@ func TestDue(t *testing.T) {
 	if filled < small+16<<20 {
 		t.Errorf("%.0f bytes are due with a cache of 64 MiB, and %.0f with one of 1 MiB", filled, small)
 	}
+	// One that is empty takes nothing until the mempool fills it.
+	none := due(PerfSetting{"sigverify.cache": 0})
+	if empty := due(PerfSetting{"sigverify.cache": 64 << 20}); math.Abs(empty/filled-1) > 0.1 || none > small {
+		t.Errorf("%.0f bytes are due with an empty cache of 64 MiB, %.0f with a full one, and %.0f without", empty, filled, none)
+	}
 }
 
 func TestReadTimes(t *testing.T) {
