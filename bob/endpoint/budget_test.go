@@ -94,12 +94,12 @@ func TestRate(t *testing.T) {
 		if _, err := n.turn(t.Context(), &question{params: make([][]any, 5)}, true); err == nil || err.Kind != Overloaded {
 			t.Errorf("a hedge beyond the budget: %v", err)
 		}
-		if n.places.open() != 0 || n.waiting.Load() != 0 {
-			t.Errorf("%d places are taken and %d wait", n.places.open(), n.waiting.Load())
+		if n.places.Held() != 0 || n.waiting.Load() != 0 {
+			t.Errorf("%d places are taken and %d wait", n.places.Held(), n.waiting.Load())
 		}
 		// One for which there is no place costs nothing.
 		time.Sleep(time.Second)
-		for n.places.tryTake() {
+		for n.places.TryAcquire() {
 		}
 		if _, err := n.turn(t.Context(), &question{params: make([][]any, 5)}, true); err == nil || err.Kind != Overloaded {
 			t.Errorf("a hedge without a place: %v", err)

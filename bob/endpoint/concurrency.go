@@ -35,7 +35,7 @@ func (c *concurrency) set(_ context.Context, n int64) error {
 	defer c.mu.Unlock()
 	c.now = n
 	for _, e := range c.nodes {
-		e.places.set(min(int(n), e.cfg.Calls))
+		e.places.Resize(min(int(n), e.cfg.Calls))
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // A Role is what an endpoint is, which says how it tells its chain.
@@ -54,7 +56,7 @@ type node struct {
 	secret  secret
 	http    *http.Client
 	limiter *rate.Limiter
-	places  *places // of exchanges that are open
+	places  *perfcore.Semaphore // of exchanges that are open
 	waiting atomic.Int64
 	breaker breaker
 	perf    *nodePerf
@@ -109,7 +111,7 @@ func newNode(cfg Endpoint, timeout time.Duration, perf *nodePerf) (*node, error)
 	n := &node{
 		cfg: cfg, url: u, secret: newSecret(cfg.Name, u, cfg.Headers), perf: perf,
 		limiter: rate.NewLimiter(rate.Limit(cfg.Rate), cfg.Burst),
-		places:  newPlaces(cfg.Calls),
+		places:  perfcore.NewSemaphore(cfg.Calls),
 		proving: make(chan struct{}, 1),
 		timeout: timeout,
 		breaker: breaker{least: minRest, most: maxRest},
@@ -238,28 +240,28 @@ func (n *node) turn(ctx context.Context, q *question, hasty bool) (release func(
 	n.perf.queued.Set(float64(n.waiting.Load()))
 	defer func() { n.perf.queued.Set(float64(n.waiting.Add(-1))) }()
 	if hasty {
-		if !n.places.tryTake() {
+		if !n.places.TryAcquire() {
 			return nil, n.err(q, Overloaded, "all places are taken")
 		}
 		if !n.limiter.AllowN(time.Now(), len(q.params)) {
-			n.places.leave()
+			n.places.Release()
 			return nil, n.err(q, Overloaded, "the budget is spent")
 		}
-		return n.places.leave, nil
+		return n.places.Release, nil
 	}
-	if n.places.take(ctx) != nil {
+	if n.places.Acquire(ctx) != nil {
 		return nil, n.ended(ctx, q, Overloaded)
 	}
 	for left := len(q.params); left > 0; left -= n.cfg.Burst {
 		if werr := n.limiter.WaitN(ctx, min(left, n.cfg.Burst)); werr != nil {
-			n.places.leave()
+			n.places.Release()
 			if ctx.Err() != nil {
 				return nil, n.ended(ctx, q, Overloaded)
 			}
 			return nil, n.err(q, Overloaded, "the budget is spent for longer than the caller waits")
 		}
 	}
-	return n.places.leave, nil
+	return n.places.Release, nil
 }
 
 // ended returns the error of a call whose context ended.
@@ -374,5 +376,5 @@ const shunFor = 5 * time.Second
 func (n *node) rank(now time.Time) (shunned bool, load time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return now.Sub(n.failedAt) < shunFor, n.latency * time.Duration(1+n.places.open()+int(n.waiting.Load()))
+	return now.Sub(n.failedAt) < shunFor, n.latency * time.Duration(1+n.places.Held()+int(n.waiting.Load()))
 }

@@ -188,7 +188,7 @@ func (p *Pool) Status() []Status {
 		n.mu.Unlock()
 		all[i] = Status{
 			Name: n.cfg.Name, Chain: [...]string{"unknown", "right", "wrong"}[n.chain.Load()], Resting: n.breaker.open(),
-			Open: n.places.open(), Waiting: int(n.waiting.Load()), Latency: latency,
+			Open: n.places.Held(), Waiting: int(n.waiting.Load()), Latency: latency,
 		}
 	}
 	return all

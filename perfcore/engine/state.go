@@ -87,7 +87,7 @@ func (o *PerformanceOptimizer) keep(ctx context.Context) {
 // keepTimeout is the time that the store has at the program's end.
 const keepTimeout = 5 * time.Second
 
-// keepLast takes a snapshot of what has changed since the last one, and puts
+// keepLast takes a snapshot if something has changed since the last one, and puts
 // all into the store, in time of its own.
 func (o *PerformanceOptimizer) keepLast(ctx context.Context) error {
 	if o.cfg.Store == nil {
@@ -95,10 +95,10 @@ func (o *PerformanceOptimizer) keepLast(ctx context.Context) error {
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer stop()
-	if _, err := o.Snapshot(); err != nil {
-		return err
-	}
-	return o.cfg.Snapshots.Save(ctx, o.cfg.Store)
+	o.Resources.mu.Lock()
+	_, err := o.cfg.Snapshots.Keep(snapshot.Ended, o.state())
+	o.Resources.mu.Unlock()
+	return errors.Join(err, o.cfg.Snapshots.Save(ctx, o.cfg.Store))
 }
 
 // Snapshot takes a snapshot now, whatever the count.
@@ -109,9 +109,10 @@ func (o *PerformanceOptimizer) Snapshot() (snapshot.Snapshot, error) {
 }
 
 // Resume takes over the snapshots that the store kept, and restores the newest
-// that is valid, as Restore does. With an empty store, or none, it does
-// nothing. It is called before the first Run; snapshots that had to be left are
-// in the error, and the newest valid one is restored all the same.
+// that is valid, as Restore does, but takes no snapshot of today's state: nothing of it
+// was verified. With an empty store, or none, it does nothing. It is called before the
+// first Run; snapshots that had to be left are in the error, and the newest valid one is
+// restored all the same.
 func (o *PerformanceOptimizer) Resume(ctx context.Context) (refused []snapshot.Refusal, err error) {
 	if o.cfg.Store == nil {
 		return nil, nil
@@ -121,7 +122,7 @@ func (o *PerformanceOptimizer) Resume(ctx context.Context) (refused []snapshot.R
 	if err != nil && !errors.Is(err, snapshot.ErrInvalid) || len(all) == 0 {
 		return nil, err
 	}
-	refused, failed := o.Restore(ctx, all[len(all)-1].Seq)
+	refused, failed := o.restoreSnapshot(ctx, all[len(all)-1].Seq, false)
 	return refused, errors.Join(err, failed)
 }
 
@@ -130,17 +131,23 @@ func (o *PerformanceOptimizer) Resume(ctx context.Context) (refused []snapshot.R
 // measured. In another regime than the snapshot's, what it knows of that regime
 // comes into force with the next slice. The snapshot is verified first,
 // its values are held against today's ladders, and one of today's state is
-// taken. Values that are not legal any more, and knobs that are gone or
+// taken, if the newest does not hold that, and one of what came of it, if that is another
+// than was restored: the newest is always what is in force. Values that are not legal any more, and knobs that are gone or
 // isolated, are refused by name. The others are applied and read back, all or
 // none: when one fails, an error says so and everything is as it was.
 // A trial that runs is undone.
 func (o *PerformanceOptimizer) Restore(ctx context.Context, seq uint64) (refused []snapshot.Refusal, err error) {
+	return o.restoreSnapshot(ctx, seq, true)
+}
+
+// restoreSnapshot is Restore; back says whether there is a way back to today's state.
+func (o *PerformanceOptimizer) restoreSnapshot(ctx context.Context, seq uint64, back bool) (refused []snapshot.Refusal, err error) {
 	s, err := o.cfg.Snapshots.Open(seq)
 	if err != nil {
 		return nil, err
 	}
 	d := perfcore.Decision{Trigger: "restore", Verdict: perfcore.Restored, Reason: fmt.Sprintf("snapshot %d", seq)}
-	d.Before, d.Moves, refused, err = o.restoreState(ctx, s)
+	d.Before, d.Moves, refused, err = o.restoreState(ctx, s, back)
 	for _, r := range refused {
 		d.Reason += "; " + r.String()
 	}
@@ -152,8 +159,8 @@ func (o *PerformanceOptimizer) Restore(ctx context.Context, seq uint64) (refused
 }
 
 // restoreState puts a state in force, and returns the number of the snapshot of what was
-// before, what moved, and what was refused.
-func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.State) (before uint64, moves []perfcore.Move, refused []snapshot.Refusal, err error) {
+// before, 0 without a way back, what moved, and what was refused.
+func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.State, back bool) (before uint64, moves []perfcore.Move, refused []snapshot.Refusal, err error) {
 	targets := make(map[perfcore.ResourceType]perfcore.Targets)
 	for _, r := range s.Resources {
 		t := perfcore.Targets{
@@ -169,9 +176,12 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	m := o.Resources
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	was, err := o.cfg.Snapshots.Take(snapshot.PreRestore, o.state())
-	if err != nil {
-		return 0, nil, nil, err
+	if back {
+		was, err := o.cfg.Snapshots.Keep(snapshot.PreRestore, o.state())
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		before = was.Seq
 	}
 	legal, refused := s.Validate(m.ladders())
 	regimes, others := s.ValidateRegimes(m.ladders())
@@ -192,7 +202,8 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	o.judge()
 	o.mu.Unlock()
 	m.count()
-	return was.Seq, moves, refused, nil
+	_, err = o.cfg.Snapshots.Keep(snapshot.Restored, o.state())
+	return before, moves, refused, err
 }
 
 var errNoResource = errors.New("there is no such resource")

@@ -38,19 +38,19 @@ func (s *shelf) Put(_ context.Context, seq uint64, b []byte) error {
 	return nil
 }
 
-func (s *shelf) All(context.Context) ([][]byte, error) {
+func (s *shelf) All(context.Context) ([]snapshot.Stored, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all [][]byte
+	var all []snapshot.Stored
 	for _, seq := range slices.Sorted(maps.Keys(s.kept)) {
-		all = append(all, s.kept[seq])
+		all = append(all, snapshot.Stored{Seq: seq, Encoded: s.kept[seq]})
 	}
 	return all, s.err
 }
 
 func (s *shelf) newest() []byte {
 	all, _ := s.All(context.Background())
-	return all[len(all)-1]
+	return all[len(all)-1].Encoded
 }
 
 func everyChange(c *engine.Config) {
@@ -169,7 +169,7 @@ func TestRestoreIsIdentity(t *testing.T) {
 		}
 		// The way back is a snapshot as well.
 		all := ring.Snapshots()
-		if before := all[len(all)-2]; before.Cause != snapshot.PreRestore {
+		if before := all[len(all)-3]; before.Cause != snapshot.PreRestore {
 			t.Errorf("before the restoration there is a snapshot that was %v", before.Cause)
 		}
 		until(t, "the loop goes on", time.Hour, r.trying)

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -24,7 +25,13 @@ type Store interface {
 	Put(ctx context.Context, seq uint64, b []byte) error
 	// All returns what is kept, in ascending order of its numbers. At most the
 	// last Size are looked at.
-	All(ctx context.Context) ([][]byte, error)
+	All(ctx context.Context) ([]Stored, error)
+}
+
+// A Stored is an encoded snapshot, and the number that it was kept as.
+type Stored struct {
+	Seq     uint64
+	Encoded []byte
 }
 
 // A Ring counts accepted changes and keeps the last Size snapshots of what they
@@ -40,7 +47,8 @@ type Ring struct {
 	changes uint64
 	ring    []Snapshot // oldest first
 	before  Snapshot   // the one that was dropped last; only what a chain needs
-	saved   uint64     // the newest number that a store has
+	saved   uint64     // the newest number that was saved
+	stored  uint64     // the newest number that a store had when it was loaded
 }
 
 // NewRing returns an empty ring that takes a snapshot after every so many
@@ -79,6 +87,19 @@ func (r *Ring) Take(c Cause, s State) (Snapshot, error) {
 	return r.take(c, s)
 }
 
+// Keep returns the newest snapshot if it is valid and its state is s, whatever the
+// statuses; otherwise it takes one, as Take does.
+func (r *Ring) Keep(c Cause, s State) (Snapshot, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if i := len(r.ring) - 1; i >= 0 && r.verify(i) == nil {
+		if was, err := r.ring[i].State(); err == nil && bytes.Equal(appendState(nil, was.settings()), appendState(nil, s.settings())) {
+			return r.ring[i], nil
+		}
+	}
+	return r.take(c, s)
+}
+
 // take keeps a snapshot of s. r.mu is held.
 func (r *Ring) take(c Cause, s State) (Snapshot, error) {
 	if err := s.check(); err != nil {
@@ -87,7 +108,7 @@ func (r *Ring) take(c Cause, s State) (Snapshot, error) {
 	now := time.Now()
 	last := r.last()
 	snap := Snapshot{
-		Seq: last.Seq + 1, Changes: r.changes, Every: r.every, Cause: c,
+		Seq: max(last.Seq, r.stored) + 1, Changes: r.changes, Every: r.every, Cause: c,
 		Wall: now.UTC().Round(0), Mono: now.Sub(r.began), Run: r.began.UnixNano(),
 		Prev: last.Sum, Payload: appendState(nil, s),
 	}
@@ -202,8 +223,9 @@ func (e *storeError) Unwrap() error { return e.err }
 
 // Load takes over what a store kept: the newest snapshot that is valid, and
 // those before it as far as each links to the next. What it leaves is in the
-// error, and wraps ErrInvalid; the ring holds the rest all the same. It fails,
-// and takes nothing, when the ring is not empty.
+// error, and wraps ErrInvalid; the ring holds the rest all the same, and counts on
+// behind the newest number of the store, so that what is kept next is newer than what
+// was left. It fails, and takes nothing, when the ring is not empty.
 func (r *Ring) Load(ctx context.Context, from Store) error {
 	stored, err := from.All(ctx)
 	if err != nil {
@@ -213,7 +235,7 @@ func (r *Ring) Load(ctx context.Context, from Store) error {
 	var kept []Snapshot // newest first
 	var errs []error
 	for i := len(stored) - 1; i >= 0; i-- {
-		s, err := Decode(stored[i])
+		s, err := Decode(stored[i].Encoded)
 		if err == nil {
 			err = s.checkTime(time.Now())
 		}
@@ -235,6 +257,9 @@ func (r *Ring) Load(ctx context.Context, from Store) error {
 	defer r.mu.Unlock()
 	if len(r.ring) > 0 || r.changes > 0 {
 		return errors.New("snapshot: a ring that is in use takes over nothing")
+	}
+	if len(stored) > 0 {
+		r.stored = stored[len(stored)-1].Seq
 	}
 	if len(kept) == 0 {
 		return errors.Join(errs...)

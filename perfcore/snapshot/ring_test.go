@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -162,9 +163,10 @@ func TestVerifyRules(t *testing.T) {
 		{"multiple", func(s *Snapshot) { s.Every = 2 }, "no multiple of 2"},
 		{"never", func(s *Snapshot) { s.Every = 0 }, "no multiple of 0"},
 		{"not counted", func(s *Snapshot) { s.Every, s.Cause = 0, Asked }, ""},
-		{"no cause", func(s *Snapshot) { s.Cause = PreRestore + 1 }, "cause(4)"},
+		{"no cause", func(s *Snapshot) { s.Cause = Ended + 1 }, "cause(6)"},
 		{"taken back", func(s *Snapshot) { s.Changes = 1 }, "taken back"},
-		{"number", func(s *Snapshot) { s.Seq++ }, "does not follow 2"},
+		{"number", func(s *Snapshot) { s.Seq = 2 }, "does not follow 2"},
+		{"numbers left out", func(s *Snapshot) { s.Seq += 5 }, ""},
 		{"link", func(s *Snapshot) { s.Prev[0] ^= 1 }, "by its checksum"},
 		{"payload", func(s *Snapshot) { s.Payload = append(s.Payload, 0) }, "something follows"},
 	} {
@@ -200,12 +202,10 @@ func (s *shelf) Put(_ context.Context, seq uint64, b []byte) error {
 	return nil
 }
 
-func (s *shelf) All(context.Context) ([][]byte, error) {
-	var all [][]byte
-	for seq := range uint64(1000) {
-		if b, ok := s.kept[seq]; ok {
-			all = append(all, b)
-		}
+func (s *shelf) All(context.Context) ([]Stored, error) {
+	var all []Stored
+	for _, seq := range slices.Sorted(maps.Keys(s.kept)) {
+		all = append(all, Stored{seq, s.kept[seq]})
 	}
 	return all, s.err
 }

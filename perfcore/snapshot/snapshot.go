@@ -27,6 +27,10 @@ const (
 	Asked
 	// PreRestore: another snapshot was about to be restored.
 	PreRestore
+	// Restored: another snapshot was restored, and this is what came of it.
+	Restored
+	// Ended: the program was about to end.
+	Ended
 )
 
 // String returns the cause in words.
@@ -38,6 +42,10 @@ func (c Cause) String() string {
 		return "asked"
 	case PreRestore:
 		return "pre-restore"
+	case Restored:
+		return "restored"
+	case Ended:
+		return "ended"
 	}
 	return "cause(" + strconv.Itoa(int(c)) + ")"
 }
@@ -45,7 +53,8 @@ func (c Cause) String() string {
 // A Snapshot is a state and when it held. It is plain data; whoever receives
 // one must not write to State's bytes.
 type Snapshot struct {
-	// Seq counts snapshots from 1, over restarts too if there is a store.
+	// Seq counts snapshots from 1, over restarts too if there is a store. Numbers of
+	// what a store kept and nobody could take over are left out.
 	Seq uint64
 	// Changes is how many changes had been accepted, since the count began.
 	Changes uint64
@@ -133,7 +142,7 @@ func (s *Snapshot) checkAlone() error {
 	switch {
 	case s.Seq == 0 || s.Mono < 0:
 		return s.invalid("its number or its time is none")
-	case s.Cause < Counted || s.Cause > PreRestore:
+	case s.Cause < Counted || s.Cause > Ended:
 		return s.invalid("there is no " + s.Cause.String())
 	case s.Cause == Counted && (s.Every == 0 || s.Changes%uint64(s.Every) != 0):
 		return s.invalid("it was taken after " + strconv.FormatUint(s.Changes, 10) + " changes, which is no multiple of " +
@@ -150,7 +159,7 @@ func (s *Snapshot) checkAfter(before *Snapshot) error {
 	switch {
 	case s.Prev != before.Sum:
 		return s.invalid("it does not follow the one before by its checksum")
-	case s.Seq != before.Seq+1:
+	case s.Seq <= before.Seq:
 		return s.invalid("it does not follow " + strconv.FormatUint(before.Seq, 10))
 	case s.Changes < before.Changes:
 		return s.invalid("changes were taken back")

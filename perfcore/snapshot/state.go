@@ -21,6 +21,20 @@ type State struct {
 	Regimes []Regime
 }
 
+// settings returns s without what follows from measurements: the statuses, and resources
+// of which nothing was asked.
+func (s State) settings() State {
+	var asked []Resource
+	for _, r := range s.Resources {
+		r.Status = 0
+		if r != (Resource{Type: r.Type}) {
+			asked = append(asked, r)
+		}
+	}
+	s.Resources = asked
+	return s
+}
+
 // A Regime is what was verified in one kind of work.
 type Regime struct {
 	Name   string

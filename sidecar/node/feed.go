@@ -89,7 +89,7 @@ type Feed struct {
 	// These are the options Poll, Resync and Branches, in nanoseconds, and
 	// ahead counts the blocks that are fetched ahead: knobs turn them.
 	pollEvery, resyncEvery, branchesEvery atomic.Int64
-	ahead                                 *turns
+	ahead                                 *perfcore.Semaphore
 
 	mu     sync.Mutex // guards status
 	status FeedStatus
@@ -201,7 +201,7 @@ func NewFeed(n Node, headers *Headers, o FeedOptions) *Feed {
 	o = o.withDefaults()
 	f := &Feed{
 		node: n, headers: headers, opt: o, log: o.Log, metrics: newFeedMetrics(o.Recorder), maxBranch: maxBranch,
-		ahead: newTurns(min(o.Ahead, maxAhead)),
+		ahead: perfcore.NewSemaphore(min(o.Ahead, maxAhead)),
 	}
 	f.pollEvery.Store(int64(o.Poll))
 	f.resyncEvery.Store(int64(o.Resync))

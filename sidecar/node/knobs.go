@@ -38,15 +38,15 @@ func (f *Feed) Knobs() []perfcore.Knob {
 		{
 			Name: "node.ahead", Help: "How many blocks are fetched ahead of the one that is judged.", Unit: "blocks",
 			Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Warm, Settle: fetching,
-			Ladder: with([]int64{1, 2, 4, 8, 16}, f.ahead.get()),
+			Ladder: with([]int64{1, 2, 4, 8, 16}, int64(f.ahead.Size())),
 			Apply: func(_ context.Context, n int64) error {
 				if n < 1 || n > maxAhead {
 					return fmt.Errorf("node: %d blocks cannot be fetched ahead", n)
 				}
-				f.ahead.set(n)
+				f.ahead.Resize(int(n))
 				return nil
 			},
-			Read: f.ahead.get,
+			Read: func() int64 { return int64(f.ahead.Size()) },
 		},
 		every("node.poll", "How often the node is asked for its tip when no notification comes.", &f.pollEvery, s, 2*s, 5*s, 10*s, 30*s, 60*s),
 		every("node.resync", "How often the mempool is compared with the node's when nothing else calls for it.", &f.resyncEvery, 10*s, 30*s, 60*s, 120*s, 300*s),
@@ -70,15 +70,15 @@ func (c *rpcClient) knob() perfcore.Knob {
 	}
 	return perfcore.Knob{
 		Name: "node.calls", Help: "How many calls to the node are open at once.", Unit: "calls",
-		Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Memoryless, Hastens: true, Ladder: with(with(ladder, most), c.slots.get()),
+		Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Memoryless, Hastens: true, Ladder: with(with(ladder, most), int64(c.slots.Size())),
 		Apply: func(_ context.Context, n int64) error {
 			if n < 1 || n > most {
 				return fmt.Errorf("node: %d calls cannot be open at once: at most %d are the node's to spare", n, most)
 			}
-			c.slots.set(n)
+			c.slots.Resize(int(n))
 			return nil
 		},
-		Read: c.slots.get,
+		Read: func() int64 { return int64(c.slots.Size()) },
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -29,47 +28,6 @@ func turn(t *testing.T, knobs []perfcore.Knob, name string, value int64) {
 		}
 	}
 	t.Fatalf("there is no knob %s", name)
-}
-
-func TestTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns(2)
-		for range 2 {
-			if err := turns.take(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := turns.take(ctx); err != context.DeadlineExceeded {
-			t.Errorf("a third turn of two: %v", err)
-		}
-		taken := 0
-		var waiting sync.WaitGroup
-		waiting.Go(func() {
-			if turns.take(t.Context()) == nil {
-				taken++
-			}
-		})
-		synctest.Wait()
-		turns.set(1)
-		turns.give()
-		synctest.Wait()
-		if taken != 0 || turns.get() != 1 {
-			t.Errorf("with one left of one, %d more were taken", taken)
-		}
-		turns.give()
-		waiting.Wait()
-		if taken != 1 {
-			t.Error("a turn that was given was not taken")
-		}
-		turns.set(3)
-		for range 2 {
-			if err := turns.take(t.Context()); err != nil {
-				t.Error(err)
-			}
-		}
-	})
 }
 
 // The knob says how many calls are open at once, up to what the node has to spare.
@@ -100,8 +58,8 @@ func TestCallsKnob(t *testing.T) {
 	c := newRPCClient(rpcOptions{url: server.URL, maxCalls: 4, mostCalls: 8, retryDelay: time.Millisecond, perf: newRPCPerf(perfcore.Discard, "x"), keepAlive: true})
 	defer c.close()
 	knobs := []perfcore.Knob{c.knob()}
-	if err := knobs[0].Check(); err != nil || c.slots.get() != 4 {
-		t.Errorf("the knob is %v at %d", err, c.slots.get())
+	if err := knobs[0].Check(); err != nil || c.slots.Size() != 4 {
+		t.Errorf("the knob is %v at %d", err, c.slots.Size())
 	}
 	for _, n := range []int{0, 9} {
 		if err := knobs[0].Apply(t.Context(), int64(n)); err == nil {
@@ -197,8 +155,8 @@ func TestFeedKnobs(t *testing.T) {
 	fetched(40)
 	cancel()
 	running.Wait()
-	if f.ahead.taken != 0 {
-		t.Errorf("%d turns are taken in the end", f.ahead.taken)
+	if f.ahead.Held() != 0 {
+		t.Errorf("%d turns are taken in the end", f.ahead.Held())
 	}
 	if err := f.Knobs()[0].Apply(t.Context(), maxAhead+1); err == nil {
 		t.Error("too many blocks are fetched ahead")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/outrider-project/outrider/blockval"
 	"github.com/outrider-project/outrider/blockval/header"
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // A prefetch fetches and decodes blocks ahead of the handler, in parallel, and
@@ -21,7 +22,7 @@ type prefetch struct {
 	// queue holds a place for every block under way, in order, each of which has a
 	// turn of ahead.
 	queue chan chan fetched
-	ahead *turns
+	ahead *perfcore.Semaphore
 }
 
 // fetched is a block as it came from the node.
@@ -40,7 +41,7 @@ func (f *follower) prefetch(ctx context.Context, from, to uint32) *prefetch {
 	p.wg.Go(func() {
 		defer close(p.queue)
 		for height := from; height <= to; height++ {
-			if p.ahead.take(ctx) != nil {
+			if p.ahead.Acquire(ctx) != nil {
 				return
 			}
 			place := make(chan fetched, 1)
@@ -65,7 +66,7 @@ func (p *prefetch) next(ctx context.Context) (fetched, error) {
 			return fetched{}, context.Canceled
 		}
 		b := <-place
-		p.ahead.give()
+		p.ahead.Release()
 		return b, b.err
 	case <-ctx.Done():
 		return fetched{}, ctx.Err()
@@ -77,7 +78,7 @@ func (p *prefetch) stop() {
 	p.cancel()
 	p.wg.Wait()
 	for range p.queue { // closed
-		p.ahead.give()
+		p.ahead.Release()
 	}
 }
 

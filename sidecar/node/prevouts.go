@@ -289,7 +289,7 @@ func (c *rpcClient) inChunks(ctx context.Context, n int, do func(ctx context.Con
 	defer cancel(nil)
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(int(c.slots.get()), (n+batchSize-1)/batchSize) {
+	for range min(c.slots.Size(), (n+batchSize-1)/batchSize) {
 		workers.Go(func() {
 			for ctx.Err() == nil {
 				from := int(next.Add(batchSize)) - batchSize

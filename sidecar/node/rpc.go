@@ -16,6 +16,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // These are the ways in which a node refuses every call alike. Trying again
@@ -85,7 +87,7 @@ type rpcClient struct {
 	// lanes are the clients of one connection each when connections are kept.
 	// A call takes the one that has rested longest.
 	lanes  chan *http.Client
-	slots  *turns
+	slots  *perfcore.Semaphore
 	nextID atomic.Uint64
 }
 
@@ -95,7 +97,7 @@ func newRPCClient(opts rpcOptions) *rpcClient {
 		opts:      opts,
 		authorize: basicAuth(opts.user + ":" + opts.password),
 		http:      newHTTPClient(opts),
-		slots:     newTurns(opts.maxCalls),
+		slots:     perfcore.NewSemaphore(opts.maxCalls),
 	}
 	if opts.keepAlive {
 		n := max(opts.mostCalls, minLanes)
@@ -262,10 +264,10 @@ func (c *rpcClient) repeat(ctx context.Context, m rpcMethod, msg message, decode
 
 // attempt sends msg once, when its turn has come.
 func (c *rpcClient) attempt(ctx context.Context, m rpcMethod, msg message, decode func([]byte) error) error {
-	if err := c.slots.take(ctx); err != nil {
+	if err := c.slots.Acquire(ctx); err != nil {
 		return err
 	}
-	defer c.slots.give()
+	defer c.slots.Release()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()

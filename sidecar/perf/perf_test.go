@@ -253,7 +253,7 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if all, err := s.All(t.Context()); err != nil || len(all) != 0 {
-		t.Errorf("an empty store has %q, %v", all, err)
+		t.Errorf("an empty store has %v, %v", all, err)
 	}
 	for i := range uint64(20) {
 		if err := s.Put(t.Context(), i+1, []byte{byte(i)}); err != nil {
@@ -272,8 +272,8 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	all, err := s.All(t.Context())
-	if err != nil || len(all) != 8 || string(all[0]) != "\x0c" || string(all[7]) != "again" {
-		t.Errorf("the store has %q, %v", all, err)
+	if err != nil || len(all) != 8 || string(all[0].Encoded) != "\x0c" || string(all[7].Encoded) != "again" {
+		t.Errorf("the store has %v, %v", all, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".new-7")); err == nil {
 		t.Error("what a crash has left is there")

@@ -62,12 +62,12 @@ func (s *Store) Put(ctx context.Context, seq uint64, b []byte) error {
 
 // All implements snapshot.Store. A file that is larger than any snapshot is cut
 // off, so that its checksum tells.
-func (s *Store) All(ctx context.Context) ([][]byte, error) {
+func (s *Store) All(ctx context.Context) ([]snapshot.Stored, error) {
 	numbers, err := s.numbers()
 	if err != nil {
 		return nil, err
 	}
-	var all [][]byte
+	var all []snapshot.Stored
 	for _, seq := range numbers[max(0, len(numbers)-snapshot.Size):] {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -76,7 +76,7 @@ func (s *Store) All(ctx context.Context) ([][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read snapshot %d: %w", seq, err)
 		}
-		all = append(all, b)
+		all = append(all, snapshot.Stored{Seq: seq, Encoded: b})
 	}
 	return all, nil
 }
