@@ -305,6 +305,84 @@ func TestLoadDamaged(t *testing.T) {
 	}
 }
 
+// What is kept behind a store that could not be taken over, whole or at its end, is newer
+// than what is in it, and found by the next who loads; until then it is one chain.
+func TestLoadGoesOn(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		damage func(kept map[uint64][]byte)
+		want   []uint64
+	}{
+		{"whole", func(map[uint64][]byte) {}, []uint64{1, 2, 3, 4, 5, 6, 7}},
+		{"newest", func(k map[uint64][]byte) { k[4][70] ^= 1; k[5][70] ^= 1 }, []uint64{6, 7}},
+		{"all", func(k map[uint64][]byte) {
+			for _, b := range k {
+				b[0] ^= 1
+			}
+		}, []uint64{6, 7}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{kept: make(map[uint64][]byte)}
+			if err := filled(t, 5).Save(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			tt.damage(s.kept)
+			for lives := range int64(2) {
+				r := NewRing(1)
+				if err := r.Load(t.Context(), s); err != nil && !errors.Is(err, ErrInvalid) {
+					t.Fatalf("%s: Load: %v", tt.name, err)
+				}
+				if err := r.Changed(func() State { return state(100 + lives) }); err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(r.Verify(), r.Save(t.Context(), s)); err != nil {
+					t.Fatalf("%s: %v", tt.name, err)
+				}
+			}
+			r := NewRing(1)
+			if err := r.Load(t.Context(), s); err != nil && !errors.Is(err, ErrInvalid) {
+				t.Fatalf("%s: Load: %v", tt.name, err)
+			}
+			var got []uint64
+			for _, s := range r.Snapshots() {
+				got = append(got, s.Seq)
+			}
+			if st, err := r.Open(7); err != nil || st.Knobs[0].Value != 101 || !slices.Equal(got, tt.want) {
+				t.Errorf("%s: loaded %d, want %d; the newest has %+v, %v", tt.name, got, tt.want, st, err)
+			}
+		})
+	}
+}
+
+// A state that is in the newest snapshot is not kept twice: statuses are none of it.
+func TestKeep(t *testing.T) {
+	r := NewRing(0)
+	keep := func(s State, want uint64) {
+		t.Helper()
+		if got, err := r.Keep(Restored, s); err != nil || got.Seq != want || r.last().Seq != max(want, r.last().Seq) {
+			t.Errorf("kept as %d, %v; want %d", got.Seq, err, want)
+		}
+	}
+	keep(state(1), 1)
+	keep(state(1), 1)
+	watched := state(1)
+	watched.Resources = []Resource{{Type: 1, Status: 2}}
+	keep(watched, 1)
+	watched.Resources[0].Utilization = 0.5
+	keep(watched, 2)
+	watched.Resources[0].Status = 3
+	keep(watched, 2)
+	moved := watched
+	moved.Regime = "tip idle"
+	keep(moved, 3)
+	keep(watched, 4) // only the newest counts
+	r.ring[3].Payload[0] ^= 1
+	keep(watched, 5) // one that was damaged holds nothing
+	if _, err := r.Keep(Restored, State{Knobs: []Knob{{"", 1, Free}}}); err == nil {
+		t.Error("a state in disorder was kept")
+	}
+}
+
 func TestStateRoundTrip(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
