@@ -209,7 +209,7 @@ func TestBlameNeedsAMatch(t *testing.T) {
 			tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
 			tu.cost.known = true
 			tu.o.cfg.Collector = told{p, tt.beside}
-			err := tu.blame(t.Context(), seen{Sample: perfcore.Sample{Cost: tu.bare.value + 2, Work: 1, Burst: tt.tried}}, &bill{})
+			err := tu.blame(t.Context(), tu.at, seen{Sample: perfcore.Sample{Cost: tu.bare.value + 2, Work: 1, Burst: tt.tried}}, &bill{})
 			if errors.Is(err, errBlamed) != tt.blamed || !tt.blamed && !errors.Is(err, errVoid) {
 				t.Errorf("a burst %q beside %q: %v", tt.tried, tt.beside, err)
 			}

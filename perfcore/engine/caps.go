@@ -2,8 +2,8 @@ package engine
 
 import "slices"
 
-// caps remembers the levels beyond which a guard fired, and for how long to
-// stay away: twice as long each time. Then they open by one level.
+// caps remembers the levels beyond which a guard fired, or an alarm was raised, and for
+// how long to stay away: twice as long each time. Then they open by one level.
 type caps struct {
 	low, high []limit
 	// safe are the levels that were tried and raised no guard.

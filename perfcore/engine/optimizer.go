@@ -429,7 +429,7 @@ func (o *PerformanceOptimizer) wait(ctx context.Context, regime string) error {
 		case <-timer.C:
 		}
 		if why := o.cfg.Collector.Alarm(); why != "" {
-			return &interruption{perfcore.Aborted, why}
+			return &alarm{interruption{perfcore.Aborted, why}}
 		}
 		o.mu.Lock()
 		frozen := o.thawed != nil

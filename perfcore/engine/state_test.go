@@ -356,7 +356,7 @@ func TestResumeRegimes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := new(shelf)
-			cfg := plant.Config{Start: []int{5}, Surface: twoRegimes, World: plant.Noisy(), Seed: 3}
+			cfg := plant.Config{Start: []int{5}, Surface: twoRegimes, World: plant.Noisy(), Seed: 4}
 			run(t, tt.stop, 0, cfg, func(c *engine.Config) {
 				c.Store = s
 				c.Collector = &commuter{trace: c.Collector.(*trace), stay: stay, tells: true}

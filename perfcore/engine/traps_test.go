@@ -105,29 +105,31 @@ func TestTraps(t *testing.T) {
 	}
 }
 
-// A washout that is too short is noticed, and grows: the first slice behind a
-// switch stands between the old cost and the new.
+// A washout that is too short is noticed in half of the plants, and grows: the first slice
+// behind a switch stands between the old cost and the new.
 func TestCarryOverIsNoticed(t *testing.T) {
-	var before, after []float64
-	cfg := plant.Config{Start: []int{5}, Surface: plant.Step(6, 0.15), World: plant.Noisy(), Carry: 0.6, Seed: 4}
-	run(t, 3000, 0, cfg, func(c *engine.Config) {
-		c.Engine = &swing{at: 5}
-		decided := c.Decided
-		c.Decided = func(d perfcore.Decision) {
-			decided(d)
-			if e := d.Evidence; d.Verdict == perfcore.Promoted || d.Verdict == perfcore.Rejected {
-				slices := float64(e.Slices) / float64(len(e.Diffs))
-				if len(before) < 3 {
-					before = append(before, slices)
-				} else {
-					after = append(after, slices)
+	const times = 24
+	noticed := 0
+	for seed := range uint64(times) {
+		var lengths []float64 // of blocks, in slices
+		cfg := plant.Config{Start: []int{5}, Surface: plant.Step(6, 0.15), World: plant.Noisy(), Carry: 0.6, Seed: seed}
+		run(t, 3000, 0, cfg, func(c *engine.Config) {
+			c.Engine = &swing{at: 5}
+			decided := c.Decided
+			c.Decided = func(d perfcore.Decision) {
+				decided(d)
+				if e := d.Evidence; d.Verdict == perfcore.Promoted || d.Verdict == perfcore.Rejected {
+					lengths = append(lengths, float64(e.Slices)/float64(len(e.Diffs)))
 				}
 			}
+		})
+		if len(lengths) > 6 && lengths[len(lengths)-1] >= lengths[0]+2 {
+			noticed++
 		}
-	})
-	t.Logf("slices a block: %.1f in the first trials, %.1f in the last", before, after)
-	if len(after) < 3 || after[len(after)-1] < before[0]+2 {
-		t.Errorf("slices a block: first %.1f, then %.1f; want longer washouts", before, after)
+	}
+	t.Logf("it was noticed in %d of %d plants", noticed, times)
+	if noticed < times/3 {
+		t.Errorf("it was noticed in %d of %d plants, want a third", noticed, times)
 	}
 }
 

@@ -37,17 +37,28 @@ const (
 
 // A blame is errBlamed, and says by how much.
 type blame struct {
-	cost float64 // more than the incumbent's beside it
-	work float64 // logarithm of work less
+	cost  float64 // more than the incumbent's beside it
+	work  float64 // logarithm of work less
+	alarm string  // that ended the slice; "" when it was the guard
 }
 
-func (*blame) Error() string { return errBlamed.Error() }
+func (b *blame) Error() string {
+	if b.alarm != "" {
+		return b.alarm + ", and with the incumbent back it is over"
+	}
+	return "the guard fired: " + errBlamed.Error()
+}
 
 func (*blame) Is(err error) bool { return err == errBlamed }
 
 // block returns what is known of a block that ended with the blame: that one of the
 // candidate's two slices was so bad. The others are taken to be alike.
 func (b *blame) block() block { return block{diff: -b.cost / 2, work: -b.work / 2} }
+
+// An alarm is the interruption of a slice in which the program was in trouble.
+type alarm struct{ interruption }
+
+func (a *alarm) Unwrap() error { return &a.interruption }
 
 // A bench measures points against the incumbent. One goroutine uses it.
 type bench struct {
@@ -70,7 +81,9 @@ type bench struct {
 	targets map[perfcore.ResourceType]perfcore.Targets
 	fresh   bool
 
-	last  []int   // levels of the slice before this one; nil when unknown
+	last  []int   // levels in force; nil when unknown
+	stays int     // slices that have run since they were applied
+	calm  bool    // the slice before this one ended by itself, so there was no alarm
 	arm   int     // of A/A that the last slice belonged to; -1 for neither
 	cost  average // of the incumbent, between bursts
 	bare  average // the incumbent's, without what is missing of the targets
@@ -152,11 +165,12 @@ func (s seen) bare() float64 { return s.Cost - s.short }
 // one runs one slice at x.
 func (b *bench) one(ctx context.Context, x []int, again bool) (s seen, err error) {
 	s.Sample, err = b.o.slice(ctx, x, b.epoch, again)
-	if err != nil {
+	if b.calm = err == nil; !b.calm {
 		b.last = nil
 		return s, err
 	}
-	b.last = slices.Clone(x)
+	b.applied(x, again)
+	b.stays++
 	b.budget.slice()
 	if s.Check() != "" {
 		return s, errVoid
@@ -164,6 +178,25 @@ func (b *bench) one(ctx context.Context, x []int, again bool) (s seen, err error
 	s.short = b.shortfall(s.Sample, slices.Equal(x, b.at))
 	s.Cost += s.short
 	return s, nil
+}
+
+// applied notes that the levels x are in force, and whether they were applied again.
+func (b *bench) applied(x []int, again bool) {
+	if again || !slices.Equal(x, b.last) {
+		b.last, b.stays = slices.Clone(x), 0
+	}
+}
+
+// restored notes that the incumbents are in force.
+func (b *bench) restored() { b.applied(b.at, false) }
+
+// unsettled returns how many of the wash slices behind a switch to x are still to be left
+// out.
+func (b *bench) unsettled(x []int, wash int, again bool) int {
+	if again || !slices.Equal(x, b.last) {
+		return wash
+	}
+	return max(wash-b.stays, 0)
 }
 
 // run runs one slice of the incumbent, and others in its place while there is a burst in
@@ -209,9 +242,10 @@ func (b *bench) incumbent(ctx context.Context, again bool) (seen, error) {
 }
 
 // candidate runs one slice at y under the guard, and others in its place while there is a
-// burst in it. When the guard fires, the incumbent runs at once, in the slice behind: if
-// that is fine the candidate is to blame, and if not, it was the world, and the reference
-// is renewed. A slice without any work fires the guard too.
+// burst in it. When the guard fires, the incumbent is back with the slice behind: if it is
+// fine once nothing is left of the candidate, that is to blame, and if not, it was the
+// world, and the reference is renewed. A slice without any work fires the guard too. An
+// alarm is blamed on the candidate when it came with it and has gone with it.
 func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) (seen, error) {
 	if !b.cost.known {
 		if _, err := b.incumbent(ctx, false); err != nil {
@@ -219,19 +253,23 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 		}
 	}
 	for range maxBursts {
+		calm := b.calm
 		s, err := b.one(ctx, y, again)
+		var rang *alarm
 		idle := errors.Is(err, errVoid) && s.Void == ""
-		if err != nil && !idle {
+		switch {
+		case errors.As(err, &rang) && calm && !slices.Equal(y, b.at):
+			return s, b.alarmed(ctx, y, rang, bill)
+		case err != nil && !idle:
 			return s, err
-		}
-		if idle {
+		case idle:
 			bill.excess++ // the work is still to be done
-			return s, b.blame(ctx, s, bill)
+			return s, b.blame(ctx, y, s, bill)
 		}
 		bill.excess += math.Expm1(min(s.Cost-b.cost.value-b.excused(s), maxExcess))
 		switch {
 		case b.beyondGuard(s, b.bare.value+b.excused(s), b.work.value):
-			return s, b.blame(ctx, s, bill)
+			return s, b.blame(ctx, y, s, bill)
 		case s.Burst == "":
 			b.caps.visited(y)
 			return s, nil
@@ -243,20 +281,60 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 	return seen{}, errVoid
 }
 
+// rinse puts the incumbent in force, and runs it until y is behind it by a washout. What
+// those slices say does not matter, and an alarm may take as long to go.
+func (b *bench) rinse(ctx context.Context, y []int) error {
+	for range b.washFor(y) {
+		s, err := b.one(ctx, b.at, false)
+		var rang *alarm
+		switch {
+		case errors.As(err, &rang):
+			b.budget.slices++
+			if err := b.o.sleep(ctx); err != nil {
+				return err
+			}
+		case errors.Is(err, errVoid):
+		case err != nil:
+			return err
+		default:
+			b.o.used(s.Sample, &b.budget)
+		}
+	}
+	return nil
+}
+
+// alarmed returns what came of an alarm in a slice of a candidate, where there was none in
+// the slice before: a *blame when it has gone with the candidate, which is charged a slice.
+func (b *bench) alarmed(ctx context.Context, y []int, rang *alarm, bill *bill) error {
+	if err := b.rinse(ctx, y); err != nil {
+		return err
+	}
+	switch beside, err := b.one(ctx, b.at, false); {
+	case err == nil:
+		b.o.used(beside.Sample, &b.budget)
+	case !errors.Is(err, errVoid):
+		return err
+	}
+	bill.excess++
+	return &blame{cost: math.Ln2, alarm: rang.reason}
+}
+
 // blame runs the incumbent behind a slice of a candidate at which the guard fired, and
-// returns a *blame, or errVoid when it was the world, or nobody can tell: a burst in one of
-// the two slices only makes them no match.
-func (b *bench) blame(ctx context.Context, s seen, bill *bill) error {
-	beside, err := b.one(ctx, b.at, false)
+// judges by the first slice that is its match and has nothing left of the candidate in it.
+// It returns a *blame, or errVoid when it was the world, or nobody can tell.
+func (b *bench) blame(ctx context.Context, y []int, s seen, bill *bill) error {
+	if err := b.rinse(ctx, y); err != nil {
+		return err
+	}
+	beside, err := b.match(ctx, s)
 	if err != nil {
 		return err
 	}
-	b.o.used(beside.Sample, &b.budget)
 	switch {
 	case !(s.Work > 0):
-		return &blame{maxExcess, maxExcess}
+		return &blame{cost: maxExcess, work: maxExcess}
 	case s.Burst == beside.Burst && b.beyondGuard(s, beside.bare(), math.Log(beside.Work)):
-		return &blame{min(s.Cost-beside.Cost, maxExcess), min(math.Log(beside.Work/s.Work), maxExcess)}
+		return &blame{cost: min(s.Cost-beside.Cost, maxExcess), work: min(math.Log(beside.Work/s.Work), maxExcess)}
 	}
 	if beside.Burst == "" && s.Burst == "" {
 		b.cost, b.bare = average{beside.Cost, true}, average{beside.bare(), true}
@@ -264,6 +342,21 @@ func (b *bench) blame(ctx context.Context, s seen, bill *bill) error {
 	}
 	bill.exonerated++
 	return errVoid
+}
+
+// match runs one slice of the incumbent, and others in its place while it has another burst
+// than s, or only one of them has. Without any work, s needs no match.
+func (b *bench) match(ctx context.Context, s seen) (beside seen, err error) {
+	for range maxBursts {
+		if beside, err = b.one(ctx, b.at, false); err != nil {
+			return beside, err
+		}
+		b.o.used(beside.Sample, &b.budget)
+		if !(s.Work > 0) || s.Burst == beside.Burst {
+			break
+		}
+	}
+	return beside, nil
 }
 
 // excused is the logarithm of by how much more a slice may cost for the burst in it: as
@@ -336,25 +429,12 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 	if b.rand.IntN(2) == 1 {
 		order = [4]int{1, 0, 0, 1}
 	}
-	same := slices.Equal(y, b.at)
-	before := -1
-	switch {
-	case same:
-		before = b.arm
-	case slices.Equal(b.at, b.last):
-		before = 0
-	case slices.Equal(y, b.last):
-		before = 1
-	}
 	var samples [4]seen
 	for i, arm := range order {
-		left := 1
-		if arm != before {
-			left += wash
-		}
-		for ; left > 0; left-- {
-			again := same && arm != before
-			before, b.arm = arm, arm
+		x := [2][]int{b.at, y}[arm]
+		again := slices.Equal(y, b.at) && arm != b.arm
+		b.arm = arm
+		for left := 1 + b.unsettled(x, wash, again); left > 0; left-- {
 			var s seen
 			var err error
 			switch {
@@ -368,7 +448,7 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 			if err != nil {
 				return block{}, err
 			}
-			samples[i] = s
+			samples[i], again = s, false
 		}
 	}
 	return measured(order, samples), nil
@@ -444,13 +524,13 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		var stopped *interruption
 		var blamed *blame
 		switch {
-		case errors.As(err, &blamed) && len(e.Diffs) > 0 && !pardoned:
+		case errors.As(err, &blamed) && blamed.alarm == "" && len(e.Diffs) > 0 && !pardoned:
 			// It was fine before: once may be the world. It counts as the incumbent's bad
 			// slices do, for what is left out on one side only makes that side better.
 			pardoned, one = true, blamed.block()
 		case errors.Is(err, errBlamed):
 			b.caps.blame(b.at, y, b.budget.slices, b.rand.IntN)
-			return result{verdict: perfcore.Aborted, reason: "the guard fired: " + err.Error(), evidence: e}, nil
+			return result{verdict: perfcore.Aborted, reason: err.Error(), evidence: e}, nil
 		case errors.As(err, &stopped):
 			return result{verdict: stopped.verdict, reason: stopped.reason, evidence: e}, nil
 		case errors.Is(err, errVoid):
@@ -557,7 +637,7 @@ func (b *bench) carriedOver(y []int, effect float64, lag []float64) {
 			b.lags[i].n++
 		}
 		if l := b.lags[i]; l.sum > 3*sd*math.Sqrt(l.n) {
-			b.wash[i] = min(2*b.wash[i], maxWash)
+			b.wash[i] = max(b.wash[i], min(2*b.wash[i], maxWash))
 			b.lags[i] = lags{}
 		}
 	}

@@ -324,7 +324,7 @@ func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) e
 	case errors.As(err, &stopped):
 		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: stopped.verdict, Reason: "a perturbation was stopped: " + stopped.reason})
 	case errors.Is(err, errBlamed):
-		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: perfcore.Aborted, Reason: "the guard fired at a perturbation: " + err.Error()})
+		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: perfcore.Aborted, Reason: "a perturbation was stopped: " + err.Error()})
 	case errors.Is(err, errVoid):
 	default:
 		return err
@@ -341,6 +341,7 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 	}
 	if !accepted {
 		t.o.restore(ctx)
+		t.restored()
 	}
 	t.o.decide(perfcore.Decision{
 		Trigger: trigger, Moves: t.o.Resources.moves(t.at, y),
