@@ -344,6 +344,22 @@ func (m *ResourceManager) travel(next string, timed bool) (levels []int, known b
 	return levels, known
 }
 
+// Forget drops what was promoted in other regimes, and that anything was in this one: the
+// incumbents go with the program where it goes.
+func (m *ResourceManager) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := len(m.others)+len(m.untaken) > 0
+	clear(m.others)
+	clear(m.untaken)
+	for i := range m.knobs {
+		m.knobs[i].verified = false
+	}
+	if known {
+		m.count()
+	}
+}
+
 // incumbents returns the level of each knob that was promoted last, and which
 // of them the engine owns, at the epoch.
 func (m *ResourceManager) incumbents() (levels []int, ours []bool, epoch int) {
