@@ -34,7 +34,11 @@ func TestDefaults(t *testing.T) {
 		}}
 		p, stop := m.start(t, Config{Mode: Optimize}, 0)
 		time.Sleep(time.Minute)
-		ctx, f := t.Context(), p.following
+		ctx := t.Context()
+		var f *following
+		if err := p.read(func(now *following) error { f = now; return nil }); err != nil {
+			t.Fatal(err)
+		}
 		kept, err := f.ring.Take(snapshot.Asked, snapshot.State{
 			Knobs:   []snapshot.Knob{{Name: "plant.speed", Value: 3, Mode: snapshot.Free}},
 			Regime:  p.classifier.Regime(),
