@@ -16,8 +16,8 @@ const (
 	Optimizing
 	// Optimized: nothing is searched for, and no target is missed.
 	Optimized
-	// Failed: the search has come to rest with a target missed, or there is nothing to
-	// search, or a knob could not be set or set back.
+	// Failed: the search has come to rest, or there is nothing to search, and a target is
+	// missed, or a knob fails: it could not be set, set back or read, and has no owner since.
 	Failed
 )
 

@@ -6,37 +6,47 @@ import (
 	"sync"
 )
 
-// A concurrency is how many exchanges the endpoints of a pool have open at once, each of
-// them no more than its operator allows. It is safe for concurrent use.
+// A concurrency is how many exchanges the endpoints of a pool, and of those beside it, have
+// open at once, each of them no more than its operator allows. It is safe for concurrent use.
 type concurrency struct {
+	mu    sync.Mutex // guards what follows, and orders changes of the places
 	nodes []*node
 	most  int64 // that an endpoint allows
-
-	mu  sync.Mutex // guards now, and orders changes of the places
-	now int64
+	now   int64
 }
 
-// begin has the endpoints open as many as each allows.
-func (c *concurrency) begin(nodes []*node) {
-	c.nodes = nodes
+// add adds endpoints. Until somebody sets it, each has open as many as it allows.
+func (c *concurrency) add(nodes []*node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	untouched := c.now == c.most
+	c.nodes = append(c.nodes, nodes...)
 	for _, n := range nodes {
 		c.most = max(c.most, int64(n.cfg.Calls))
 	}
-	c.now = c.most
+	if untouched {
+		c.now = c.most
+	}
+	c.resize()
+}
+
+// resize has the endpoints open as many as was set. c.mu is held.
+func (c *concurrency) resize() {
+	for _, e := range c.nodes {
+		e.places.Resize(min(int(c.now), e.cfg.Calls))
+	}
 }
 
 // set sets how many exchanges an endpoint has open at once; one that allows fewer has as
 // many as it allows. None that is open ends by it.
 func (c *concurrency) set(_ context.Context, n int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if n < 1 || n > c.most {
 		return fmt.Errorf("%d exchanges cannot be open at once: an endpoint allows 1 to %d", n, c.most)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.now = n
-	for _, e := range c.nodes {
-		e.places.Resize(min(int(n), e.cfg.Calls))
-	}
+	c.resize()
 	return nil
 }
 
@@ -49,6 +59,8 @@ func (c *concurrency) get() int64 {
 
 // ladder returns the values that it can be set to: powers of two, and the most.
 func (c *concurrency) ladder() []int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var values []int64
 	for n := int64(1); n < c.most; n *= 2 {
 		values = append(values, n)

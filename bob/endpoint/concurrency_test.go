@@ -100,3 +100,46 @@ func TestConcurrency(t *testing.T) {
 		t.Errorf("%d of 10 calls were made", posts)
 	}
 }
+
+// The knobs of a pool are those of the pool beside it, too; of neither an endpoint has more
+// exchanges open than its operator allows.
+func TestBeside(t *testing.T) {
+	a, b := newServer(t, nil), newServer(t, nil)
+	first, second := options(a), options(b)
+	first.Endpoints[0].Calls, second.Endpoints[0].Calls = 4, 12
+	p := open(t, first)
+	second.Beside, second.Endpoints[0].Name = p, "beside"
+	q := open(t, second)
+	places := func(want ...int) {
+		t.Helper()
+		if got := []int{p.nodes[0].places.Size(), q.nodes[0].places.Size()}; !slices.Equal(got, want) {
+			t.Errorf("the endpoints have %v places, want %v", got, want)
+		}
+	}
+	places(4, 12)
+	for i, k := range p.Knobs() {
+		same := q.Knobs()[i]
+		if same.Name != k.Name || same.Read() != k.Read() || !slices.Equal(same.Ladder, k.Ladder) {
+			t.Fatalf("%s is at %d of %v, and %s at %d of %v", k.Name, k.Read(), k.Ladder, same.Name, same.Read(), same.Ladder)
+		}
+		v := k.Ladder[1]
+		if err := k.Set(t.Context(), v); err != nil || same.Read() != v {
+			t.Errorf("%s is set to %d, and reads %d beside: %v", k.Name, v, same.Read(), err)
+		}
+	}
+	places(2, 2)
+	third := options(newServer(t, nil))
+	third.Beside = q
+	third.Endpoints[0].Calls = 64
+	r, err := New(third)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.nodes[0].places.Size(); got != 2 {
+		t.Errorf("an endpoint that came late has %d places", got)
+	}
+	third.Layer = "l1"
+	if _, err := New(third); err == nil {
+		t.Error("there is a pool of layer l1 beside one of l2")
+	}
+}

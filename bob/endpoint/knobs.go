@@ -8,7 +8,8 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 )
 
-// Knobs returns what may be set to other values while the pool is in use. None of them
+// Knobs returns what may be set to other values while the pool is in use. They turn the pools
+// beside it, too, which are all made before. None of them
 // changes what is answered. Only how many calls go in one exchange is tried by an optimizer:
 // what is seen later, or waited for longer, costs less, and no measure of cost tells what it
 // is worth, so that the others are an operator's.

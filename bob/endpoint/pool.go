@@ -27,6 +27,9 @@ type Options struct {
 	// Confirm is how many endpoints must answer null before a thing is Absent (0: 2,
 	// or as many as there are, if fewer). One that lags is then not believed.
 	Confirm int
+	// Beside, unless nil, is a pool of the same layer, of nodes of another role. The knobs of
+	// either are those of both.
+	Beside *Pool
 	// Timeout bounds one exchange (0: 5 to 30 s, by the class of the method).
 	Timeout time.Duration
 	// Recheck is how often Run asks the endpoints for their chain again (0: 1 min).
@@ -56,6 +59,17 @@ const (
 	defaultHedge   = 250
 	defaultRecheck = time.Minute
 )
+
+func newTuning(layer string) *tuning {
+	t := new(tuning)
+	t.pollInterval.Store(defaultPoll)
+	if layer == "l1" {
+		t.pollInterval.Store(defaultL1Poll)
+	}
+	t.batchSize.Store(defaultBatch)
+	t.hedgeDelay.Store(defaultHedge)
+	return t
+}
 
 // Open returns a pool, having asked each endpoint for its chain. It fails with WrongChain
 // if one is of another: a mistake of the operator that no other endpoint makes good. One
@@ -89,6 +103,8 @@ func New(opts Options) (*Pool, error) {
 		return nil, fmt.Errorf("a pool of role %d, which is none", opts.Role)
 	case len(opts.Endpoints) == 0:
 		return nil, errors.New("a pool without endpoints")
+	case opts.Beside != nil && opts.Beside.opts.Layer != opts.Layer:
+		return nil, fmt.Errorf("a pool of layer %s beside one of layer %s", opts.Layer, opts.Beside.opts.Layer)
 	case opts.Confirm < 0 || opts.Confirm > len(opts.Endpoints):
 		return nil, fmt.Errorf("%d endpoints cannot confirm what %d say", opts.Confirm, len(opts.Endpoints))
 	}
@@ -101,13 +117,12 @@ func New(opts Options) (*Pool, error) {
 	if opts.Recorder == nil {
 		opts.Recorder = perfcore.Discard
 	}
-	p := &Pool{opts: opts, perf: newInstruments(opts.Recorder, opts.Layer), tuning: new(tuning)}
-	p.pollInterval.Store(defaultPoll)
-	if opts.Layer == "l1" {
-		p.pollInterval.Store(defaultL1Poll)
+	p := &Pool{opts: opts, perf: newInstruments(opts.Recorder, opts.Layer)}
+	if opts.Beside != nil {
+		p.tuning = opts.Beside.tuning
+	} else {
+		p.tuning = newTuning(opts.Layer)
 	}
-	p.batchSize.Store(defaultBatch)
-	p.hedgeDelay.Store(defaultHedge)
 	p.hedges.tenths = maxTenths
 	names := make(map[string]bool)
 	for _, e := range opts.Endpoints {
@@ -121,7 +136,7 @@ func New(opts Options) (*Pool, error) {
 		}
 		p.nodes = append(p.nodes, n)
 	}
-	p.concurrency.begin(p.nodes)
+	p.concurrency.add(p.nodes)
 	return p, nil
 }
 

@@ -63,7 +63,8 @@ type Config struct {
 	Period time.Duration
 	// Look is how often it is seen whether a tenant has given back what it was
 	// told to (10 s), and Patience after what time one is late that has not (3
-	// min: Go collects garbage every two at least).
+	// min: Go collects garbage every two at least). After five times that it is not
+	// waited for any more.
 	Look, Patience time.Duration
 	// Set sets a lease; when it fails, that is as it was. Without it the arbiter
 	// only says what it would do.
@@ -95,19 +96,26 @@ func (c Config) withDefaults() (Config, error) {
 // lease may be taken back.
 const reversal = 3
 
+// resignation is after how many times Patience nobody waits for memory any more.
+const resignation = 5
+
 // An Arbiter moves memory between tenants: to where it saves most by their bids,
 // a tenth of all at a time, when that is worth it. It takes memory back from who
 // saves nothing by it, and that stays free. Leases never sum to more than the
 // limit: who gives memory back does so first, and only when its accounted bytes
-// say that it has is another lease raised.
+// say that it has is another lease raised. What is not given back in the end is nobody
+// else's: its tenant may keep its lease or get more, and the others divide the rest.
 type Arbiter struct {
 	cfg Config
 
 	mu      sync.Mutex // guards what follows
 	moved   []move     // the last move of each tenant
-	pending *transfer  // nil when nobody owes memory
-	advised string     // what was said last that would be done
-	next    time.Time  // of the next decision
+	pending *transfer  // nil when no memory is waited for
+	// owed is since when each tenant has had to give memory back that is not waited for any
+	// more; zero when it holds no more than its lease.
+	owed    []time.Time
+	advised string    // what was said last that would be done
+	next    time.Time // of the next decision
 }
 
 // A move is the last change of a lease: up, down, or none yet.
@@ -136,7 +144,7 @@ func New(cfg Config) (*Arbiter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("arbiter: %w", err)
 	}
-	return &Arbiter{cfg: cfg, moved: make([]move, len(cfg.Tenants))}, nil
+	return &Arbiter{cfg: cfg, moved: make([]move, len(cfg.Tenants)), owed: make([]time.Time, len(cfg.Tenants))}, nil
 }
 
 // Run divides memory until ctx ends. It decides for the first time after one
@@ -162,6 +170,11 @@ func (a *Arbiter) step(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
+	for i, t := range a.cfg.Tenants {
+		if !a.owed[i].IsZero() && t.Held() <= a.lease(i) {
+			a.owed[i] = time.Time{}
+		}
+	}
 	switch {
 	case a.pending != nil:
 		a.finish(ctx, now)
@@ -220,9 +233,9 @@ func (a *Arbiter) Report() Report {
 		r.Free -= s.Lease
 		r.Tenants = append(r.Tenants, s)
 	}
-	if t, held := a.late(time.Now()); t >= 0 {
+	if t, held, since := a.late(time.Now()); t >= 0 {
 		r.Late = fmt.Sprintf("%s holds %d bytes, and was told %v ago to hold %d", a.cfg.Tenants[t].Knob, held,
-			time.Since(a.pending.since).Round(time.Second), a.lease(t))
+			time.Since(since).Round(time.Second), a.lease(t))
 	}
 	return r
 }
@@ -232,28 +245,29 @@ func (a *Arbiter) Report() Report {
 func (a *Arbiter) Pressure() float64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t, held := a.late(time.Now())
+	t, held, _ := a.late(time.Now())
 	if t < 0 {
 		return 0
 	}
 	return float64(held) / float64(max(a.lease(t), 1))
 }
 
-// late returns a tenant that owes memory for longer than it should, and what it
-// holds; -1 when there is none. a.mu is held.
-func (a *Arbiter) late(now time.Time) (tenant int, held int64) {
+// late returns the tenant that owes memory for longer than it should, and most by its lease,
+// what it holds, and since when it owes; -1 when there is none. a.mu is held.
+func (a *Arbiter) late(now time.Time) (tenant int, held int64, since time.Time) {
 	tenant = -1
-	if a.pending == nil || now.Sub(a.pending.since) < a.cfg.Patience {
-		return tenant, 0
-	}
 	worst := 0.0
 	for i, t := range a.cfg.Tenants {
+		owed := a.owed[i]
+		if owed.IsZero() && a.pending != nil && now.Sub(a.pending.since) >= a.cfg.Patience {
+			owed = a.pending.since
+		}
 		h, lease := t.Held(), a.lease(i)
-		if over := float64(h) / float64(max(lease, 1)); over > max(worst, 1) {
-			tenant, held, worst = i, h, over
+		if over := float64(h) / float64(max(lease, 1)); !owed.IsZero() && over > max(worst, 1) {
+			tenant, held, since, worst = i, h, owed, over
 		}
 	}
-	return tenant, held
+	return tenant, held, since
 }
 
 func (a *Arbiter) lease(tenant int) int64 {
@@ -273,15 +287,20 @@ type view struct {
 }
 
 // view looks at the tenants. Those whose lease stays are bidders for what they
-// have and nothing else; one whose lease was moved may not go back yet. a.mu is
-// held.
+// have and nothing else; one whose lease was moved may not go back yet. One that owes
+// memory that is not waited for has what it holds, and is not asked for it again. a.mu
+// is held.
 func (a *Arbiter) view(now time.Time) *view {
 	v := new(view)
 	variance, all := 0.0, int(a.cfg.Limit/a.cfg.Unit)
 	left, fixed := a.cfg.Limit, 0 // without what stays, which need not be whole units
 	for i, t := range a.cfg.Tenants {
 		lease, why := t.Lease()
-		units := a.unitsOf(lease)
+		has := lease
+		if !a.owed[i].IsZero() {
+			has = max(has, t.Held())
+		}
+		units := a.unitsOf(has)
 		bid := t.Bid(a.cfg.Unit, max(all, units))
 		if why == "" {
 			why = bid.Why
@@ -289,6 +308,9 @@ func (a *Arbiter) view(now time.Time) *view {
 		b := Bidder{Name: t.Knob, Saved: bid.Saved, Floor: a.unitsOf(t.Least())}
 		if most := int(t.Most/a.cfg.Unit) + 1; len(b.Saved) > most {
 			b.Saved = b.Saved[:most]
+		}
+		if !a.owed[i].IsZero() {
+			b.Floor = max(b.Floor, units)
 		}
 		if m := a.moved[i]; !m.at.IsZero() && now.Sub(m.at) < reversal*t.Settle {
 			if m.up {
@@ -299,7 +321,7 @@ func (a *Arbiter) view(now time.Time) *view {
 		}
 		if why != "" {
 			b = Bidder{Name: t.Knob, Floor: units}
-			left, fixed = left-lease, fixed+units
+			left, fixed = left-has, fixed+units
 		} else {
 			variance += bid.Error * bid.Error
 		}
@@ -442,6 +464,9 @@ func (a *Arbiter) finish(ctx context.Context, now time.Time) {
 			return
 		}
 		if t.Held() > c.to {
+			if now.Sub(p.since) >= resignation*a.cfg.Patience {
+				a.giveUp(p)
+			}
 			return // it is waited for
 		}
 	}
@@ -482,6 +507,18 @@ func (a *Arbiter) finish(ctx context.Context, now time.Time) {
 		return
 	}
 	a.end(p, perfcore.Leased, p.decision.Reason)
+}
+
+// giveUp ends a transfer for which memory has not been given back. a.mu is held.
+func (a *Arbiter) giveUp(p *transfer) {
+	var whys []string
+	for _, c := range p.shrink {
+		if t := a.cfg.Tenants[c.tenant]; t.Held() > c.to {
+			a.owed[c.tenant] = p.since
+			whys = append(whys, fmt.Sprintf("%s does not give its memory back, which nobody else gets: it holds %d bytes", t.Knob, t.Held()))
+		}
+	}
+	a.end(p, perfcore.Aborted, strings.Join(whys, "; "))
 }
 
 // end ends a transfer. What was given back stays free. a.mu is held.

@@ -210,15 +210,15 @@ func TestArbiterFindsTheDivision(t *testing.T) {
 	}
 }
 
-// A lease is raised only when the bytes are there. Who does not give them back
-// keeps others from growing, and is told of.
+// A lease is raised only when the bytes are there. Who does not give them back for a
+// quarter of an hour is told of, and keeps others from what it holds, and from nothing else.
 func TestArbiterWaitsForBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from := &part{name: "from", lease: 50 * mem, bid: arbiter.Bid{Saved: rising(10, 100)}, settle: time.Minute, stubborn: true}
 		to := &part{name: "to", lease: 50 * mem, bid: arbiter.Bid{Saved: rising(90, 9000)}, settle: time.Minute}
 		b := &building{t: t, limit: 100 * mem, parts: []*part{from, to}}
 		cfg := b.config()
-		b.run(time.Hour, cfg, func(a *arbiter.Arbiter) {
+		b.run(20*time.Minute, cfg, func(a *arbiter.Arbiter) {
 			if got := b.leases(); !slices.Equal(got, []int{40, 50}) || len(b.decisions) != 0 {
 				t.Errorf("with nothing given back the leases are %v: %+v", got, b.decisions)
 			}
@@ -238,6 +238,54 @@ func TestArbiterWaitsForBytes(t *testing.T) {
 			}
 			if r := a.Report(); r.Tenants[0].Would != 10*mem || r.Tenants[1].Would != 90*mem || r.Tenants[1].Held != 90*mem || from.fades == 0 {
 				t.Errorf("the report is %+v", r)
+			}
+		})
+	})
+}
+
+// Memory that is not given back is waited for no longer than for a quarter of an hour: it is
+// nobody else's, and what there is beside it is divided all the same, until it is there.
+func TestArbiterGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := &part{name: "from", lease: 50 * mem, bid: arbiter.Bid{Saved: rising(10, 100)}, settle: time.Minute, stubborn: true}
+		to := &part{name: "to", lease: 30 * mem, bid: arbiter.Bid{Saved: rising(90, 9000)}, settle: time.Minute}
+		other := &part{name: "other", lease: 20 * mem, bid: arbiter.Bid{Saved: rising(5, 100)}, settle: time.Minute, least: 20 * mem}
+		b := &building{t: t, limit: 100 * mem, parts: []*part{from, to, other}}
+		b.run(27*time.Minute, b.config(), func(a *arbiter.Arbiter) {
+			if got := b.leases(); !slices.Equal(got, []int{40, 30, 20}) || !slices.Equal(b.verdicts(), []string{"aborted"}) {
+				t.Fatalf("the leases are %v, and the verdicts %v", got, b.verdicts())
+			}
+			d := b.decisions[0]
+			if !strings.HasPrefix(d.Reason, "from does not give") || !slices.Equal(d.Moves, []perfcore.Move{{Knob: "from", From: 50 * mem, To: 40 * mem}}) {
+				t.Errorf("it was decided %+v", d)
+			}
+			time.Sleep(3 * time.Hour) // in which nothing is left to be moved
+			if got := b.leases(); !slices.Equal(got, []int{40, 30, 20}) || len(b.verdicts()) != 1 {
+				t.Errorf("hours later they are %v: %v", got, b.verdicts())
+			}
+			if r := a.Report(); !strings.HasPrefix(r.Late, "from holds") || a.Pressure() != 50.0/40 || r.Tenants[0].Would != 40*mem {
+				t.Errorf("the report says %+v, and the pressure is %v", r, a.Pressure())
+			}
+			b.mu.Lock()
+			other.least = 0
+			b.mu.Unlock()
+			time.Sleep(time.Hour)
+			if got := b.leases(); !slices.Equal(got, []int{40, 50, 0}) {
+				t.Errorf("when another can do with less they are %v", got)
+			}
+			b.mu.Lock()
+			from.bid = arbiter.Bid{Saved: rising(100, 1e6)} // what it owes is of use to it
+			b.mu.Unlock()
+			time.Sleep(2 * time.Hour)
+			if got := b.leases(); got[0] <= 50 || a.Pressure() != 0 || a.Report().Late != "" {
+				t.Errorf("when it is worth more to it they are %v, and %q is late", got, a.Report().Late)
+			}
+			b.mu.Lock()
+			from.stubborn, from.bid = false, arbiter.Bid{Saved: rising(10, 100)}
+			b.mu.Unlock()
+			time.Sleep(5 * time.Hour)
+			if got := b.leases(); got[1] < 80 || a.Pressure() != 0 {
+				t.Errorf("in the end they are %v", got)
 			}
 		})
 	})

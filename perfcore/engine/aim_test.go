@@ -206,7 +206,7 @@ func TestSettle(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		of      perfcore.ResourceType
-		owner   Owner   // of the knob, which trades in the processor
+		owner   Owner   // of the knob, which trades in the processor; it fails if that is Nobody
 		target  float64 // of utilization; 0 for none
 		uses    float64 // 0 for not measured
 		was, to perfcore.OptimizationStatus
@@ -223,7 +223,7 @@ func TestSettle(t *testing.T) {
 		{"a knob that failed", perfcore.CPU, Nobody, 0.5, 0.4, not, failed, failed},
 		{"another's knob that failed", perfcore.CPU, Engine, 0.5, 0.4, done, failed, done},
 		{"a knob that failed does not get well", perfcore.CPU, Nobody, 0.5, 0.4, failed, done, failed},
-		{"a knob that failed, without a target", perfcore.CPU, Engine, 0, 0.4, failed, done, failed},
+		{"a knob that failed, without a target", perfcore.CPU, Nobody, 0, 0.4, failed, done, failed},
 		{"pinned", perfcore.CPU, Operator, 0, 0.4, done, done, none},
 		{"pinned, with a target", perfcore.CPU, Operator, 0.5, 0.4, not, done, done},
 		{"no knob, met", perfcore.Disk, Engine, 0.5, 0.4, not, ing, done},
@@ -240,7 +240,7 @@ func TestSettle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Resources.knobs[0].owner = tt.owner
+		o.Resources.knobs[0].owner, o.Resources.knobs[0].failed = tt.owner, tt.owner == Nobody
 		if err := o.SetTargets(tt.of, perfcore.Targets{Utilization: tt.target}); err != nil {
 			t.Fatal(err)
 		}

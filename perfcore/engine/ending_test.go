@@ -142,6 +142,7 @@ func TestKnobHangs(t *testing.T) {
 				free := make(chan struct{})
 				var hung atomic.Bool
 				var aborted [][]string // the knobs that were astray at each end of a trial
+				var statuses []perfcore.OptimizationStatus
 				cfg := plant.Config{
 					Start: []int{5, 5}, World: plant.Noisy(), Seed: 2,
 					Surface: plant.Bowl{Bottom: []float64{9, 5}, Weight: []float64{1, 0}}.Surface(),
@@ -151,7 +152,7 @@ func TestKnobHangs(t *testing.T) {
 					c.Recorder = &registry
 					c.Decided = func(d perfcore.Decision) {
 						if d.Verdict == perfcore.Aborted {
-							aborted = append(aborted, r.astray())
+							aborted, statuses = append(aborted, r.astray()), append(statuses, r.Status(perfcore.CPU))
 						}
 					}
 					apply := c.Knobs[1].Apply
@@ -172,6 +173,9 @@ func TestKnobHangs(t *testing.T) {
 				if len(aborted) == 0 || aborted[0] != nil {
 					t.Errorf("when it was given up, %v were not at their incumbents", aborted)
 				}
+				if len(statuses) == 0 || statuses[0] != perfcore.Failed {
+					t.Errorf("when it was given up, the status was %v", statuses)
+				}
 				if gauge("knob_hangs") != 1 {
 					t.Error("nobody is told that a knob hangs")
 				}
@@ -179,6 +183,10 @@ func TestKnobHangs(t *testing.T) {
 					t.Errorf("it was decided %v", d)
 				}
 				until(t, "the other knob's promotion", 20*time.Hour, func() bool { return r.Resources.Knobs()[0].Incumbent >= plant.Value(7) })
+				until(t, "the end of the search", 20*time.Hour, func() bool { return r.Status(perfcore.CPU) != perfcore.Optimizing })
+				if got := r.Status(perfcore.CPU); got != perfcore.Failed {
+					t.Errorf("with a knob that hangs the status is %v", got)
+				}
 				if tt.returns {
 					close(free)
 					synctest.Wait()

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -194,6 +193,7 @@ func New(cfg Config) (*PerformanceOptimizer, error) {
 		usage:     make(map[perfcore.ResourceType]perfcore.Usage),
 	}
 	resources.changed = o.count
+	resources.failed = o.failed
 	resources.hangs = func(n int) { o.perf.hanging.Set(float64(n)) }
 	return o, nil
 }
@@ -304,7 +304,6 @@ func (o *PerformanceOptimizer) slice(ctx context.Context, levels []int, epoch in
 func (o *PerformanceOptimizer) restore(ctx context.Context) {
 	if err := o.Resources.restore(ctx); err != nil {
 		o.cfg.Log.Error("a knob was not restored, and is left alone", "error", err)
-		o.settle(perfcore.Failed)
 	}
 }
 
@@ -605,73 +604,10 @@ func (o *PerformanceOptimizer) decide(d perfcore.Decision) {
 	}
 	o.decisions = append(o.decisions, d)
 	o.mu.Unlock()
-	o.perf.decided(d, o.Resources.Knobs())
+	o.perf.decisions[d.Verdict].Add(1)
 	if o.cfg.Decided != nil {
 		o.cfg.Decided(d)
 	}
-}
-
-// settle brings the resources that have a target, or that the engine's knobs trade in, to
-// a status, as far as its transitions allow; Optimized becomes Failed where a target is
-// missed.
-func (o *PerformanceOptimizer) settle(s perfcore.OptimizationStatus) {
-	o.Resources.mu.Lock()
-	defer o.Resources.mu.Unlock()
-	for range o.setStatuses(s) {
-		o.Resources.count()
-	}
-}
-
-// setStatuses returns how many statuses it changed, but for those that only follow what is
-// measured at rest: how often that is, is the noise's doing. o.Resources.mu is held.
-func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (changed int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	owned, broken := make(map[perfcore.ResourceType]bool), make(map[perfcore.ResourceType]bool)
-	for i := range o.Resources.knobs {
-		switch k := &o.Resources.knobs[i]; {
-		case k.Resource == 0:
-		case k.owner == Nobody:
-			broken[k.Resource] = true
-			fallthrough
-		case k.owner == Engine:
-			owned[k.Resource] = true
-		}
-	}
-	all := maps.Clone(owned)
-	for r := range o.targets {
-		all[r] = true
-	}
-	for r, was := range o.statuses {
-		if !all[r] {
-			delete(o.statuses, r)
-			if was != perfcore.NotOptimized {
-				changed++
-			}
-		}
-	}
-	for r := range all {
-		was, next := o.statuses[r], s
-		aimed, met := o.verdict(r)
-		switch {
-		case !broken[r] && s == perfcore.Failed:
-			continue // it is no knob of this resource that failed
-		case !owned[r] && s == perfcore.Optimizing && met:
-			next = perfcore.Optimized
-		case s == perfcore.Optimized && aimed && !met:
-			next = perfcore.Failed
-		}
-		if was == perfcore.Failed && next == perfcore.Optimized && met && !broken[r] {
-			next = perfcore.NotOptimized // that it failed is out of date
-		}
-		if was.CanBecome(next) {
-			o.statuses[r] = next
-			if s != perfcore.Optimized || was == perfcore.Optimizing {
-				changed++
-			}
-		}
-	}
-	return changed
 }
 
 // hasResumed reports whether the state of a snapshot was restored.

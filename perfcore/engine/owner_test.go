@@ -63,6 +63,10 @@ func TestBadKnobs(t *testing.T) {
 				stop := r.start(t)
 				until(t, "isolation", 2*time.Hour, func() bool { return r.Resources.Knobs()[1].Owner == engine.Nobody })
 				until(t, "the other knob's promotion", 10*time.Hour, func() bool { return r.Resources.Knobs()[0].Incumbent >= plant.Value(7) })
+				until(t, "the end of the search", 10*time.Hour, func() bool { return r.Status(perfcore.CPU) != perfcore.Optimizing })
+				if got := r.Status(perfcore.CPU); got != perfcore.Failed {
+					t.Errorf("with a knob that could not be set the status is %v", got)
+				}
 				if err := stop(); err != nil {
 					t.Error(err)
 				}

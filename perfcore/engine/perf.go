@@ -60,10 +60,3 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 	}
 	return m
 }
-
-func (m metrics) decided(d perfcore.Decision, knobs []KnobState) {
-	m.decisions[d.Verdict].Add(1)
-	for _, k := range knobs {
-		m.values[k.Name].Set(float64(k.Incumbent))
-	}
-}

@@ -71,6 +71,8 @@ type ResourceManager struct {
 	seized bool // the loop has stopped: it may apply nothing until it is back
 	// changed, if set, is called behind each accepted change, with mu held.
 	changed func()
+	// failed, if set, is called behind the isolation of a knob that fails, with mu held.
+	failed func()
 	// hangs, if set, is told how many knobs hang when that changes, one call at a time.
 	hangs   func(n int)
 	leashes []*leash // of the knobs
@@ -93,6 +95,7 @@ type knob struct {
 	failures  int  // in a row
 	verified  bool // promoted or recalled in this regime
 	leased    bool
+	failed    bool // isolated because it fails; nobody else moved it
 	hung      bool // isolated because it hung: what is in force was not verified
 	drift     string
 }
@@ -169,59 +172,6 @@ func (k *knob) first() (o Owner, why string) {
 	return Engine, ""
 }
 
-// whyLeased is why the engine leaves a lease alone.
-const whyLeased = "the arbiter divides memory, and tries nothing"
-
-// Entrust hands knobs over to an arbiter, who moves them by Lease. An operator may
-// still pin them, and Release gives them back to it. Names that are none are left
-// out.
-func (m *ResourceManager) Entrust(names []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for i := range m.knobs {
-		k := &m.knobs[i]
-		if k.Scope == perfcore.Live && slices.Contains(names, k.Name) {
-			k.leased = true
-			k.owner, k.why = k.first()
-			m.epoch++
-		}
-	}
-}
-
-// Lease sets a knob that the arbiter owns to a value of its ladder, which is an
-// accepted change, and ends a trial that runs: what it measures has another reason
-// now. When it fails the knob is as it was. It fails for a knob that has another
-// owner, or gets one because somebody else has moved it.
-func (m *ResourceManager) Lease(ctx context.Context, name string, value int64) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	k, err := m.find(name)
-	if err != nil {
-		return err
-	}
-	if k.owner != Arbiter {
-		return fmt.Errorf("knob %s is the %v's", k.Name, k.owner)
-	}
-	if err := k.isAt(k.incumbent, k.read(ctx)); err != nil {
-		m.isolate(k, err)
-		return fmt.Errorf("knob %s: %w", k.Name, err)
-	}
-	level, ok := slices.BinarySearch(k.Ladder, value)
-	if !ok {
-		return fmt.Errorf("knob %s: %d is not one of its values", k.Name, value)
-	}
-	if err := k.set(ctx, level); err != nil {
-		if k.failures++; k.failures >= maxFailures || errors.Is(err, errHangs) {
-			m.isolate(k, fmt.Errorf("it fails: %w", err))
-		}
-		return err
-	}
-	k.incumbent, k.failures = level, 0
-	m.epoch++ // what a slice costs has other reasons now
-	m.count()
-	return nil
-}
-
 // Knob returns the state of the knob of that name.
 func (m *ResourceManager) Knob(name string) (KnobState, error) {
 	m.mu.Lock()
@@ -263,8 +213,9 @@ func (m *ResourceManager) find(name string) (*knob, error) {
 }
 
 // Pin sets a knob to a value of its ladder for the operator, who owns it from
-// then on. When the knob refuses, its owner is who it was. One that hangs, for its time is
-// over or ctx has ended, is isolated, and goes back to what it was when it has returned.
+// then on. When the knob refuses, or reads otherwise then, it goes back to the value that it
+// had, and its owner is who it was. One that hangs, for its time is over or ctx has ended, is
+// isolated, and goes back when it has returned.
 func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -276,22 +227,31 @@ func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) err
 	if !ok {
 		return fmt.Errorf("knob %s: %d is not one of %v", k.Name, value, k.Ladder)
 	}
+	before, known := k.level, true
+	if k.owner == Nobody {
+		before, known = slices.BinarySearch(k.Ladder, k.read(ctx).value)
+	}
 	if err := k.set(ctx, level); err != nil {
 		m.away = true
-		if errors.Is(err, errHangs) && !k.hung {
+		switch {
+		case k.hung || !known: // the first goes back to its incumbent
+		case errors.Is(err, errHangs):
 			m.isolate(k, err)
+		default:
+			err = errors.Join(err, m.setBack(ctx, k, before, time.Now().Add(k.backTimeout())))
 		}
 		return err
 	}
-	k.owner, k.why, k.incumbent, k.failures, k.hung, k.drift = Operator, whyPinned, level, 0, false, ""
+	k.owner, k.why, k.incumbent, k.drift = Operator, whyPinned, level, ""
+	k.failures, k.failed, k.hung = 0, false, false
 	m.epoch++
 	m.count()
 	return nil
 }
 
-// Release gives a pinned or isolated knob back to the engine, or the arbiter, at
-// the value that it reads; one that hung is set back to its incumbent before. It fails for
-// knobs that neither moves.
+// Release gives a pinned or isolated knob back to the engine, or the arbiter, and an
+// isolated one that neither moves to the operator, at the value that it reads; one that hung
+// is set back to its incumbent before. It fails for knobs that are the operator's anyway.
 func (m *ResourceManager) Release(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -300,7 +260,7 @@ func (m *ResourceManager) Release(name string) error {
 		return err
 	}
 	o, why := k.first()
-	if o == Operator {
+	if o == Operator && k.owner == Operator {
 		return fmt.Errorf("knob %s: %s", k.Name, why)
 	}
 	if k.owner == o {
@@ -323,7 +283,8 @@ func (m *ResourceManager) Release(name string) error {
 	if !ok {
 		return fmt.Errorf("knob %s: it reads %d, which is not one of %v", k.Name, r.value, k.Ladder)
 	}
-	k.owner, k.why, k.incumbent, k.level, k.failures = o, why, level, level, 0
+	k.owner, k.why, k.incumbent, k.level, k.drift = o, why, level, level, ""
+	k.failures, k.failed = 0, false
 	m.epoch++
 	m.count()
 	return nil
@@ -381,6 +342,22 @@ func (m *ResourceManager) travel(next string, timed bool) (levels []int, known b
 		}
 	}
 	return levels, known
+}
+
+// Forget drops what was promoted in other regimes, and that anything was in this one: the
+// incumbents go with the program where it goes.
+func (m *ResourceManager) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := len(m.others)+len(m.untaken) > 0
+	clear(m.others)
+	clear(m.untaken)
+	for i := range m.knobs {
+		m.knobs[i].verified = false
+	}
+	if known {
+		m.count()
+	}
 }
 
 // incumbents returns the level of each knob that was promoted last, and which
@@ -442,10 +419,12 @@ func (k *knob) read(ctx context.Context) (r reading) {
 // isAt returns why a reading is not that of level; nil when it is.
 func (k *knob) isAt(level int, r reading) error {
 	if r.err == nil && r.value != k.Ladder[level] {
-		return fmt.Errorf("it was set to %d, and reads %d: somebody else moved it", k.Ladder[level], r.value)
+		return fmt.Errorf("it was set to %d, and reads %d: %w", k.Ladder[level], r.value, errMoved)
 	}
 	return r.err
 }
+
+var errMoved = errors.New("somebody else moved it")
 
 var errSeized = errors.New("the loop had stopped, and the incumbents were restored")
 
@@ -477,98 +456,17 @@ func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, ag
 			k.failures = 0
 			continue
 		}
-		k.failures++
 		until := time.Now().Add(undoTimeout)
-		undo := m.setBack(ctx, k, before, until)
+		err = m.refused(ctx, k, before, until, err)
 		for j := i - 1; j >= 0; j-- {
 			if b := &m.knobs[j]; b.owner == Engine && b.level != b.incumbent {
-				undo = errors.Join(undo, m.setBack(ctx, b, b.incumbent, until))
+				err = errors.Join(err, m.setBack(ctx, b, b.incumbent, until))
 			}
 		}
-		if k.failures >= maxFailures && k.owner == Engine {
-			m.isolate(k, fmt.Errorf("it fails: %w", err))
-		}
-		return errors.Join(err, undo)
+		return err
 	}
 	m.away = slices.ContainsFunc(m.knobs, func(k knob) bool { return k.owner == Engine && k.level != k.incumbent })
 	return nil
-}
-
-// setBack returns a knob to a level that it had, by until, and isolates it when it
-// refuses several times. m.mu is held.
-func (m *ResourceManager) setBack(ctx context.Context, k *knob, level int, until time.Time) error {
-	ctx, stop := wayBack(ctx, until)
-	defer stop()
-	var err error
-	for range maxFailures {
-		if err = k.set(ctx, level); err == nil {
-			k.hung = false
-			return nil
-		}
-	}
-	m.isolate(k, fmt.Errorf("it cannot be set back: %w", err))
-	return err
-}
-
-// undoTimeout is the time that knobs have together for their way back, the program's end
-// included. What one of them takes of it is not missing to the others: see wayBack.
-const undoTimeout = 5 * time.Second
-
-// wayBack returns the context of a way back: it does not end with ctx, and lasts until the
-// time given, though for graceTime at least.
-func wayBack(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
-	if least := time.Now().Add(graceTime); until.Before(least) {
-		until = least
-	}
-	return context.WithDeadline(context.WithoutCancel(ctx), until)
-}
-
-// isolate takes a knob away from the engine. m.mu is held.
-func (m *ResourceManager) isolate(k *knob, why error) {
-	k.owner, k.why, k.hung = Nobody, why.Error(), errors.Is(why, errHangs)
-	m.epoch++
-	m.count()
-}
-
-// backTimeout is the time that a knob has for its way back alone: what it asks for, at least.
-func (k *knob) backTimeout() time.Duration { return max(undoTimeout, k.Within) }
-
-// comeBack sets the knobs that hung, and have returned, to their incumbents: what was tried
-// when they hung, or came late, was never verified. They stay isolated. One that hangs again
-// is set back when it has returned again; of one that refuses the error tells, once. At the
-// end of the program they share undoTimeout, and one that hangs is an error, too. m.mu is
-// held.
-func (m *ResourceManager) comeBack(ctx context.Context, end bool) error {
-	var errs []error
-	until := time.Now().Add(undoTimeout)
-	for i := range m.knobs {
-		k := &m.knobs[i]
-		if !k.hung || k.leash.hanging() != nil {
-			continue
-		}
-		if !end {
-			until = time.Now().Add(k.backTimeout())
-		}
-		bounded, stop := wayBack(ctx, until)
-		var err error
-		for range maxFailures {
-			if err = k.set(bounded, k.incumbent); err == nil || errors.Is(err, errHangs) {
-				break
-			}
-		}
-		stop()
-		switch {
-		case errors.Is(err, errHangs) && !end:
-			continue
-		case err != nil:
-			m.isolate(k, fmt.Errorf("it cannot be set back: %w", err))
-			errs = append(errs, err)
-			continue
-		}
-		k.hung = false
-		m.epoch++ // what a slice costs has other reasons now
-	}
-	return errors.Join(errs...)
 }
 
 // foreign isolates the knobs of the engine that read otherwise than they were

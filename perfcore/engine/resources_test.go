@@ -200,6 +200,9 @@ func TestBoundsOfSnapshots(t *testing.T) {
 	if len(m.others) != snapshot.MaxRegimes {
 		t.Errorf("%d regimes are remembered, want %d", len(m.others), snapshot.MaxRegimes)
 	}
+	if m.Forget(); len(m.others) != 0 {
+		t.Errorf("what was to be forgotten is %v", m.others)
+	}
 	var many []perfcore.Knob
 	for i := range snapshot.MaxKnobs + 1 {
 		many = append(many, (&lever{value: 20}).knob(fmt.Sprintf("plant.%d", i), new([]string)))

@@ -60,8 +60,11 @@ func (o *PerformanceOptimizer) state() snapshot.State {
 	return s
 }
 
-// count counts an accepted change. o.Resources.mu is held.
+// count counts an accepted change, and tells of the incumbents. o.Resources.mu is held.
 func (o *PerformanceOptimizer) count() {
+	for _, k := range o.Resources.knobs {
+		o.perf.values[k.Name].Set(float64(k.Ladder[k.incumbent]))
+	}
 	if err := o.cfg.Snapshots.Changed(o.state); err != nil {
 		o.cfg.Log.Error("no snapshot was taken", "error", err)
 	}

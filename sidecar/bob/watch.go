@@ -54,15 +54,18 @@ func New(cfg Config, bitcoin monitor.Bitcoin, rec perfcore.Recorder) (*Watch, er
 	cfg.ChainID = cfg.chain()
 	w := &Watch{cfg: cfg, bitcoin: bitcoin, perf: newSurveyPerf(rec)}
 	var err error
-	pool := func(role endpoint.Role, list []endpoint.Endpoint) *endpoint.Pool {
+	pool := func(role endpoint.Role, list []endpoint.Endpoint, beside *endpoint.Pool) *endpoint.Pool {
 		if len(list) == 0 || err != nil {
 			return nil
 		}
 		var p *endpoint.Pool
-		p, err = endpoint.New(endpoint.Options{Layer: "l2", ChainID: cfg.ChainID, Role: role, Endpoints: list, Recorder: rec})
+		p, err = endpoint.New(endpoint.Options{
+			Layer: "l2", ChainID: cfg.ChainID, Role: role, Endpoints: list, Beside: beside, Recorder: rec,
+		})
 		return p
 	}
-	w.exec, w.nodes = pool(endpoint.Execution, cfg.Execution), pool(endpoint.OpNode, cfg.OpNodes)
+	w.exec = pool(endpoint.Execution, cfg.Execution, nil)
+	w.nodes = pool(endpoint.OpNode, cfg.OpNodes, w.exec)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +143,7 @@ func (w *Watch) Run(ctx context.Context) error {
 
 // Knobs returns what may be tried at other values: how often and how much is asked.
 func (w *Watch) Knobs() []perfcore.Knob {
-	knobs := cmp.Or(w.exec, w.nodes).Knobs()
+	knobs := cmp.Or(w.exec, w.nodes).Knobs() // of both
 	if w.l1 != nil {
 		knobs = append(knobs, w.l1.knobs()...)
 	}

@@ -228,3 +228,26 @@ func TestNewRefuses(t *testing.T) {
 		t.Errorf("%v, %v, %v", err1, err2, err3)
 	}
 }
+
+// What is set of the nodes of the L2 is set of all of them, whatever their role, and each
+// knob is there once.
+func TestKnobsOfAllNodes(t *testing.T) {
+	w := newWorld(t).watch(func(c *Config) { c.OpNodes[0].Calls = 3 })
+	seen := make(map[string]bool)
+	for _, k := range w.Knobs() {
+		if seen[k.Name] {
+			t.Errorf("there are two knobs %s", k.Name)
+		}
+		seen[k.Name] = true
+		if err := k.Set(t.Context(), k.Ladder[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, p := range []*endpoint.Pool{w.exec, w.nodes, w.opNodes()[0].pool} {
+		for _, k := range p.Knobs() {
+			if !seen[k.Name] || k.Read() != k.Ladder[1] {
+				t.Errorf("%s of some nodes is at %d, want %d", k.Name, k.Read(), k.Ladder[1])
+			}
+		}
+	}
+}

@@ -6,14 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
 )
 
+// A partly is why the rest of a command was not obeyed.
+type partly struct{ error }
+
 // command has do give an operator's command to the plant, one at a time, and tells
-// of it when it was obeyed.
+// of it when it was obeyed. If do fails with a partly, it tells of that too.
 func (p *Performance) command(did string, do func(f *following) (what string, err error)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -21,12 +25,18 @@ func (p *Performance) command(did string, do func(f *following) (what string, er
 		return errNotFollowing
 	}
 	what, err := do(p.following)
-	if err != nil {
+	rest, some := errors.AsType[partly](err)
+	switch {
+	case some:
+		what = strings.TrimSpace(what + " in part: " + strings.ReplaceAll(rest.Error(), "\n", "; "))
+		p.log.Warn("an operator's command was obeyed in part", "did", did, "what", what)
+	case err != nil:
 		return err
+	default:
+		p.log.Info("an operator's command", "did", did, "what", what)
 	}
-	p.log.Info("an operator's command", "did", did, "what", what)
 	p.publish(Commanded, Command{At: time.Now(), Did: did, What: what})
-	return nil
+	return err
 }
 
 // target sets what a resource has to do; zero targets unset it.
@@ -95,12 +105,14 @@ func (p *Performance) audit() error {
 	})
 }
 
-// defaults freezes, and sets every knob to its value at the start. Those that the
-// optimizer or the arbiter owned are its own again; an operator's are then pinned. Who
-// gives memory back comes first; that it has been given back is not waited for.
+// defaults freezes, and sets every knob to its value at the start; what was promoted in other
+// regimes is forgotten. Those that the optimizer or the arbiter owned are its own again; an
+// operator's are then pinned. Who gives memory back comes first; that it has been given back is
+// not waited for. A knob that refuses keeps no other: the error names those that did.
 func (p *Performance) defaults(ctx context.Context) error {
 	return p.command("defaults", func(f *following) (string, error) {
 		f.freeze("all knobs are at their defaults")
+		f.optimizer.Resources.Forget()
 		var errs []error
 		knobs := f.optimizer.Resources.Knobs()
 		slices.SortStableFunc(knobs, func(a, b engine.KnobState) int {
@@ -117,7 +129,10 @@ func (p *Performance) defaults(ctx context.Context) error {
 			}
 			errs = append(errs, err)
 		}
-		return "", errors.Join(errs...)
+		if err := errors.Join(errs...); err != nil {
+			return "", partly{err}
+		}
+		return "", nil
 	})
 }
 
