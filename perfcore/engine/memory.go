@@ -66,7 +66,7 @@ func (t *tuner) enter(ctx context.Context) {
 	if !known {
 		t.o.settle(perfcore.NotOptimized)
 	}
-	t.shift, t.changed, t.recalled = shift{}, false, false
+	t.shift, t.changed = shift{}, false
 	t.cost, t.bare, t.work = was.cost, was.bare, was.work
 	t.noise, t.plain, t.effort, t.lag = was.noise, was.plain, was.effort, was.lag
 	t.missing = was.missing
@@ -93,6 +93,5 @@ func (t *tuner) recall(ctx context.Context, before, to []int) {
 	cost, bare, work := t.cost, t.bare, t.work
 	t.refresh()
 	t.cost, t.bare, t.work = cost, bare, work // refresh takes the incumbents for other ones
-	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, since: t.budget.slices - probations[0]})
-	t.recalled = true
+	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, due: t.budget.slices})
 }

@@ -28,9 +28,6 @@ const (
 	suspicious = 0.02
 )
 
-// probations are how many slices behind its promotion a change is tested again.
-var probations = [...]float64{10, 40, 160}
-
 // A tuner is the strategy: what is tried, and when nothing is. It lives in
 // Run's goroutine.
 type tuner struct {
@@ -43,22 +40,10 @@ type tuner struct {
 	apart  ablation
 	regime string
 	memory memory
-	// recalled: the incumbents are those that a regime had left, and have not
-	// been verified since.
-	recalled bool
 	// asked: an operator wants the audit that is under way.
 	asked bool
 	// missing: the noise is that of slices that missed targets.
 	missing bool
-}
-
-// A probation is a promotion, or a withdrawal, that will be tested again.
-type probation struct {
-	from, to []int
-	since    float64 // slices
-	passed   int
-	diffs    []float64 // what the tests that it passed said for it
-	gain     float64
 }
 
 func newTuner(o *PerformanceOptimizer) *tuner {
@@ -116,14 +101,14 @@ func (t *tuner) run(ctx context.Context) error {
 		case t.changed:
 			t.startOver("the incumbent's cost has changed by itself")
 		}
+		due := t.dueTrial(false)
 		switch {
 		case t.switched():
 			t.enter(ctx)
 		case t.fresh:
 			err = t.look(ctx)
-		case t.recalled && t.budget.allows():
-			t.recalled = false
-			err = t.retest(ctx)
+		case due >= 0 && t.budget.allows():
+			err = t.retest(ctx, due)
 		case t.misses >= t.most(), t.o.content() && !t.asked, !t.canMove():
 			err = t.park(ctx)
 		case !t.budget.allows():
@@ -350,7 +335,9 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 		return r.verdict
 	}
 	gain := r.evidence.Effect
-	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
+	t.trials = append(t.trials, probation{
+		from: t.at, to: y, due: t.budget.slices + probations[0], gain: gain, withdrawn: r.verdict == perfcore.Withdrawn,
+	})
 	t.at = y
 	t.cost.value -= gain
 	t.bare.value -= gain - r.evidence.Targets
@@ -460,7 +447,7 @@ func (t *tuner) park(ctx context.Context) error {
 		if t.switched() || t.retargeted {
 			return nil
 		}
-		if err := t.retest(ctx); err != nil {
+		if err := t.retest(ctx, t.dueTrial(true)); err != nil {
 			return err
 		}
 		if t.changed || t.retargeted {
@@ -478,75 +465,4 @@ func (t *tuner) park(ctx context.Context) error {
 	t.rest = min(2*t.rest, maxRest)
 	t.begin(t.most() - auditProposals)
 	return nil
-}
-
-// retest runs one block of an old value against the promotion that replaced it,
-// if one is due. When the old value looks better, it is tried like any other
-// candidate: nothing goes back without evidence either.
-func (t *tuner) retest(ctx context.Context) error {
-	if len(t.trials) == 0 || !t.budget.allows() {
-		return nil
-	}
-	p := &t.trials[0]
-	if t.budget.slices-p.since < probations[p.passed] {
-		return nil
-	}
-	y := slices.Clone(t.at)
-	stale := false
-	for i := range y {
-		if p.from[i] != p.to[i] {
-			stale = stale || t.at[i] != p.to[i] || !t.free[i]
-			y[i] = p.from[i]
-		}
-	}
-	if stale || slices.Equal(y, t.at) {
-		t.trials = t.trials[1:]
-		return nil
-	}
-	var bill bill
-	one, err := t.block(ctx, y, t.washFor(y), &bill)
-	t.budget.charge(bill.excess)
-	var stopped *interruption
-	var blamed *blame
-	switch {
-	case errors.As(err, &stopped), errors.Is(err, errVoid):
-		t.tell(stopped)
-		return nil
-	case errors.As(err, &blamed): // the old value is much worse: as promised
-		one = blamed.block()
-	case err != nil:
-		return err
-	case one.diff > 0:
-		r, err := t.trial(ctx, y, t.isBetter())
-		gain := p.gain
-		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*gain)
-		t.trials = t.trials[1:]
-		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
-			t.budget.gain -= gain + r.evidence.Effect
-			t.trials, t.apart = nil, ablation{}
-			t.begin(0)
-			t.rest = firstRest
-		}
-		return err
-	}
-	p.diffs = append(p.diffs, -one.diff)
-	if p.passed++; p.passed == len(probations) {
-		t.confirm(p)
-		t.trials = t.trials[1:]
-	}
-	return nil
-}
-
-// confirm records that a change has passed the last test of its probation.
-func (t *tuner) confirm(p *probation) {
-	e := perfcore.Evidence{Diffs: p.diffs, Slices: 4 * len(p.diffs)}
-	weigh(&e, t.noise.deviation())
-	d := perfcore.Decision{
-		Trigger: "probation", Moves: t.o.Resources.moves(p.from, p.to), Verdict: perfcore.Confirmed,
-		Reason: "in no test of its probation did what it replaced cost less", Evidence: e,
-	}
-	if p.gain > 0 { // what was withdrawn or recalled has promised nothing
-		d.Prediction = fmt.Sprintf("it saves %.1f %%, as was measured when it was promoted", 100*p.gain)
-	}
-	t.o.decide(d)
 }
