@@ -171,6 +171,8 @@ type PerformanceOptimizer struct {
 	regret    float64
 	spent     float64 // of the budget
 	asked     bool    // an operator wants an audit
+
+	uncalibrated bool // nothing may be tried, for a calibration has come to nothing
 }
 
 // New returns an optimizer that owns cfg.Knobs from now on. It starts nothing.
@@ -656,6 +658,8 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 		switch {
 		case !broken[r] && s == perfcore.Failed:
 			continue // it is no knob of this resource that failed
+		case o.uncalibrated && s == perfcore.Optimized && !aimed:
+			continue // nobody has searched
 		case !owned[r] && s == perfcore.Optimizing && met:
 			next = perfcore.Optimized
 		case s == perfcore.Optimized && aimed && !met:

@@ -158,8 +158,8 @@ func (b *bench) one(ctx context.Context, x []int, again bool) (s seen, err error
 	}
 	b.last = slices.Clone(x)
 	b.budget.slice()
-	if s.Check() != "" {
-		return s, errVoid
+	if why := s.Check(); why != "" {
+		return s, silence(why)
 	}
 	s.short = b.shortfall(s.Sample, slices.Equal(x, b.at))
 	s.Cost += s.short
@@ -170,10 +170,9 @@ func (b *bench) one(ctx context.Context, x []int, again bool) (s seen, err error
 // it.
 func (b *bench) run(ctx context.Context, again bool) (s seen, err error) {
 	for range maxBursts {
-		if s, err = b.one(ctx, b.at, again); err != nil {
+		if s, err = b.own(ctx, again); err != nil {
 			return s, err
 		}
-		b.o.used(s.Sample, &b.budget)
 		if b.counted(s); s.Burst == "" {
 			return s, nil
 		}
@@ -182,7 +181,7 @@ func (b *bench) run(ctx context.Context, again bool) (s seen, err error) {
 		}
 		again = false
 	}
-	return s, errVoid
+	return s, silence(s.Burst)
 }
 
 // counted counts a slice of the incumbent in how often there are bursts.
@@ -247,11 +246,10 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 // returns a *blame, or errVoid when it was the world, or nobody can tell: a burst in one of
 // the two slices only makes them no match.
 func (b *bench) blame(ctx context.Context, s seen, bill *bill) error {
-	beside, err := b.one(ctx, b.at, false)
+	beside, err := b.own(ctx, false)
 	if err != nil {
 		return err
 	}
-	b.o.used(beside.Sample, &b.budget)
 	switch {
 	case !(s.Work > 0):
 		return &blame{maxExcess, maxExcess}

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -23,9 +22,6 @@ const (
 	// audit that finds nothing doubles it.
 	firstRest = 30
 	maxRest   = 500
-	// suspicious is the largest sign-flip probability, of both directions
-	// together, at which A/A is said to find something.
-	suspicious = 0.02
 )
 
 // A tuner is the strategy: what is tried, and when nothing is. It lives in
@@ -75,21 +71,15 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 
 // run searches and rests until ctx ends.
 func (t *tuner) run(ctx context.Context) error {
-	for {
-		calibrated, err := t.calibrate(ctx)
-		if err != nil {
-			return err
-		}
-		if calibrated {
-			break
-		}
-		if err := t.idle(ctx, t.rest); err != nil {
-			return err
-		}
-		t.rest = min(2*t.rest, maxRest)
+	if err := t.untilCalibrated(ctx); err != nil {
+		return err
 	}
 	t.rest = firstRest
-	if t.o.hasResumed() { // what was verified comes first; the search has a rest before it goes on
+	switch {
+	case !t.o.hasResumed():
+	case t.asked:
+		t.begin(t.most() - auditProposals)
+	default: // what was verified comes first; the search has a rest before it goes on
 		t.begin(t.most())
 	}
 	for {
@@ -159,76 +149,6 @@ func (t *tuner) canMove() bool {
 		}
 	}
 	return false
-}
-
-// calibrate compares the incumbent with itself in blocks like those of a trial.
-// That gives the noise, and the proof that the way of measuring finds nothing
-// where there is nothing. It reports whether that holds.
-func (t *tuner) calibrate(ctx context.Context) (bool, error) {
-	var bill bill
-	var e perfcore.Evidence
-	var work, near, lag []float64
-	voids, before := 0, t.budget.slices
-	t.arm = -1
-	for len(e.Diffs) < maxBlocks {
-		if t.refresh(); t.retargeted {
-			t.disregard()
-			e.Diffs, work, near, lag, voids = nil, nil, nil, nil, 0
-		}
-		if t.switched() {
-			t.enter(ctx)
-			t.fresh = false
-		}
-		one, err := t.block(ctx, t.at, t.longestWash(), &bill)
-		var stopped *interruption
-		switch {
-		case errors.As(err, &stopped), errors.Is(err, errVoid), errors.Is(err, errBlamed):
-			t.tell(stopped)
-			if voids++; voids > maxVoids*maxBlocks {
-				t.o.decide(perfcore.Decision{Trigger: "calibration", Verdict: perfcore.Miscalibrated, Reason: "too many slices said nothing"})
-				return false, nil
-			}
-			continue
-		case err != nil:
-			return false, err
-		}
-		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
-	}
-	t.noise, t.plain, t.effort, t.lag = spread{}, spread{}, spread{}, spread{}
-	t.noise.addZero(e.Diffs)
-	t.plain.addZero(without(e.Diffs, near))
-	t.effort.addZero(work)
-	t.lag.addZero(lag)
-	t.missing = len(t.o.missed()) > 0
-	weigh(&e, t.noise.deviation())
-	e.Slices = int(t.budget.slices - before)
-	d := perfcore.Decision{
-		Trigger: "calibration", Verdict: perfcore.Calibrated, Evidence: e,
-		Reason: fmt.Sprintf("the incumbent is as good as itself; a block's difference has a deviation of %.1f %%", 100*e.Noise),
-	}
-	negated := make([]float64, len(e.Diffs))
-	for i, v := range e.Diffs {
-		negated[i] = -v
-	}
-	if p := 2 * min(e.SignFlip, signFlip(negated)); p <= suspicious && math.Abs(e.Effect) >= t.o.cfg.MinEffect {
-		d.Verdict = perfcore.Miscalibrated
-		d.Reason = "the incumbent differs from itself, so something follows the order of the slices; experiments are off until it does not"
-		t.o.cfg.Log.Error("the optimizer's calibration found a difference where there is none", "effect", e.Effect)
-	}
-	t.o.decide(d)
-	return d.Verdict == perfcore.Calibrated, nil
-}
-
-// longestWash returns how many slices are left out behind a switch of all knobs that
-// the engine owns.
-func (t *tuner) longestWash() int {
-	wash := 1
-	for i, free := range t.free {
-		if free {
-			wash = max(wash, t.wash[i])
-		}
-	}
-	return wash
 }
 
 // space returns where the knobs stand and how far they may move.
@@ -358,20 +278,27 @@ func (t *tuner) idle(ctx context.Context, n int) error {
 
 // watched runs one slice of the incumbent. Its error is the context's.
 func (t *tuner) watched(ctx context.Context) error {
+	_, err := t.heard(ctx)
+	return err
+}
+
+// heard runs one slice of the incumbent, and reports whether it said something. Its error is
+// the context's.
+func (t *tuner) heard(ctx context.Context) (said bool, err error) {
 	t.refresh()
-	_, err := t.incumbent(ctx, false)
+	_, err = t.incumbent(ctx, false)
 	var stopped *interruption
 	switch {
 	case errors.As(err, &stopped) && t.switched(), errors.Is(err, errVoid):
-		return nil
+		return false, nil
 	case errors.As(err, &stopped):
 		t.tell(stopped)
 		if t.refresh(); t.retargeted {
-			return nil
+			return false, nil
 		}
-		return t.pause(ctx)
+		return false, t.pause(ctx)
 	}
-	return err
+	return err == nil, err
 }
 
 // tell records that knobs were isolated after a slice that no other decision tells of.
