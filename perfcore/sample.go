@@ -13,7 +13,8 @@ type Sample struct {
 	// cost that falls because work is refused, dropped or put off shows here.
 	Work float64
 	// Usage is what the resources were seen to do; those that are missing
-	// were not measured.
+	// were not measured. It counts in a void sample, too, so one has none where the
+	// resources were disturbed.
 	Usage map[ResourceType]Usage
 	// Burst, unless "", is the work of the background that came due within the slice, and
 	// would have under any values of the knobs that are tried. Such a slice is measured

@@ -7,6 +7,7 @@
 package collect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -107,7 +108,8 @@ type Objective struct {
 	Terms []Term
 	// Work is the rate of the units of work that were done, refused and failed
 	// ones not counted. A slice with fewer than MinWork of them says nothing,
-	// but one with none at all: that may be the doing of what is tried.
+	// but one with none at all: that may be the doing of what is tried. It does say what
+	// resources did, which one beyond a limit of Void does not.
 	Work    string
 	MinWork float64
 	Void    []Limit
@@ -134,8 +136,9 @@ func (o Objective) Check() error {
 // Sample returns what the slice says under the objective.
 func (o Objective) Sample(s *Slice) perfcore.Sample {
 	var sample perfcore.Sample
+	disturbed := beyond(o.Void, s)
 	for r, use := range o.Uses {
-		if u, ok := use.usage(s); ok {
+		if u, ok := use.usage(s); ok && disturbed == "" {
 			if sample.Usage == nil {
 				sample.Usage = make(map[perfcore.ResourceType]perfcore.Usage)
 			}
@@ -162,12 +165,19 @@ func (o Objective) Sample(s *Slice) perfcore.Sample {
 		}
 		sample.Cost += t.Weight * math.Log(max(v, t.Floor))
 	}
-	for _, l := range o.Void {
+	sample.Void = cmp.Or(disturbed, sample.Void)
+	return sample
+}
+
+// beyond returns why the last limit that the slice is beyond says that it says nothing; ""
+// when it is beyond none.
+func beyond(limits []Limit, s *Slice) (why string) {
+	for _, l := range limits {
 		if v, measured := s.Value(l.Quantity); measured && v > l.Above {
-			sample.Void = l.Why
+			why = l.Why
 		}
 	}
-	return sample
+	return why
 }
 
 // usage returns what the slice says of one resource, and whether it says
@@ -264,8 +274,8 @@ func (c *Collector) Collect() perfcore.Sample {
 		c.cfg.Classifier.Observe(&c.slice)
 	}
 	sample := c.cfg.Objective.Sample(&c.slice)
-	if why := c.watch(); why != "" && sample.Void == "" {
-		sample.Void = why
+	if why := c.watch(); why != "" {
+		sample.Void, sample.Usage = cmp.Or(sample.Void, why), nil
 	}
 	sample.Burst = c.burst()
 	return sample
@@ -281,11 +291,7 @@ const (
 // burst returns why there is a burst in the slice; "" when there is none, or when they
 // are not seldom.
 func (c *Collector) burst() (why string) {
-	for _, l := range c.cfg.Objective.Bursts {
-		if v, measured := c.slice.Value(l.Quantity); measured && v > l.Above {
-			why = l.Why
-		}
-	}
+	why = beyond(c.cfg.Objective.Bursts, &c.slice)
 	usual := c.bursts > seldom
 	if why == "" {
 		c.bursts -= burstRate * c.bursts

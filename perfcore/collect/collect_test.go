@@ -88,6 +88,12 @@ func TestObjective(t *testing.T) {
 			if math.Abs(got.Cost-tt.cost) > 1e-12 || !strings.Contains(got.Void, tt.void) || (got.Void == "") != (tt.void == "") {
 				t.Errorf("cost %v, void %q; want %v, %q", got.Cost, got.Void, tt.cost, tt.void)
 			}
+			if tt.void == "neighbour" {
+				if got.Usage != nil {
+					t.Errorf("a neighbour took the processor, and resources are used by %+v", got.Usage)
+				}
+				return
+			}
 			if u := got.Usage[perfcore.CPU]; u.Utilization != 0.25 {
 				t.Errorf("usage %+v", got.Usage)
 			}

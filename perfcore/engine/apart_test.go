@@ -139,7 +139,7 @@ func TestLostIsKept(t *testing.T) {
 }
 
 // What goes back is not on probation for its promotion any more, but for having gone back,
-// and the others of the promotion still are.
+// when the search rests, and the others of the promotion still are.
 func TestWithdrawnIsOnProbation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tu, _ := promoted(t, linear(-0.1, 0.02, 0), []int{5, 5, 5}, []int{6, 7, 8})
@@ -154,6 +154,11 @@ func TestWithdrawnIsOnProbation(t *testing.T) {
 		}
 		if want := [][]int{{5, 5, 5}, {6, 5, 5}, {6, 7, 8}, {6, 5, 8}, {6, 5, 8}, {6, 5, 5}}; !slices.EqualFunc(moves, want, slices.Equal) {
 			t.Errorf("on probation are %v, want %v", moves, want)
+		}
+		tu.budget.slices += probations[0]
+		tu.trials[0].due = tu.budget.slices + 1
+		if tu.dueTrial(true) != 1 || tu.dueTrial(false) != -1 {
+			t.Errorf("a withdrawal is tested while the search goes on, or never: %d, %d", tu.dueTrial(false), tu.dueTrial(true))
 		}
 		if d := tu.budget.gain - gain; d < 0.035 || d > 0.045 {
 			t.Errorf("the budget has %.3f more for each slice, want what the harmful knob had cost", d)
@@ -180,7 +185,7 @@ func TestConfirmed(t *testing.T) {
 			if n > 2*int(probations[len(probations)-1]) {
 				t.Fatal("it is still on probation")
 			}
-			if err := errors.Join(tu.watched(t.Context()), tu.retest(t.Context())); err != nil {
+			if err := errors.Join(tu.watched(t.Context()), tu.retest(t.Context(), tu.dueTrial(true))); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -49,7 +49,7 @@ func (t *tuner) enter(ctx context.Context) {
 	}
 	timed := t.o.timed(t.regime)
 	t.regime = t.o.regime()
-	levels, known := t.o.Resources.travel(t.regime, timed)
+	before, levels, known := t.o.Resources.travel(t.regime, timed)
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
 	if !visited {
@@ -66,7 +66,7 @@ func (t *tuner) enter(ctx context.Context) {
 	if !known {
 		t.o.settle(perfcore.NotOptimized)
 	}
-	t.shift, t.changed, t.recalled = shift{}, false, false
+	t.shift, t.changed = shift{}, false
 	t.cost, t.bare, t.work = was.cost, was.bare, was.work
 	t.noise, t.plain, t.effort, t.lag = was.noise, was.plain, was.effort, was.lag
 	t.missing = was.missing
@@ -77,16 +77,14 @@ func (t *tuner) enter(ctx context.Context) {
 	t.misses, t.begun, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.begun, was.rest, was.trials, was.apart, was.gain
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)
-	t.recall(ctx, levels)
+	if !slices.Equal(before, levels) {
+		t.recall(ctx, before, levels)
+	}
 }
 
-// recall makes levels the incumbents. They were promoted before; the block that tests
-// them again is due at once.
-func (t *tuner) recall(ctx context.Context, to []int) {
-	before := t.at
-	if slices.Equal(to, before) || !t.o.Resources.promote(to, t.epoch) {
-		return
-	}
+// recall puts the incumbents in force that the regime had left, and tells. They were promoted
+// before; the block that tests them again is due at once.
+func (t *tuner) recall(ctx context.Context, before, to []int) {
 	t.o.restore(ctx)
 	t.o.decide(perfcore.Decision{
 		Trigger: "regime", Moves: t.o.Resources.moves(before, to), Verdict: perfcore.Recalled,
@@ -95,6 +93,5 @@ func (t *tuner) recall(ctx context.Context, to []int) {
 	cost, bare, work := t.cost, t.bare, t.work
 	t.refresh()
 	t.cost, t.bare, t.work = cost, bare, work // refresh takes the incumbents for other ones
-	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, since: t.budget.slices - probations[0]})
-	t.recalled = true
+	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, due: t.budget.slices})
 }

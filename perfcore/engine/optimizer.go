@@ -170,6 +170,8 @@ type PerformanceOptimizer struct {
 	regret    float64
 	spent     float64 // of the budget
 	asked     bool    // an operator wants an audit
+
+	uncalibrated bool // nothing may be tried, for a calibration has come to nothing
 }
 
 // New returns an optimizer that owns cfg.Knobs from now on. It starts nothing.

@@ -307,10 +307,11 @@ func (m *ResourceManager) isIn(regime string) bool {
 }
 
 // travel leaves the incumbents behind for the regime that they are for, unless there are too
-// many regimes for a snapshot, and returns the levels that were left behind in the next one,
-// the incumbents where nothing was or the knob is not the engine's, and whether there was
-// anything. A knob that hastens is left behind where it was verified, or timed.
-func (m *ResourceManager) travel(next string, timed bool) (levels []int, known bool) {
+// many regimes for a snapshot, and makes those the incumbents that were left behind in the
+// next one, where there are any and the knob is the engine's. It returns the levels before and
+// now, and whether anything was left behind. A knob that hastens is left behind where it was
+// verified, or timed.
+func (m *ResourceManager) travel(next string, timed bool) (before, levels []int, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next != m.regime && len(m.others) < snapshot.MaxRegimes {
@@ -327,10 +328,10 @@ func (m *ResourceManager) travel(next string, timed bool) (levels []int, known b
 	delete(m.others, next)
 	m.regime = next
 	m.untaken = make(map[string]int64)
-	levels = make([]int, len(m.knobs))
+	before, levels = make([]int, len(m.knobs)), make([]int, len(m.knobs))
 	for i := range m.knobs {
 		k := &m.knobs[i]
-		levels[i], k.verified = k.incumbent, false
+		before[i], levels[i], k.verified = k.incumbent, k.incumbent, false
 		v, left := was[k.Name]
 		level, legal := slices.BinarySearch(k.Ladder, v)
 		switch {
@@ -341,7 +342,10 @@ func (m *ResourceManager) travel(next string, timed bool) (levels []int, known b
 			levels[i], k.verified = level, true
 		}
 	}
-	return levels, known
+	if !slices.Equal(levels, before) {
+		m.take(levels)
+	}
+	return before, levels, known
 }
 
 // Forget drops what was promoted in other regimes, and that anything was in this one: the
@@ -548,6 +552,12 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 	if m.epoch != epoch {
 		return false
 	}
+	m.take(levels)
+	return true
+}
+
+// take makes levels the incumbents, where the engine owns the knob. m.mu is held.
+func (m *ResourceManager) take(levels []int) {
 	for i := range m.knobs {
 		if k := &m.knobs[i]; k.owner == Engine {
 			k.verified = k.verified || k.incumbent != levels[i]
@@ -556,7 +566,6 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 	}
 	m.away = slices.ContainsFunc(m.knobs, func(k knob) bool { return k.owner == Engine && k.level != k.incumbent })
 	m.count()
-	return true
 }
 
 // moves returns what leads from one point to another.

@@ -172,8 +172,8 @@ func (b *bench) one(ctx context.Context, x []int, again bool) (s seen, err error
 	b.applied(x, again)
 	b.stays++
 	b.budget.slice()
-	if s.Check() != "" {
-		return s, errVoid
+	if why := s.Check(); why != "" {
+		return s, silence(why)
 	}
 	s.short = b.shortfall(s.Sample, slices.Equal(x, b.at))
 	s.Cost += s.short
@@ -203,10 +203,9 @@ func (b *bench) unsettled(x []int, wash int, again bool) int {
 // it.
 func (b *bench) run(ctx context.Context, again bool) (s seen, err error) {
 	for range maxBursts {
-		if s, err = b.one(ctx, b.at, again); err != nil {
+		if s, err = b.own(ctx, again); err != nil {
 			return s, err
 		}
-		b.o.used(s.Sample, &b.budget)
 		if b.counted(s); s.Burst == "" {
 			return s, nil
 		}
@@ -215,7 +214,7 @@ func (b *bench) run(ctx context.Context, again bool) (s seen, err error) {
 		}
 		again = false
 	}
-	return s, errVoid
+	return s, silence(s.Burst)
 }
 
 // counted counts a slice of the incumbent in how often there are bursts.
@@ -285,7 +284,7 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 // those slices say does not matter, and an alarm may take as long to go.
 func (b *bench) rinse(ctx context.Context, y []int) error {
 	for range b.washFor(y) {
-		s, err := b.one(ctx, b.at, false)
+		_, err := b.own(ctx, false)
 		var rang *alarm
 		switch {
 		case errors.As(err, &rang):
@@ -293,11 +292,8 @@ func (b *bench) rinse(ctx context.Context, y []int) error {
 			if err := b.o.sleep(ctx); err != nil {
 				return err
 			}
-		case errors.Is(err, errVoid):
-		case err != nil:
+		case err != nil && !errors.Is(err, errVoid):
 			return err
-		default:
-			b.o.used(s.Sample, &b.budget)
 		}
 	}
 	return nil
@@ -309,10 +305,7 @@ func (b *bench) alarmed(ctx context.Context, y []int, rang *alarm, bill *bill) e
 	if err := b.rinse(ctx, y); err != nil {
 		return err
 	}
-	switch beside, err := b.one(ctx, b.at, false); {
-	case err == nil:
-		b.o.used(beside.Sample, &b.budget)
-	case !errors.Is(err, errVoid):
+	if _, err := b.own(ctx, false); err != nil && !errors.Is(err, errVoid) {
 		return err
 	}
 	bill.excess++
@@ -348,10 +341,9 @@ func (b *bench) blame(ctx context.Context, y []int, s seen, bill *bill) error {
 // than s, or only one of them has. Without any work, s needs no match.
 func (b *bench) match(ctx context.Context, s seen) (beside seen, err error) {
 	for range maxBursts {
-		if beside, err = b.one(ctx, b.at, false); err != nil {
+		if beside, err = b.own(ctx, false); err != nil {
 			return beside, err
 		}
-		b.o.used(beside.Sample, &b.budget)
 		if !(s.Work > 0) || s.Burst == beside.Burst {
 			break
 		}

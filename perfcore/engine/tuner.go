@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -23,13 +22,7 @@ const (
 	// audit that finds nothing doubles it.
 	firstRest = 30
 	maxRest   = 500
-	// suspicious is the largest sign-flip probability, of both directions
-	// together, at which A/A is said to find something.
-	suspicious = 0.02
 )
-
-// probations are how many slices behind its promotion a change is tested again.
-var probations = [...]float64{10, 40, 160}
 
 // A tuner is the strategy: what is tried, and when nothing is. It lives in
 // Run's goroutine.
@@ -43,22 +36,10 @@ type tuner struct {
 	apart  ablation
 	regime string
 	memory memory
-	// recalled: the incumbents are those that a regime had left, and have not
-	// been verified since.
-	recalled bool
 	// asked: an operator wants the audit that is under way.
 	asked bool
 	// missing: the noise is that of slices that missed targets.
 	missing bool
-}
-
-// A probation is a promotion, or a withdrawal, that will be tested again.
-type probation struct {
-	from, to []int
-	since    float64 // slices
-	passed   int
-	diffs    []float64 // what the tests that it passed said for it
-	gain     float64
 }
 
 func newTuner(o *PerformanceOptimizer) *tuner {
@@ -90,21 +71,15 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 
 // run searches and rests until ctx ends.
 func (t *tuner) run(ctx context.Context) error {
-	for {
-		calibrated, err := t.calibrate(ctx)
-		if err != nil {
-			return err
-		}
-		if calibrated {
-			break
-		}
-		if err := t.idle(ctx, t.rest); err != nil {
-			return err
-		}
-		t.rest = min(2*t.rest, maxRest)
+	if err := t.untilCalibrated(ctx); err != nil {
+		return err
 	}
 	t.rest = firstRest
-	if t.o.hasResumed() { // what was verified comes first; the search has a rest before it goes on
+	switch {
+	case !t.o.hasResumed():
+	case t.asked:
+		t.begin(t.most() - auditProposals)
+	default: // what was verified comes first; the search has a rest before it goes on
 		t.begin(t.most())
 	}
 	for {
@@ -116,14 +91,14 @@ func (t *tuner) run(ctx context.Context) error {
 		case t.changed:
 			t.startOver("the incumbent's cost has changed by itself")
 		}
+		due := t.dueTrial(false)
 		switch {
 		case t.switched():
 			t.enter(ctx)
 		case t.fresh:
 			err = t.look(ctx)
-		case t.recalled && t.budget.allows():
-			t.recalled = false
-			err = t.retest(ctx)
+		case due >= 0 && t.budget.allows():
+			err = t.retest(ctx, due)
 		case t.misses >= t.most(), t.o.content() && !t.asked, !t.canMove():
 			err = t.park(ctx)
 		case !t.budget.allows():
@@ -174,76 +149,6 @@ func (t *tuner) canMove() bool {
 		}
 	}
 	return false
-}
-
-// calibrate compares the incumbent with itself in blocks like those of a trial.
-// That gives the noise, and the proof that the way of measuring finds nothing
-// where there is nothing. It reports whether that holds.
-func (t *tuner) calibrate(ctx context.Context) (bool, error) {
-	var bill bill
-	var e perfcore.Evidence
-	var work, near, lag []float64
-	voids, before := 0, t.budget.slices
-	t.arm = -1
-	for len(e.Diffs) < maxBlocks {
-		if t.refresh(); t.retargeted {
-			t.disregard()
-			e.Diffs, work, near, lag, voids = nil, nil, nil, nil, 0
-		}
-		if t.switched() {
-			t.enter(ctx)
-			t.fresh = false
-		}
-		one, err := t.block(ctx, t.at, t.longestWash(), &bill)
-		var stopped *interruption
-		switch {
-		case errors.As(err, &stopped), errors.Is(err, errVoid), errors.Is(err, errBlamed):
-			t.tell(stopped)
-			if voids++; voids > maxVoids*maxBlocks {
-				t.o.decide(perfcore.Decision{Trigger: "calibration", Verdict: perfcore.Miscalibrated, Reason: "too many slices said nothing"})
-				return false, nil
-			}
-			continue
-		case err != nil:
-			return false, err
-		}
-		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
-	}
-	t.noise, t.plain, t.effort, t.lag = spread{}, spread{}, spread{}, spread{}
-	t.noise.addZero(e.Diffs)
-	t.plain.addZero(without(e.Diffs, near))
-	t.effort.addZero(work)
-	t.lag.addZero(lag)
-	t.missing = len(t.o.missed()) > 0
-	weigh(&e, t.noise.deviation())
-	e.Slices = int(t.budget.slices - before)
-	d := perfcore.Decision{
-		Trigger: "calibration", Verdict: perfcore.Calibrated, Evidence: e,
-		Reason: fmt.Sprintf("the incumbent is as good as itself; a block's difference has a deviation of %.1f %%", 100*e.Noise),
-	}
-	negated := make([]float64, len(e.Diffs))
-	for i, v := range e.Diffs {
-		negated[i] = -v
-	}
-	if p := 2 * min(e.SignFlip, signFlip(negated)); p <= suspicious && math.Abs(e.Effect) >= t.o.cfg.MinEffect {
-		d.Verdict = perfcore.Miscalibrated
-		d.Reason = "the incumbent differs from itself, so something follows the order of the slices; experiments are off until it does not"
-		t.o.cfg.Log.Error("the optimizer's calibration found a difference where there is none", "effect", e.Effect)
-	}
-	t.o.decide(d)
-	return d.Verdict == perfcore.Calibrated, nil
-}
-
-// longestWash returns how many slices are left out behind a switch of all knobs that
-// the engine owns.
-func (t *tuner) longestWash() int {
-	wash := 1
-	for i, free := range t.free {
-		if free {
-			wash = max(wash, t.wash[i])
-		}
-	}
-	return wash
 }
 
 // space returns where the knobs stand and how far they may move.
@@ -351,7 +256,9 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 		return r.verdict
 	}
 	gain := r.evidence.Effect
-	t.trials = append(t.trials, probation{from: t.at, to: y, since: t.budget.slices, gain: gain})
+	t.trials = append(t.trials, probation{
+		from: t.at, to: y, due: t.budget.slices + probations[0], gain: gain, withdrawn: r.verdict == perfcore.Withdrawn,
+	})
 	t.at = y
 	t.cost.value -= gain
 	t.bare.value -= gain - r.evidence.Targets
@@ -372,20 +279,27 @@ func (t *tuner) idle(ctx context.Context, n int) error {
 
 // watched runs one slice of the incumbent. Its error is the context's.
 func (t *tuner) watched(ctx context.Context) error {
+	_, err := t.heard(ctx)
+	return err
+}
+
+// heard runs one slice of the incumbent, and reports whether it said something. Its error is
+// the context's.
+func (t *tuner) heard(ctx context.Context) (said bool, err error) {
 	t.refresh()
-	_, err := t.incumbent(ctx, false)
+	_, err = t.incumbent(ctx, false)
 	var stopped *interruption
 	switch {
 	case errors.As(err, &stopped) && t.switched(), errors.Is(err, errVoid):
-		return nil
+		return false, nil
 	case errors.As(err, &stopped):
 		t.tell(stopped)
 		if t.refresh(); t.retargeted {
-			return nil
+			return false, nil
 		}
-		return t.pause(ctx)
+		return false, t.pause(ctx)
 	}
-	return err
+	return err == nil, err
 }
 
 // tell records that knobs were isolated after a slice that no other decision tells of.
@@ -461,7 +375,7 @@ func (t *tuner) park(ctx context.Context) error {
 		if t.switched() || t.retargeted {
 			return nil
 		}
-		if err := t.retest(ctx); err != nil {
+		if err := t.retest(ctx, t.dueTrial(true)); err != nil {
 			return err
 		}
 		if t.changed || t.retargeted {
@@ -479,75 +393,4 @@ func (t *tuner) park(ctx context.Context) error {
 	t.rest = min(2*t.rest, maxRest)
 	t.begin(t.most() - auditProposals)
 	return nil
-}
-
-// retest runs one block of an old value against the promotion that replaced it,
-// if one is due. When the old value looks better, it is tried like any other
-// candidate: nothing goes back without evidence either.
-func (t *tuner) retest(ctx context.Context) error {
-	if len(t.trials) == 0 || !t.budget.allows() {
-		return nil
-	}
-	p := &t.trials[0]
-	if t.budget.slices-p.since < probations[p.passed] {
-		return nil
-	}
-	y := slices.Clone(t.at)
-	stale := false
-	for i := range y {
-		if p.from[i] != p.to[i] {
-			stale = stale || t.at[i] != p.to[i] || !t.free[i]
-			y[i] = p.from[i]
-		}
-	}
-	if stale || slices.Equal(y, t.at) {
-		t.trials = t.trials[1:]
-		return nil
-	}
-	var bill bill
-	one, err := t.block(ctx, y, t.washFor(y), &bill)
-	t.budget.charge(bill.excess)
-	var stopped *interruption
-	var blamed *blame
-	switch {
-	case errors.As(err, &stopped), errors.Is(err, errVoid):
-		t.tell(stopped)
-		return nil
-	case errors.As(err, &blamed): // the old value is much worse: as promised
-		one = blamed.block()
-	case err != nil:
-		return err
-	case one.diff > 0:
-		r, err := t.trial(ctx, y, t.isBetter())
-		gain := p.gain
-		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*gain)
-		t.trials = t.trials[1:]
-		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
-			t.budget.gain -= gain + r.evidence.Effect
-			t.trials, t.apart = nil, ablation{}
-			t.begin(0)
-			t.rest = firstRest
-		}
-		return err
-	}
-	p.diffs = append(p.diffs, -one.diff)
-	if p.passed++; p.passed == len(probations) {
-		t.confirm(p)
-		t.trials = t.trials[1:]
-	}
-	return nil
-}
-
-// confirm records that a change has passed the last test of its probation.
-func (t *tuner) confirm(p *probation) {
-	e := perfcore.Evidence{Diffs: p.diffs, Slices: 4 * len(p.diffs)}
-	weigh(&e, t.noise.deviation())
-	d := perfcore.Decision{
-		Trigger: "probation", Moves: t.o.Resources.moves(p.from, p.to), Verdict: perfcore.Confirmed,
-		Reason: "in no test of its probation did what it replaced cost less", Evidence: e,
-	}
-	if p.gain > 0 { // what was withdrawn or recalled has promised nothing
-		d.Prediction = fmt.Sprintf("it saves %.1f %%, as was measured when it was promoted", 100*p.gain)
-	}
-	t.o.decide(d)
 }

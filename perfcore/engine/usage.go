@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"time"
 
@@ -9,6 +11,16 @@ import (
 
 // usageRate is the share of the newest slice in what resources are said to do.
 const usageRate = 0.2
+
+// own runs one slice of the incumbent, and takes what it saw the resources do, though its
+// cost may say nothing.
+func (b *bench) own(ctx context.Context, again bool) (seen, error) {
+	s, err := b.one(ctx, b.at, again)
+	if err == nil || errors.Is(err, errVoid) {
+		b.o.used(s.Sample, &b.budget)
+	}
+	return s, err
+}
 
 // used takes what a slice of the incumbent saw the resources do, and what experiments
 // have cost so far.
@@ -63,4 +75,12 @@ func (o *PerformanceOptimizer) resume(usage map[perfcore.ResourceType]perfcore.U
 	maps.Copy(o.usage, usage)
 	clear(o.limits)
 	o.judge()
+}
+
+// mayTry notes whether there is a calibration by which anything may be tried. While there is
+// none, resources without a target stay as they are: nothing is known of them.
+func (o *PerformanceOptimizer) mayTry(calibrated bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.uncalibrated = !calibrated
 }

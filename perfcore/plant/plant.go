@@ -229,6 +229,9 @@ func (p *Plant) Collect() perfcore.Sample {
 	}
 	extra, why := p.burst()
 	usage := p.usage()
+	if now.void != "" { // the neighbour is in it, too
+		usage = nil
+	}
 	p.slice++
 	return perfcore.Sample{Cost: cost + extra, Work: work, Usage: usage, Burst: why, Void: now.void}
 }

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/plant"
+)
+
+// A meddler pins a knob whenever the regime is asked for.
+type meddler struct {
+	*there
+	meddle func()
+}
+
+func (m *meddler) Regime() string {
+	m.meddle()
+	return m.there.Regime()
+}
+
+// What was verified in a regime returns although an operator pins another knob at that
+// moment; one that is pinned itself stays.
+func TestRecallBesideAPin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plant.New(plant.Config{Start: []int{5, 5, 5}, Surface: plant.Flat(), Seed: 1})
+		in := &meddler{&there{Plant: p, regime: "first"}, func() {}}
+		o, err := New(Config{Knobs: p.Knobs(), Collector: in, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		verify := func(levels ...int) {
+			t.Helper()
+			if tu.refresh(); !o.Resources.promote(levels, tu.epoch) {
+				t.Fatalf("%v are not promoted", levels)
+			}
+			o.restore(t.Context())
+		}
+		verify(7, 8, 5)
+		in.regime = "second"
+		tu.enter(t.Context())
+		verify(2, 3, 5)
+		level := 3
+		in.meddle = func() {
+			level = 7 - level
+			for _, knob := range []string{"plant.knob1", "plant.knob2"} {
+				if err := o.Resources.Pin(t.Context(), knob, plant.Value(level)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		in.regime = "first"
+		tu.enter(t.Context())
+		if want := []int{7, level, level}; !slices.Equal(p.Levels(), want) {
+			t.Errorf("the levels are %v, want %v", p.Levels(), want)
+		}
+		all := o.Decisions(0)
+		moves := []perfcore.Move{{Knob: "plant.knob0", From: plant.Value(2), To: plant.Value(7)}}
+		if d := all[len(all)-1]; d.Verdict != perfcore.Recalled || !slices.Equal(d.Moves, moves) {
+			t.Errorf("decision %v", d)
+		}
+		in.meddle = func() {}
+		if tu.refresh(); tu.at[0] != 7 || tu.dueTrial(false) != 0 {
+			t.Errorf("the incumbents are %v, and its test is not due of %+v", tu.at, tu.trials)
+		}
+	})
+}
