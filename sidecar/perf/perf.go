@@ -117,20 +117,23 @@ func New(cfg Config) (*Performance, error) {
 			return nil, fmt.Errorf("webhook: %w", err)
 		}
 		p.webhook = newWebhook(cfg.Webhook, cfg.Log)
+		p.webhook.send(p.started())
 	}
 	return p, nil
 }
 
 // Run has the command line find the API at address, raises alerts while nothing is
 // followed, that there is no node among them, and delivers all alerts, until ctx ends;
-// then it ends the streams of events and returns nil. It is called once.
+// then it ends the streams of events, sends what waits for the webhook once more, for
+// seconds at most, and returns nil. It is called once.
 func (p *Performance) Run(ctx context.Context, address string) error {
+	var delivery sync.WaitGroup
+	defer delivery.Wait()
 	defer close(p.ended)
 	name := filepath.Join(p.cfg.Datadir, addressFile)
 	if err := replaceFile(name, []byte(address+"\n")); err != nil {
 		return fmt.Errorf("say where the API is: %w", err)
 	}
-	var delivery sync.WaitGroup
 	if p.webhook != nil {
 		delivery.Go(func() { p.webhook.run(ctx) })
 	}
@@ -139,7 +142,6 @@ func (p *Performance) Run(ctx context.Context, address string) error {
 		p.log.Error("no alert is raised while no node is followed", "err", err)
 	}
 	<-ctx.Done()
-	delivery.Wait()
 	if err != nil {
 		return err
 	}
@@ -181,6 +183,6 @@ func (p *Performance) raise(network string, a Alert) {
 	}
 	p.publish(Alerted, a)
 	if p.webhook != nil {
-		p.webhook.send(Notice{Key: fmt.Sprintf("%d-%s-%d-%s", p.events.run, a.Name, a.Times, a.State), Network: network, Alert: a})
+		p.webhook.send(p.notice(network, a))
 	}
 }
