@@ -72,8 +72,9 @@ type Performance struct {
 	predicted  []collect.Source      // of loads that have days
 	webhook    *webhook              // nil without one
 	system     func() collect.Source // of the process and the machine
-	readers    chan struct{}
-	ended      chan struct{} // closed when Run ends
+	readers    chan struct{}         // places of who reads the events
+	strangers  chan struct{}         // those of them that bear no token
+	ended      chan struct{}         // closed when Run ends
 
 	// Commands hold it for writing, and what tells of the plant for reading, so that
 	// no knob is touched when the plant is gone.
@@ -103,7 +104,7 @@ func New(cfg Config) (*Performance, error) {
 	p := &Performance{
 		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: new(alerts), told: newTold(cfg.Registry), outside: new(outside), classifier: classifier,
 		system:  func() collect.Source { return collect.Linux().Within(cfg.MemoryLimit) },
-		readers: make(chan struct{}, maxReaders), ended: make(chan struct{}),
+		readers: make(chan struct{}, maxReaders), strangers: make(chan struct{}, maxStrangers), ended: make(chan struct{}),
 	}
 	for _, load := range predicted {
 		source, err := collect.NewPredicted(load, time.Hour, 24)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -28,7 +27,7 @@ func CheckWebhook(address string) error {
 	case "https":
 		return nil
 	case "http":
-		if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.Unmap().IsLoopback() {
+		if local(u.Hostname()) {
 			return nil
 		}
 		return errors.New("must be https, unless it is on this machine")
