@@ -110,6 +110,7 @@ func (c *Client) watch(ctx context.Context, base string, at *string, see func(Ev
 		}
 		return false, &finalError{err}
 	}
+	c.joined.Store(&base)
 	err = readEvents(&heard{resp.Body, func() { silence.Reset(c.watching.silence) }}, at, see)
 	if errors.Is(context.Cause(ctx), errSilent) {
 		err = errSilent
