@@ -251,7 +251,7 @@ func perfSnapTake(ctx context.Context, args []string, stdout, stderr io.Writer) 
 }
 
 func perfSnapVerify(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("snap verify", "", "It verifies the snapshots: their sums, their chain and their times. Exit status 1 says that they are not to be trusted.")
+	f := newPerfFlags("snap verify", "", "It verifies the snapshots: their sums, their chain and their times, and tells which files the sidecar left out when it started. Exit status 1 says that they are not to be trusted, or that one was left out.")
 	if _, err := f.parse(args, 0, stderr); err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func perfSnapVerify(ctx context.Context, args []string, stdout, stderr io.Writer
 	if err := f.show(ctx, "snapshots", s, stdout); err != nil {
 		return err
 	}
-	if s.Problem != "" {
+	if !s.Sound() {
 		return errReported
 	}
 	return nil

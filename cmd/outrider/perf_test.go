@@ -221,6 +221,28 @@ func TestPerfReplay(t *testing.T) {
 	}
 }
 
+// Snapshots that are damaged, or were when the sidecar started, fail their verification.
+func TestPerfSnapVerify(t *testing.T) {
+	var answer atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer.Load()) }))
+	defer server.Close()
+	for _, tt := range []struct {
+		answer string
+		status int
+		want   string
+	}{
+		{`{"snapshots":[{"seq":1,"cause":"asked"}],"left_out":[],"problem":""}`, 0, "asked"},
+		{`{"snapshots":[{"seq":1,"cause":"asked"}],"left_out":[{"seq":2,"why":"its sum is wrong"}],"problem":""}`, 1, "left out when the sidecar started: its sum is wrong"},
+		{`{"snapshots":[{"seq":1,"cause":"asked"}],"left_out":[],"problem":"it is damaged"}`, 1, "it is damaged"},
+	} {
+		answer.Store(tt.answer)
+		status, stdout, stderr := outrider(t, "perf", "snap", "verify", "--datadir", t.TempDir(), "--address", server.Listener.Addr().String())
+		if status != tt.status || !strings.Contains(stdout, tt.want) || stderr != "" {
+			t.Errorf("%s: status %d, printed %q, said %q", tt.answer, status, stdout, stderr)
+		}
+	}
+}
+
 // A told sidecar tells what it is told to, of which knobs there are from the third time on
 // that it is asked.
 type toldSidecar struct {

@@ -188,15 +188,29 @@ func (p *Performance) decisions(after uint64) (list []Decision, err error) {
 // Snapshots are what is kept of changes.
 type Snapshots struct {
 	Snapshots []Snapshot `json:"snapshots"`
+	// LeftOut are files of earlier runs that were not taken over at this start.
+	LeftOut []LeftOut `json:"left_out"`
 	// Problem says why what is kept is not to be trusted; empty when it is.
 	Problem string `json:"problem"`
 }
 
+// A LeftOut is a snapshot that a start left out, and why.
+type LeftOut struct {
+	Seq uint64 `json:"seq"`
+	Why string `json:"why"`
+}
+
+// Sound reports whether all snapshots verify, also those on disk when the sidecar started.
+func (s *Snapshots) Sound() bool { return s.Problem == "" && len(s.LeftOut) == 0 }
+
 func (p *Performance) snapshots() (s Snapshots, err error) {
-	s.Snapshots = []Snapshot{}
+	s.Snapshots, s.LeftOut = []Snapshot{}, []LeftOut{}
 	err = p.read(func(f *following) error {
 		for _, one := range f.ring.Snapshots() {
 			s.Snapshots = append(s.Snapshots, newSnapshot(one))
+		}
+		for _, one := range f.ring.LeftOut() {
+			s.LeftOut = append(s.LeftOut, LeftOut{one.Seq, one.Err.Error()})
 		}
 		if err := f.ring.Verify(); err != nil {
 			s.Problem = err.Error()
