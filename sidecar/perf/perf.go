@@ -178,7 +178,7 @@ func (p *Performance) publish(kind EventKind, data any) {
 // raise tells everybody of an alert.
 func (p *Performance) raise(network string, a Alert) {
 	if a.State == Firing {
-		p.log.Warn("alert", "name", a.Name, "quantity", a.Quantity, "value", a.Value, "limit", a.Raise, "help", a.Help)
+		p.log.Warn("alert", "name", a.Name, "quantity", a.Quantity, "value", a.Value, "limit", a.Raise, "of", a.Of, "help", a.Help)
 	} else {
 		p.log.Info("alert has cleared", "name", a.Name, "quantity", a.Quantity, "value", a.Value)
 	}

@@ -59,7 +59,7 @@ func (p *Performance) notice(network string, a Alert) Notice {
 // started returns the first notice of this run.
 func (p *Performance) started() Notice {
 	return p.notice("", Alert{
-		Name: startedName, State: Started, Since: time.Unix(0, p.events.run),
+		Name: startedName, State: Started, Since: time.Unix(0, p.events.run), Of: []string{},
 		Help: "The sidecar has started: what was raised before stands no more, and what still holds is raised again.",
 	})
 }
