@@ -167,7 +167,9 @@ func (d Decision) String() string {
 	}
 	switch {
 	case d.Before != 0:
-		fmt.Fprintf(&b, "\n undo: snap restore %d", d.Before)
+		fmt.Fprintf(&b, "\n undo, while it is kept: snap restore %d", d.Before)
+	case d.Verdict == Restored:
+		b.WriteString("\n undo: defaults")
 	case d.Verdict.InForce() && len(d.Moves) > 0:
 		b.WriteString("\n undo:")
 		for _, m := range d.Moves {

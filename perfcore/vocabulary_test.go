@@ -208,6 +208,12 @@ func TestDecisionString(t *testing.T) {
 			t.Errorf("got %s\nwant %q in it", got, part)
 		}
 	}
+	for before, want := range map[uint64]string{57: " undo, while it is kept: snap restore 57", 0: " undo: defaults"} {
+		d := perfcore.Decision{Seq: 5, Verdict: perfcore.Restored, Reason: "snapshot 3", Moves: d.Moves, Before: before}
+		if got := d.String(); !strings.HasSuffix(got, "\n"+want) {
+			t.Errorf("got %s\nwant %q at its end", got, want)
+		}
+	}
 	names := make(map[string]bool)
 	for v := perfcore.Promoted; v <= perfcore.Drifted; v++ {
 		names[v.String()] = true

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -178,48 +177,6 @@ func perfWhy(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	return f.show(ctx, fmt.Sprintf("why/%d", n), new(perf.Why), stdout)
 }
 
-func perfWatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("watch", "", "It tells of slices, decisions, alerts and commands from now on, one a line, until it is interrupted. A connection that is lost is made again, and goes on where it was; what the sidecar does not have any more is told as a gap. With --json the lines are a trace, which outrider perf replay reads.")
-	if _, err := f.parse(args, 0, stderr); err != nil {
-		return err
-	}
-	c, err := perf.Dial(f.datadir, f.address)
-	if err != nil {
-		return err
-	}
-	if f.asJSON {
-		var knobs json.RawMessage
-		if c.Get(ctx, "knobs", &knobs) == nil { // else there are none yet
-			if err := writeLine(stdout, perf.Line{Kind: perf.Listed, Data: knobs}); err != nil {
-				return err
-			}
-		}
-	}
-	err = c.Watch(ctx, func(e perf.Event) error {
-		if f.asJSON {
-			return writeLine(stdout, perf.Line{Kind: e.Kind, Data: e.Data})
-		}
-		_, err := fmt.Fprintln(stdout, e.Line())
-		return err
-	}, func(why error) {
-		fmt.Fprintf(stderr, "the connection is lost: %v; it is made again when the sidecar answers\n", why)
-	})
-	if ctx.Err() != nil {
-		return nil // it was interrupted
-	}
-	return err
-}
-
-// writeLine writes a line of a trace.
-func writeLine(w io.Writer, l perf.Line) error {
-	b, err := json.Marshal(l)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(b, '\n'))
-	return err
-}
-
 func perfReplay(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := newPerfFlags("replay", "FILE", "It runs the optimizer over a trace that \"outrider perf watch --json\" has written, and tells what it would have decided and why. No sidecar is asked. FILE - is standard input.")
 	seed := f.Uint64("seed", 1, "a `number` by which lots are drawn")
@@ -294,7 +251,7 @@ func perfSnapTake(ctx context.Context, args []string, stdout, stderr io.Writer) 
 }
 
 func perfSnapVerify(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("snap verify", "", "It verifies the snapshots: their sums, their chain and their times. Exit status 1 says that they are not to be trusted.")
+	f := newPerfFlags("snap verify", "", "It verifies the snapshots: their sums, their chain and their times, and tells which files the sidecar left out when it started. Exit status 1 says that they are not to be trusted, or that one was left out.")
 	if _, err := f.parse(args, 0, stderr); err != nil {
 		return err
 	}
@@ -302,7 +259,7 @@ func perfSnapVerify(ctx context.Context, args []string, stdout, stderr io.Writer
 	if err := f.show(ctx, "snapshots", s, stdout); err != nil {
 		return err
 	}
-	if s.Problem != "" {
+	if !s.Sound() {
 		return errReported
 	}
 	return nil

@@ -5,12 +5,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,7 +221,103 @@ func TestPerfReplay(t *testing.T) {
 	}
 }
 
-// What is watched as JSON begins with the knobs, so that it can be replayed.
+// Snapshots that are damaged, or were when the sidecar started, fail their verification.
+func TestPerfSnapVerify(t *testing.T) {
+	var answer atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer.Load()) }))
+	defer server.Close()
+	for _, tt := range []struct {
+		answer string
+		status int
+		want   string
+	}{
+		{`{"snapshots":[{"seq":1,"cause":"asked"}],"left_out":[],"problem":""}`, 0, "asked"},
+		{`{"snapshots":[{"seq":1,"cause":"asked"}],"left_out":[{"seq":2,"why":"its sum is wrong"}],"problem":""}`, 1, "left out when the sidecar started: its sum is wrong"},
+		{`{"snapshots":[{"seq":1,"cause":"asked"}],"left_out":[],"problem":"it is damaged"}`, 1, "it is damaged"},
+	} {
+		answer.Store(tt.answer)
+		status, stdout, stderr := outrider(t, "perf", "snap", "verify", "--datadir", t.TempDir(), "--address", server.Listener.Addr().String())
+		if status != tt.status || !strings.Contains(stdout, tt.want) || stderr != "" {
+			t.Errorf("%s: status %d, printed %q, said %q", tt.answer, status, stdout, stderr)
+		}
+	}
+}
+
+// A told sidecar tells what it is told to, of which knobs there are from the third time on
+// that it is asked.
+type toldSidecar struct {
+	events string
+	asked  atomic.Int64
+}
+
+func (s *toldSidecar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case perf.Prefix + "knobs":
+		if s.asked.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, `[{"name":"sidecar.flight","owner":"engine","ladder":[8,16],"carry":"warm","settle_seconds":10}]`)
+	case perf.Prefix + "events":
+		fmt.Fprint(w, s.events)
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+}
+
+// A watch that begins before there are knobs, and goes on behind another start of the
+// sidecar, is a trace that can be replayed.
+func TestPerfWatchBeforeThereAreKnobs(t *testing.T) {
+	const slice = `{"length_seconds":10,"regime":"tip idle","work_per_second":50,"effort_seconds":0.001,"knobs":{"sidecar.flight":16}}`
+	var b strings.Builder
+	tell := func(kind, data string) { fmt.Fprintf(&b, "id: 1-1\nevent: %s\ndata: %s\n\n", kind, data) }
+	tell("alert", `{"name":"node_missing"}`)
+	for range 50 {
+		tell("slice", slice)
+	}
+	tell("gap", `{"lost":5}`)
+	tell("slice", slice)
+	tell("gap", `{"lost":0}`)
+	for range 50 {
+		tell("slice", slice)
+	}
+	tell("command", `{"did":"last"}`)
+	s := &toldSidecar{events: b.String()}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	r, w := io.Pipe()
+	var errs bytes.Buffer
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer w.Close()
+		if status := run(ctx, []string{"perf", "watch", "--json", "--datadir", t.TempDir(), "--address", server.Listener.Addr().String()}, w, &errs); status != 0 {
+			t.Errorf("status %d, said %q", status, errs.String())
+		}
+	})
+	var trace bytes.Buffer
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		trace.Write(append(lines.Bytes(), '\n'))
+		if bytes.Contains(lines.Bytes(), []byte(`"last"`)) {
+			cancel()
+		}
+	}
+	watching.Wait()
+	if n, said := strings.Count(trace.String(), `"kind":"knobs"`), errs.String(); n != 2 || s.asked.Load() != 4 || strings.Count(said, "slices are left out") != 1 {
+		t.Errorf("the knobs stand in it %d times, were asked for %d times, and it said %q", n, s.asked.Load(), said)
+	}
+	file := filepath.Join(t.TempDir(), "trace.jsonl")
+	if err := os.WriteFile(file, trace.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, stdout, stderr := outrider(t, "perf", "replay", file); status != 0 || !strings.Contains(stdout, "99 slices") {
+		t.Errorf("replayed: status %d, printed %q, said %q", status, stdout, stderr)
+	}
+}
+
+// What is watched as JSON has the knobs before its slices, so that it can be replayed.
 func TestPerfWatchIsATrace(t *testing.T) {
 	datadir := runSidecar(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -49,6 +49,13 @@ type Ring struct {
 	before  Snapshot   // the one that was dropped last; only what a chain needs
 	saved   uint64     // the newest number that was saved
 	stored  uint64     // the newest number that a store had when it was loaded
+	left    []Left     // of that store, oldest first
+}
+
+// A Left is a stored snapshot that Load did not take over.
+type Left struct {
+	Seq uint64 // the number that it was kept as
+	Err error  // why
 }
 
 // NewRing returns an empty ring that takes a snapshot after every so many
@@ -221,6 +228,16 @@ type storeError struct {
 func (e *storeError) Error() string { return e.doing + ": " + e.err.Error() }
 func (e *storeError) Unwrap() error { return e.err }
 
+// LeftOut returns the snapshots that Load did not take over, oldest first.
+func (r *Ring) LeftOut() []Left {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.left)
+}
+
+// errNoLink says why a snapshot is left out that may be sound.
+var errNoLink = errors.New("no link leads to it from the newer ones")
+
 // Load takes over what a store kept: the newest snapshot that is valid, and
 // those before it as far as each links to the next. What it leaves is in the
 // error, and wraps ErrInvalid; the ring holds the rest all the same, and counts on
@@ -233,7 +250,9 @@ func (r *Ring) Load(ctx context.Context, from Store) error {
 	}
 	stored = stored[max(len(stored)-Size, 0):]
 	var kept []Snapshot // newest first
+	var left []Left     // newest first
 	var errs []error
+	leave := func(seq uint64, err error) { left = append(left, Left{seq, err}) }
 	for i := len(stored) - 1; i >= 0; i-- {
 		s, err := Decode(stored[i].Encoded)
 		if err == nil {
@@ -243,8 +262,12 @@ func (r *Ring) Load(ctx context.Context, from Store) error {
 			err = kept[len(kept)-1].checkAfter(&s)
 		}
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, &storeError{"snapshot " + strconv.FormatUint(stored[i].Seq, 10), err})
+			leave(stored[i].Seq, err)
 			if len(kept) > 0 {
+				for _, older := range slices.Backward(stored[:i]) {
+					leave(older.Seq, errNoLink)
+				}
 				break // what lies before a broken link leads nowhere
 			}
 			continue
@@ -252,12 +275,14 @@ func (r *Ring) Load(ctx context.Context, from Store) error {
 		kept = append(kept, s)
 	}
 	slices.Reverse(kept)
+	slices.Reverse(left)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.ring) > 0 || r.changes > 0 {
 		return errors.New("snapshot: a ring that is in use takes over nothing")
 	}
+	r.left = left
 	if len(stored) > 0 {
 		r.stored = stored[len(stored)-1].Seq
 	}

@@ -261,19 +261,19 @@ func TestLoadDamaged(t *testing.T) {
 		name   string
 		damage func(kept map[uint64][]byte)
 		want   []uint64
-		broken bool
+		left   []uint64
 	}{
-		{"whole", func(map[uint64][]byte) {}, []uint64{1, 2, 3, 4, 5}, false},
-		{"empty", func(k map[uint64][]byte) { clear(k) }, nil, false},
-		{"newest", func(k map[uint64][]byte) { k[5][70] ^= 1 }, []uint64{1, 2, 3, 4}, true},
-		{"newest cut off", func(k map[uint64][]byte) { k[5] = k[5][:40] }, []uint64{1, 2, 3, 4}, true},
-		{"middle", func(k map[uint64][]byte) { k[3][70] ^= 1 }, []uint64{4, 5}, true},
-		{"middle gone", func(k map[uint64][]byte) { delete(k, 3) }, []uint64{4, 5}, true},
+		{"whole", func(map[uint64][]byte) {}, []uint64{1, 2, 3, 4, 5}, nil},
+		{"empty", func(k map[uint64][]byte) { clear(k) }, nil, nil},
+		{"newest", func(k map[uint64][]byte) { k[5][70] ^= 1 }, []uint64{1, 2, 3, 4}, []uint64{5}},
+		{"newest cut off", func(k map[uint64][]byte) { k[5] = k[5][:40] }, []uint64{1, 2, 3, 4}, []uint64{5}},
+		{"middle", func(k map[uint64][]byte) { k[3][70] ^= 1 }, []uint64{4, 5}, []uint64{1, 2, 3}},
+		{"middle gone", func(k map[uint64][]byte) { delete(k, 3) }, []uint64{4, 5}, []uint64{1, 2}},
 		{"all", func(k map[uint64][]byte) {
 			for _, b := range k {
 				b[0] ^= 1
 			}
-		}, nil, true},
+		}, nil, []uint64{1, 2, 3, 4, 5}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestLoadDamaged(t *testing.T) {
 				}
 				tt.damage(s.kept)
 				r := NewRing(1)
-				if err := r.Load(t.Context(), s); errors.Is(err, ErrInvalid) != tt.broken || (err != nil) != tt.broken {
+				if err := r.Load(t.Context(), s); errors.Is(err, ErrInvalid) != (tt.left != nil) || (err != nil) != (tt.left != nil) {
 					t.Errorf("Load: %v", err)
 				}
 				var got []uint64
@@ -292,6 +292,15 @@ func TestLoadDamaged(t *testing.T) {
 				}
 				if !slices.Equal(got, tt.want) {
 					t.Errorf("loaded %d, want %d", got, tt.want)
+				}
+				var left []uint64
+				for _, l := range r.LeftOut() {
+					if left = append(left, l.Seq); l.Err == nil {
+						t.Errorf("%d was left out for nothing", l.Seq)
+					}
+				}
+				if !slices.Equal(left, tt.left) {
+					t.Errorf("left out were %d, want %d", left, tt.left)
 				}
 				if err := r.Verify(); err != nil {
 					t.Errorf("Verify: %v", err)

@@ -282,11 +282,11 @@ func (b *perfBench) run(ctx context.Context, what string, spec perfSpec) (run *P
 	return run, nil
 }
 
-// WriteTable writes the report for people.
+// WriteTable writes the report for people, with the interval of each row.
 func (r *PerfReport) WriteTable(w io.Writer) error {
 	for _, note := range r.Notes {
 		fmt.Fprintln(w, note)
 	}
 	fmt.Fprintln(w)
-	return r.Report.WriteTable(w)
+	return r.writeTable(w, r.Intervals)
 }

@@ -409,6 +409,22 @@ func TestJudge(t *testing.T) {
 		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") {
 		t.Errorf("note %q", note)
 	}
+	rep.Rows = append(rep.Rows, plain("observe", 40, "ns"))
+	var out strings.Builder
+	if err := rep.WriteTable(&out); err != nil {
+		t.Fatal(err)
+	}
+	var table []string
+	for line := range strings.Lines(out.String()) {
+		table = append(table, strings.Join(strings.Fields(line), " "))
+	}
+	for _, want := range []string{
+		"name value from to unit anchor ratio", "cpu 30.0 -10 55.0 % less original figure 23.5 1.28", "cpu/switching 12.5 -10 50.0 % less", "observe 40.0 ns",
+	} {
+		if !slices.Contains(table, want) {
+			t.Errorf("there is no %q in\n%s", want, out.String())
+		}
+	}
 	rep.Runs["perfcore/cpu"] = rep.Runs["static/cpu"]
 	rep.Rows, rep.Notes = nil, nil
 	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "MISSES the original") {

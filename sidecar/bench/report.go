@@ -101,16 +101,29 @@ func WriteJSON(w io.Writer, v any) error {
 }
 
 // WriteTable writes the report for people.
-func (r *Report) WriteTable(w io.Writer) error {
+func (r *Report) WriteTable(w io.Writer) error { return r.writeTable(w, nil) }
+
+// writeTable writes the report for people, with the interval of each row that has one.
+func (r *Report) writeTable(w io.Writer, intervals map[string][2]float64) error {
 	fmt.Fprintf(w, "%s, %d cores, %d MiB, %s, %s\n\n", r.Machine.CPU, r.Machine.Cores, r.Machine.Memory>>20, r.Machine.OS, r.Machine.Go)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "name\tvalue\tunit\tanchor\t\tratio\t")
+	head := "name\tvalue\t"
+	if intervals != nil {
+		head += "from\tto\t"
+	}
+	fmt.Fprintln(t, head+"unit\tanchor\t\tratio\t")
 	for _, row := range r.Rows {
+		between := ""
+		if in, ok := intervals[row.Name]; ok {
+			between = figure(in[0]) + "\t" + figure(in[1]) + "\t"
+		} else if intervals != nil {
+			between = "\t\t"
+		}
 		anchor, value, ratio := "", "", ""
 		if row.Anchor != "" {
 			anchor, value, ratio = row.Anchor, figure(row.AnchorValue), fmt.Sprintf("%.2f", row.Ratio)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t\n", row.Name, figure(row.Value), row.Unit, anchor, value, ratio)
+		fmt.Fprintf(t, "%s\t%s\t%s%s\t%s\t%s\t%s\t\n", row.Name, figure(row.Value), between, row.Unit, anchor, value, ratio)
 	}
 	return t.Flush()
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,14 +60,18 @@ func measuredAs(s perfcore.Series) string {
 }
 
 // value returns the quantity that the rule looks at, from the parts that were
-// measured.
-func (r *Rule) value(quantity func(name string) (float64, bool)) (sum float64, measured bool) {
+// measured, and of several parts those that are above 0.
+func (r *Rule) value(quantity func(name string) (float64, bool)) (sum float64, of []string, measured bool) {
 	for _, name := range r.parts {
-		if v, ok := quantity(name); ok {
-			sum, measured = sum+v, true
+		v, ok := quantity(name)
+		if !ok {
+			continue
+		}
+		if sum, measured = sum+v, true; v > 0 && len(r.parts) > 1 {
+			of = append(of, name)
 		}
 	}
-	return sum, measured
+	return sum, of, measured
 }
 
 // An AlertState is where an alert stands.
@@ -91,13 +96,20 @@ type Alert struct {
 	Quantity string  `json:"quantity"`
 	Value    float64 `json:"value"`
 	Raise    float64 `json:"raise"`
+	// Of are the parts of a quantity that is a sum which were above 0, when one was last;
+	// empty for others.
+	Of []string `json:"of"`
 	// Times counts how often it was raised since the start.
 	Times int `json:"times"`
 }
 
 // String says the alert in one line.
 func (a Alert) String() string {
-	return fmt.Sprintf("%s %s: %s (%s is %.4g, limit %.4g)", a.Name, a.State, a.Help, a.Quantity, a.Value, a.Raise)
+	of := ""
+	if len(a.Of) > 0 {
+		of = ", of " + strings.Join(a.Of, ", ")
+	}
+	return fmt.Sprintf("%s %s: %s (%s is %.4g, limit %.4g%s)", a.Name, a.State, a.Help, a.Quantity, a.Value, a.Raise, of)
 }
 
 // alerts holds rules against what is measured. It is safe for concurrent use.
@@ -111,6 +123,7 @@ type alertState struct {
 	state AlertState // "" is as it should be
 	since time.Time
 	value float64
+	of    []string
 	times int
 }
 
@@ -136,11 +149,13 @@ func (as *alerts) observe(now time.Time, value func(quantity string) (float64, b
 	var told []Alert
 	for i := range as.rules {
 		r, s := &as.rules[i], &as.states[i]
-		v, measured := r.value(value)
+		v, of, measured := r.value(value)
 		if !measured {
 			continue
 		}
-		s.value = v
+		if s.value = v; len(of) > 0 {
+			s.of = of
+		}
 		before := s.state
 		s.step(r, now)
 		if s.state == Firing && before != Firing && before != Clearing {
@@ -186,6 +201,7 @@ func (s *alertState) step(r *Rule, now time.Time) {
 func (s *alertState) alert(r *Rule) Alert {
 	return Alert{
 		Name: r.Name, State: s.state, Help: r.Help, Since: s.since, Quantity: r.Quantity, Value: finite(s.value), Raise: r.Raise, Times: s.times,
+		Of: append([]string{}, s.of...),
 	}
 }
 

@@ -1,11 +1,14 @@
 package perf
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -87,18 +90,18 @@ func TestRules(t *testing.T) {
 	slice := map[string]float64{"heat_1": 1, "heat_2": 10, "heat_attic_a": 2.5, "losses_thing_per_second": 0.5}
 	var got []string
 	for _, rule := range Rules(r.Series()) {
-		v, measured := rule.value(func(q string) (float64, bool) { v, ok := slice[q]; return v, ok })
-		got = append(got, fmt.Sprintf("%s: %s of %d is %v, %v, above %v", rule.Name, rule.Quantity, len(rule.Series), v, measured, rule.Raise))
+		v, of, measured := rule.value(func(q string) (float64, bool) { v, ok := slice[q]; return v, ok })
+		got = append(got, fmt.Sprintf("%s: %s of %d is %v, of %q, %v, above %v", rule.Name, rule.Quantity, len(rule.Series), v, of, measured, rule.Raise))
 	}
 	want := []string{
-		"hot: heat of 2 is 3.5, true, above 3",
-		"lost: losses_thing_per_second of 1 is 0.5, true, above 0",
+		`hot: heat of 2 is 3.5, of ["heat_1" "heat_attic_a"], true, above 3`,
+		`lost: losses_thing_per_second of 1 is 0.5, of [], true, above 0`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the rules are %q, want %q", got, want)
 	}
 	for _, rule := range Rules(r.Series()) {
-		if v, measured := rule.value(func(string) (float64, bool) { return 0, false }); v != 0 || measured {
+		if v, _, measured := rule.value(func(string) (float64, bool) { return 0, false }); v != 0 || measured {
 			t.Errorf("%s: what was not measured is %v, %v", rule.Name, v, measured)
 		}
 	}
@@ -124,8 +127,13 @@ func TestTold(t *testing.T) {
 		t.Errorf("what was not measured is %v", v)
 	}
 	for _, rule := range Rules(r.Series()) {
-		if told[rule.Quantity] == nil || rule.Quantity != strings.TrimPrefix(rule.Series[0].Metric.Name, "outrider_") {
+		if rule.Quantity != strings.TrimPrefix(rule.Series[0].Metric.Name, "outrider_") {
 			t.Errorf("%s looks at %s", rule.Name, rule.Quantity)
+		}
+		for _, part := range rule.parts {
+			if told[part] == nil {
+				t.Errorf("%s looks at %s, which is not told", rule.Name, part)
+			}
 		}
 	}
 }
@@ -152,4 +160,73 @@ func TestActive(t *testing.T) {
 	if want := []string{"c firing", "b firing", "a pending"}; !slices.Equal(got, want) {
 		t.Errorf("active: %q, want %q", got, want)
 	}
+}
+
+// An anomaly says which quantity has left its range, from the slice in which it has until it
+// is cleared, to the API, the stream and the webhook.
+func TestAnomaly(t *testing.T) {
+	all := watched
+	t.Cleanup(func() { watched = all })
+	watched = maps.Clone(all)
+	delete(watched, "go_sched_latency_p99_seconds") // the machine's
+	synctest.Test(t, func(t *testing.T) {
+		m := newMill(t)
+		fetch := m.registry.Timer(perfcore.Metric{Name: "outrider_feed_fetch_seconds", Help: "The time of a fetch."})
+		p, stop := m.start(t, Config{Mode: Observe, Webhook: "https://hooks.example/"}, 0)
+		const part = "perf_anomalies_feed_fetch_mean"
+		stands := func() (of []string, stands bool) {
+			for _, a := range p.status().Alerts {
+				if a.Name == "anomaly" && slices.Contains(a.Of, part) {
+					return a.Of, a.State == Firing
+				}
+			}
+			return nil, false
+		}
+		for range 60 {
+			fetch.Observe(10 * time.Millisecond)
+			time.Sleep(10 * time.Second)
+		}
+		if of, ok := stands(); ok {
+			t.Errorf("while all is as usual there is an anomaly of %q", of)
+		}
+		for range 4 {
+			fetch.Observe(time.Second)
+			time.Sleep(10 * time.Second)
+		}
+		if of, ok := stands(); !ok || p.told[part].Value() != 1 {
+			t.Errorf("it is an anomaly of %q; %s is %v", of, part, p.told[part].Value())
+		}
+		if q, err := p.measurements(); err != nil || q.Values[part] != 1 || q.Values[anomalies] < 1 {
+			t.Errorf("the quantities are %v, %v", q.Values, err)
+		}
+		for range 60 {
+			fetch.Observe(10 * time.Millisecond)
+			time.Sleep(10 * time.Second)
+		}
+		if of, ok := stands(); ok || p.told[part].Value() != 0 {
+			t.Errorf("when it is over it is an anomaly of %q; %s is %v", of, part, p.told[part].Value())
+		}
+		var told []AlertState
+		list, _, _ := p.events.after(0)
+		for _, e := range list {
+			var a Alert
+			if e.Kind == Alerted && json.Unmarshal(e.Data, &a) == nil && a.Name == "anomaly" && slices.Contains(a.Of, part) {
+				told = append(told, a.State)
+				if line := e.Line(); !strings.Contains(line, "limit 0, of ") || !strings.Contains(line, part) {
+					t.Errorf("in words it is %q", line)
+				}
+			}
+		}
+		if !slices.Equal(told, []AlertState{Firing, Cleared}) {
+			t.Errorf("the stream told of %v", told)
+		}
+		queue := p.webhook.queued()
+		i := slices.IndexFunc(queue, func(n Notice) bool { return n.Name == "anomaly" })
+		if i < 0 || !slices.Contains(queue[i].Of, part) {
+			t.Errorf("the webhook is told %+v", queue)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }

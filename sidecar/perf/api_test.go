@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// commands are all paths that change something, with a body that does.
+// commands are bodies that change something, by the path of each action.
 var commands = map[string]any{
 	"target":   TargetRequest{"cpu", Targets{Utilization: 0.9}},
 	"pin":      PinRequest{"plant.speed", 2},
@@ -25,6 +25,7 @@ var commands = map[string]any{
 	"freeze":   FreezeRequest{"a test"},
 	"thaw":     struct{}{},
 	"defaults": struct{}{},
+	"optimize": struct{}{},
 	"snap":     struct{}{},
 	"restore":  RestoreRequest{1},
 	"observe":  ObserveRequest{map[string]float64{"x": 1}},
@@ -39,7 +40,11 @@ func TestCommandsNeedTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := p.events.last()
-	for path, body := range commands {
+	for path := range p.actions() {
+		body, ok := commands[path]
+		if !ok {
+			t.Fatalf("there is no body for %s", path)
+		}
 		b, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
@@ -315,25 +320,61 @@ func readStream(t *testing.T, c *Client, id string, n int) (list []Event) {
 	return list
 }
 
-// There is room for so many readers, and each leaves room behind.
+// There is room for so many readers, some of it for who bears the token, as a watch does
+// that can read it; and each leaves room behind.
 func TestReadersAreBounded(t *testing.T) {
 	m := newMill(t)
 	p, c := m.served(t, Config{Mode: Observe})
+	token, err := readToken(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var open []*http.Response
-	for range maxReaders {
+	read := func(bearer string) int {
+		t.Helper()
 		req, err := http.NewRequestWithContext(ctx, "GET", c.base+Prefix+"events", nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if bearer != "" {
+			req.Header.Set("Authorization", "Bearer "+bearer)
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		open = append(open, resp)
+		return resp.StatusCode
 	}
-	if err := c.Watch(t.Context(), func(Event) error { return nil }, func(error) {}); err == nil || !strings.Contains(err.Error(), "already") {
-		t.Errorf("one reader more: %v", err)
+	for i := range maxStrangers {
+		if code := read([]string{"", "wrong-" + token}[i%2]); code != 200 {
+			t.Fatalf("stranger %d: %d", i, code)
+		}
+	}
+	for _, bearer := range []string{"", "wrong-" + token} {
+		if code := read(bearer); code != 503 {
+			t.Errorf("a stranger more, with %q: %d", bearer, code)
+		}
+	}
+	w := watchFrom(t, c)
+	awaitReaders(t, p, maxStrangers+1)
+	_ = w.stop()
+	awaitReaders(t, p, maxStrangers)
+	other, err := Dial(t.TempDir(), strings.TrimPrefix(c.base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Watch(t.Context(), func(Event) error { return nil }, func(error) {}); err == nil || !strings.Contains(err.Error(), "already") {
+		t.Errorf("a watch without the token: %v", err)
+	}
+	for range maxReaders - maxStrangers {
+		if code := read(token); code != 200 {
+			t.Errorf("with the token: %d", code)
+		}
+	}
+	if code := read(token); code != 503 {
+		t.Errorf("one reader more: %d", code)
 	}
 	line, err := bufio.NewReader(open[0].Body).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "id: ") {
@@ -343,7 +384,41 @@ func TestReadersAreBounded(t *testing.T) {
 	for _, resp := range open {
 		resp.Body.Close()
 	}
-	await(t, func() (bool, bool) { return true, len(p.readers) == 0 })
+	await(t, func() (bool, bool) { return true, len(p.readers) == 0 && len(p.strangers) == 0 })
+}
+
+// A watch sends the token to the address that the sidecar has left, and to this machine.
+func TestWatchBearsTheToken(t *testing.T) {
+	dir := t.TempDir()
+	if err := makeToken(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		address string
+		found   bool
+		want    bool
+	}{
+		{"192.0.2.1:9", false, false}, {"192.0.2.1:9", true, true}, {"127.0.0.1:9", false, true}, {"[::1]:9", false, true}, {"localhost:9", false, true},
+	} {
+		c, err := Dial(dir, tt.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.found = tt.found
+		var got string
+		c.http.Transport = sees(func(r *http.Request) { got = r.Header.Get("Authorization") })
+		if _, err := c.watch(t.Context(), c.base, new(string), nil); err == nil || (got != "") != tt.want {
+			t.Errorf("%s, found %v: it bears %q, %v", tt.address, tt.found, got, err)
+		}
+	}
+}
+
+// A sees looks at requests, which nobody answers.
+type sees func(r *http.Request)
+
+func (see sees) RoundTrip(r *http.Request) (*http.Response, error) {
+	see(r)
+	return nil, errors.New("nobody is there")
 }
 
 func FuzzCommand(f *testing.F) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type Client struct {
 	found         bool // base is where the sidecar has said that it is
 	http          *http.Client
 	watching      watching
+	joined        atomic.Pointer[string] // the base where a watch was let in last, which is asked then
 }
 
 // maxAnswer bounds what a sidecar answers.
@@ -89,7 +91,11 @@ func (c *Client) Post(ctx context.Context, path string, body, v any) error {
 func (c *Client) call(ctx context.Context, method, path string, body []byte, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.base+Prefix+path, bytes.NewReader(body))
+	base := c.base
+	if joined := c.joined.Load(); joined != nil {
+		base = *joined
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+Prefix+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

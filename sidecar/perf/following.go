@@ -310,10 +310,10 @@ func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[st
 		}
 	}
 	quantities[anomalies] = 0
-	for _, d := range f.watches {
-		if d.Firing() {
-			quantities[anomalies]++
-		}
+	for quantity, d := range f.watches {
+		leaves := boolean(d.Firing())
+		quantities[quantityOf(anomalyOf(quantity))] = float64(leaves)
+		quantities[anomalies] += float64(leaves)
 	}
 	f.aboutOptimizer(quantities)
 	f.aboutMemory(quantities)

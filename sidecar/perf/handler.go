@@ -63,49 +63,58 @@ func (p *Performance) Handler() http.Handler {
 	get("snapshots", func(*http.Request) (any, error) { return p.snapshots() })
 	mux.HandleFunc("GET "+Prefix+"events", p.stream)
 
-	p.post(mux, "target", decode(func(_ context.Context, b *TargetRequest) (any, error) {
-		r, err := perfcore.ParseResourceType(b.Resource)
-		if err != nil {
-			return nil, err
-		}
-		latency := b.Target.Latency * float64(time.Second)
-		if !(latency >= 0 && latency < float64(1<<62)) {
-			return nil, fmt.Errorf("a latency of %v seconds is none", b.Target.Latency)
-		}
-		return nil, p.target(r, perfcore.Targets{
-			Utilization: b.Target.Utilization, Throughput: b.Target.Throughput, Latency: time.Duration(latency), Quantile: b.Target.Quantile,
-		})
-	}))
-	p.post(mux, "pin", decode(func(ctx context.Context, b *struct {
-		PinRequest
-		Value *int64 `json:"value"` // 0 is a value, too
-	}) (any, error) {
-		if b.Value == nil {
-			return nil, fmt.Errorf("which value is %q to be pinned to? There is no \"value\"", b.Knob)
-		}
-		return nil, p.pin(ctx, b.Knob, *b.Value)
-	}))
-	p.post(mux, "release", decode(func(_ context.Context, b *ReleaseRequest) (any, error) { return nil, p.release(b.Knob) }))
-	p.post(mux, "freeze", decode(func(_ context.Context, b *FreezeRequest) (any, error) {
-		why := strings.TrimSpace(b.Why)
-		if why == "" {
-			why = "an operator asked for it"
-		}
-		if len(why) > 200 {
-			return nil, errors.New("why is longer than 200 bytes")
-		}
-		return nil, p.freeze(why)
-	}))
-	p.post(mux, "thaw", decode(func(context.Context, *struct{}) (any, error) { return nil, p.thawed() }))
-	p.post(mux, "optimize", decode(func(context.Context, *struct{}) (any, error) { return nil, p.audit() }))
-	p.post(mux, "defaults", decode(func(ctx context.Context, _ *struct{}) (any, error) { return nil, p.defaults(ctx) }))
-	p.post(mux, "snap", decode(func(context.Context, *struct{}) (any, error) { return p.snap() }))
-	p.post(mux, "restore", decode(func(ctx context.Context, b *RestoreRequest) (any, error) {
-		refused, err := p.restore(ctx, b.Seq)
-		return Restored{Seq: b.Seq, Refused: refused}, err
-	}))
-	p.post(mux, "observe", decode(func(_ context.Context, b *ObserveRequest) (any, error) { return nil, p.outside.tell(b.Values) }))
+	for what, do := range p.actions() {
+		p.post(mux, what, do)
+	}
 	return mux
+}
+
+// actions returns all that changes something, by the path of its POST.
+func (p *Performance) actions() map[string]action {
+	return map[string]action{
+		"target": decode(func(_ context.Context, b *TargetRequest) (any, error) {
+			r, err := perfcore.ParseResourceType(b.Resource)
+			if err != nil {
+				return nil, err
+			}
+			latency := b.Target.Latency * float64(time.Second)
+			if !(latency >= 0 && latency < float64(1<<62)) {
+				return nil, fmt.Errorf("a latency of %v seconds is none", b.Target.Latency)
+			}
+			return nil, p.target(r, perfcore.Targets{
+				Utilization: b.Target.Utilization, Throughput: b.Target.Throughput, Latency: time.Duration(latency), Quantile: b.Target.Quantile,
+			})
+		}),
+		"pin": decode(func(ctx context.Context, b *struct {
+			PinRequest
+			Value *int64 `json:"value"` // 0 is a value, too
+		}) (any, error) {
+			if b.Value == nil {
+				return nil, fmt.Errorf("which value is %q to be pinned to? There is no \"value\"", b.Knob)
+			}
+			return nil, p.pin(ctx, b.Knob, *b.Value)
+		}),
+		"release": decode(func(_ context.Context, b *ReleaseRequest) (any, error) { return nil, p.release(b.Knob) }),
+		"freeze": decode(func(_ context.Context, b *FreezeRequest) (any, error) {
+			why := strings.TrimSpace(b.Why)
+			if why == "" {
+				why = "an operator asked for it"
+			}
+			if len(why) > 200 {
+				return nil, errors.New("why is longer than 200 bytes")
+			}
+			return nil, p.freeze(why)
+		}),
+		"thaw":     decode(func(context.Context, *struct{}) (any, error) { return nil, p.thawed() }),
+		"optimize": decode(func(context.Context, *struct{}) (any, error) { return nil, p.audit() }),
+		"defaults": decode(func(ctx context.Context, _ *struct{}) (any, error) { return nil, p.defaults(ctx) }),
+		"snap":     decode(func(context.Context, *struct{}) (any, error) { return p.snap() }),
+		"restore": decode(func(ctx context.Context, b *RestoreRequest) (any, error) {
+			refused, err := p.restore(ctx, b.Seq)
+			return Restored{Seq: b.Seq, Refused: refused}, err
+		}),
+		"observe": decode(func(_ context.Context, b *ObserveRequest) (any, error) { return nil, p.outside.tell(b.Values) }),
+	}
 }
 
 // What follows is what the API takes.
@@ -179,15 +188,29 @@ func (p *Performance) decisions(after uint64) (list []Decision, err error) {
 // Snapshots are what is kept of changes.
 type Snapshots struct {
 	Snapshots []Snapshot `json:"snapshots"`
+	// LeftOut are files of earlier runs that were not taken over at this start.
+	LeftOut []LeftOut `json:"left_out"`
 	// Problem says why what is kept is not to be trusted; empty when it is.
 	Problem string `json:"problem"`
 }
 
+// A LeftOut is a snapshot that a start left out, and why.
+type LeftOut struct {
+	Seq uint64 `json:"seq"`
+	Why string `json:"why"`
+}
+
+// Sound reports whether all snapshots verify, also those on disk when the sidecar started.
+func (s *Snapshots) Sound() bool { return s.Problem == "" && len(s.LeftOut) == 0 }
+
 func (p *Performance) snapshots() (s Snapshots, err error) {
-	s.Snapshots = []Snapshot{}
+	s.Snapshots, s.LeftOut = []Snapshot{}, []LeftOut{}
 	err = p.read(func(f *following) error {
 		for _, one := range f.ring.Snapshots() {
 			s.Snapshots = append(s.Snapshots, newSnapshot(one))
+		}
+		for _, one := range f.ring.LeftOut() {
+			s.LeftOut = append(s.LeftOut, LeftOut{one.Seq, one.Err.Error()})
 		}
 		if err := f.ring.Verify(); err != nil {
 			s.Problem = err.Error()

@@ -72,8 +72,9 @@ type Performance struct {
 	predicted  []collect.Source      // of loads that have days
 	webhook    *webhook              // nil without one
 	system     func() collect.Source // of the process and the machine
-	readers    chan struct{}
-	ended      chan struct{} // closed when Run ends
+	readers    chan struct{}         // places of who reads the events
+	strangers  chan struct{}         // those of them that bear no token
+	ended      chan struct{}         // closed when Run ends
 
 	// Commands hold it for writing, and what tells of the plant for reading, so that
 	// no knob is touched when the plant is gone.
@@ -103,7 +104,7 @@ func New(cfg Config) (*Performance, error) {
 	p := &Performance{
 		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: new(alerts), told: newTold(cfg.Registry), outside: new(outside), classifier: classifier,
 		system:  func() collect.Source { return collect.Linux().Within(cfg.MemoryLimit) },
-		readers: make(chan struct{}, maxReaders), ended: make(chan struct{}),
+		readers: make(chan struct{}, maxReaders), strangers: make(chan struct{}, maxStrangers), ended: make(chan struct{}),
 	}
 	for _, load := range predicted {
 		source, err := collect.NewPredicted(load, time.Hour, 24)
@@ -117,20 +118,23 @@ func New(cfg Config) (*Performance, error) {
 			return nil, fmt.Errorf("webhook: %w", err)
 		}
 		p.webhook = newWebhook(cfg.Webhook, cfg.Log)
+		p.webhook.send(p.started())
 	}
 	return p, nil
 }
 
 // Run has the command line find the API at address, raises alerts while nothing is
 // followed, that there is no node among them, and delivers all alerts, until ctx ends;
-// then it ends the streams of events and returns nil. It is called once.
+// then it ends the streams of events, sends what waits for the webhook once more, for
+// seconds at most, and returns nil. It is called once.
 func (p *Performance) Run(ctx context.Context, address string) error {
+	var delivery sync.WaitGroup
+	defer delivery.Wait()
 	defer close(p.ended)
 	name := filepath.Join(p.cfg.Datadir, addressFile)
 	if err := replaceFile(name, []byte(address+"\n")); err != nil {
 		return fmt.Errorf("say where the API is: %w", err)
 	}
-	var delivery sync.WaitGroup
 	if p.webhook != nil {
 		delivery.Go(func() { p.webhook.run(ctx) })
 	}
@@ -139,7 +143,6 @@ func (p *Performance) Run(ctx context.Context, address string) error {
 		p.log.Error("no alert is raised while no node is followed", "err", err)
 	}
 	<-ctx.Done()
-	delivery.Wait()
 	if err != nil {
 		return err
 	}
@@ -175,12 +178,12 @@ func (p *Performance) publish(kind EventKind, data any) {
 // raise tells everybody of an alert.
 func (p *Performance) raise(network string, a Alert) {
 	if a.State == Firing {
-		p.log.Warn("alert", "name", a.Name, "quantity", a.Quantity, "value", a.Value, "limit", a.Raise, "help", a.Help)
+		p.log.Warn("alert", "name", a.Name, "quantity", a.Quantity, "value", a.Value, "limit", a.Raise, "of", a.Of, "help", a.Help)
 	} else {
 		p.log.Info("alert has cleared", "name", a.Name, "quantity", a.Quantity, "value", a.Value)
 	}
 	p.publish(Alerted, a)
 	if p.webhook != nil {
-		p.webhook.send(Notice{Key: fmt.Sprintf("%d-%s-%d-%s", p.events.run, a.Name, a.Times, a.State), Network: network, Alert: a})
+		p.webhook.send(p.notice(network, a))
 	}
 }

@@ -3,6 +3,7 @@ package perf
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -324,6 +325,14 @@ func TestDamagedSnapshot(t *testing.T) {
 	await(t, func() (bool, bool) { return true, p.status().Following })
 	if got := m.speed.Load(); got != 2 {
 		t.Errorf("the knob is at %d, want what the older snapshot says, 2", got)
+	}
+	s, err := p.snapshots()
+	if err != nil || s.Problem != "" || s.Sound() || len(s.LeftOut) != 1 || s.LeftOut[0].Seq != uint64(len(files)) || !strings.Contains(s.LeftOut[0].Why, "checksum") {
+		t.Errorf("it tells of %+v, %v", s, err)
+	}
+	var out strings.Builder
+	if err := s.WriteTable(&out); err != nil || !strings.Contains(out.String(), fmt.Sprintf("\n%d", len(files))) || !strings.Contains(out.String(), "left out when the sidecar started") {
+		t.Errorf("in words it tells\n%s, %v", out.String(), err)
 	}
 	// Its slices take an hour, so that nobody else looks.
 	p.mu.RLock()

@@ -259,7 +259,7 @@ func (r *recording) result(all []perfcore.Decision, knobs []engine.KnobState) *R
 		Decisions: []Why{}, Left: r.left, Limits: limits,
 	}
 	for i := range all {
-		why := explain(all, i, knobs)
+		why := explain(all, i, knobs, nil)
 		why.Undo = []string{}
 		out.Decisions = append(out.Decisions, why)
 	}

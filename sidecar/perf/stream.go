@@ -11,6 +11,9 @@ import (
 const (
 	// maxReaders is how many may read the stream of events at a time.
 	maxReaders = 16
+	// maxStrangers is how many of them may bear no token: whoever runs anything on the
+	// machine can take these places, and no others.
+	maxStrangers = maxReaders - 4
 	// writeTime is how long a reader may take for what is ready.
 	writeTime = 10 * time.Second
 	// quietTime is after how long without an event a sign of life is sent.
@@ -22,13 +25,12 @@ const (
 // from now on. It begins with the ID of that place, so that a reader who hears nothing
 // more can come back to it. A gap event stands where events are lost.
 func (p *Performance) stream(w http.ResponseWriter, r *http.Request) {
-	select {
-	case p.readers <- struct{}{}:
-		defer func() { <-p.readers }()
-	default:
-		p.reply(w, nil, &statusError{http.StatusServiceUnavailable, fmt.Errorf("%d read the events already", maxReaders)})
+	leave, err := p.enter(r)
+	if err != nil {
+		p.reply(w, nil, err)
 		return
 	}
+	defer leave()
 	seq := p.events.last()
 	unknown := false // events of another run are lost
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
@@ -57,6 +59,41 @@ func (p *Performance) stream(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "id: %s\n\n", (&Event{Run: p.events.run, Seq: seq}).id())
 	}
 	p.send(w, r, out, seq)
+}
+
+// enter takes a place among the readers, which leave gives back.
+func (p *Performance) enter(r *http.Request) (leave func(), err error) {
+	places := []chan struct{}{p.readers}
+	if !p.known(r) {
+		places = []chan struct{}{p.strangers, p.readers}
+	}
+	taken := 0
+	leave = func() {
+		for _, place := range places[:taken] {
+			<-place
+		}
+	}
+	for _, place := range places {
+		select {
+		case place <- struct{}{}:
+			taken++
+		default:
+			leave()
+			return nil, &statusError{http.StatusServiceUnavailable, fmt.Errorf(
+				"%d read the events already; %d places are for who bears the token", len(p.readers), maxReaders-maxStrangers)}
+		}
+	}
+	return leave, nil
+}
+
+// known reports whether the request bears the token. One that bears a wrong one may read
+// all the same.
+func (p *Performance) known(r *http.Request) bool {
+	if r.Header.Get("Authorization") == "" {
+		return false
+	}
+	token, err := readToken(p.cfg.Datadir)
+	return err == nil && bears(r, token)
 }
 
 // gap writes that so many events up to seq are lost.

@@ -140,6 +140,9 @@ func (y *Why) WriteTable(w io.Writer) error {
 		for _, a := range y.Probation {
 			fmt.Fprintf(w, " probation\t#%d %s%s: %s\t\n", a.Seq, a.Verdict, moves(a.Moves), a.Reason)
 		}
+		if y.Gone != "" {
+			fmt.Fprintf(w, " gone\t%s\t\n", y.Gone)
+		}
 		for _, u := range y.Undo {
 			fmt.Fprintf(w, " undo\t%s\t\n", u)
 		}
@@ -168,6 +171,9 @@ func (s *Snapshots) WriteTable(w io.Writer) error {
 		fmt.Fprintln(w, "snapshot\ttaken\tchanges\tbytes\tcause\t")
 		for _, one := range s.Snapshots {
 			fmt.Fprintf(w, "%d\t%s\t%d\t%d\t%s\t\n", one.Seq, one.At.Local().Format(time.DateTime), one.Changes, one.Bytes, one.Cause)
+		}
+		for _, one := range s.LeftOut {
+			fmt.Fprintf(w, "%d\tleft out when the sidecar started: %s\t\t\t\t\n", one.Seq, one.Why)
 		}
 		if s.Problem != "" {
 			fmt.Fprintf(w, "they are not to be trusted: %s\t\t\t\t\t\n", s.Problem)

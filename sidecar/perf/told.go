@@ -1,7 +1,9 @@
 package perf
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +39,7 @@ func toldMetrics() []perfcore.Metric {
 		pressure   = "Time waiting"
 		optimizer  = "Optimizer"
 	)
-	return []perfcore.Metric{
+	metrics := []perfcore.Metric{
 		{
 			Name: prefix + workRate, Help: "Units of work done in a second: inputs decided for blocks, and transactions of the mempool that were verified.",
 		},
@@ -116,13 +118,6 @@ func toldMetrics() []perfcore.Metric {
 			},
 		},
 		{
-			Name: prefix + anomalies, Help: "Quantities that have left the range in which they usually are.", Panel: optimizer,
-			Alert: perfcore.Alert{
-				Name: "anomaly", Help: "A quantity has left the range in which it usually is.",
-				Keep: 2 * time.Minute,
-			},
-		},
-		{
 			Name: prefix + isolatedKnobs, Help: "Knobs that the optimizer leaves alone because somebody else moved them, or they fail.", Panel: optimizer,
 			Alert: perfcore.Alert{
 				Name: "knob_isolated", Help: "Somebody else moved a knob, or it fails: outrider perf knobs says which; release gives it back.",
@@ -174,6 +169,23 @@ func toldMetrics() []perfcore.Metric {
 			},
 		},
 	}
+	for _, quantity := range slices.Sorted(maps.Keys(watched)) {
+		metrics = append(metrics, anomalyOf(quantity))
+	}
+	return metrics
+}
+
+// anomalyOf returns the metric that says whether a watched quantity is an anomaly. The
+// quantity of the slice has its name behind that of anomalies.
+func anomalyOf(quantity string) perfcore.Metric {
+	return perfcore.Metric{
+		Name: prefix + anomalies, Help: "1 while a quantity has left the range in which it usually is, else 0.", Panel: "Optimizer",
+		Labels: []string{"quantity", quantity},
+		Alert: perfcore.Alert{
+			Name: "anomaly", Help: "A quantity has left the range in which it usually is: outrider perf status says which.",
+			Keep: 2 * time.Minute,
+		},
+	}
 }
 
 // told are the gauges of what is told, by quantity.
@@ -185,9 +197,17 @@ func newTold(rec perfcore.Recorder) told {
 	for _, m := range toldMetrics() {
 		gauge := rec.Gauge(m)
 		gauge.Set(math.NaN())
-		t[strings.TrimPrefix(m.Name, prefix)] = gauge
+		t[toldAs(m)] = gauge
 	}
 	return t
+}
+
+// toldAs returns the quantity that a told metric tells of.
+func toldAs(m perfcore.Metric) string {
+	if len(m.Labels) > 0 {
+		return quantityOf(m)
+	}
+	return strings.TrimPrefix(m.Name, prefix)
 }
 
 // tell tells of the quantities of a slice. Of one that was not measured, the last
@@ -205,7 +225,7 @@ func (t told) tell(values map[string]float64) {
 func (t told) others(series []perfcore.Series) []perfcore.Series {
 	var list []perfcore.Series
 	for _, s := range series {
-		if quantity, ok := strings.CutPrefix(s.Metric.Name, prefix); !ok || t[quantity] == nil {
+		if t[toldAs(s.Metric)] == nil {
 			list = append(list, s)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -90,6 +91,9 @@ func (c *Client) watch(ctx context.Context, base string, at *string, see func(Ev
 	if err != nil {
 		return false, &finalError{err}
 	}
+	if token, err := readToken(c.datadir); err == nil && (c.found || local(req.URL.Hostname())) {
+		req.Header.Set("Authorization", "Bearer "+token) // it is let in without, too, while there is room
+	}
 	if *at != "" {
 		req.Header.Set("Last-Event-ID", *at)
 	}
@@ -106,11 +110,18 @@ func (c *Client) watch(ctx context.Context, base string, at *string, see func(Ev
 		}
 		return false, &finalError{err}
 	}
+	c.joined.Store(&base)
 	err = readEvents(&heard{resp.Body, func() { silence.Reset(c.watching.silence) }}, at, see)
 	if errors.Is(context.Cause(ctx), errSilent) {
 		err = errSilent
 	}
 	return true, err
+}
+
+// local reports whether a host is this machine, by its name alone.
+func local(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // mends reports whether a server that answers with the code may have another answer later.

@@ -9,8 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,7 +27,7 @@ func CheckWebhook(address string) error {
 	case "https":
 		return nil
 	case "http":
-		if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.Unmap().IsLoopback() {
+		if local(u.Hostname()) {
 			return nil
 		}
 		return errors.New("must be https, unless it is on this machine")
@@ -44,27 +44,57 @@ type Notice struct {
 	Alert
 }
 
+// Started is the state of the first notice of each run, which is of no alert: what was
+// raised before its Since stands no more, and what still holds is raised again.
+const Started AlertState = "started"
+
+// startedName is the name in it.
+const startedName = "outrider"
+
+// notice returns what a webhook is told of an alert.
+func (p *Performance) notice(network string, a Alert) Notice {
+	return Notice{Key: fmt.Sprintf("%d-%s-%d-%s", p.events.run, a.Name, a.Times, a.State), Network: network, Alert: a}
+}
+
+// started returns the first notice of this run.
+func (p *Performance) started() Notice {
+	return p.notice("", Alert{
+		Name: startedName, State: Started, Since: time.Unix(0, p.events.run), Of: []string{},
+		Help: "The sidecar has started: what was raised before stands no more, and what still holds is raised again.",
+	})
+}
+
 const (
 	// waitingNotices is how many notices wait for a webhook that does not answer.
 	waitingNotices = 64
-	// attempts is how often one is sent; with doubling waits that is five minutes.
+	// attempts is how often one is sent before those behind it are sent, too; with
+	// doubling waits that is five minutes.
 	attempts     = 10
 	webhookReply = 10 * time.Second
 	firstWait    = time.Second
 	longestWait  = time.Minute
+	// lastNotices is how long the last attempt takes, when the program ends.
+	lastNotices = 3 * time.Second
 )
 
 // A webhook delivers notices to one address, in order, each until it is taken or
-// has been tried often enough. A newer notice of an alert replaces one that waits.
+// refused. A newer notice of an alert replaces one that waits.
 type webhook struct {
 	address string
 	client  *http.Client
 	log     *slog.Logger
 	first   time.Duration // firstWait
+	failed  int           // attempts in a row without an answer; run's
 
 	mu      sync.Mutex // guards waiting
-	waiting []Notice
+	waiting []waitingNotice
 	more    chan struct{}
+}
+
+// A waitingNotice has been sent so often in vain.
+type waitingNotice struct {
+	Notice
+	tries int
 }
 
 // newWebhook returns a webhook for an address that CheckWebhook accepts.
@@ -83,77 +113,128 @@ func newWebhook(address string, log *slog.Logger) *webhook {
 func (w *webhook) send(n Notice) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := range w.waiting {
-		if w.waiting[i].Name == n.Name {
-			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
-			break
-		}
-	}
+	w.waiting = slices.DeleteFunc(w.waiting, func(old waitingNotice) bool { return old.Name == n.Name })
 	if len(w.waiting) == waitingNotices {
-		w.waiting = w.waiting[1:]
+		w.waiting = slices.Delete(w.waiting, 0, 1)
 		w.log.Warn("the webhook does not keep up; an older notice is dropped")
 	}
-	w.waiting = append(w.waiting, n)
+	w.waiting = append(w.waiting, waitingNotice{Notice: n})
 	select {
 	case w.more <- struct{}{}:
 	default:
 	}
 }
 
-func (w *webhook) next() (n Notice, ok bool) {
+// queued returns the notices that wait, in order.
+func (w *webhook) queued() []Notice {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.waiting) == 0 {
-		return n, false
+	list := make([]Notice, len(w.waiting))
+	for i, one := range w.waiting {
+		list[i] = one.Notice
 	}
-	n, w.waiting = w.waiting[0], w.waiting[1:]
-	return n, true
+	return list
 }
 
-// run delivers until ctx ends.
+// waits reports whether the notice with a key still waits.
+func (w *webhook) waits(key string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.waiting, func(one waitingNotice) bool { return one.Key == key })
+}
+
+// again notes that the notice with a key was not taken, and returns how often that was
+// so; 0 for one that does not wait any more.
+func (w *webhook) again(key string) (tries int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.waiting {
+		if one := &w.waiting[i]; one.Key == key {
+			one.tries++
+			return one.tries
+		}
+	}
+	return 0
+}
+
+// run delivers until ctx ends, and then sends what waits once more.
 func (w *webhook) run(ctx context.Context) {
 	defer w.client.CloseIdleConnections()
-	for {
-		n, ok := w.next()
-		if !ok {
+	wait := w.first
+	for ctx.Err() == nil {
+		if w.round(ctx, attempts) {
+			wait = w.first
 			select {
 			case <-ctx.Done():
-				return
 			case <-w.more:
 			}
 			continue
 		}
-		if err := w.deliver(ctx, n); err != nil && ctx.Err() == nil {
-			w.log.Error("the webhook did not take an alert", "alert", n.Name, "state", n.State, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
 		}
-		if ctx.Err() != nil {
-			return
+		wait = min(2*wait, longestWait)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastNotices)
+	defer cancel()
+	w.round(last, 1)
+	if left := len(w.queued()); left > 0 {
+		w.log.Warn("the webhook was not told all", "notices", left)
+	}
+}
+
+// round sends what waits, in order, once each. One that is not taken holds up those
+// behind it until it has been sent so many times. It reports whether all was done with.
+func (w *webhook) round(ctx context.Context, patience int) (done bool) {
+	done = true
+	for _, n := range w.queued() {
+		if !w.waits(n.Key) {
+			continue // a newer one has come meanwhile
+		}
+		err := w.deliver(ctx, n)
+		if ctx.Err() != nil && err != nil {
+			return false // it was cut short
+		}
+		if err == nil || errors.Is(err, errRefused) {
+			w.answered(n, err)
+			continue
+		}
+		done = false
+		if w.failed++; w.failed == attempts {
+			w.log.Error("the webhook does not answer; what it is to be told is kept, and sent again", "name", n.Name, "state", n.State, "error", err)
+		}
+		if w.again(n.Key) < patience {
+			break
 		}
 	}
+	return done
+}
+
+// answered notes that a notice was taken, or refused by err, and waits no more.
+func (w *webhook) answered(n Notice, err error) {
+	if err != nil {
+		w.log.Error("the webhook did not take a notice", "name", n.Name, "state", n.State, "error", err)
+	}
+	if w.failed >= attempts {
+		w.log.Info("the webhook answers again")
+	}
+	w.failed = 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = slices.DeleteFunc(w.waiting, func(one waitingNotice) bool { return one.Key == n.Key })
 }
 
 // errRefused says that sending the same again is of no use.
 var errRefused = errors.New("it was refused")
 
-// deliver sends n until it is taken.
+// deliver sends n once.
 func (w *webhook) deliver(ctx context.Context, n Notice) error {
 	body, err := json.Marshal(n)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errRefused, err)
 	}
-	wait := w.first
-	for try := 1; ; try++ {
-		err := w.post(ctx, n.Key, body)
-		if err == nil || errors.Is(err, errRefused) || try == attempts {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, longestWait)
-	}
+	return w.post(ctx, n.Key, body)
 }
 
 func (w *webhook) post(ctx context.Context, key string, body []byte) error {

@@ -29,6 +29,9 @@ type Why struct {
 	Probation  []Alternative `json:"probation"`
 	// Undo holds the commands that take it back; empty when nothing is in force.
 	Undo []string `json:"undo"`
+	// Gone says why the snapshot of what was before cannot be restored; empty when it can, or
+	// none was needed.
+	Gone string `json:"gone"`
 }
 
 // An Alternative is another decision, in short.
@@ -61,7 +64,11 @@ func (p *Performance) why(seq uint64) (w Why, err error) {
 		if i < 0 {
 			return &statusError{http.StatusNotFound, fmt.Errorf("decision %d is not among the last %d", seq, len(all))}
 		}
-		w = explain(all, i, f.optimizer.Resources.Knobs())
+		var kept []uint64
+		for _, s := range f.ring.Snapshots() {
+			kept = append(kept, s.Seq)
+		}
+		w = explain(all, i, f.optimizer.Resources.Knobs(), kept)
 		return nil
 	})
 	return w, err
@@ -70,8 +77,9 @@ func (p *Performance) why(seq uint64) (w Why, err error) {
 // maxAlternatives bounds the lists of an explanation.
 const maxAlternatives = 8
 
-// explain explains one of all decisions, with the knobs as they are now.
-func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
+// explain explains one of all decisions, with the knobs as they are now, and the numbers of
+// the snapshots that are kept.
+func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []uint64) Why {
 	d := all[i]
 	w := Why{
 		Decision: newDecision(d), Trigger: triggers[d.Trigger], Guards: []string{}, Alternatives: []Alternative{}, Probation: []Alternative{}, Undo: []string{},
@@ -110,12 +118,7 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState) Why {
 			w.Alternatives = append(w.Alternatives, short)
 		}
 	}
-	switch {
-	case d.Before != 0:
-		w.Undo = append(w.Undo, fmt.Sprintf("outrider perf snap restore %d", d.Before))
-	case d.Verdict.InForce():
-		w.Undo = undoOf(d, knobs)
-	}
+	w.Undo, w.Gone = undoOf(d, knobs, kept)
 	return w
 }
 
@@ -141,9 +144,20 @@ func guardsOf(d perfcore.Decision) []string {
 	return guards
 }
 
-// undoOf returns the commands that take a change back, as far as it is in force.
-func undoOf(d perfcore.Decision, knobs []engine.KnobState) []string {
-	undo := []string{}
+// undoOf returns the commands that take a change back, as far as it is in force, and why
+// the snapshot of what was before it is not among them.
+func undoOf(d perfcore.Decision, knobs []engine.KnobState, kept []uint64) (undo []string, gone string) {
+	undo = []string{}
+	switch {
+	case slices.Contains(kept, d.Before):
+		return append(undo, fmt.Sprintf("outrider perf snap restore %d", d.Before)), ""
+	case !d.Verdict.InForce():
+		return undo, ""
+	case d.Before != 0:
+		gone = fmt.Sprintf("snapshot %d, of what was in force before, is not kept any more", d.Before)
+	case d.Verdict == perfcore.Restored:
+		return append(undo, "outrider perf defaults"), "it was restored when the sidecar started, and what was in force before is in no snapshot"
+	}
 	for _, m := range d.Moves {
 		for _, k := range knobs {
 			if k.Name == m.Knob && k.Incumbent == m.To {
@@ -151,7 +165,7 @@ func undoOf(d perfcore.Decision, knobs []engine.KnobState) []string {
 			}
 		}
 	}
-	return undo
+	return undo, gone
 }
 
 // sameKnobs reports whether two changes have a knob in common.
