@@ -22,8 +22,8 @@ const (
 // how it may be tried.
 type Carry uint8
 
-// These are the carries. The zero value is none of them: a knob that does not
-// say is not experimented on.
+// These are the carries. The zero value is none of them: such a knob is not experimented
+// on, for what it is worth is in no measure of cost.
 const (
 	// Memoryless knobs have all their effect within Settle: limits, batches.
 	Memoryless Carry = iota + 1

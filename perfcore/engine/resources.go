@@ -165,9 +165,9 @@ func (k *knob) first() (o Owner, why string) {
 	case k.Scope != perfcore.Live:
 		return Operator, "its changes wait for a restart"
 	case k.Carry == perfcore.Stateful:
-		return Operator, "its past outlasts an experiment"
+		return Operator, "what it holds fills for hours, so taking turns says nothing about it"
 	case k.Carry == 0:
-		return Operator, "it does not say what it carries over"
+		return Operator, "what it is worth is in no measure of cost, so nobody tries it"
 	}
 	return Engine, ""
 }
