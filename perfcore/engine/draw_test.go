@@ -48,6 +48,14 @@ func DrawOf(t *testing.T, variable string, few int) Draw {
 	return d
 }
 
+// Larger returns a draw of so many times as many cases in the night, for what is rarer.
+func (d Draw) Larger(times int) Draw {
+	if d.proves {
+		d.Size *= times
+	}
+	return d
+}
+
 // Seeds are those of the cases, with their numbers: no two draws of the night have one in
 // common.
 func (d Draw) Seeds() iter.Seq2[int, uint64] {

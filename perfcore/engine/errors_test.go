@@ -65,9 +65,9 @@ func trialOf(t *testing.T, w plant.World, effect float64, seed uint64, noise, la
 // Of 10,000 trials of a change of a kind 200 useless and 10 harmful ones may be promoted.
 // With 95 % confidence that excludes rates of 2.25 and 0.17 %, and not yet the ones just
 // above the goals: the night's draw does, by bounds that are at the goals or below.
-// The bounds are those of trials that do not depend on each other. Those of a program share what it
-// knows of the noise: the number of false promotions in a hundred varies among programs by as
-// much as if they did not (the test logs by how much of that), that of true ones by more.
+// The bounds are those of trials that do not depend on each other, and those of a program
+// share what it knows of the noise. In 1000 programs of each world the variance of false
+// promotions in a hundred trials was at most 1.10 of the binomial's, that of true ones 1.6.
 func TestErrorRates(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the error rates were not checked: they take seconds")

@@ -214,6 +214,9 @@ func (g goal) check(t *testing.T) {
 	var hits, tails, totals []float64
 	var ruined, visits int
 	draw := engine.DrawOf(t, engine.Plants, g.times)
+	if g.optimal { // three of a thousand may be ruined
+		draw = draw.Larger(10)
+	}
 	for _, seed := range draw.Seeds() {
 		cfg, moved := g.random(seed)
 		tr := run(t, g.slices, moved, cfg, nil)
