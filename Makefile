@@ -102,8 +102,11 @@ bulk-coins: ## Load 10 million coins, and measure the coin database with them; c
 	go run ./cmd/outrider bench utxo --coins 10000000 --rounds 3
 
 .PHONY: bulk-perf
-bulk-perf: ## Let hands act a million times on optimizers, whose invariants hold all the same
-	OUTRIDER_PERFCORE_HANDS=8000 go test -run '^TestRandomHands$$' -count 1 -timeout 2h -v ./perfcore/engine
+bulk-perf: ## Let hands act a million times on optimizers, and show by exact bounds that they reach their goals, with a new seed
+	OUTRIDER_PERFCORE_HANDS=8000 OUTRIDER_PERFCORE_PLANTS=$${OUTRIDER_PERFCORE_PLANTS:-1000} \
+	OUTRIDER_PERFCORE_TRIALS=$${OUTRIDER_PERFCORE_TRIALS:-400000} OUTRIDER_PERFCORE_SEED=$${OUTRIDER_PERFCORE_SEED:-$$(date +%s)} \
+		go test -run '^Test(RandomHands|Goals|ErrorRates|ErrorRatesUnderATarget|RareStallsOfTheCandidate|NoiseThatHasGone)$$' \
+		-count 1 -timeout 4h -v ./perfcore/engine
 
 .PHONY: bulk-bitvm
 bulk-bitvm: ## Try 10,000 batches of proofs whose errors cancel, and 1,000 random histories of bridges

@@ -326,8 +326,9 @@ func variable(name string) string {
 // Makefile look at. A sidecar starts all the same where they are set.
 var forTests = [...]string{
 	"anvil", "bench-before", "bitvm-bulk", "bulk", "catchup-bulk", "coins-bulk", "core-script", "demo-helper", "fixtures",
-	"groth16-bulk", "libzmq", "perfcore-hands", "perfcore-plants", "perfcore-real", "relay-bulk", "relay-seed", "relays",
-	"script-bulk", "script-seed", "secp-cases", "seed", "sigverify-bulk", "sigverify-seed", "vectors",
+	"groth16-bulk", "libzmq", "perfcore-hands", "perfcore-plants", "perfcore-real", "perfcore-seed", "perfcore-trials",
+	"relay-bulk", "relay-seed", "relays", "script-bulk", "script-seed", "secp-cases", "seed", "sigverify-bulk",
+	"sigverify-seed", "vectors",
 }
 
 // Sources is where LoadConfig looks, in descending precedence.

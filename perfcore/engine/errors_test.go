@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -61,10 +62,12 @@ func trialOf(t *testing.T, w plant.World, effect float64, seed uint64, noise, la
 // given: it comes from a calibration and from the trials themselves. Where one slice of
 // fifty costs twice as much, the guard ends many trials, and a quarter are found.
 //
-// What it can tell: by 4000 trials a world with a rate of 2.7 % instead of 2 would pass
-// one time in 380, and one of 2.5 % one in 47; a rate of 0.3 % instead of 0.1 one in 130;
-// and by 1000 a power of 0.60 instead of 0.65 one in 1500. A rate that is off by less
-// than that is not told from its bound.
+// Of 10,000 trials of a change of a kind 200 useless and 10 harmful ones may be promoted.
+// With 95 % confidence that excludes rates of 2.25 and 0.17 %, and not yet the ones just
+// above the goals: the night's draw does, by bounds that are at the goals or below.
+// The bounds are those of trials that do not depend on each other, and those of a program
+// share what it knows of the noise. In 1000 programs of each world the variance of false
+// promotions in a hundred trials was at most 1.10 of the binomial's, that of true ones 1.6.
 func TestErrorRates(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the error rates were not checked: they take seconds")
@@ -80,20 +83,22 @@ func TestErrorRates(t *testing.T) {
 			}
 			for _, tt := range []struct {
 				effect   float64 // on the cost
-				trials   int
+				per      int     // of so many trials there is one of these
 				min, max float64 // share promoted
 			}{
-				{0, 4000, 0, 0.02},
-				{0.05, 4000, 0, 0.001},
-				{-0.05, 1000, power, 1},
-				{-0.10, 200, plain, 1},
+				{0, 1, 0, 0.02},
+				{0.05, 1, 0, 0.001},
+				{-0.05, 10, power, 1},
+				{-0.10, 50, plain, 1},
 			} {
+				draw := DrawOf(t, Trials, 10_000)
+				draw.Size /= tt.per
 				promoted, covered, decided := 0, 0, 0
 				synctest.Test(t, func(t *testing.T) {
-					r := rand.New(rand.NewPCG(7, 7))
+					r := rand.New(rand.NewPCG(7, draw.seed+7))
 					var noise, lag spread
-					for seed := range uint64(tt.trials) {
-						if seed%100 == 0 { // a program of its own
+					for i, seed := range draw.Seeds() {
+						if i%100 == 0 { // a program of its own
 							tu := settledTuner(t, world(r), tt.effect, 1_000_000+seed)
 							if _, err := tu.calibrate(t.Context()); err != nil {
 								t.Fatal(err)
@@ -113,11 +118,8 @@ func TestErrorRates(t *testing.T) {
 						}
 					}
 				})
-				share, coverage := float64(promoted)/float64(tt.trials), float64(covered)/float64(decided)
-				t.Logf("effect %+.2f: %.4f promoted, %.3f of the intervals hold it", tt.effect, share, coverage)
-				if share < tt.min || share > tt.max {
-					t.Errorf("effect %+.2f: %.4f promoted, want from %v to %v", tt.effect, share, tt.min, tt.max)
-				}
+				draw.Within(t, fmt.Sprintf("effect %+.2f, promoted", tt.effect), promoted, tt.min, tt.max)
+				coverage := float64(covered) / float64(decided)
 				if coverage < 0.95 {
 					t.Errorf("effect %+.2f: %.3f of the intervals hold it, want 0.95", tt.effect, coverage)
 				}
@@ -147,18 +149,18 @@ func TestRareStallsOfTheCandidate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the error rates with stalls of the candidate were not checked: they take seconds")
 	}
-	const trials, cost = 2000, 0.7 / 50 // of the stalls
+	const cost = 0.7 / 50 // of the stalls
 	for _, tt := range []struct {
 		effect float64 // between the stalls
 		most   float64 // share promoted
 	}{{0, 0.02}, {0.05, 0.001}, {-cost, 0.05}} {
-		promoted := 0
+		draw, promoted := DrawOf(t, Trials, 2000), 0
 		synctest.Test(t, func(t *testing.T) {
 			w := worlds["AR(1)"](nil)
 			var noise, lag spread
-			for seed := range uint64(trials) {
+			for i, seed := range draw.Seeds() {
 				tu := settledTuner(t, w, tt.effect, seed)
-				if seed%100 == 0 { // a program of its own
+				if i%100 == 0 { // a program of its own
 					if _, err := tu.calibrate(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -176,11 +178,7 @@ func TestRareStallsOfTheCandidate(t *testing.T) {
 				}
 			}
 		})
-		share := float64(promoted) / trials
-		t.Logf("%+.3f between the stalls: %.4f promoted", tt.effect, share)
-		if share > tt.most {
-			t.Errorf("%+.3f between the stalls: %.4f promoted, want %v at most", tt.effect, share, tt.most)
-		}
+		draw.AtMost(t, fmt.Sprintf("effect %+.3f between the stalls, promoted", tt.effect), promoted, tt.most)
 	}
 }
 
@@ -265,27 +263,27 @@ func TestNoiseThatHasGone(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		effect   float64
-		trials   int
+		per      int
 		min, max float64
-	}{{-0.2, 200, 0.98, 1}, {0, 2000, 0, 0.02}, {0.05, 2000, 0, 0.001}} {
-		promoted := 0
+	}{{-0.2, 10, 0.98, 1}, {0, 1, 0, 0.02}, {0.05, 1, 0, 0.001}} {
+		draw, promoted := DrawOf(t, Trials, 2000), 0
+		draw.Size /= tt.per
 		synctest.Test(t, func(t *testing.T) {
-			tu := settledTuner(t, plant.World{SD: 0.2}, 0, 1)
-			if _, err := tu.calibrate(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			for seed := range uint64(tt.trials) {
+			var tu *tuner
+			for i, seed := range draw.Seeds() {
+				if i%100 == 0 { // a program of its own
+					tu = settledTuner(t, plant.World{SD: 0.2}, 0, 1_000_000+seed)
+					if _, err := tu.calibrate(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
 				got, _ := trialOf(t, worlds["AR(1)"](nil), tt.effect, seed, tu.noise, tu.lag)
 				if got.verdict == perfcore.Promoted {
 					promoted++
 				}
 			}
 		})
-		share := float64(promoted) / float64(tt.trials)
-		t.Logf("effect %+.2f: %.4f promoted", tt.effect, share)
-		if share < tt.min || share > tt.max {
-			t.Errorf("effect %+.2f: %.4f promoted, want from %v to %v", tt.effect, share, tt.min, tt.max)
-		}
+		draw.Within(t, fmt.Sprintf("effect %+.2f, promoted", tt.effect), promoted, tt.min, tt.max)
 	}
 }
 
@@ -453,12 +451,11 @@ func TestErrorRatesUnderATarget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the error rates under a target were not checked: they take seconds")
 	}
-	const trials = 3000
 	for _, sd := range []float64{0.05, 0.1, 0.2} {
-		promoted := 0
+		draw, promoted := DrawOf(t, Trials, 3000), 0
 		synctest.Test(t, func(t *testing.T) {
 			var noise, plain, lag spread
-			for seed := range uint64(trials) {
+			for i, seed := range draw.Seeds() {
 				p := plant.New(plant.Config{
 					Start: []int{5}, Surface: plant.Step(5, 0.05), World: plant.Noisy(), Seed: seed,
 					Uses: []plant.Use{{Resource: perfcore.Disk, Noise: sd, Latency: plant.Flat()}},
@@ -468,7 +465,7 @@ func TestErrorRatesUnderATarget(t *testing.T) {
 					t.Fatal(err)
 				}
 				tu := newTuner(o)
-				if seed%100 == 0 { // a program of its own
+				if i%100 == 0 { // a program of its own
 					if _, err := tu.calibrate(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -495,9 +492,6 @@ func TestErrorRatesUnderATarget(t *testing.T) {
 				}
 			}
 		})
-		t.Logf("noise of the target %v: %d of %d", sd, promoted, trials)
-		if promoted > trials/1000 {
-			t.Errorf("noise of the target %v: of %d trials of a candidate that is 5 %% worse %d were promoted", sd, trials, promoted)
-		}
+		draw.AtMost(t, fmt.Sprintf("noise of the target %v, 5 %% worse, promoted", sd), promoted, 0.001)
 	}
 }

@@ -84,18 +84,17 @@ func run(t *testing.T, n, moved int, cfg plant.Config, change func(*engine.Confi
 	return tr
 }
 
-// hit returns how many slices after from the incumbent came to within 5 % of
-// the oracle, for thirty slices at least; -1 if it never did before to.
-func (tr *trace) hit(from, to int) int {
-	near := 0
-	for i := from; i < to; i++ {
-		if tr.incumbent[i] > 0.05 {
-			near = 0
-		} else if near++; near == 30 {
-			return i - 29 - from
-		}
+// hit returns how many slices after from the incumbents are within 5 % of the oracle, and
+// stay so in every slice before to, thirty at least; infinitely many if they do not.
+func (tr *trace) hit(from, to int) float64 {
+	at := to
+	for at > from && tr.incumbent[at-1] <= 0.05 {
+		at--
 	}
-	return -1
+	if to-at < 30 {
+		return math.Inf(1)
+	}
+	return float64(at - from)
 }
 
 func quantile(x []float64, q float64) float64 {
@@ -115,8 +114,9 @@ func mean(x []float64) float64 {
 }
 
 // A goal is what the optimizer must reach on random plants of one kind. Windows
-// are slices, from the end of the calibration or the optimum's move; excesses
-// are shares of the oracle's cost, and a zero bound is none.
+// are slices, from the end of the calibration or the optimum's move, and infinitely many
+// of a plant that missed; excesses are shares of the oracle's cost, and a zero bound is none,
+// but for the shares of plants.
 type goal struct {
 	name                 string
 	knobs, slices, times int
@@ -183,8 +183,13 @@ func (tr *trace) visits() (visits, stayed int) {
 	return visits, stayed
 }
 
-// The goals of the design, on plants like those that its thresholds were
-// measured on.
+// The goals of the design, on plants like those that its thresholds were measured on.
+// Incumbents hit the oracle when they are within 5 % of it and stay so to the end of the
+// run: one that is left again, by a wrong promotion too, is no hit.
+//
+// A hundred plants tell little of rare misses: where none of them missed, a share of 2.95 %
+// is not excluded with 95 % confidence, and where two did, one of 6.2 %. The night's draw shows
+// the shares and the quantiles, which are shares of plants beyond them.
 func TestGoals(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the goals on random plants were not checked: they take seconds")
@@ -207,15 +212,15 @@ func TestGoals(t *testing.T) {
 
 func (g goal) check(t *testing.T) {
 	var hits, tails, totals []float64
-	var missed, ruined, visits int
-	for seed := range uint64(g.times) {
+	var ruined, visits int
+	draw := engine.DrawOf(t, engine.Plants, g.times)
+	if g.optimal { // three of a thousand may be ruined
+		draw = draw.Larger(10)
+	}
+	for _, seed := range draw.Seeds() {
 		cfg, moved := g.random(seed)
 		tr := run(t, g.slices, moved, cfg, nil)
-		if h := tr.hit(max(tr.start, moved), g.slices); h >= 0 {
-			hits = append(hits, float64(h))
-		} else {
-			missed++
-		}
+		hits = append(hits, tr.hit(max(tr.start, moved), g.slices))
 		tails = append(tails, mean(tr.spent[g.slices/2:]))
 		totals = append(totals, mean(tr.spent))
 		if moved == 0 && tr.incumbent[g.slices-1] > tr.incumbent[0]+0.02 {
@@ -231,27 +236,71 @@ func (g goal) check(t *testing.T) {
 			t.Errorf("seed %d: a regret of %.4f is beyond the budget", seed, r)
 		}
 	}
-	t.Logf("hit p50 %.0f, p95 %.0f, missed %d of %d; excess: tail %.4f, total %.4f, p95 %.4f; ruined %d; visits %d",
-		quantile(hits, 0.5), quantile(hits, 0.95), missed, g.times, mean(tails), mean(totals), quantile(totals, 0.95), ruined, visits)
-	for _, b := range []struct {
-		name       string
-		got, bound float64
+	t.Logf("hit p50 %.0f, p95 %.0f; excess: tail %.4f, total %.4f, p95 %.4f; visits %d",
+		quantile(hits, 0.5), quantile(hits, 0.95), mean(tails), mean(totals), quantile(totals, 0.95), visits)
+	draw.AtMost(t, "not within 5 % of the oracle to the end", beyond(hits, math.MaxFloat64), g.missed)
+	if !g.moved {
+		draw.AtMost(t, "ended more than 2 % worse", ruined, g.ruined)
+	}
+	for _, q := range []struct {
+		what         string
+		of           []float64
+		bound, share float64
 	}{
-		{"windows until the oracle is hit, median", quantile(hits, 0.5), g.hit50},
-		{"windows until the oracle is hit, p95", quantile(hits, 0.95), g.hit95},
-		{"excess in the second half", mean(tails), g.tail},
-		{"excess", mean(totals), g.total},
-		{"excess, p95", quantile(totals, 0.95), g.total95},
+		{"later within 5 % of the oracle than the median may be", hits, g.hit50, 0.5},
+		{"later within 5 % of the oracle than the p95 may be", hits, g.hit95, 0.05},
+		{"more excess than the p95 may be", totals, g.total95, 0.05},
 	} {
-		if b.bound != 0 && !(b.got <= b.bound) {
-			t.Errorf("%s: %.4g, want at most %.4g", b.name, b.got, b.bound)
+		if q.bound != 0 {
+			draw.AtMost(t, q.what, beyond(q.of, q.bound), q.share)
 		}
 	}
-	if n := float64(g.times); float64(missed) > g.missed*n || float64(ruined) > g.ruined*n {
-		t.Errorf("of %d plants %d missed the oracle and %d were ruined; want at most %.3g and %.3g", g.times, missed, ruined, g.missed*n, g.ruined*n)
+	if g.tail != 0 {
+		draw.MeanAtMost(t, "excess in the second half", tails, g.tail)
+	}
+	if g.total != 0 {
+		draw.MeanAtMost(t, "excess", totals, g.total)
 	}
 	if visits > g.visits {
 		t.Errorf("%d visits over the cliff, want at most %d", visits, g.visits)
+	}
+}
+
+// beyond returns how many exceed a bound.
+func beyond(x []float64, bound float64) (n int) {
+	for _, v := range x {
+		if v > bound {
+			n++
+		}
+	}
+	return n
+}
+
+// What was near the oracle and is not any more has not hit it, nor has what came near it too
+// late to tell.
+func TestHit(t *testing.T) {
+	near, far := slices.Repeat([]float64{0.05}, 30), []float64{0.06}
+	for _, tt := range []struct {
+		name      string
+		incumbent []float64
+		want      float64
+	}{
+		{"at once", near, 0},
+		{"later", slices.Concat(far, far, near), 2},
+		{"left, and back", slices.Concat(near, far, near), 31},
+		{"left before it counts", slices.Concat(near, far, near)[1:], 30},
+		{"left", slices.Concat(near, near, far), math.Inf(1)},
+		{"left, and back too late", slices.Concat(near, far, near[1:]), math.Inf(1)},
+		{"never", far, math.Inf(1)},
+	} {
+		tr := &trace{incumbent: slices.Concat(far, tt.incumbent, far)}
+		if got := tr.hit(1, 1+len(tt.incumbent)); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	missed := []float64{3, math.Inf(1), 1, math.Inf(1)}
+	if quantile(missed, 0.5) != 3 || !math.IsInf(quantile(missed, 0.95), 1) || beyond(missed, 2) != 3 {
+		t.Error("what missed the oracle does not count as infinitely late")
 	}
 }
 

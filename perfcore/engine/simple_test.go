@@ -2,10 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -73,42 +72,24 @@ func (a *along) Forget() { *a = *newAlong(a.knobs) }
 type outcome struct{ missed, hit50, total, tail float64 }
 
 // try runs an engine, the standard one if e is nil, on plants.
-func try(t *testing.T, times, slices int, random func(seed uint64) (plant.Config, int), e func() engine.OptimizationEngine) outcome {
+func try(t *testing.T, draw engine.Draw, slices int, random func(seed uint64) (plant.Config, int), e func() engine.OptimizationEngine) outcome {
 	t.Helper()
 	var o outcome
 	var hits []float64
-	for seed := range uint64(times) {
+	for _, seed := range draw.Seeds() {
 		cfg, moved := random(seed)
 		tr := run(t, slices, moved, cfg, func(c *engine.Config) {
 			if e != nil {
 				c.Engine = e()
 			}
 		})
-		if h := tr.hit(max(tr.start, moved), slices); h >= 0 {
-			hits = append(hits, float64(h))
-		} else {
-			o.missed += 1 / float64(times)
-		}
-		o.total += mean(tr.spent) / float64(times)
-		o.tail += mean(tr.spent[slices/2:]) / float64(times)
+		hits = append(hits, tr.hit(max(tr.start, moved), slices))
+		o.total += mean(tr.spent) / float64(draw.Size)
+		o.tail += mean(tr.spent[slices/2:]) / float64(draw.Size)
 	}
+	o.missed = float64(beyond(hits, math.MaxFloat64)) / float64(draw.Size)
 	o.hit50 = quantile(hits, 0.5)
 	return o
-}
-
-// plants returns how many plants engines are compared on:
-// OUTRIDER_PERFCORE_PLANTS, or a few.
-func plants(t *testing.T, few int) int {
-	t.Helper()
-	env := os.Getenv("OUTRIDER_PERFCORE_PLANTS")
-	if env == "" {
-		return few
-	}
-	n, err := strconv.Atoi(env)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
 
 // randomArms returns a plant of one knob whose values have no order. Their
@@ -149,10 +130,10 @@ func TestArms(t *testing.T) {
 		{"all the same", 0, 0, 0.001},
 	} {
 		t.Run(w.name, func(t *testing.T) {
-			times := plants(t, 30)
+			draw := engine.DrawOf(t, engine.Plants, 30)
 			random := func(seed uint64) (plant.Config, int) { return randomArms(seed, w.spread, w.moved), w.moved }
-			sampled := try(t, times, 2000, random, nil)
-			simple := try(t, times, 2000, random, func() engine.OptimizationEngine { return new(around) })
+			sampled := try(t, draw, 2000, random, nil)
+			simple := try(t, draw, 2000, random, func() engine.OptimizationEngine { return new(around) })
 			t.Logf("Thompson %.4f", sampled)
 			t.Logf("around   %.4f", simple)
 			if !(sampled.total <= simple.total+w.even) {
@@ -175,15 +156,15 @@ func TestVectors(t *testing.T) {
 		{name: "moved optimum", knobs: 3, slices: 4000, moved: true},
 		{name: "three knobs, optimal", knobs: 3, slices: 500, optimal: true},
 	}
-	times := plants(t, 0)
-	if times == 0 { // the full comparison is for whoever changes an engine
-		times, all = 12, all[:1]
+	draw := engine.DrawOf(t, engine.Plants, 0)
+	if draw.Size == 0 { // the full comparison is for whoever changes an engine
+		draw.Size, all = 12, all[:1]
 	}
 	for _, g := range all {
 		t.Run(g.name, func(t *testing.T) {
 			random := func(seed uint64) (plant.Config, int) { return g.random(seed) }
-			hybrid := try(t, times, g.slices, random, nil)
-			simple := try(t, times, g.slices, random, func() engine.OptimizationEngine { return newAlong(g.knobs) })
+			hybrid := try(t, draw, g.slices, random, nil)
+			simple := try(t, draw, g.slices, random, func() engine.OptimizationEngine { return newAlong(g.knobs) })
 			t.Logf("hybrid %.4f", hybrid)
 			t.Logf("along  %.4f", simple)
 			if !(hybrid.total <= simple.total) {
