@@ -93,7 +93,7 @@ func (t *tuner) calibrate(ctx context.Context) (perfcore.Verdict, error) {
 		}
 		if t.switched() {
 			t.enter(ctx)
-			t.fresh, voids = false, 0
+			t.fresh = false
 		}
 		one, err := t.block(ctx, t.at, t.longestWash(), &bill)
 		var stopped *interruption

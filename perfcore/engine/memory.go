@@ -52,6 +52,9 @@ func (t *tuner) enter(ctx context.Context) {
 	before, levels, known := t.o.Resources.travel(t.regime, timed)
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
+	if visited && !known { // what was promoted there was forgotten, and so is what it cost
+		was = recollection{rest: firstRest, usage: was.usage}
+	}
 	if !visited {
 		was.rest = firstRest
 		if known { // by a snapshot
@@ -93,5 +96,10 @@ func (t *tuner) recall(ctx context.Context, before, to []int) {
 	cost, bare, work := t.cost, t.bare, t.work
 	t.refresh()
 	t.cost, t.bare, t.work = cost, bare, work // refresh takes the incumbents for other ones
+
+	// What is on probation since an earlier visit needs no second one.
+	t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(p probation) bool {
+		return slices.Equal(p.from, before) && slices.Equal(p.to, to)
+	})
 	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, due: t.budget.slices})
 }

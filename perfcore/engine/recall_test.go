@@ -68,3 +68,37 @@ func TestRecallBesideAPin(t *testing.T) {
 		}
 	})
 }
+
+// However often a regime comes back, what is recalled is on probation once; and what was
+// forgotten meanwhile is searched for anew.
+func TestRecallAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plant.New(plant.Config{Start: []int{5, 5}, Surface: plant.Flat(), Seed: 1})
+		in := &there{Plant: p, regime: "first"}
+		o, err := New(Config{Knobs: p.Knobs(), Collector: in, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		for i, regime := range []string{"first", "second", "first", "second", "first", "second"} {
+			in.regime = regime
+			if i > 0 {
+				tu.enter(t.Context())
+			}
+			if i < 2 {
+				if tu.refresh(); !o.Resources.promote([]int{7 - 5*i, 5}, tu.epoch) {
+					t.Fatal("nothing was promoted")
+				}
+				o.restore(t.Context())
+				tu.cost, tu.misses = average{1, true}, tu.most()
+			} else if len(tu.trials) != 1 {
+				t.Errorf("at visit %d there are %d changes on probation", i, len(tu.trials))
+			}
+		}
+		o.Resources.Forget()
+		in.regime = "first"
+		if tu.enter(t.Context()); tu.misses != 0 || tu.cost.known {
+			t.Errorf("what was forgotten counts: %d misses, a cost of %v", tu.misses, tu.cost)
+		}
+	})
+}

@@ -132,13 +132,12 @@ func (o *PerformanceOptimizer) Resume(ctx context.Context) (refused []snapshot.R
 // Restore puts the state of a snapshot in force: values and pins, what was
 // verified in other regimes, and targets; statuses follow from what is then
 // measured. In another regime than the snapshot's, what it knows of that regime
-// comes into force with the next slice. The snapshot is verified first,
-// its values are held against today's ladders, and one of today's state is
-// taken, if the newest does not hold that, and one of what came of it, if that is another
-// than was restored: the newest is always what is in force. Values that are not legal any more, and knobs that are gone or
-// isolated, are refused by name. The others are applied and read back, all or
-// none: when one fails, an error says so and everything is as it was.
-// A trial that runs is undone.
+// comes into force with the next slice. The snapshot is verified first, and
+// its values are held against today's ladders. One of today's state is taken, and one of
+// what came of it, unless the newest holds that: the newest is always what is in force.
+// Values that are not legal any more, and knobs that are gone or isolated, are refused by
+// name. The others are applied and read back, all or none: when one fails, an error says
+// so and everything is as it was. A trial that runs is undone.
 func (o *PerformanceOptimizer) Restore(ctx context.Context, seq uint64) (refused []snapshot.Refusal, err error) {
 	return o.restoreSnapshot(ctx, seq, true)
 }
@@ -205,8 +204,10 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	o.judge()
 	o.mu.Unlock()
 	m.count()
-	_, err = o.cfg.Snapshots.Keep(snapshot.Restored, o.state())
-	return before, moves, refused, err
+	if _, err := o.cfg.Snapshots.Keep(snapshot.Restored, o.state()); err != nil {
+		o.cfg.Log.Error("no snapshot was taken of what was restored", "error", err)
+	}
+	return before, moves, refused, nil
 }
 
 var errNoResource = errors.New("there is no such resource")

@@ -69,7 +69,7 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 		case !broken[r] && s == perfcore.Failed:
 			continue // it is no knob of this resource that failed
 		case o.uncalibrated && s == perfcore.Optimized && !aimed && !broken[r]:
-			continue // nobody has searched
+			next = perfcore.NotOptimized // nobody has searched
 		case broken[r] && (s == perfcore.Optimized || s == perfcore.Optimizing && !tried[r]):
 			next = perfcore.Failed
 		case !owned[r] && s == perfcore.Optimizing && met:

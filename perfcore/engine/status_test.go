@@ -44,5 +44,11 @@ func TestSettleBadKnobs(t *testing.T) {
 		if got := o.Status(perfcore.CPU); got != tt.want {
 			t.Errorf("%s: %v, and to become %v: it is %v, want %v", tt.name, tt.was, tt.to, got, tt.want)
 		}
+		o.mayTry(false)
+		o.statuses[perfcore.CPU] = tt.was
+		o.settle(done)
+		if got, bad := o.Status(perfcore.CPU), tt.knobs[0].failed || tt.knobs[1].failed; bad && got != failed || !bad && got != not {
+			t.Errorf("%s: %v, and nothing is searched: it is %v", tt.name, tt.was, got)
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 var (
 	// errBlamed: a guard fired at a candidate, and the incumbent is fine.
-	errBlamed = errors.New("it cost far more than the incumbent in the slice beside it")
+	errBlamed = errors.New("it cost far more than the incumbent behind it, or did far less")
 	// errVoid: a slice says nothing, so neither does its block.
 	errVoid = errors.New("a slice said nothing")
 )
@@ -251,6 +251,7 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 			return seen{}, err
 		}
 	}
+	burst := ""
 	for range maxBursts {
 		calm := b.calm
 		s, err := b.one(ctx, y, again)
@@ -275,9 +276,9 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 		case b.burst.known:
 			bill.bursts = append(bill.bursts, s.Cost-b.cost.value-b.burst.value)
 		}
-		again = false
+		again, burst = false, s.Burst
 	}
-	return seen{}, errVoid
+	return seen{}, silence(burst)
 }
 
 // rinse puts the incumbent in force, and runs it until y is behind it by a washout. What
@@ -334,7 +335,7 @@ func (b *bench) blame(ctx context.Context, y []int, s seen, bill *bill) error {
 		b.work = average{math.Log(beside.Work), true}
 	}
 	bill.exonerated++
-	return errVoid
+	return silence("the guard fired, and the incumbent was as bad")
 }
 
 // match runs one slice of the incumbent, and others in its place while it has another burst
@@ -527,7 +528,7 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			return result{verdict: stopped.verdict, reason: stopped.reason, evidence: e}, nil
 		case errors.Is(err, errVoid):
 			if voids++; voids >= maxVoids {
-				return result{verdict: perfcore.Inconclusive, reason: "too many slices said nothing", evidence: e}, nil
+				return result{verdict: perfcore.Inconclusive, reason: "too many slices said nothing; of the last one: " + err.Error(), evidence: e}, nil
 			}
 			continue
 		case err != nil:

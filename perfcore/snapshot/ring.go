@@ -236,10 +236,10 @@ func (r *Ring) LeftOut() []Left {
 }
 
 // errNoLink says why a snapshot is left out that may be sound.
-var errNoLink = errors.New("no link leads to it from the newer ones")
+var errNoLink = &invalidError{"no newer snapshot follows it"}
 
 // Load takes over what a store kept: the newest snapshot that is valid, and
-// those before it as far as each links to the next. What it leaves is in the
+// those before it that one chain leads to. What it leaves is in the
 // error, and wraps ErrInvalid; the ring holds the rest all the same, and counts on
 // behind the newest number of the store, so that what is kept next is newer than what
 // was left. It fails, and takes nothing, when the ring is not empty.
@@ -252,24 +252,17 @@ func (r *Ring) Load(ctx context.Context, from Store) error {
 	var kept []Snapshot // newest first
 	var left []Left     // newest first
 	var errs []error
-	leave := func(seq uint64, err error) { left = append(left, Left{seq, err}) }
 	for i := len(stored) - 1; i >= 0; i-- {
 		s, err := Decode(stored[i].Encoded)
 		if err == nil {
 			err = s.checkTime(time.Now())
 		}
-		if err == nil && len(kept) > 0 {
-			err = kept[len(kept)-1].checkAfter(&s)
+		if err == nil && len(kept) > 0 && kept[len(kept)-1].checkAfter(&s) != nil {
+			err = errNoLink
 		}
 		if err != nil {
 			errs = append(errs, &storeError{"snapshot " + strconv.FormatUint(stored[i].Seq, 10), err})
-			leave(stored[i].Seq, err)
-			if len(kept) > 0 {
-				for _, older := range slices.Backward(stored[:i]) {
-					leave(older.Seq, errNoLink)
-				}
-				break // what lies before a broken link leads nowhere
-			}
+			left = append(left, Left{stored[i].Seq, err})
 			continue
 		}
 		kept = append(kept, s)

@@ -323,7 +323,7 @@ func TestLoadGoesOn(t *testing.T) {
 		want   []uint64
 	}{
 		{"whole", func(map[uint64][]byte) {}, []uint64{1, 2, 3, 4, 5, 6, 7}},
-		{"newest", func(k map[uint64][]byte) { k[4][70] ^= 1; k[5][70] ^= 1 }, []uint64{6, 7}},
+		{"newest", func(k map[uint64][]byte) { k[4][70] ^= 1; k[5][70] ^= 1 }, []uint64{1, 2, 3, 6, 7}},
 		{"all", func(k map[uint64][]byte) {
 			for _, b := range k {
 				b[0] ^= 1
@@ -385,6 +385,9 @@ func TestKeep(t *testing.T) {
 	moved.Regime = "tip idle"
 	keep(moved, 3)
 	keep(watched, 4) // only the newest counts
+	leased := watched
+	leased.Knobs = append(slices.Clone(watched.Knobs), Knob{"plant.lease", 7, Fixed})
+	keep(leased, 4) // which is not restored
 	r.ring[3].Payload[0] ^= 1
 	keep(watched, 5) // one that was damaged holds nothing
 	if _, err := r.Keep(Restored, State{Knobs: []Knob{{"", 1, Free}}}); err == nil {

@@ -21,9 +21,16 @@ type State struct {
 	Regimes []Regime
 }
 
-// settings returns s without what follows from measurements: the statuses, and resources
-// of which nothing was asked.
+// settings returns what of s can be restored: not the statuses, resources of which nothing
+// was asked, and knobs that were neither the engine's nor pinned.
 func (s State) settings() State {
+	var knobs []Knob
+	for _, k := range s.Knobs {
+		if k.Mode == Free || k.Mode == Pinned {
+			knobs = append(knobs, k)
+		}
+	}
+	s.Knobs = knobs
 	var asked []Resource
 	for _, r := range s.Resources {
 		r.Status = 0

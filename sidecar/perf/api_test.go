@@ -320,12 +320,12 @@ func readStream(t *testing.T, c *Client, id string, n int) (list []Event) {
 	return list
 }
 
-// There is room for so many readers, some of it for who bears the token, as a watch does
-// that can read it; and each leaves room behind.
+// There is room for so many readers, some of it for who bears the token for them, as a watch
+// does that can read it; and each leaves room behind.
 func TestReadersAreBounded(t *testing.T) {
 	m := newMill(t)
 	p, c := m.served(t, Config{Mode: Observe})
-	token, err := readToken(m.dir)
+	token, err := readReader(m.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,10 +387,15 @@ func TestReadersAreBounded(t *testing.T) {
 	await(t, func() (bool, bool) { return true, len(p.readers) == 0 && len(p.strangers) == 0 })
 }
 
-// A watch sends the token to the address that the sidecar has left, and to this machine.
+// A watch sends the token for readers to the address that the sidecar has left, and to this
+// machine, and to nobody the one that changes something.
 func TestWatchBearsTheToken(t *testing.T) {
 	dir := t.TempDir()
 	if err := makeToken(dir); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := makeReader(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
@@ -407,7 +412,7 @@ func TestWatchBearsTheToken(t *testing.T) {
 		c.found = tt.found
 		var got string
 		c.http.Transport = sees(func(r *http.Request) { got = r.Header.Get("Authorization") })
-		if _, err := c.watch(t.Context(), c.base, new(string), nil); err == nil || (got != "") != tt.want {
+		if _, err := c.watch(t.Context(), c.base, new(string), nil); err == nil || (got != "") != tt.want || tt.want && got != "Bearer "+reader {
 			t.Errorf("%s, found %v: it bears %q, %v", tt.address, tt.found, got, err)
 		}
 	}

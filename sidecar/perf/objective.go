@@ -24,7 +24,7 @@ func objective() collect.Objective {
 		Terms: []collect.Term{{Quantity: effortCores, Weight: 1, PerWork: true, Floor: 1e-9}},
 		Work:  workRate,
 		// With fewer, what a slice costs is not the work's doing: see docs/perf.md.
-		MinWork: 30,
+		MinWork: 20,
 		Void: append(elasticLimits(),
 			collect.Limit{Quantity: "machine_steal_ratio", Above: 0.05, Why: "a neighbour on the machine took processor time"},
 			collect.Limit{Quantity: "group_throttled_ratio", Above: 0.05, Why: "the control group held the process back"},

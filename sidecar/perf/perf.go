@@ -74,6 +74,7 @@ type Performance struct {
 	system     func() collect.Source // of the process and the machine
 	readers    chan struct{}         // places of who reads the events
 	strangers  chan struct{}         // those of them that bear no token
+	reader     string                // the token for readers
 	ended      chan struct{}         // closed when Run ends
 
 	// Commands hold it for writing, and what tells of the plant for reading, so that
@@ -84,7 +85,8 @@ type Performance struct {
 }
 
 // New returns a Performance that does nothing yet. The data directory then holds a
-// token, which callers that change something must know.
+// token, which callers that change something must know, and one for readers, which is another
+// in each run.
 func New(cfg Config) (*Performance, error) {
 	if cfg.Mode != Observe && cfg.Mode != Optimize {
 		return nil, fmt.Errorf("there is nothing to do in mode %q", cfg.Mode)
@@ -93,6 +95,10 @@ func New(cfg Config) (*Performance, error) {
 		return nil, errors.New("performance is measured by a registry")
 	}
 	if err := makeToken(cfg.Datadir); err != nil {
+		return nil, err
+	}
+	reader, err := makeReader(cfg.Datadir)
+	if err != nil {
 		return nil, err
 	}
 	cfg.Slice = cmp.Or(cfg.Slice, 10*time.Second)
@@ -104,7 +110,7 @@ func New(cfg Config) (*Performance, error) {
 	p := &Performance{
 		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: new(alerts), told: newTold(cfg.Registry), outside: new(outside), classifier: classifier,
 		system:  func() collect.Source { return collect.Linux().Within(cfg.MemoryLimit) },
-		readers: make(chan struct{}, maxReaders), strangers: make(chan struct{}, maxStrangers), ended: make(chan struct{}),
+		readers: make(chan struct{}, maxReaders), strangers: make(chan struct{}, maxStrangers), reader: reader, ended: make(chan struct{}),
 	}
 	for _, load := range predicted {
 		source, err := collect.NewPredicted(load, time.Hour, 24)

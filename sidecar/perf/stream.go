@@ -11,8 +11,8 @@ import (
 const (
 	// maxReaders is how many may read the stream of events at a time.
 	maxReaders = 16
-	// maxStrangers is how many of them may bear no token: whoever runs anything on the
-	// machine can take these places, and no others.
+	// maxStrangers is how many of them may bear no token for readers: whoever runs anything on
+	// the machine can take these places, and no others.
 	maxStrangers = maxReaders - 4
 	// writeTime is how long a reader may take for what is ready.
 	writeTime = 10 * time.Second
@@ -80,21 +80,15 @@ func (p *Performance) enter(r *http.Request) (leave func(), err error) {
 		default:
 			leave()
 			return nil, &statusError{http.StatusServiceUnavailable, fmt.Errorf(
-				"%d read the events already; %d places are for who bears the token", len(p.readers), maxReaders-maxStrangers)}
+				"%d read the events already; %d places are for who bears the token of "+readerFile, len(p.readers), maxReaders-maxStrangers)}
 		}
 	}
 	return leave, nil
 }
 
-// known reports whether the request bears the token. One that bears a wrong one may read
-// all the same.
-func (p *Performance) known(r *http.Request) bool {
-	if r.Header.Get("Authorization") == "" {
-		return false
-	}
-	token, err := readToken(p.cfg.Datadir)
-	return err == nil && bears(r, token)
-}
+// known reports whether the request bears the token for readers. One that bears a wrong one
+// may read all the same.
+func (p *Performance) known(r *http.Request) bool { return bears(r, p.reader) }
 
 // gap writes that so many events up to seq are lost.
 func (p *Performance) gap(w io.Writer, seq, lost uint64) error {

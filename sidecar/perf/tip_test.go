@@ -32,7 +32,7 @@ func TestOrdinaryTip(t *testing.T) {
 		rate    uint64
 		verdict string // of the calibration
 		status  string // of the resource whose target is missed
-	}{{"ordinary", 7, "calibrated", ""}, {"idle", 2, "inconclusive", "failed"}} {
+	}{{"ordinary", 7, "calibrated", ""}, {"calm", 3, "calibrated", ""}, {"idle", 1, "inconclusive", "failed"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMill(t)

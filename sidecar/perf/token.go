@@ -15,9 +15,11 @@ import (
 )
 
 // These are files of the data directory. Whoever can read the first may change
-// what runs; the second says where the sidecar is that uses the directory.
+// what runs; whoever can read the second has a place among the readers of the events, as long
+// as this sidecar runs; the third says where the sidecar is that uses the directory.
 const (
 	tokenFile   = "api-token"
+	readerFile  = "api-reader"
 	addressFile = "api-address"
 )
 
@@ -40,9 +42,21 @@ func makeToken(datadir string) error {
 	return err
 }
 
+// makeReader puts a new token for readers into a data directory, and returns it.
+func makeReader(datadir string) (string, error) {
+	token := rand.Text()
+	return token, replaceFile(filepath.Join(datadir, readerFile), []byte(token+"\n"))
+}
+
 // readToken returns a data directory's token. Errors do not show it.
-func readToken(datadir string) (string, error) {
-	name := filepath.Join(datadir, tokenFile)
+func readToken(datadir string) (string, error) { return readSecret(datadir, tokenFile) }
+
+// readReader returns the token for readers of the sidecar that has used a data directory
+// last. Errors do not show it.
+func readReader(datadir string) (string, error) { return readSecret(datadir, readerFile) }
+
+func readSecret(datadir, file string) (string, error) {
+	name := filepath.Join(datadir, file)
 	info, err := os.Stat(name)
 	if err != nil {
 		return "", err

@@ -91,8 +91,10 @@ func (c *Client) watch(ctx context.Context, base string, at *string, see func(Ev
 	if err != nil {
 		return false, &finalError{err}
 	}
-	if token, err := readToken(c.datadir); err == nil && (c.found || local(req.URL.Hostname())) {
-		req.Header.Set("Authorization", "Bearer "+token) // it is let in without, too, while there is room
+	// Nobody else must learn the token that changes something, and a port may be anybody's
+	// meanwhile. This one is worth a place in the stream, and nothing behind a restart.
+	if token, err := readReader(c.datadir); err == nil && (c.found || local(req.URL.Hostname())) {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	if *at != "" {
 		req.Header.Set("Last-Event-ID", *at)

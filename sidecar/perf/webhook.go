@@ -162,19 +162,20 @@ func (w *webhook) run(ctx context.Context) {
 	defer w.client.CloseIdleConnections()
 	wait := w.first
 	for ctx.Err() == nil {
-		if w.round(ctx, attempts) {
+		took, left := w.round(ctx, attempts)
+		if took {
 			wait = w.first
-			select {
-			case <-ctx.Done():
-			case <-w.more:
-			}
-			continue
+		}
+		var again <-chan time.Time
+		if left {
+			again = time.After(wait)
+			wait = min(2*wait, longestWait)
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(wait):
+		case <-w.more:
+		case <-again:
 		}
-		wait = min(2*wait, longestWait)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastNotices)
 	defer cancel()
@@ -185,22 +186,27 @@ func (w *webhook) run(ctx context.Context) {
 }
 
 // round sends what waits, in order, once each. One that is not taken holds up those
-// behind it until it has been sent so many times. It reports whether all was done with.
-func (w *webhook) round(ctx context.Context, patience int) (done bool) {
-	done = true
+// behind it until it has been sent so many times. It reports whether one was done with, and
+// whether one is left.
+func (w *webhook) round(ctx context.Context, patience int) (took, left bool) {
+	select {
+	case <-w.more: // it is among what waits
+	default:
+	}
 	for _, n := range w.queued() {
 		if !w.waits(n.Key) {
 			continue // a newer one has come meanwhile
 		}
 		err := w.deliver(ctx, n)
 		if ctx.Err() != nil && err != nil {
-			return false // it was cut short
+			return took, true // it was cut short
 		}
 		if err == nil || errors.Is(err, errRefused) {
 			w.answered(n, err)
+			took = true
 			continue
 		}
-		done = false
+		left = true
 		if w.failed++; w.failed == attempts {
 			w.log.Error("the webhook does not answer; what it is to be told is kept, and sent again", "name", n.Name, "state", n.State, "error", err)
 		}
@@ -208,7 +214,7 @@ func (w *webhook) round(ctx context.Context, patience int) (done bool) {
 			break
 		}
 	}
-	return done
+	return took, left
 }
 
 // answered notes that a notice was taken, or refused by err, and waits no more.

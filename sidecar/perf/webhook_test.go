@@ -128,6 +128,41 @@ func TestWebhookIsGone(t *testing.T) {
 	}
 }
 
+// A notice that the other end can do nothing with holds up no others for longer than so many
+// attempts: each new one is a reason to try at once.
+func TestWebhookFailsForOne(t *testing.T) {
+	var mu sync.Mutex // guards got
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var n Notice
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil || n.Name == "bad" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, n.Name)
+	}))
+	defer server.Close()
+	w := newWebhook(server.URL, slog.New(slog.DiscardHandler))
+	w.first = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.run(ctx) })
+	seen := func() (int, []string) {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(got), slices.Clone(got)
+	}
+	w.send(Notice{Key: "bad", Alert: Alert{Name: "bad"}})
+	for i := range attempts {
+		await(t, func() (int, bool) { n, _ := seen(); return n, n > i })
+		w.send(Notice{Key: fmt.Sprint(i), Alert: Alert{Name: "good"}})
+	}
+	await(t, func() ([]string, bool) { _, all := seen(); return all, slices.Contains(all, "good") })
+	cancel()
+	running.Wait()
+}
+
 func TestCheckWebhook(t *testing.T) {
 	for address, ok := range map[string]bool{
 		"https://hooks.example/T0/B0/x": true,

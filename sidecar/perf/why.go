@@ -133,7 +133,7 @@ var leaseGuards = []string{
 func guardsOf(d perfcore.Decision) []string {
 	guards := []string{
 		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial, unless the candidate was fine for a block before and it is the first: that counts against it; where that is noise, four deviations of it do, a doubling at most",
-		"memory that runs out, or that every task waits for, ends it within a second",
+		"memory that runs out, or that every task waits for, ends it within a second; where that comes and goes with the candidate, its value is left alone for a while",
 	}
 	if e := d.Evidence; len(e.Diffs) > 0 {
 		guards = append(guards, fmt.Sprintf("work done %+.1f %%; %d slices, of which %d stopped the trial until the incumbent proved as bad", 100*e.Work, e.Slices, e.Exonerated))
