@@ -29,11 +29,13 @@ type PerfOptions struct {
 	// Quick makes all of it short: it shows that everything works, and its figures mean
 	// little.
 	Quick bool
+	// Rows are which of cpu, memory and database are measured; none means all.
+	Rows []string
 	// Log is told of each run; nil for nobody.
 	Log io.Writer
 
 	settings []PerfSetting // of the sweep; nil means perfSettings
-	aims     []perfAim     // nil means perfAims
+	aims     []perfAim     // those of Rows
 }
 
 // A PerfReport is what "outrider bench perf" prints.
@@ -93,8 +95,9 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	if o.settings == nil {
 		o.settings = perfSettings()
 	}
-	if o.aims == nil {
-		o.aims = perfAims
+	var err error
+	if o.aims, err = aimsOf(o.Rows); err != nil {
+		return nil, err
 	}
 	if o.Log == nil {
 		o.Log = io.Discard

@@ -43,16 +43,17 @@ func program(t *testing.T) string {
 // named. Each process is a real one.
 func TestPerfReport(t *testing.T) {
 	small := PerfSetting{"go.gogc": 50, "coindb.memory": 8 << 20, "sigverify.cache": 2 << 20, "blockval.seen": 1 << 20}
-	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Quick: true, settings: []PerfSetting{perfSettings()[0], small}, aims: perfAims}
+	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Quick: true, settings: []PerfSetting{perfSettings()[0], small}}
+	aims := perfAims
 	if testing.Short() {
-		o.aims = perfAims[1:2] // memory, which no other program on the machine disturbs
+		o.Rows, aims = []string{"memory"}, perfAims[1:2] // which no other program on the machine disturbs
 	}
 	rep, err := Perf(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"observe"}
-	for _, aim := range o.aims {
+	for _, aim := range aims {
 		want = append(want, aim.row, aim.row+"/static", aim.row+"/switching", aim.row+"/sync", aim.row+"/tip")
 	}
 	rows := make(map[string]Row)
@@ -69,7 +70,7 @@ func TestPerfReport(t *testing.T) {
 	if rep.AllocationsPerObserve != 0 {
 		t.Errorf("%v allocations for an observation", rep.AllocationsPerObserve)
 	}
-	for _, aim := range o.aims {
+	for _, aim := range aims {
 		for _, name := range []string{aim.row, aim.row + "/static"} {
 			row := rows[name]
 			if row.Anchor != originalFigure || row.AnchorValue != aim.original || row.Ratio != row.Value/aim.original {
@@ -91,7 +92,7 @@ func TestPerfReport(t *testing.T) {
 	if best := rep.Best["memory"]; best.String() != small.String() || rows["memory/static"].Value < 20 {
 		t.Errorf("the best setting for memory is %v, with %v %% less", best, rows["memory/static"].Value)
 	}
-	checkRuns(t, rep, len(o.aims))
+	checkRuns(t, rep, len(aims))
 
 	var out bytes.Buffer
 	if err := WriteJSON(&out, rep); err != nil {
@@ -338,6 +339,11 @@ func TestRunPerfRefuses(t *testing.T) {
 	plan.Sync++
 	if err := r.measure(t.Context(), &memoryMeter{replay: r}, &plan, new(PerfRun), func() {}); err == nil {
 		t.Error("half a synchronisation was measured")
+	}
+	for _, rows := range [][]string{{"network"}, {"cpu", "cpu"}} {
+		if _, err := Perf(t.Context(), PerfOptions{Rounds: 1, Rows: rows}); err == nil || !strings.Contains(err.Error(), rows[0]) {
+			t.Errorf("rows %q: %v", rows, err)
+		}
 	}
 	if _, err := Perf(t.Context(), PerfOptions{}); err == nil {
 		t.Error("no rounds were measured")

@@ -205,11 +205,29 @@ func (a *perfAim) objective() collect.Objective {
 	return collect.Objective{Terms: a.terms, Work: perfWorkRate, MinWork: 20, Bursts: perf.Bursts()}
 }
 
+// aimsOf returns the aims of rows; all for none.
+func aimsOf(rows []string) (aims []perfAim, err error) {
+	if len(rows) == 0 {
+		return perfAims, nil
+	}
+	for i, row := range rows {
+		aim, err := aimOf(row)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(rows[:i], row) {
+			return nil, fmt.Errorf("the row %q is named twice", row)
+		}
+		aims = append(aims, *aim)
+	}
+	return aims, nil
+}
+
 func aimOf(row string) (*perfAim, error) {
 	for i := range perfAims {
 		if perfAims[i].row == row {
 			return &perfAims[i], nil
 		}
 	}
-	return nil, fmt.Errorf("there is no row %q to optimize for", row)
+	return nil, fmt.Errorf("there is no row %q to optimize for: cpu, memory and database are", row)
 }
