@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,6 +54,27 @@ func (r *rig) calibrates(t *testing.T, n int) {
 	t.Helper()
 	before := len(r.Decisions(0))
 	until(t, "calibrations", 12*time.Hour, func() bool { return len(r.Decisions(0)) >= before+n })
+}
+
+// A calibration comes to an end, too, where the regime changes again and again and no slice
+// says anything.
+func TestCalibrationEndsBetweenRegimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, p := muted(t, better(1), "tip", true)
+		stop := r.start(t)
+		for i := range 60 {
+			p.regime.Store([]string{"tip", "catch-up"}[i%2])
+			time.Sleep(time.Minute)
+		}
+		synctest.Wait()
+		all := r.Decisions(0)
+		if i := slices.IndexFunc(all, func(d perfcore.Decision) bool { return d.Trigger == "calibration" }); i < 0 || all[i].Verdict != perfcore.Inconclusive {
+			t.Errorf("within an hour it has decided %v", all)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Where too few slices say something nobody is found different from himself: what resources
