@@ -148,7 +148,7 @@ func (c *chain) mine() *Block {
 		for n := range 1 + c.rng.IntN(4) {
 			op := wire.OutPoint{Hash: txid, Index: uint32(n)}
 			if c.chance(10) {
-				op.Index = c.rng.Uint32N(100_000) + 10
+				op.Index += 4 * (c.rng.Uint32N(25_000) + 3) // no other of the four has it
 			}
 			coin := Coin{Value: c.rng.Int64N(21e14), Script: c.script(), Height: b.Height, Coinbase: i == 0}
 			b.Created = append(b.Created, CoinAt{op, coin})
