@@ -2,13 +2,16 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -295,5 +298,20 @@ func TestSigJSON(t *testing.T) {
 	out.Reset()
 	if err := WriteJSON(&out, SigReport{}); err != nil || regexp.MustCompile(`"vectors"`).Match(out.Bytes()) {
 		t.Errorf("without vectors: %v, %s", err, out.String())
+	}
+}
+
+// What runs has a number, however late it comes to run.
+func TestTaskThatIsLate(t *testing.T) {
+	some := task(func(context.Context) (int, error) { return 16, nil })
+	if n, err := some.repeat(t.Context(), time.Now().Add(-time.Second)); n != 16 || err != nil {
+		t.Errorf("%d signatures, %v", n, err)
+	}
+	if n, err := some.repeat(t.Context(), time.Now().Add(time.Millisecond)); n <= 16 || err != nil {
+		t.Errorf("%d signatures within a millisecond, %v", n, err)
+	}
+	bad := task(func(context.Context) (int, error) { return 0, errors.New("it fails") })
+	if _, err := perSecond(t.Context(), []task{some, bad}, false); err == nil || !strings.Contains(err.Error(), "it fails") {
+		t.Errorf("one that fails: %v", err)
 	}
 }
