@@ -165,6 +165,13 @@ func (a *Arbiter) Run(ctx context.Context) {
 	}
 }
 
+// Quiesce waits until what the arbiter does at this moment has ended. Behind it, no memory
+// moves on the word of what Rests has said before.
+func (a *Arbiter) Quiesce() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+}
+
 // step does what is due.
 func (a *Arbiter) step(ctx context.Context) {
 	a.mu.Lock()

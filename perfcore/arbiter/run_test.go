@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -581,4 +582,39 @@ func BenchmarkReport(b *testing.B) {
 			b.Fatal(r.Problem)
 		}
 	}
+}
+
+// Behind Quiesce a move that had begun has ended.
+func TestQuiesce(t *testing.T) {
+	b := &building{t: t, limit: 100 * mem, parts: []*part{
+		{name: "from", lease: 50 * mem, bid: arbiter.Bid{Saved: rising(10, 100)}, settle: time.Millisecond},
+		{name: "to", lease: 50 * mem, bid: arbiter.Bid{Saved: rising(90, 9000)}, settle: time.Millisecond},
+	}}
+	cfg := b.config()
+	moving, goOn := make(chan struct{}, 64), make(chan struct{})
+	var moved atomic.Bool
+	cfg.Period, cfg.Look = time.Millisecond, time.Millisecond
+	cfg.Set = func(ctx context.Context, knob string, value int64) error {
+		moving <- struct{}{}
+		<-goOn
+		defer moved.Store(true)
+		return b.set(ctx, knob, value)
+	}
+	a, err := arbiter.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { a.Run(ctx) })
+	<-moving
+	b.mu.Lock()
+	b.rests = "it is frozen"
+	b.mu.Unlock()
+	time.AfterFunc(10*time.Millisecond, func() { close(goOn) })
+	if a.Quiesce(); !moved.Load() {
+		t.Error("a move is under way")
+	}
+	cancel()
+	running.Wait()
 }

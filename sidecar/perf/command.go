@@ -71,13 +71,17 @@ func (p *Performance) freeze(why string) error {
 	})
 }
 
+// freeze is that of Performance; behind it neither experiments nor the arbiter move a knob.
 func (f *following) freeze(why string) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.thaw == nil {
 		f.thaw = f.optimizer.Freeze(why)
 	}
 	f.frozen = why
+	f.mu.Unlock()
+	if f.arbiter != nil {
+		f.arbiter.Quiesce()
+	}
 }
 
 // thawed lets experiments go on.

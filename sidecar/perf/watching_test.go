@@ -324,6 +324,7 @@ func TestWatchEnds(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Errorf("%d does not end it", status)
 		}
+		awaitReaders(t, p, 0) // else the next watch may not have begun when it seems to read
 	}
 	code.Store(0)
 	enough := errors.New("enough")
