@@ -24,7 +24,7 @@ type PerfOptions struct {
 	// Dir is an empty directory on the disk to measure.
 	Dir string
 	// Rounds is how often the optimizer learns. What it has learned, and each setting beside
-	// it, is measured perfTurns times.
+	// it, is measured four times, twice when it is Quick.
 	Rounds int
 	// Quick makes all of it short: it shows that everything works, and its figures mean
 	// little.
@@ -52,10 +52,10 @@ type PerfReport struct {
 	// round: its decisions, and the incumbents that it came to in each regime.
 	Learned map[string][]*PerfRun `json:"learned"`
 	// Runs are by what was measured: "before", "static" and "perfcore", with the row that
-	// they are for behind a slash; perfTurns of each round.
+	// they are for behind a slash; as many of each round.
 	Runs map[string][]*PerfRun `json:"runs"`
-	// Intervals are the least and the greatest improvement that a turn has seen, of
-	// each row that is one.
+	// Intervals are those that the median improvement is in, with 95 per cent, of each row
+	// that is one: medianInterval.
 	Intervals map[string][2]float64 `json:"intervals"`
 	// AllocationsPerObserve is of observe.
 	AllocationsPerObserve float64 `json:"allocations_per_observe"`
@@ -69,6 +69,17 @@ type PerfTried struct {
 	Setting PerfSetting `json:"setting"`
 	Run     *PerfRun    `json:"run"`
 	Again   *PerfRun    `json:"again"`
+	// Finals are its turns among the best of a row.
+	Finals []*PerfRun `json:"finals,omitempty"`
+}
+
+// cost returns what the setting cost under an aim, on the mean of its turns.
+func (t *PerfTried) cost(aim *perfAim) float64 {
+	sum := aim.cost(t.Run.Figures) + aim.cost(t.Again.Figures)
+	for _, run := range t.Finals {
+		sum += aim.cost(run.Figures)
+	}
+	return sum / float64(2+len(t.Finals))
 }
 
 // perfSize returns the recording and the plan.
@@ -111,7 +122,10 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
 
 	shape, plan := perfSize(o.Quick)
-	b := &perfBench{o: o, plan: plan, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
+	b := &perfBench{o: o, plan: plan, turns: 4, finals: 4, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
+	if o.Quick {
+		b.turns, b.finals = 2, 1
+	}
 	if err := os.Mkdir(b.recorded, 0o700); err != nil {
 		return nil, err
 	}
@@ -134,15 +148,23 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 
 // A perfBench runs processes.
 type perfBench struct {
-	o        PerfOptions
-	plan     perfPlan
-	recorded string
-	runs     int
-	work     map[perfPlan]perfWork // of the first run of each plan, and so of all
+	o    PerfOptions
+	plan perfPlan
+	// turns is how often each arm is measured in a round, finals how often the best of the
+	// sweep are besides: two processes that do the same differ by a seventh.
+	turns, finals int
+	recorded      string
+	runs          int
+	work          map[perfPlan]perfWork // of the first run of each plan, and so of all
 }
 
+// perfFinalists is how many settings of the sweep, the best of each row by their first
+// turns, have finals.
+const perfFinalists = 3
+
 // sweep tries each static setting twice, the second time in the opposite order, as the
-// machine may have become slower meanwhile, and names the best for each row.
+// machine may have become slower meanwhile, then the best of them more often, and names
+// the best for each row.
 func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
 	try := func(s PerfSetting) (*PerfRun, error) {
 		return b.measure(ctx, "sweep: "+s.String(), b.plan.short(), s, nil)
@@ -152,7 +174,7 @@ func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
 		if err != nil {
 			return err
 		}
-		rep.Sweep = append(rep.Sweep, PerfTried{s, run, nil})
+		rep.Sweep = append(rep.Sweep, PerfTried{Setting: s, Run: run})
 	}
 	for i, s := range slices.Backward(b.o.settings) {
 		run, err := try(s)
@@ -161,13 +183,45 @@ func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
 		}
 		rep.Sweep[i].Again = run
 	}
+	finalists := rep.finalists(b.o.aims)
+	for range b.finals {
+		slices.Reverse(finalists)
+		for _, t := range finalists {
+			run, err := try(t.Setting)
+			if err != nil {
+				return err
+			}
+			t.Finals = append(t.Finals, run)
+		}
+	}
 	for i := range b.o.aims {
 		aim := &b.o.aims[i]
-		cost := func(t PerfTried) float64 { return aim.cost(t.Run.Figures) + aim.cost(t.Again.Figures) }
-		best := slices.MinFunc(rep.Sweep, func(a, b PerfTried) int { return cmp.Compare(cost(a), cost(b)) })
+		best := slices.MinFunc(finalists, func(s, t *PerfTried) int { return cmp.Compare(s.cost(aim), t.cost(aim)) })
 		rep.Best[aim.row] = best.Setting
 	}
 	return nil
+}
+
+// finalists returns those of the sweep that are among the best perfFinalists of a row,
+// in the order of the sweep.
+func (r *PerfReport) finalists(aims []perfAim) (best []*PerfTried) {
+	among := make([]bool, len(r.Sweep))
+	for i := range aims {
+		order := make([]int, len(r.Sweep))
+		for k := range order {
+			order[k] = k
+		}
+		slices.SortStableFunc(order, func(s, t int) int { return cmp.Compare(r.Sweep[s].cost(&aims[i]), r.Sweep[t].cost(&aims[i])) })
+		for _, k := range order[:min(perfFinalists, len(order))] {
+			among[k] = true
+		}
+	}
+	for k := range r.Sweep {
+		if among[k] {
+			best = append(best, &r.Sweep[k])
+		}
+	}
+	return best
 }
 
 // A perfArm is one of what takes turns.
@@ -176,10 +230,6 @@ type perfArm struct {
 	setting PerfSetting
 	aim     *perfAim // of the optimizer; nil for a setting
 }
-
-// perfTurns is how often each arm is measured in a round: two processes that do the same
-// differ by a seventh.
-const perfTurns = 2
 
 // compare has the optimizer learn for each row, and measures before, the best static
 // setting and the optimizer right behind each other, each time in another order: the
@@ -192,7 +242,7 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 				return err
 			}
 			arms := []perfArm{{"before/" + aim.row, nil, nil}, {"static/" + aim.row, rep.Best[aim.row], nil}, {"perfcore/" + aim.row, nil, aim}}
-			for i := range perfTurns * len(arms) {
+			for i := range b.turns * len(arms) {
 				turn := i / len(arms)
 				arm := &arms[(round+turn+i)%len(arms)]
 				run, err := b.measure(ctx, fmt.Sprintf("round %d.%d: %s", round+1, turn+1, arm.name), b.plan, arm.setting, arm.aim)

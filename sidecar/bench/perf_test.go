@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -85,8 +86,8 @@ func TestPerfReport(t *testing.T) {
 			t.Errorf("the best setting for %s is %v, which was not tried", aim.row, setting)
 		}
 	}
-	if len(rep.Sweep) != 2 {
-		t.Errorf("%d settings were tried", len(rep.Sweep))
+	if len(rep.Sweep) != 2 || len(rep.Sweep[0].Finals) != 1 || len(rep.Sweep[1].Finals) != 1 {
+		t.Errorf("settings that were tried: %+v", rep.Sweep)
 	}
 	// Thirty-two megabytes less for signatures, and fifteen for transactions, cannot be
 	// missed.
@@ -131,7 +132,7 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 		t.Errorf("it learned for %d rows", len(rep.Learned))
 	}
 	for row, runs := range rep.Learned {
-		if perfTurns*len(runs) != len(rep.Runs["before/"+row]) {
+		if 2*len(runs) != len(rep.Runs["before/"+row]) {
 			t.Errorf("for %s it learned %d times", row, len(runs))
 		}
 		for _, run := range runs {
@@ -378,6 +379,80 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 	}
 }
 
+// Those that are best by two turns have more, and all their turns say which is.
+func TestFinalists(t *testing.T) {
+	run := func(cpu, read float64) *PerfRun {
+		return &PerfRun{Figures: PerfFigures{CPU: cpu, ReadP90: read, Memory: 1}}
+	}
+	rep := new(PerfReport)
+	for i, costs := range [][2]float64{{10, 9}, {11, 8}, {12, 1}, {9, 7}, {20, 2}, {30, 3}, {8, 10}} {
+		cpu, read := costs[0], costs[1]
+		rep.Sweep = append(rep.Sweep, PerfTried{Setting: PerfSetting{"go.gogc": int64(i)}, Run: run(cpu-2, read), Again: run(cpu+2, read)})
+	}
+	numbers := func(aims []perfAim) (got []int64) {
+		for _, t := range rep.finalists(aims) {
+			got = append(got, t.Setting["go.gogc"])
+		}
+		return got
+	}
+	if got := numbers(perfAims[:1]); !slices.Equal(got, []int64{0, 3, 6}) {
+		t.Errorf("of cpu %v", got)
+	}
+	if got := numbers([]perfAim{perfAims[0], perfAims[2]}); !slices.Equal(got, []int64{0, 2, 3, 4, 5, 6}) {
+		t.Errorf("of both %v", got)
+	}
+	tried := &rep.Sweep[6]
+	tried.Finals = []*PerfRun{run(100, 1), run(100, 1)}
+	if a, b := tried.cost(&perfAims[0]), (math.Log(6e-6)+math.Log(10e-6)+2*math.Log(100e-6))/4; math.Abs(a-b) > 1e-9 {
+		t.Errorf("the mean of four turns is %v, want %v", a, b)
+	}
+	rep.Sweep = rep.Sweep[:2]
+	if got := numbers(perfAims[:1]); !slices.Equal(got, []int64{0, 1}) {
+		t.Errorf("of two %v", got)
+	}
+}
+
+// The interval holds the median of what it was drawn from as often as it says, and no
+// narrower one does.
+func TestMedianInterval(t *testing.T) {
+	for _, tt := range []struct {
+		n        int
+		from, to float64
+	}{{1, 0, 0}, {2, 0, 1}, {5, 0, 4}, {6, 0, 5}, {8, 0, 7}, {9, 1, 7}, {12, 2, 9}, {20, 5, 14}} {
+		vs := make([]float64, tt.n)
+		for i := range vs {
+			vs[i] = float64((i*7 + 3) % tt.n) // in no order
+			if tt.n%7 == 0 {
+				vs[i] = float64(i)
+			}
+		}
+		if got := medianInterval(vs); got != [2]float64{tt.from, tt.to} {
+			t.Errorf("of %d: %v, want %v and %v", tt.n, got, tt.from, tt.to)
+		}
+	}
+	rng := rand.New(rand.NewPCG(firstSeed, 3))
+	const draws = 20_000
+	for _, n := range []int{6, 12, 18} {
+		within, narrower := 0, 0
+		for range draws {
+			vs := make([]float64, n)
+			for i := range vs {
+				vs[i] = rng.ExpFloat64()
+			}
+			in := medianInterval(vs)
+			if in[0] <= math.Ln2 && math.Ln2 <= in[1] {
+				within++
+			}
+			if a, b := slices.Index(vs, in[0])+1, slices.Index(vs, in[1])-1; vs[a] <= math.Ln2 && math.Ln2 <= vs[b] {
+				narrower++
+			}
+		}
+		if within < draws*95/100 || narrower >= draws*95/100 {
+			t.Errorf("of %d: the median is within %d of %d intervals, and within %d of the next narrower", n, within, draws, narrower)
+		}
+	}
+}
+
 // Improvements are told as they are: medians of rounds, with what they cost elsewhere.
 func TestJudge(t *testing.T) {
 	run := func(cpu float64, parts ...float64) *PerfRun {
@@ -412,7 +487,7 @@ func TestJudge(t *testing.T) {
 	if len(rep.Rows) != len(want) {
 		t.Errorf("rows %+v", rep.Rows)
 	}
-	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, from -10.0 to 55.0 in 3 turns; reaches the original 23.5 %") ||
+	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less (-10.0 to 55.0), the median of 3 turns; reaches the original 23.5 %") ||
 		!strings.Contains(note, "memory +10.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") {
 		t.Errorf("note %q", note)
 	}

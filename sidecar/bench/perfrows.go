@@ -52,7 +52,7 @@ func (r *PerfReport) judge(aim *perfAim) {
 		if len(improved) == 0 {
 			continue
 		}
-		r.Intervals[row.name] = [2]float64{slices.Min(improved), slices.Max(improved)}
+		r.Intervals[row.name] = medianInterval(improved)
 		v := median(improved)
 		if row.original {
 			r.Rows = append(r.Rows, moreIsBetter(row.name, v, "% less", originalFigure, aim.original))
@@ -85,7 +85,7 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		}
 		return n
 	}
-	return fmt.Sprintf("%s: %.1f %% less, from %.1f to %.1f in %d turns; %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
+	return fmt.Sprintf("%s: %.1f %% less (%.1f to %.1f), the median of %d turns; %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
 		aim.row, row.Value, in[0], in[1], len(r.Runs["before/"+aim.row]), reached, aim.original, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
 }
 
