@@ -26,6 +26,22 @@ func (b Bidder) saved(units int) float64 {
 	return b.Saved[min(units, len(b.Saved)-1)]
 }
 
+// knee returns to how many units, and not below floor, the bidder can go down from now without
+// saving less by more than tolerance than it would with any number up to reach. Where it already
+// saves less than that, it goes down as far as nothing more is lost.
+func (b Bidder) knee(now, floor, reach int, tolerance float64) int {
+	most := b.saved(0)
+	for u := range min(reach, len(b.Saved)-1) {
+		most = max(most, b.saved(u+1))
+	}
+	least := min(most-tolerance, b.saved(now))
+	for now > floor && b.saved(now-1) >= least {
+		now--
+		least = min(most-tolerance, max(least, b.saved(now)))
+	}
+	return now
+}
+
 // CacheSavings returns what a cache with a curve saves when it is asked
 // rate times a second and a miss costs penalty nanoseconds more than a hit.
 func CacheSavings(c Curve, rate, penalty float64) []float64 {

@@ -101,7 +101,7 @@ const resignation = 5
 
 // An Arbiter moves memory between tenants: to where it saves most by their bids,
 // a tenth of all at a time, when that is worth it. It takes memory back from who
-// saves nothing by it, and that stays free. Leases never sum to more than the
+// saves nothing by it, within one error in all, and that stays free. Leases never sum to more than the
 // limit: who gives memory back does so first, and only when its accounted bytes
 // say that it has is another lease raised. What is not given back in the end is nobody
 // else's: its tenant may keep its lease or get more, and the others divide the rest.
@@ -290,7 +290,8 @@ type view struct {
 	why     []string
 	bids    []Bid
 	bidders []Bidder
-	err     float64 // of the sum of what is saved
+	whole   []Bidder // the same, also with memory that they may not have back yet
+	err     float64  // of the sum of what is saved
 }
 
 // view looks at the tenants. Those whose lease stays are bidders for what they
@@ -319,6 +320,7 @@ func (a *Arbiter) view(now time.Time) *view {
 		if !a.owed[i].IsZero() {
 			b.Floor = max(b.Floor, units)
 		}
+		whole := b
 		if m := a.moved[i]; !m.at.IsZero() && now.Sub(m.at) < reversal*t.Settle {
 			if m.up {
 				b.Floor = max(b.Floor, units)
@@ -328,12 +330,13 @@ func (a *Arbiter) view(now time.Time) *view {
 		}
 		if why != "" {
 			b = Bidder{Name: t.Knob, Floor: units}
+			whole = b
 			left, fixed = left-has, fixed+units
 		} else {
 			variance += bid.Error * bid.Error
 		}
 		v.now, v.lease, v.why = append(v.now, units), append(v.lease, lease), append(v.why, why)
-		v.bids, v.bidders = append(v.bids, bid), append(v.bidders, b)
+		v.bids, v.bidders, v.whole = append(v.bids, bid), append(v.bidders, b), append(v.whole, whole)
 	}
 	v.units = int(left/a.cfg.Unit) + fixed
 	v.err = math.Sqrt(variance)
@@ -372,19 +375,23 @@ func (a *Arbiter) decide(ctx context.Context, now time.Time) {
 
 func positive(n int) bool { return n > 0 }
 
-// reclaim returns what can be taken back from tenants that save nothing by it.
+// reclaim returns what can be taken back from tenants that save nothing by it: each is left
+// what saves as much, within its error, as it would with all that the others could spare.
+// What it saves at this moment is no measure, for that is less each time, and errors add up.
+// Curves say what memory is good for beyond a lease as well as within it.
 func reclaim(v *view) (tr Transfer, worth bool) {
 	tr = Transfer{Shrink: make([]int, len(v.now)), Grow: make([]int, len(v.now))}
 	left := max(int(stepShare*float64(v.units)), 1)
+	floors := 0
+	for _, b := range v.bidders {
+		floors += b.Floor
+	}
 	for i, b := range v.bidders {
 		if v.why[i] != "" {
 			continue
 		}
-		saved, knee := b.saved(v.now[i]), v.now[i]
-		for knee > max(b.Floor, 0) && saved-b.saved(knee-1) <= v.bids[i].Error {
-			knee--
-		}
-		if n := min(v.now[i]-knee, left); n > 0 {
+		reach := max(v.units-(floors-b.Floor), v.now[i])
+		if n := min(v.now[i]-v.whole[i].knee(v.now[i], b.Floor, reach, v.bids[i].Error), left); n > 0 {
 			tr.Shrink[i], worth = n, true
 			left -= n
 		}
