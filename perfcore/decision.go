@@ -39,7 +39,7 @@ const (
 	// promoted in it are in force again.
 	Recalled
 	// Leased: memory has moved to where it saves more by what was measured of its
-	// use, or was given back.
+	// use, or was given back; or only some of what was to move has.
 	Leased
 	// Advised: this would be done if knobs might be moved. Nothing was.
 	Advised

@@ -511,10 +511,6 @@ func (a *Arbiter) finish(ctx context.Context, now time.Time) {
 			continue
 		}
 		room -= takes
-		a.moved[c.tenant] = move{up: true, at: now}
-	}
-	for _, c := range p.shrink {
-		a.moved[c.tenant] = move{at: now}
 	}
 	if len(p.refused) > 0 {
 		a.end(p, perfcore.Aborted, strings.Join(p.refused, "; "))
@@ -535,17 +531,24 @@ func (a *Arbiter) giveUp(p *transfer) {
 	a.end(p, perfcore.Aborted, strings.Join(whys, "; "))
 }
 
-// end ends a transfer. What was given back stays free. a.mu is held.
+// end ends a transfer, of which v is the verdict unless a lease stands where it was to go: that
+// is in force, in part if not all do. What was given back stays free. a.mu is held.
 func (a *Arbiter) end(p *transfer, v perfcore.Verdict, reason string) {
-	a.pending = nil
-	a.next = time.Now().Add(a.cfg.Period)
-	p.decision.Verdict, p.decision.Reason = v, reason
-	if v != perfcore.Leased {
-		// The decision tells of what has moved, not of what should have.
-		p.decision.Moves = slices.DeleteFunc(p.decision.Moves, func(m perfcore.Move) bool {
-			i := slices.IndexFunc(a.cfg.Tenants, func(t Tenant) bool { return t.Knob == m.Knob })
-			return a.lease(i) != m.To
-		})
+	now := time.Now()
+	a.pending, a.next = nil, now.Add(a.cfg.Period)
+	d := p.decision
+	// It tells of what has moved, not of what should have.
+	d.Moves = slices.DeleteFunc(d.Moves, func(m perfcore.Move) bool {
+		i := slices.IndexFunc(a.cfg.Tenants, func(t Tenant) bool { return t.Knob == m.Knob })
+		if a.lease(i) != m.To {
+			return true
+		}
+		a.moved[i] = move{up: m.To > m.From, at: now}
+		return false
+	})
+	if v != perfcore.Leased && len(d.Moves) > 0 {
+		v, reason = perfcore.Leased, "in part: "+reason
 	}
-	a.cfg.Decided(p.decision)
+	d.Verdict, d.Reason = v, reason
+	a.cfg.Decided(d)
 }

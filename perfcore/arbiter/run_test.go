@@ -253,11 +253,11 @@ func TestArbiterGivesUp(t *testing.T) {
 		other := &part{name: "other", lease: 20 * mem, bid: arbiter.Bid{Saved: rising(5, 100)}, settle: time.Minute, least: 20 * mem}
 		b := &building{t: t, limit: 100 * mem, parts: []*part{from, to, other}}
 		b.run(27*time.Minute, b.config(), func(a *arbiter.Arbiter) {
-			if got := b.leases(); !slices.Equal(got, []int{40, 30, 20}) || !slices.Equal(b.verdicts(), []string{"aborted"}) {
+			if got := b.leases(); !slices.Equal(got, []int{40, 30, 20}) || !slices.Equal(b.verdicts(), []string{"leased"}) {
 				t.Fatalf("the leases are %v, and the verdicts %v", got, b.verdicts())
 			}
 			d := b.decisions[0]
-			if !strings.HasPrefix(d.Reason, "from does not give") || !slices.Equal(d.Moves, []perfcore.Move{{Knob: "from", From: 50 * mem, To: 40 * mem}}) {
+			if !strings.HasPrefix(d.Reason, "in part: from does not give") || !slices.Equal(d.Moves, []perfcore.Move{{Knob: "from", From: 50 * mem, To: 40 * mem}}) {
 				t.Errorf("it was decided %+v", d)
 			}
 			time.Sleep(3 * time.Hour) // in which nothing is left to be moved
@@ -305,7 +305,7 @@ func TestArbiterWorksAround(t *testing.T) {
 			other.lease, other.held = 30*mem, 30*mem
 			b.mu.Unlock()
 			time.Sleep(10 * time.Minute)
-			if got := b.verdicts(); !slices.Equal(got, []string{"aborted"}) || a.Report().Late != "" {
+			if got := b.verdicts(); !slices.Equal(got, []string{"leased"}) || a.Report().Late != "" {
 				t.Errorf("the verdicts are %v, and %q is late", got, a.Report().Late)
 			}
 			b.mu.Lock()
@@ -386,8 +386,8 @@ func TestArbiterIsInterrupted(t *testing.T) {
 		verdict string
 	}{
 		{"the donor is pinned", func(b *building) { b.parts[0].owner, b.parts[0].lease = "it is pinned", 45*mem }, []int{45, 50}, "inconclusive"},
-		{"the taker is pinned", func(b *building) { b.parts[1].owner = "it is pinned" }, []int{40, 50}, "aborted"},
-		{"the taker fails", func(b *building) { b.parts[1].fails = errors.New("no") }, []int{40, 50}, "aborted"},
+		{"the taker is pinned", func(b *building) { b.parts[1].owner = "it is pinned" }, []int{40, 50}, "leased"},
+		{"the taker fails", func(b *building) { b.parts[1].fails = errors.New("no") }, []int{40, 50}, "leased"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
