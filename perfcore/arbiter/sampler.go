@@ -1,7 +1,8 @@
 // Package arbiter divides memory between those that want it: caches, whose
 // worth at any size is estimated from a small sample of what they are asked
-// for, and the headroom of the garbage collector. It computes and moves
-// nothing; who shrinks confirms before another grows.
+// for, and the headroom of the garbage collector. Allocate and Step compute a
+// division; an Arbiter moves leases towards it, by a function of its Config or,
+// without one, only by saying so. Who gives memory does so before another gets it.
 package arbiter
 
 import (
