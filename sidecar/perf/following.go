@@ -73,8 +73,8 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) (err error) {
 		return err
 	}
 	f.resume(ctx)
-	p.alerts.hold(Rules(p.cfg.Registry.Series()))
 	p.mu.Lock()
+	p.alerts.hold(Rules(p.cfg.Registry.Series()))
 	p.following = f
 	p.mu.Unlock()
 
