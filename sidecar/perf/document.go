@@ -61,7 +61,8 @@ type Resource struct {
 	Resource string  `json:"resource"`
 	Status   string  `json:"status"`
 	Target   Targets `json:"target"`
-	// Usage is what it did in the last slice; nil when that was not measured.
+	// Usage is what it does on average, in which the newest slice weighs a fifth; nil when
+	// that was never measured.
 	Usage *Usage `json:"usage"`
 	// Missed says which target it misses; empty when none.
 	Missed string `json:"missed"`

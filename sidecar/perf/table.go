@@ -73,7 +73,7 @@ func (r *Resource) clause() string {
 			words = append(words, fmt.Sprintf("%.0f %% in use", 100**u.Utilization))
 		}
 		if u.Throughput != nil {
-			words = append(words, fmt.Sprintf("%.3g units of work a second", *u.Throughput))
+			words = append(words, fmt.Sprintf("%.3g %s a second", *u.Throughput, throughputOf(r.Resource)))
 		}
 		if u.Latency != nil {
 			words = append(words, fmt.Sprintf("latency %.3g s", *u.Latency))
