@@ -52,7 +52,8 @@ type Measured struct {
 	// Burst is the work of the background that came due in the slice, which is then no
 	// measure of the knobs; empty when none did.
 	Burst string `json:"burst"`
-	// Knobs are the values that were in force all the time; nil when one was set.
+	// Knobs are the values that were in force all the time; nil when one was set to another
+	// meanwhile, though it was set back, or could not be read.
 	Knobs map[string]int64 `json:"knobs"`
 }
 

@@ -262,8 +262,8 @@ func (f *following) keep(ctx context.Context) {
 // something to tell.
 func (f *following) observe(ctx context.Context, c *collect.Collector) {
 	for length := f.p.cfg.Slice / 10; ; length = f.p.cfg.Slice {
+		values, moves := f.optimizer.Resources.InForce(ctx)
 		c.Begin()
-		values := f.values()
 		timer := time.NewTimer(length)
 		select {
 		case <-ctx.Done():
@@ -273,7 +273,7 @@ func (f *following) observe(ctx context.Context, c *collect.Collector) {
 		}
 		sample := c.Collect()
 		slice := c.Slice()
-		if !maps.Equal(values, f.values()) {
+		if after, n := f.optimizer.Resources.InForce(ctx); n != moves || !maps.Equal(values, after) {
 			values = nil
 		}
 		f.optimizer.Inspect(ctx)
@@ -281,17 +281,8 @@ func (f *following) observe(ctx context.Context, c *collect.Collector) {
 	}
 }
 
-// values returns what all knobs read.
-func (f *following) values() map[string]int64 {
-	values := make(map[string]int64)
-	for _, k := range f.optimizer.Resources.Knobs() {
-		values[k.Name] = k.Read()
-	}
-	return values
-}
-
-// take takes a slice, in which the knobs had values, and raises the alerts that it calls
-// for.
+// take takes a slice, in which the knobs had values all the time, nil when they did not, and
+// raises the alerts that it calls for.
 func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[string]int64) {
 	m := Measured{
 		At: time.Now(), Length: s.Length.Seconds(), Regime: f.p.classifier.Regime(), Work: finite(sample.Work), Void: sample.Check(), Burst: sample.Burst, Knobs: values,
