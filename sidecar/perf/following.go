@@ -92,10 +92,11 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) (err error) {
 	return nil
 }
 
-// Describe registers the metrics that Follow would, and follows nothing.
+// Describe registers the metrics that Follow would, and that of a quantity that another
+// process tells of, and follows nothing.
 func (p *Performance) Describe(plant Plant) error {
 	_, err := p.newFollowing(plant)
-	return err
+	return errors.Join(err, p.outside.tell(map[string]float64{"l2_lag_seconds": 0}))
 }
 
 func (p *Performance) newFollowing(plant Plant) (*following, error) {
