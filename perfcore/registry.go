@@ -90,6 +90,14 @@ func (r *Registry) get(fresh Series) Series {
 	return fresh
 }
 
+// Drop ends the series of m's name and labels, if there is one: what its instrument records is
+// told to nobody any more, and the next one is another.
+func (r *Registry) Drop(m Metric) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.series, m.key())
+}
+
 // mistake says what is wrong with s alone; "" when nothing is.
 func (s Series) mistake() string {
 	m := s.Metric

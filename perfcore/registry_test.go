@@ -68,6 +68,27 @@ func TestRegistrySeries(t *testing.T) {
 	}
 }
 
+// A series that is dropped is gone, and its name is free for one that fits to those before.
+func TestRegistryDrop(t *testing.T) {
+	var r perfcore.Registry
+	one, other := perfcore.Metric{Name: "heat", Labels: []string{"room", "1"}}, perfcore.Metric{Name: "heat", Labels: []string{"room", "2"}}
+	was := r.Gauge(one)
+	was.Set(1)
+	r.Gauge(other).Set(2)
+	r.Drop(one)
+	r.Drop(one)
+	if s := r.Series(); len(s) != 1 || s[0].Gauge.Value() != 2 {
+		t.Errorf("Series = %+v", s)
+	}
+	r.Drop(other)
+	if s := r.Series(); len(s) != 0 {
+		t.Errorf("Series = %+v", s)
+	}
+	if is := r.Gauge(one); is == was || is.Value() != 0 {
+		t.Errorf("the next gauge is the one before, or says %v", is.Value())
+	}
+}
+
 func TestUnit(t *testing.T) {
 	for name, want := range map[string]string{
 		"verdict_seconds": "seconds", "cpu_seconds_total": "seconds", "received_bytes_total": "bytes", "cache_bytes": "bytes",

@@ -10,7 +10,7 @@ import (
 type Targets struct {
 	// Utilization is the largest share of the resource in use, from 0 to 1.
 	Utilization float64
-	// Throughput is the smallest number of units of work a second.
+	// Throughput is the smallest number, a second, of what the resource does.
 	Throughput float64
 	// Latency is the longest time of the Quantile (0 < q < 1) of operations.
 	Latency  time.Duration
@@ -23,7 +23,7 @@ const NotMeasured = -1
 
 // Usage is what a resource was seen to do.
 type Usage struct {
-	// Utilization is the share in use, Throughput units of work a second.
+	// Utilization is the share in use, Throughput how much of what it does was done a second.
 	Utilization, Throughput float64
 	// Latency is the time of that quantile of operations that the targets name.
 	Latency time.Duration

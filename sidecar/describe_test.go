@@ -57,7 +57,10 @@ func TestMetricsAreDocumented(t *testing.T) {
 	beside.run(t)
 	beside.s.Claims()
 	beside.awaitTip(t)
-	beside.dialPerf(t)
+	lag := perf.ObserveRequest{Values: map[string]float64{"l2_lag_seconds": 12}}
+	if err := beside.dialPerf(t).Post(t.Context(), "observe", lag, nil); err != nil {
+		t.Fatal(err)
+	}
 	exported := beside.exports(t)
 
 	core := newCoreRider(t, nodetest.CoreOptions{})

@@ -215,13 +215,13 @@ func perfOptimize(ctx context.Context, args []string, stdout, stderr io.Writer) 
 }
 
 func perfTarget(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("target", "RESOURCE", "It sets what cpu, memory, disk or database has to do; without a flag, nothing any more. While a target is missed, each per cent that is missing counts as a per cent of what a unit of work costs.")
+	f := newPerfFlags("target", "RESOURCE", "It sets what a resource has to do: cpu, memory, disk, database, network, cache or \"custom(1)\", the claims of BitVM bridges; without a flag, nothing any more. While a target is missed, each per cent that is missing counts as a per cent of what a unit of work costs.")
 	var (
 		t       perf.Targets
 		latency time.Duration
 	)
 	f.Float64Var(&t.Utilization, "utilization", 0, "largest `share` in use, from 0 to 1")
-	f.Float64Var(&t.Throughput, "throughput", 0, "smallest `rate` of units of work, a second")
+	f.Float64Var(&t.Throughput, "throughput", 0, "smallest `number` a second: of cpu units of work, of network exchanges with nodes, of cache look-ups of coins, of custom(1) claims of BitVM bridges")
 	f.DurationVar(&latency, "latency", 0, "longest `time` of nine operations in ten")
 	words, err := f.parse(args, 1, stderr)
 	if err != nil {

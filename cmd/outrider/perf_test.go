@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,30 @@ func runSidecar(t *testing.T) (datadir string) {
 		case <-deadline:
 			t.Fatal("waited in vain for a sidecar's knobs")
 		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// The help for targets names each resource of the manual, and what the throughput counts of those
+// that have one.
+func TestPerfTargetHelp(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/perf.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(manual), "## Targets\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, _, help := outrider(t, "perf", "target", "--help")
+	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|[^|]*\\| ([a-z -]*)").FindAllStringSubmatch(section, -1)
+	if len(rows) == 0 {
+		t.Error("the manual names no resource")
+	}
+	for _, row := range rows {
+		if !strings.Contains(help, row[1]) {
+			t.Errorf("%s is not in the help:\n%s", row[1], help)
+		}
+		if row[2] != "" && !strings.Contains(help, "of "+row[1]+" "+strings.Fields(row[2])[0]) {
+			t.Errorf("that %s counts %s is not in the help:\n%s", row[1], row[2], help)
 		}
 	}
 }

@@ -98,6 +98,7 @@ type knob struct {
 	failed    bool // isolated because it fails; nobody else moved it
 	hung      bool // isolated because it hung: what is in force was not verified
 	drift     string
+	moves     uint64 // how often it was set to another level, or refused
 }
 
 // NewResourceManager takes over knobs at the values that they read, which must
@@ -200,6 +201,25 @@ func (m *ResourceManager) Knobs() []KnobState {
 		states[i] = m.knobs[i].state()
 	}
 	return states
+}
+
+// InForce returns what all knobs read, by name, and how often one was moved until then: what
+// is the same twice, with as many moves, was in force in between, but for what others than
+// their owners move. It waits while a knob is being set. The values are nil while one cannot be
+// read, for a call that hangs may still move it.
+func (m *ResourceManager) InForce(ctx context.Context) (values map[string]int64, moves uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	values = make(map[string]int64, len(m.knobs))
+	known := true
+	for i, r := range m.readings(ctx, func(*knob) bool { return true }) {
+		k := &m.knobs[i]
+		values[k.Name], moves, known = r.value, moves+k.moves, known && r.err == nil
+	}
+	if !known {
+		values = nil
+	}
+	return values, moves
 }
 
 // find returns the knob of that name. m.mu is held.
@@ -383,7 +403,13 @@ func (k *knob) set(ctx context.Context, level int) (err error) {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("knob %s: panic: %v", k.Name, r)
 		}
+		if err != nil {
+			k.moves++
+		}
 	}()
+	if level != k.level {
+		k.moves++
+	}
 	bounded, now := k.Knob, true
 	bounded.Read = func() (v int64) {
 		v, now = k.leash.readIn(ctx)

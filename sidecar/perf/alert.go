@@ -117,6 +117,8 @@ type alerts struct {
 	mu     sync.Mutex // guards what follows
 	rules  []Rule
 	states []alertState
+	looked time.Time                    // when observe looked last; before that, when they began
+	totals map[*perfcore.Counter]uint64 // of the rules' counters then
 }
 
 type alertState struct {
@@ -142,14 +144,20 @@ func (as *alerts) hold(rules []Rule) {
 
 // observe takes the quantities of a moment and returns the alerts that were
 // raised or cleared by them. An alert whose quantity was not measured stays as it
-// is.
+// is. Of a counter it takes what grown does.
 func (as *alerts) observe(now time.Time, value func(quantity string) (float64, bool)) []Alert {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	var told []Alert
+	grown := as.grown(now)
 	for i := range as.rules {
 		r, s := &as.rules[i], &as.states[i]
-		v, of, measured := r.value(value)
+		v, of, measured := r.value(func(quantity string) (float64, bool) {
+			if v, counted := grown[quantity]; counted {
+				return v, true
+			}
+			return value(quantity)
+		})
 		if !measured {
 			continue
 		}
@@ -169,6 +177,24 @@ func (as *alerts) observe(now time.Time, value func(quantity string) (float64, b
 		}
 	}
 	return told
+}
+
+// grown returns what the rules' counters have grown by in a second since the last look, by
+// quantity; since 0 where there was none. A slice has only its own: a fault that is counted
+// between two, or before the first, is in none. as.mu is held.
+func (as *alerts) grown(now time.Time) map[string]float64 {
+	seconds := max(now.Sub(as.looked), 1).Seconds()
+	rates, totals := make(map[string]float64), make(map[*perfcore.Counter]uint64)
+	for _, r := range as.rules {
+		for i, s := range r.Series {
+			if s.Counter != nil {
+				totals[s.Counter] = s.Counter.Value()
+				rates[r.parts[i]] = float64(totals[s.Counter]-as.totals[s.Counter]) / seconds
+			}
+		}
+	}
+	as.looked, as.totals = now, totals
+	return rates
 }
 
 // step moves the alert as far as its value and the time call for.

@@ -113,6 +113,7 @@ func TestTold(t *testing.T) {
 	var r perfcore.Registry
 	told := newTold(&r)
 	r.Gauge(perfcore.Metric{Name: "outrider_height"}).Set(7)
+	r.Gauge(outsideMetric("depth")).Set(8) // another process's, which is a source of its own
 	if others := told.others(r.Series()); len(others) != 1 || others[0].Metric.Name != "outrider_height" {
 		t.Errorf("beside what is told there is %+v", others)
 	}

@@ -52,7 +52,8 @@ type Measured struct {
 	// Burst is the work of the background that came due in the slice, which is then no
 	// measure of the knobs; empty when none did.
 	Burst string `json:"burst"`
-	// Knobs are the values that were in force all the time; nil when one was set.
+	// Knobs are the values that were in force all the time; nil when one was set to another
+	// meanwhile, though it was set back, or could not be read.
 	Knobs map[string]int64 `json:"knobs"`
 }
 
@@ -61,7 +62,8 @@ type Resource struct {
 	Resource string  `json:"resource"`
 	Status   string  `json:"status"`
 	Target   Targets `json:"target"`
-	// Usage is what it did in the last slice; nil when that was not measured.
+	// Usage is what it does on average, in which the newest slice weighs a fifth; nil when
+	// that was never measured.
 	Usage *Usage `json:"usage"`
 	// Missed says which target it misses; empty when none.
 	Missed string `json:"missed"`

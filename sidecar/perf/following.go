@@ -73,8 +73,8 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) (err error) {
 		return err
 	}
 	f.resume(ctx)
-	p.alerts.hold(Rules(p.cfg.Registry.Series()))
 	p.mu.Lock()
+	p.alerts.hold(Rules(p.cfg.Registry.Series()))
 	p.following = f
 	p.mu.Unlock()
 
@@ -92,10 +92,11 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) (err error) {
 	return nil
 }
 
-// Describe registers the metrics that Follow would, and follows nothing.
+// Describe registers the metrics that Follow would, and that of a quantity that another
+// process tells of, and follows nothing.
 func (p *Performance) Describe(plant Plant) error {
 	_, err := p.newFollowing(plant)
-	return err
+	return errors.Join(err, p.outside.tell(map[string]float64{"l2_lag_seconds": 0}))
 }
 
 func (p *Performance) newFollowing(plant Plant) (*following, error) {
@@ -262,8 +263,8 @@ func (f *following) keep(ctx context.Context) {
 // something to tell.
 func (f *following) observe(ctx context.Context, c *collect.Collector) {
 	for length := f.p.cfg.Slice / 10; ; length = f.p.cfg.Slice {
+		values, moves := f.optimizer.Resources.InForce(ctx)
 		c.Begin()
-		values := f.values()
 		timer := time.NewTimer(length)
 		select {
 		case <-ctx.Done():
@@ -273,7 +274,7 @@ func (f *following) observe(ctx context.Context, c *collect.Collector) {
 		}
 		sample := c.Collect()
 		slice := c.Slice()
-		if !maps.Equal(values, f.values()) {
+		if after, n := f.optimizer.Resources.InForce(ctx); n != moves || !maps.Equal(values, after) {
 			values = nil
 		}
 		f.optimizer.Inspect(ctx)
@@ -281,17 +282,8 @@ func (f *following) observe(ctx context.Context, c *collect.Collector) {
 	}
 }
 
-// values returns what all knobs read.
-func (f *following) values() map[string]int64 {
-	values := make(map[string]int64)
-	for _, k := range f.optimizer.Resources.Knobs() {
-		values[k.Name] = k.Read()
-	}
-	return values
-}
-
-// take takes a slice, in which the knobs had values, and raises the alerts that it calls
-// for.
+// take takes a slice, in which the knobs had values all the time, nil when they did not, and
+// raises the alerts that it calls for.
 func (f *following) take(s *collect.Slice, sample perfcore.Sample, values map[string]int64) {
 	m := Measured{
 		At: time.Now(), Length: s.Length.Seconds(), Regime: f.p.classifier.Regime(), Work: finite(sample.Work), Void: sample.Check(), Burst: sample.Burst, Knobs: values,

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/collect"
 )
 
@@ -18,11 +19,18 @@ const (
 	outsideAge = time.Minute
 )
 
-// outside is the source for what other processes measure and tell of. It is safe
-// for concurrent use.
+// outside is the source for what other processes measure and tell of, which /metrics tells of,
+// too, until a slice ends in which it does not count any more. It is safe for concurrent use.
 type outside struct {
+	registry *perfcore.Registry
+
 	mu     sync.Mutex // guards values
 	values map[string]observed
+}
+
+// newOutside returns the source; nothing is told of yet.
+func newOutside(registry *perfcore.Registry) *outside {
+	return &outside{registry: registry, values: make(map[string]observed)}
 }
 
 type observed struct {
@@ -33,6 +41,17 @@ type observed struct {
 // outsidePrefix begins the quantities of other processes, so that none stands for
 // one of the sidecar's own.
 const outsidePrefix = "outside_"
+
+// outsideName is the name of the metric of all of them.
+const outsideName = prefix + "outside"
+
+// outsideMetric is the gauge of a quantity of that name.
+func outsideMetric(name string) perfcore.Metric {
+	return perfcore.Metric{
+		Name: outsideName, Labels: []string{"quantity", name},
+		Help: "What another process has told of within a minute (POST observe), by the name that it gave it.",
+	}
+}
 
 // tell takes values by name; all or, with an error, none.
 func (o *outside) tell(values map[string]float64) error {
@@ -50,20 +69,31 @@ func (o *outside) tell(values map[string]float64) error {
 	now := time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	merged := make(map[string]observed)
-	for name, v := range o.values {
-		if now.Sub(v.at) < outsideAge {
-			merged[name] = v
+	o.expire(now)
+	n := len(o.values)
+	for name := range values {
+		if _, known := o.values[name]; !known {
+			n++
 		}
 	}
+	if n > maxOutside {
+		return fmt.Errorf("there would be %d values, more than %d", n, maxOutside)
+	}
 	for name, v := range values {
-		merged[name] = observed{v, now}
+		o.values[name] = observed{v, now}
+		o.registry.Gauge(outsideMetric(name)).Set(v)
 	}
-	if len(merged) > maxOutside {
-		return fmt.Errorf("there would be %d values, more than %d", len(merged), maxOutside)
-	}
-	o.values = merged
 	return nil
+}
+
+// expire drops what does not count any more. o.mu is held.
+func (o *outside) expire(now time.Time) {
+	for name, v := range o.values {
+		if now.Sub(v.at) >= outsideAge {
+			delete(o.values, name)
+			o.registry.Drop(outsideMetric(name))
+		}
+	}
 }
 
 func isQuantity(name string) bool {
@@ -82,10 +112,9 @@ func (*outside) Begin() {}
 func (o *outside) End(s *collect.Slice) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.expire(time.Now())
 	for name, v := range o.values {
-		if time.Since(v.at) < outsideAge {
-			s.Set(outsidePrefix+name, v.value)
-		}
+		s.Set(outsidePrefix+name, v.value)
 	}
 }
 

@@ -108,7 +108,7 @@ func New(cfg Config) (*Performance, error) {
 		return nil, err
 	}
 	p := &Performance{
-		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: new(alerts), told: newTold(cfg.Registry), outside: new(outside), classifier: classifier,
+		cfg: cfg, log: cfg.Log, events: newEvents(), alerts: &alerts{looked: time.Now()}, told: newTold(cfg.Registry), outside: newOutside(cfg.Registry), classifier: classifier,
 		system:  func() collect.Source { return collect.Linux().Within(cfg.MemoryLimit) },
 		readers: make(chan struct{}, maxReaders), strangers: make(chan struct{}, maxStrangers), reader: reader, ended: make(chan struct{}),
 	}

@@ -28,35 +28,40 @@ func table(w io.Writer, write func(w io.Writer)) error {
 func (s *Status) WriteTable(w io.Writer) error {
 	return table(w, func(w io.Writer) {
 		fmt.Fprintf(w, "mode\t%s\t\n", s.Mode)
-		if !s.Following {
+		if s.Following {
+			s.writeFollowed(w)
+		} else {
 			fmt.Fprintf(w, "follows\tno: %v\t\n", errNotFollowing)
-			return
-		}
-		fmt.Fprintf(w, "regime\t%s\t\n", s.Regime)
-		if s.Frozen != "" {
-			fmt.Fprintf(w, "frozen\t%s\t\n", s.Frozen)
-		}
-		if s.Problem != "" {
-			fmt.Fprintf(w, "problem\t%s\t\n", s.Problem)
-		}
-		if m := s.Slice; m != nil {
-			fmt.Fprintf(w, "last slice\t%.1f units of work a second, %.3g s of a core each\t\n", m.Work, m.Effort)
-			if m.Void != "" {
-				fmt.Fprintf(w, "\tit says nothing: %s\t\n", m.Void)
-			}
-			if m.Burst != "" {
-				fmt.Fprintf(w, "\tit is measured again: %s\t\n", m.Burst)
-			}
-		}
-		fmt.Fprintf(w, "decisions\t%d, regret %.2f %%\t\n", s.Decisions, 100*s.Regret)
-		fmt.Fprintf(w, "snapshots\t%d of %d changes\t\n", s.Snapshots, s.Changes)
-		for _, r := range s.Resources {
-			fmt.Fprintf(w, "%s\t%s%s\t\n", r.Resource, r.Status, r.clause())
 		}
 		for _, a := range s.Alerts {
 			fmt.Fprintf(w, "alert\t%v\t\n", a)
 		}
 	})
+}
+
+// writeFollowed writes what there is to tell while a node is followed.
+func (s *Status) writeFollowed(w io.Writer) {
+	fmt.Fprintf(w, "regime\t%s\t\n", s.Regime)
+	if s.Frozen != "" {
+		fmt.Fprintf(w, "frozen\t%s\t\n", s.Frozen)
+	}
+	if s.Problem != "" {
+		fmt.Fprintf(w, "problem\t%s\t\n", s.Problem)
+	}
+	if m := s.Slice; m != nil {
+		fmt.Fprintf(w, "last slice\t%.1f units of work a second, %.3g s of a core each\t\n", m.Work, m.Effort)
+		if m.Void != "" {
+			fmt.Fprintf(w, "\tit says nothing: %s\t\n", m.Void)
+		}
+		if m.Burst != "" {
+			fmt.Fprintf(w, "\tit is measured again: %s\t\n", m.Burst)
+		}
+	}
+	fmt.Fprintf(w, "decisions\t%d, regret %.2f %%\t\n", s.Decisions, 100*s.Regret)
+	fmt.Fprintf(w, "snapshots\t%d of %d changes\t\n", s.Snapshots, s.Changes)
+	for _, r := range s.Resources {
+		fmt.Fprintf(w, "%s\t%s%s\t\n", r.Resource, r.Status, r.clause())
+	}
 }
 
 // clause says what the resource does and misses.
@@ -68,7 +73,7 @@ func (r *Resource) clause() string {
 			words = append(words, fmt.Sprintf("%.0f %% in use", 100**u.Utilization))
 		}
 		if u.Throughput != nil {
-			words = append(words, fmt.Sprintf("%.3g units of work a second", *u.Throughput))
+			words = append(words, fmt.Sprintf("%.3g %s a second", *u.Throughput, throughputOf(r.Resource)))
 		}
 		if u.Latency != nil {
 			words = append(words, fmt.Sprintf("latency %.3g s", *u.Latency))

@@ -220,12 +220,12 @@ func (t told) tell(values map[string]float64) {
 	}
 }
 
-// others returns the series that are not t's own: what is told of a slice is not
-// measured again in the next.
+// others returns the series that are not t's own, nor what other processes tell of: what is
+// told of a slice is not measured again in the next.
 func (t told) others(series []perfcore.Series) []perfcore.Series {
 	var list []perfcore.Series
 	for _, s := range series {
-		if t[toldAs(s.Metric)] == nil {
+		if t[toldAs(s.Metric)] == nil && s.Metric.Name != outsideName {
 			list = append(list, s)
 		}
 	}

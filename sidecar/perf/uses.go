@@ -3,6 +3,7 @@ package perf
 import (
 	"slices"
 
+	"github.com/outrider-project/outrider/bitvm/claim"
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/collect"
 )
@@ -30,6 +31,21 @@ const (
 	lookupTimer   = "outrider_utxo_lookup_seconds"
 	coinBytes     = "outrider_utxo_bytes"
 )
+
+// throughputOf returns what the throughput of a resource counts, by the resource's name.
+func throughputOf(resource string) string {
+	switch resource {
+	case perfcore.CPU.String():
+		return "units of work"
+	case perfcore.Network.String():
+		return "exchanges with nodes"
+	case perfcore.Cache.String():
+		return "look-ups of coins"
+	case claim.Resource().String():
+		return "claims of BitVM bridges"
+	}
+	return "operations"
+}
 
 // recorders are the parts of the program that some quantities of resources are of, and the
 // metrics of which they record one at least.

@@ -103,7 +103,7 @@ func TestUses(t *testing.T) {
 func TestUsageInPart(t *testing.T) {
 	u := perfcore.Unmeasured()
 	u.Throughput = 0
-	r := Resource{Usage: newUsage(u)}
+	r := Resource{Resource: "network", Usage: newUsage(u)}
 	text, err := json.Marshal(r.Usage)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestUsageInPart(t *testing.T) {
 	if got := string(text); got != `{"throughput":0}` {
 		t.Errorf("the usage is %s", got)
 	}
-	if got := r.clause(); got != "; 0 units of work a second" {
+	if got := r.clause(); got != "; 0 exchanges with nodes a second" {
 		t.Errorf("it is said %q", got)
 	}
 }
@@ -158,6 +158,9 @@ func TestUsesAreInTheManual(t *testing.T) {
 			if told := strings.TrimSpace(row[2+i]) != ""; told != (quantity != "") {
 				t.Errorf("column %d of %s is told: %t, and is measured by %q", i+1, row[1], told, quantity)
 			}
+		}
+		if of := throughputOf(row[1]); use.Throughput != "" && !strings.HasPrefix(strings.TrimSpace(row[3]), of) {
+			t.Errorf("the throughput of %s is one of %s, and the manual says %s", row[1], of, row[3])
 		}
 	}
 }

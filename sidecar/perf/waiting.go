@@ -14,15 +14,17 @@ const nodeMissing = "node_missing"
 // there is no node, for as long as there is no plant; while there is one, its own slices
 // do that. It returns when ctx ends.
 func (p *Performance) wait(ctx context.Context) error {
+	recorded := new(collect.Instruments)
 	c, err := collect.New(collect.Config{
-		Sources:   []collect.Source{collect.NewRuntime(), p.system(), Instruments(p.told.others(p.cfg.Registry.Series())), p.outside},
+		Sources:   []collect.Source{collect.NewRuntime(), p.system(), recorded, p.outside},
 		Objective: objective(),
 	})
 	if err != nil {
 		return err
 	}
-	p.alerts.hold(Rules(p.cfg.Registry.Series()))
 	for {
+		// Parts that are made meanwhile record, too, and may be there when no plant is.
+		*recorded = *Instruments(p.told.others(p.cfg.Registry.Series()))
 		c.Begin()
 		timer := time.NewTimer(p.cfg.Slice)
 		select {
@@ -53,6 +55,7 @@ func (p *Performance) waited(s *collect.Slice) {
 		quantities[memoryPressure] = full
 	}
 	p.told.tell(quantities)
+	p.alerts.hold(Rules(p.cfg.Registry.Series()))
 	for _, a := range p.alerts.observe(time.Now(), func(q string) (float64, bool) { v, ok := quantities[q]; return v, ok }) {
 		p.raise("", a)
 	}

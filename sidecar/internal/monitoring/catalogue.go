@@ -37,7 +37,7 @@ func parts() []part {
 		{"Coin database", "The coins on disk, in full mode.", []string{"coindb"}},
 		{"BOB", "The L2's heads, its nodes and its Bitcoin relay, where they are watched. What is not known is not a number.", []string{"bob"}},
 		{"BitVM", "The bridges that are watched, and the claims on them.", []string{"bitvm"}},
-		{"Performance", "The work that is done, what is asked, and the optimizer.", []string{"work", "web", "rpc", "l2", "perf", "perfcore"}},
+		{"Performance", "The work that is done, what is asked, and the optimizer; and what other processes tell of.", []string{"work", "web", "rpc", "l2", "perf", "perfcore", "outside"}},
 		{"Machine", "What the process and its machine do, as slices of time measure it. What was not measured is not a number.", []string{"process", "memory", "go", "elastic", "group", "machine", "pressure"}},
 	}
 }
