@@ -234,6 +234,9 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	defer others.Wait()
 	defer cancel()
 
+	// Frozen before it begins, it does not even go to what was verified in the regime. Its
+	// errors are no news: what was interrupted is nothing yet, and run finds ctx ended.
+	_ = o.awaitThaw(ctx)
 	if err := newTuner(o).run(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

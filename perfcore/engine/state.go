@@ -111,6 +111,14 @@ func (o *PerformanceOptimizer) Snapshot() (snapshot.Snapshot, error) {
 	return o.cfg.Snapshots.Take(snapshot.Asked, o.state())
 }
 
+// Preserve takes a snapshot unless the newest is of what is in force.
+func (o *PerformanceOptimizer) Preserve() error {
+	o.Resources.mu.Lock()
+	defer o.Resources.mu.Unlock()
+	_, err := o.cfg.Snapshots.Keep(snapshot.Asked, o.state())
+	return err
+}
+
 // Resume takes over the snapshots that the store kept, and restores the newest
 // that is valid, as Restore does, but takes no snapshot of today's state: nothing of it
 // was verified. With an empty store, or none, it does nothing. It is called before the

@@ -19,9 +19,11 @@ type Status struct {
 	// Following says that the sidecar follows its node, without which nothing is
 	// measured and there are no knobs.
 	Following bool `json:"following"`
-	// Frozen says why nothing is tried at an operator's word; empty when it may be.
-	Frozen string `json:"frozen"`
-	Regime string `json:"regime"`
+	// Frozen says why nothing is tried at an operator's word, empty when it may be, and
+	// FrozenSince since when, where that is known.
+	Frozen      string    `json:"frozen"`
+	FrozenSince time.Time `json:"frozen_since,omitzero"`
+	Regime      string    `json:"regime"`
 	// Slice is what was measured last; nil before the first.
 	Slice     *Measured  `json:"slice"`
 	Resources []Resource `json:"resources"`

@@ -41,7 +41,7 @@ type following struct {
 	measured   *Measured  // nil before the first slice
 	quantities map[string]float64
 	usage      map[perfcore.ResourceType]perfcore.Usage // by average
-	frozen     string
+	frozen     Frozen
 	thaw       func() // nil when nothing is frozen
 	problem    string
 }
@@ -181,8 +181,12 @@ func (f *following) observer() (*collect.Collector, error) {
 }
 
 // resume takes over the snapshots of earlier runs, and restores the newest if knobs
-// are moved in this mode.
+// are moved in this mode. An operator's freeze of an earlier run holds.
 func (f *following) resume(ctx context.Context) {
+	if z := f.store.frozen(); z != (Frozen{}) {
+		f.freeze(z)
+		f.p.log.Warn("it is frozen since an earlier run; outrider perf thaw ends that", "why", z.Why, "since", z.Since)
+	}
 	if f.p.cfg.Mode != Optimize {
 		if err := f.ring.Load(ctx, f.store); err != nil {
 			f.doubt(err)
