@@ -127,7 +127,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 		return nil, err
 	}
 	f.optimizer, err = engine.New(engine.Config{
-		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Seed: p.cfg.seed, Quiet: []string{regime.TipBlock},
+		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Seed: p.cfg.seed, Quiet: quiet,
 		Timed:     timed,
 		Decided:   func(d perfcore.Decision) { p.decided(d) },
 		Snapshots: f.ring, Store: f.store, Log: p.log, Recorder: p.cfg.Registry,

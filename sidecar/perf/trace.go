@@ -12,7 +12,6 @@ import (
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
-	"github.com/outrider-project/outrider/perfcore/regime"
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
@@ -87,7 +86,7 @@ func (t *Trace) add(line []byte) error {
 		if err := json.Unmarshal(l.Data, &m); err != nil {
 			return fmt.Errorf("it is no slice: %w", err)
 		}
-		if m.Regime == regime.TipBlock {
+		if slices.Contains(quiet, m.Regime) {
 			return nil
 		}
 		if len(t.Slices) == maxSlices {
