@@ -116,6 +116,9 @@ type Knob struct {
 	Settle float64 `json:"settle_seconds"`
 	// Unordered says that values are names.
 	Unordered bool `json:"unordered"`
+	// Hastens says that it buys time: it is tried where time is in the cost, and elsewhere
+	// while a target asks for time.
+	Hastens bool `json:"hastens"`
 }
 
 // A Decision is one of /api/v1/perf/decisions.
@@ -192,7 +195,7 @@ func newKnob(k engine.KnobState, standard int64) Knob {
 	out := Knob{
 		Name: k.Name, Help: k.Help, Unit: k.Unit, Owner: k.Owner.String(), Why: k.Why,
 		Incumbent: k.Incumbent, Value: k.Read(), Default: standard, Ladder: k.Ladder,
-		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered,
+		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered, Hastens: k.Hastens,
 	}
 	if k.Drift != "" {
 		out.Why += "; " + k.Drift

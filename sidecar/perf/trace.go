@@ -128,6 +128,9 @@ func (t *Trace) list(data []byte) error {
 	if t.Knobs == nil {
 		t.Knobs = knobs
 	}
+	for i, k := range knobs { // an older recording does not tell
+		t.Knobs[i].Hastens = t.Knobs[i].Hastens || k.Hastens
+	}
 	return nil
 }
 
