@@ -64,7 +64,7 @@ func perfVerbs() []verb {
 		}),
 		{"perf freeze", "stop trying other values", perfFreeze},
 		do("thaw", "try other values again", "", nothing),
-		do("defaults", "freeze, and set every knob to its value at the start", "", nothing),
+		do("defaults", "freeze, and set every knob to its value at the start; a restart changes neither", "", nothing),
 		show("snap ls", "list the snapshots of the knobs", "snapshots", func() tabled { return new(perf.Snapshots) }),
 		{"perf snap take", "take a snapshot of the knobs", perfSnapTake},
 		{"perf snap verify", "verify the snapshots of the knobs", perfSnapVerify},
@@ -234,7 +234,7 @@ func perfTarget(ctx context.Context, args []string, stdout, stderr io.Writer) er
 }
 
 func perfFreeze(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	f := newPerfFlags("freeze", "[WHY...]", "It has the optimizer stop within a second, with the best values that it has verified in force, until it thaws.")
+	f := newPerfFlags("freeze", "[WHY...]", "It has the optimizer stop within a second, with the best values that it has verified in force, until it thaws: a restart does not thaw it.")
 	words, err := f.parse(args, -1, stderr)
 	if err != nil {
 		return err

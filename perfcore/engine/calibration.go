@@ -30,6 +30,7 @@ func (silence) Is(err error) bool { return err == errVoid }
 func (t *tuner) untilCalibrated(ctx context.Context) error {
 	rest := firstRest
 	for {
+		t.o.await(calibrating)
 		verdict, err := t.calibrate(ctx)
 		if err != nil {
 			return err
@@ -38,7 +39,7 @@ func (t *tuner) untilCalibrated(ctx context.Context) error {
 		if verdict == perfcore.Calibrated {
 			return nil
 		}
-		ended, err := t.rested(ctx, rest, verdict == perfcore.Inconclusive)
+		ended, err := t.rested(ctx, rest, verdict)
 		if err != nil {
 			return err
 		}
@@ -48,12 +49,14 @@ func (t *tuner) untilCalibrated(ctx context.Context) error {
 	}
 }
 
-// rested lets the incumbent run alone for n slices before the next calibration, and reports
-// whether that has ended sooner: because the regime or the targets are others, because an
-// operator has asked for an audit, or, where too few slices said something, because they do.
-func (t *tuner) rested(ctx context.Context, n int, silent bool) (ended bool, err error) {
+// rested lets the incumbent run alone for n slices between a calibration with a verdict and the
+// next one, and reports whether that has ended sooner: because the regime or the targets are
+// others, because an operator has asked for an audit, or, where too few slices said something,
+// because they do.
+func (t *tuner) rested(ctx context.Context, n int, verdict perfcore.Verdict) (ended bool, err error) {
 	spoke := 0
-	for range n {
+	for i := range n {
+		t.o.await(unproven(verdict, n-i))
 		if t.o.askedFor() {
 			t.asked = true
 			return true, nil
@@ -69,7 +72,7 @@ func (t *tuner) rested(ctx context.Context, n int, silent bool) (ended bool, err
 		if spoke++; !said {
 			spoke = 0
 		}
-		if silent && spoke == eloquent {
+		if verdict == perfcore.Inconclusive && spoke == eloquent {
 			return true, nil
 		}
 	}

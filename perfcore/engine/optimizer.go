@@ -170,6 +170,7 @@ type PerformanceOptimizer struct {
 	regret    float64
 	spent     float64 // of the budget
 	asked     bool    // an operator wants an audit
+	waits     string  // why the loop tries nothing; "" while it may
 
 	uncalibrated bool // nothing may be tried, for a calibration has come to nothing
 }
@@ -216,7 +217,7 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	defer func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.running = false
+		o.running, o.waits = false, ""
 	}()
 
 	ctx, cancel := context.WithCancel(ctx)
@@ -234,6 +235,9 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	defer others.Wait()
 	defer cancel()
 
+	// Frozen before it begins, it does not even go to what was verified in the regime. Its
+	// errors are no news: what was interrupted is nothing yet, and run finds ctx ended.
+	_ = o.awaitThaw(ctx)
 	if err := newTuner(o).run(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

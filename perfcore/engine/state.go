@@ -111,6 +111,14 @@ func (o *PerformanceOptimizer) Snapshot() (snapshot.Snapshot, error) {
 	return o.cfg.Snapshots.Take(snapshot.Asked, o.state())
 }
 
+// Preserve takes a snapshot unless the newest is of what is in force.
+func (o *PerformanceOptimizer) Preserve() error {
+	o.Resources.mu.Lock()
+	defer o.Resources.mu.Unlock()
+	_, err := o.cfg.Snapshots.Keep(snapshot.Asked, o.state())
+	return err
+}
+
 // Resume takes over the snapshots that the store kept, and restores the newest
 // that is valid, as Restore does, but takes no snapshot of today's state: nothing of it
 // was verified. With an empty store, or none, it does nothing. It is called before the
@@ -135,7 +143,10 @@ func (o *PerformanceOptimizer) Resume(ctx context.Context) (refused []snapshot.R
 // comes into force with the next slice. The snapshot is verified first, and
 // its values are held against today's ladders. One of today's state is taken, and one of
 // what came of it, unless the newest holds that: the newest is always what is in force.
-// Values that are not legal any more, and knobs that are gone or isolated, are refused by
+// A knob that is pinned, and was not then, is so no more: an operator's has the snapshot's
+// value, and any other goes back to who had it, as it is.
+// Values that are not legal any more, knobs that are gone or isolated, and those that stay
+// pinned because they were isolated then, are refused by
 // name. The others are applied and read back, all or none: when one fails, an error says
 // so and everything is as it was. A trial that runs is undone.
 func (o *PerformanceOptimizer) Restore(ctx context.Context, seq uint64) (refused []snapshot.Refusal, err error) {
@@ -186,9 +197,10 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 		before = was.Seq
 	}
 	legal, refused := s.Validate(m.ladders())
+	unpinned, stay := m.unpinned(s)
 	regimes, others := s.ValidateRegimes(m.ladders())
-	refused = append(refused, others...)
-	if moves, err = m.install(ctx, legal); err != nil {
+	refused = slices.Concat(refused, stay, others)
+	if moves, err = m.install(ctx, append(legal, unpinned...)); err != nil {
 		return 0, nil, refused, err
 	}
 	m.regime, m.others, m.untaken = s.Regime, make(map[string]map[string]int64), nil
@@ -222,6 +234,32 @@ func (m *ResourceManager) ladders() []snapshot.Ladder {
 		}
 	}
 	return all
+}
+
+// unpinned returns the knobs that an operator has pinned and that were not pinned in s, nor
+// the engine's, at the values at which they go back to who had them, and why others stay
+// pinned. m.mu is held.
+func (m *ResourceManager) unpinned(s snapshot.State) (back []snapshot.Knob, stay []snapshot.Refusal) {
+	for _, was := range s.Knobs {
+		k, err := m.find(was.Name)
+		if err != nil || k.owner != Operator || k.why != whyPinned || was.Mode == snapshot.Free || was.Mode == snapshot.Pinned {
+			continue
+		}
+		owner, _ := k.first()
+		_, legal := slices.BinarySearch(k.Ladder, was.Value)
+		switch {
+		case was.Mode == snapshot.Isolated:
+			stay = append(stay, snapshot.Refusal{Knob: k.Name, Value: was.Value, Why: "it was isolated then, and stays pinned"})
+			continue
+		case owner != Operator:
+			was.Value = k.Ladder[k.incumbent]
+		case !legal:
+			stay = append(stay, snapshot.Refusal{Knob: k.Name, Value: was.Value, Why: fmt.Sprintf("it is not one of %v, and the knob stays pinned", k.Ladder)})
+			continue
+		}
+		back = append(back, was)
+	}
+	return back, stay
 }
 
 // install sets knobs to values of their ladders and makes these the incumbents,

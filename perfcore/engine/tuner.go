@@ -84,6 +84,7 @@ func (t *tuner) run(ctx context.Context) error {
 	}
 	for {
 		var err error
+		t.o.await("")
 		t.refresh()
 		switch {
 		case t.retargeted:
@@ -363,6 +364,7 @@ func (t *tuner) park(ctx context.Context) error {
 	t.asked = false
 	content := t.o.content()
 	for n := 0; t.o.content() || n < t.rest && !content; n++ {
+		t.o.await(t.o.resting(t.rest - n))
 		t.o.settle(perfcore.Optimized) // targets are met and missed meanwhile
 		if t.o.askedFor() {
 			t.asked = true

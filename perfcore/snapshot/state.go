@@ -278,7 +278,7 @@ func (r Refusal) String() string {
 
 // Validate returns the knobs of s that may be set today, in its order, and why
 // the others may not. Fixed and isolated ones are in neither: their values were
-// not the optimizer's.
+// not the optimizer's, and are nothing to restore but where somebody has pinned them since.
 func (s State) Validate(today []Ladder) (legal []Knob, refused []Refusal) {
 	for _, k := range s.Knobs {
 		if k.Mode != Free && k.Mode != Pinned {

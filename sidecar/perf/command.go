@@ -63,37 +63,57 @@ func (p *Performance) release(knob string) error {
 	})
 }
 
-// freeze stops experiments, with the incumbents in force.
+// freeze stops experiments, with the incumbents in force, until thawed, through restarts too.
+// Where that cannot be kept it holds until the next one, and the error says so.
 func (p *Performance) freeze(why string) error {
 	return p.command("freeze", func(f *following) (string, error) {
-		f.freeze(why)
+		if err := f.freezeFor(why); err != nil {
+			return why, partly{err}
+		}
 		return why, nil
 	})
 }
 
-// freeze is that of Performance; behind it neither experiments nor the arbiter move a knob.
-func (f *following) freeze(why string) {
+// freezeFor is freeze of Performance.
+func (f *following) freezeFor(why string) error {
+	z := f.freeze(Frozen{why, time.Now().UTC().Round(0)})
+	if err := f.store.freeze(z); err != nil {
+		return fmt.Errorf("it is frozen, but a restart will thaw it, for that was not kept: %w", err)
+	}
+	return nil
+}
+
+// freeze returns the freeze that holds then, which is as old as the first; behind it neither
+// experiments nor the arbiter move a knob.
+func (f *following) freeze(z Frozen) Frozen {
 	f.mu.Lock()
 	if f.thaw == nil {
-		f.thaw = f.optimizer.Freeze(why)
+		f.thaw = f.optimizer.Freeze(z.Why)
+	} else if !f.frozen.Since.IsZero() {
+		z.Since = f.frozen.Since
 	}
-	f.frozen = why
+	f.frozen = z
 	f.mu.Unlock()
 	if f.arbiter != nil {
 		f.arbiter.Quiesce()
 	}
+	return z
 }
 
 // thawed lets experiments go on.
 func (p *Performance) thawed() error {
 	return p.command("thaw", func(f *following) (string, error) {
 		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.thaw == nil {
+		thaw := f.thaw
+		f.frozen, f.thaw = Frozen{}, nil
+		f.mu.Unlock()
+		if thaw == nil {
 			return "", errors.New("nothing is frozen")
 		}
-		f.thaw()
-		f.frozen, f.thaw = "", nil
+		thaw()
+		if err := f.store.thaw(); err != nil {
+			return "", partly{fmt.Errorf("it is thawed, but a restart will freeze it again: %w", err)}
+		}
 		return "", nil
 	})
 }
@@ -112,12 +132,12 @@ func (p *Performance) audit() error {
 // defaults freezes, and sets every knob to its value at the start; what was promoted in other
 // regimes is forgotten. Those that the optimizer or the arbiter owned are its own again; an
 // operator's are then pinned. Who gives memory back comes first; that it has been given back is
-// not waited for. A knob that refuses keeps no other: the error names those that did.
+// not waited for. A knob that refuses keeps no other: the error names those that did. What is
+// in force then is in a snapshot, so that a restart does not return to what was before.
 func (p *Performance) defaults(ctx context.Context) error {
 	return p.command("defaults", func(f *following) (string, error) {
-		f.freeze("all knobs are at their defaults")
+		errs := []error{f.freezeFor("all knobs are at their defaults")}
 		f.optimizer.Resources.Forget()
-		var errs []error
 		knobs := f.optimizer.Resources.Knobs()
 		slices.SortStableFunc(knobs, func(a, b engine.KnobState) int {
 			return cmp.Compare(boolean(a.Incumbent < f.standard[a.Name]), boolean(b.Incumbent < f.standard[b.Name]))
@@ -132,6 +152,9 @@ func (p *Performance) defaults(ctx context.Context) error {
 				err = f.optimizer.Resources.Release(k.Name)
 			}
 			errs = append(errs, err)
+		}
+		if err := f.optimizer.Preserve(); err != nil {
+			errs = append(errs, fmt.Errorf("no snapshot was taken, so that a restart may return to what was before: %w", err))
 		}
 		if err := errors.Join(errs...); err != nil {
 			return "", partly{err}
@@ -192,7 +215,7 @@ func (p *Performance) status() Status {
 	_ = p.read(func(f *following) error { // errNotFollowing is Following
 		s.Following = true
 		f.mu.Lock()
-		s.Frozen, s.Slice, s.Problem = f.frozen, f.measured, f.problem
+		s.Frozen, s.FrozenSince, s.Slice, s.Problem = f.frozen.Why, f.frozen.Since, f.measured, f.problem
 		usage := f.usage
 		f.mu.Unlock()
 		s.Resources = f.resources(usage)

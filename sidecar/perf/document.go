@@ -19,9 +19,11 @@ type Status struct {
 	// Following says that the sidecar follows its node, without which nothing is
 	// measured and there are no knobs.
 	Following bool `json:"following"`
-	// Frozen says why nothing is tried at an operator's word; empty when it may be.
-	Frozen string `json:"frozen"`
-	Regime string `json:"regime"`
+	// Frozen says why nothing is tried at an operator's word, empty when it may be, and
+	// FrozenSince since when, where that is known.
+	Frozen      string    `json:"frozen"`
+	FrozenSince time.Time `json:"frozen_since,omitzero"`
+	Regime      string    `json:"regime"`
 	// Slice is what was measured last; nil before the first.
 	Slice     *Measured  `json:"slice"`
 	Resources []Resource `json:"resources"`
@@ -116,6 +118,9 @@ type Knob struct {
 	Settle float64 `json:"settle_seconds"`
 	// Unordered says that values are names.
 	Unordered bool `json:"unordered"`
+	// Hastens says that it buys time: it is tried where time is in the cost, and elsewhere
+	// while a target asks for time.
+	Hastens bool `json:"hastens"`
 }
 
 // A Decision is one of /api/v1/perf/decisions.
@@ -192,7 +197,7 @@ func newKnob(k engine.KnobState, standard int64) Knob {
 	out := Knob{
 		Name: k.Name, Help: k.Help, Unit: k.Unit, Owner: k.Owner.String(), Why: k.Why,
 		Incumbent: k.Incumbent, Value: k.Read(), Default: standard, Ladder: k.Ladder,
-		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered,
+		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered, Hastens: k.Hastens,
 	}
 	if k.Drift != "" {
 		out.Why += "; " + k.Drift

@@ -41,7 +41,7 @@ type following struct {
 	measured   *Measured  // nil before the first slice
 	quantities map[string]float64
 	usage      map[perfcore.ResourceType]perfcore.Usage // by average
-	frozen     string
+	frozen     Frozen
 	thaw       func() // nil when nothing is frozen
 	problem    string
 }
@@ -128,7 +128,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 		return nil, err
 	}
 	f.optimizer, err = engine.New(engine.Config{
-		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Seed: p.cfg.seed, Quiet: []string{regime.TipBlock},
+		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Seed: p.cfg.seed, Quiet: quiet,
 		Timed:     timed,
 		Decided:   func(d perfcore.Decision) { p.decided(d) },
 		Snapshots: f.ring, Store: f.store, Log: p.log, Recorder: p.cfg.Registry,
@@ -182,8 +182,12 @@ func (f *following) observer() (*collect.Collector, error) {
 }
 
 // resume takes over the snapshots of earlier runs, and restores the newest if knobs
-// are moved in this mode.
+// are moved in this mode. An operator's freeze of an earlier run holds.
 func (f *following) resume(ctx context.Context) {
+	if z := f.store.frozen(); z != (Frozen{}) {
+		f.freeze(z)
+		f.p.log.Warn("it is frozen since an earlier run; outrider perf thaw ends that", "why", z.Why, "since", z.Since)
+	}
 	if f.p.cfg.Mode != Optimize {
 		if err := f.ring.Load(ctx, f.store); err != nil {
 			f.doubt(err)

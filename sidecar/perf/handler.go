@@ -100,8 +100,8 @@ func (p *Performance) actions() map[string]action {
 			if why == "" {
 				why = "an operator asked for it"
 			}
-			if len(why) > 200 {
-				return nil, errors.New("why is longer than 200 bytes")
+			if len(why) > maxWhy {
+				return nil, fmt.Errorf("why is longer than %d bytes", maxWhy)
 			}
 			return nil, p.freeze(why)
 		}),

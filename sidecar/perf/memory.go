@@ -71,8 +71,8 @@ func (f *following) share() error {
 func (f *following) rests() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.frozen != "" {
-		return "it is frozen: " + f.frozen
+	if f.frozen.Why != "" {
+		return "it is frozen: " + f.frozen.Why
 	}
 	return ""
 }

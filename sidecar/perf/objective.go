@@ -50,6 +50,9 @@ func Bursts() []collect.Limit {
 	return []collect.Limit{{Quantity: "coindb_compactions_per_second", Why: why}, {Quantity: "coindb_compacting", Why: why}}
 }
 
+// quiet are the regimes in which nothing is tried.
+var quiet = []string{regime.TipBlock}
+
 // timed are the regimes in which time is in the cost.
 var timed = []string{regime.InitialSync, regime.CatchUp}
 

@@ -53,10 +53,17 @@ func (p *Performance) plan() (plan Plan, err error) {
 	if s.Problem != "" {
 		plan.Waits = append(plan.Waits, "the optimizer has ended: "+s.Problem)
 	}
+	if slices.Contains(quiet, s.Regime) {
+		plan.Waits = append(plan.Waits, fmt.Sprintf("the regime is %s, in which nothing is tried", s.Regime))
+	}
 	if s.Slice != nil && s.Slice.Void != "" {
 		plan.Waits = append(plan.Waits, "the last slice says nothing: "+s.Slice.Void)
 	}
 	err = p.read(func(f *following) error {
+		plan.Waits = append(plan.Waits, f.optimizer.Waits()...)
+		if s.Mode != Optimize && f.content() {
+			plan.Waits = append(plan.Waits, "all targets are met")
+		}
 		for _, k := range f.optimizer.Resources.Knobs() {
 			switch near := neighbours(k); {
 			case k.Owner != engine.Engine:
@@ -72,6 +79,25 @@ func (p *Performance) plan() (plan Plan, err error) {
 		return nil
 	})
 	return plan, err
+}
+
+// content reports whether there are targets, and what is observed meets all of them.
+func (f *following) content() bool {
+	f.mu.Lock()
+	usage := f.usage
+	f.mu.Unlock()
+	targets := 0
+	for r := range f.objective.Uses {
+		t := f.optimizer.Targets(r)
+		if t == (perfcore.Targets{}) {
+			continue
+		}
+		targets++
+		if u, measured := usage[r]; !measured || !t.Measured(u) || t.Missed(u) != "" {
+			return false
+		}
+	}
+	return targets > 0
 }
 
 // hurried reports whether a resource misses a target of its throughput or its latency: by

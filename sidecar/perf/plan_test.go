@@ -61,3 +61,63 @@ func planOfAKnobThatHastens(t *testing.T, mode Mode) {
 		}
 	})
 }
+
+// What the plan lists is not tried while it says why not: by the engine's state, the regime, a
+// freeze and targets that are met.
+func TestPlanWaits(t *testing.T) {
+	for _, mode := range []Mode{Optimize, Observe} {
+		t.Run(string(mode), func(t *testing.T) { planWaits(t, mode) })
+	}
+}
+
+func planWaits(t *testing.T, mode Mode) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMill(t)
+		defer m.works(t)()
+		p, stop := m.start(t, Config{Mode: mode, seed: 1}, 0)
+		waits := func(word string) bool {
+			t.Helper()
+			plan, err := p.plan()
+			if err != nil || len(plan.Trials) == 0 {
+				t.Fatalf("the plan is %+v, %v", plan, err)
+			}
+			return slices.ContainsFunc(plan.Waits, func(why string) bool { return strings.Contains(why, word) })
+		}
+		expect := func(when, word string, want bool) {
+			t.Helper()
+			if got := waits(word); got != want {
+				t.Errorf("%s, it waits because of %q: %t", when, word, got)
+			}
+		}
+		time.Sleep(time.Minute)
+		expect("at the start", "calibration", mode == Optimize)
+		expect("at the start", "targets", false)
+		expect("at the start", "tip block", false)
+		p.Announce()
+		expect("with a block at hand", "tip block", true)
+		p.Arrived()
+		expect("behind the block", "tip block", false)
+		for _, limit := range []float64{0.9, 0.1} {
+			if err := p.target(perfcore.CPU, perfcore.Targets{Utilization: limit}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Hour)
+			expect("with a target", "all targets are met", limit > 0.5)
+		}
+		rests := false
+		for range 300 {
+			rests = rests || waits("next audit")
+			time.Sleep(time.Minute)
+		}
+		if rests != (mode == Optimize) {
+			t.Errorf("it waits for an audit: %t", rests)
+		}
+		if err := p.freeze("maintenance"); err != nil {
+			t.Fatal(err)
+		}
+		expect("frozen", "maintenance", true)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -76,7 +76,7 @@ func (t *Trace) Replay(ctx context.Context, seed uint64) (*Replayed, error) {
 	r.end = cancel
 	var all []perfcore.Decision
 	o, err := engine.New(engine.Config{
-		Knobs: r.knobs(), Collector: r, Slice: replaySlice, Seed: max(seed, 1),
+		Knobs: r.knobs(), Collector: r, Slice: replaySlice, Seed: max(seed, 1), Timed: timed,
 		Decided: func(d perfcore.Decision) {
 			d.At = r.slice().At
 			all = append(all, d)
@@ -172,7 +172,7 @@ func (r *recording) knobs() []perfcore.Knob {
 			carry = perfcore.Warm
 		}
 		knobs[i] = perfcore.Knob{
-			Name: k.Name, Help: "As recorded.", Unit: "as recorded", Scope: perfcore.Live, Carry: carry, Unordered: k.Unordered,
+			Name: k.Name, Help: "As recorded.", Unit: "as recorded", Scope: perfcore.Live, Carry: carry, Unordered: k.Unordered, Hastens: k.Hastens,
 			Settle: time.Duration(k.Settle / length * float64(replaySlice)), Ladder: k.Ladder,
 			Apply: func(_ context.Context, v int64) error { r.now[i] = v; return nil },
 			Read:  func() int64 { return r.now[i] },

@@ -43,7 +43,11 @@ func (s *Status) WriteTable(w io.Writer) error {
 func (s *Status) writeFollowed(w io.Writer) {
 	fmt.Fprintf(w, "regime\t%s\t\n", s.Regime)
 	if s.Frozen != "" {
-		fmt.Fprintf(w, "frozen\t%s\t\n", s.Frozen)
+		since := ""
+		if !s.FrozenSince.IsZero() {
+			since = ", since " + s.FrozenSince.Local().Format(time.DateTime)
+		}
+		fmt.Fprintf(w, "frozen\t%s%s\t\n", s.Frozen, since)
 	}
 	if s.Problem != "" {
 		fmt.Fprintf(w, "problem\t%s\t\n", s.Problem)

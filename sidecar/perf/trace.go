@@ -12,7 +12,6 @@ import (
 
 	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/engine"
-	"github.com/outrider-project/outrider/perfcore/regime"
 	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
@@ -87,7 +86,7 @@ func (t *Trace) add(line []byte) error {
 		if err := json.Unmarshal(l.Data, &m); err != nil {
 			return fmt.Errorf("it is no slice: %w", err)
 		}
-		if m.Regime == regime.TipBlock {
+		if slices.Contains(quiet, m.Regime) {
 			return nil
 		}
 		if len(t.Slices) == maxSlices {
@@ -128,6 +127,9 @@ func (t *Trace) list(data []byte) error {
 	}
 	if t.Knobs == nil {
 		t.Knobs = knobs
+	}
+	for i, k := range knobs { // an older recording does not tell
+		t.Knobs[i].Hastens = t.Knobs[i].Hastens || k.Hastens
 	}
 	return nil
 }
