@@ -64,6 +64,11 @@ type Knob struct {
 	// safe for concurrent use.
 	Apply func(ctx context.Context, value int64) error
 	Read  func() int64
+	// Unready, if set, returns why slices would not tell at this moment what a value of the
+	// ladder costs; "" when they would. The knob is tried only between two values of which they
+	// would. It is asked between slices, and by who tells what is tried: it must not block, and
+	// is safe for concurrent use.
+	Unready func(value int64) (why string)
 	// Within is the time that either may take (DefaultWithin). The context of Apply ends
 	// then; a knob that does not return all the same is left alone until it does.
 	Within time.Duration
@@ -97,6 +102,14 @@ func (k *Knob) Check() error {
 		}
 	}
 	return nil
+}
+
+// WhyNot returns why slices would not tell at this moment what value costs; "" when they would.
+func (k *Knob) WhyNot(value int64) string {
+	if k.Unready == nil {
+		return ""
+	}
+	return k.Unready(value)
 }
 
 // Set applies value, which must be on the ladder, and reads it back if the knob

@@ -203,8 +203,8 @@ type Config struct {
 	// Classifier, if set, is shown every slice, and says which regime the
 	// program is in.
 	Classifier Classifier
-	// Watches are quantities that usually stay where they are. While one of
-	// them does not, slices say nothing.
+	// Watches are quantities that usually stay where they are. That one of them does not is
+	// told, and is no reason for a slice to say nothing: it may last for as long as a search.
 	Watches map[string]*anomaly.Detector
 	// Alerted, if set, is told when a watch is raised or cleared, on the
 	// goroutine of Collect. It must not block.
@@ -274,9 +274,7 @@ func (c *Collector) Collect() perfcore.Sample {
 		c.cfg.Classifier.Observe(&c.slice)
 	}
 	sample := c.cfg.Objective.Sample(&c.slice)
-	if why := c.watch(); why != "" {
-		sample.Void, sample.Usage = cmp.Or(sample.Void, why), nil
-	}
+	c.watch()
 	sample.Burst = c.burst()
 	return sample
 }
@@ -304,8 +302,8 @@ func (c *Collector) burst() (why string) {
 	return why
 }
 
-// watch shows the slice to the watches, and returns why it says nothing.
-func (c *Collector) watch() (why string) {
+// watch shows the slice to the watches.
+func (c *Collector) watch() {
 	for quantity, d := range c.cfg.Watches {
 		v, measured := c.slice.Value(quantity)
 		if !measured {
@@ -316,11 +314,7 @@ func (c *Collector) watch() (why string) {
 			a.Median, a.Deviation = d.Usual()
 			c.cfg.Alerted(a)
 		}
-		if d.Firing() {
-			why = quantity + " is out of the ordinary"
-		}
 	}
-	return why
 }
 
 // Slice returns what the last slice measured. The caller may keep it.

@@ -65,12 +65,12 @@ func (t *tuner) ablate(ctx context.Context) error {
 	t.refresh()
 	a := &t.apart
 	i := a.knobs[0]
-	if !t.free[i] || t.at[i] != a.to[i] { // it has moved since
+	y := slices.Clone(t.at)
+	y[i] = a.from[i]
+	if !t.free[i] || t.at[i] != a.to[i] || t.whyNot(y) != "" { // it has moved since, or would tell nothing
 		a.next()
 		return nil
 	}
-	y := slices.Clone(t.at)
-	y[i] = a.from[i]
 	r, err := t.trial(ctx, y, t.isIdle(a.lost))
 	switch t.conclude(ctx, "ablation", y, r) {
 	case perfcore.Withdrawn:

@@ -416,8 +416,12 @@ type block struct {
 }
 
 // block runs one block of y against the incumbent. For y at the incumbents, the
-// values are applied again at each switch, so that A/A does what A/B does.
+// values are applied again at each switch, so that A/A does what A/B does. Where a knob
+// would tell nothing by then, neither does the block.
 func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block, error) {
+	if why := b.whyNot(y); why != "" {
+		return block{}, silence(why)
+	}
 	order := [4]int{0, 1, 1, 0}
 	if b.rand.IntN(2) == 1 {
 		order = [4]int{1, 0, 0, 1}
@@ -443,6 +447,9 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 			}
 			samples[i], again = s, false
 		}
+	}
+	if why := b.whyNot(y); why != "" {
+		return block{}, silence(why)
 	}
 	return measured(order, samples), nil
 }

@@ -141,11 +141,12 @@ func (t *tuner) most() int {
 	return max(minPatience, most)
 }
 
-// canMove reports whether the engine owns a knob with more than one level.
+// canMove reports whether the engine owns a knob with more than one level, of which slices
+// would tell something.
 func (t *tuner) canMove() bool {
 	t.refresh()
 	for i, k := range t.o.Resources.Knobs() {
-		if t.free[i] && len(k.Ladder) > 1 {
+		if t.free[i] && len(k.Ladder) > 1 && k.WhyNot(k.Ladder[t.at[i]]) == "" {
 			return true
 		}
 	}
@@ -162,6 +163,7 @@ func (t *tuner) space() Space {
 		low, high := t.caps.bounds(i, len(k.Ladder), t.budget.slices)
 		s.Low[i], s.High[i] = min(low, t.at[i]), max(high, t.at[i])
 		s.Arms[i] = t.caps.allowed(i, len(k.Ladder), t.budget.slices)
+		s = s.narrowed(i, &k.Knob)
 	}
 	return s
 }

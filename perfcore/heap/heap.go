@@ -42,8 +42,8 @@ type Config struct {
 	// for the knob go.headroom; without one there is no such knob, and GOGC and
 	// Limit alone bound it.
 	Headroom int64
-	// Settle is the time in which two cycles have passed, when little is
-	// allocated too (10 s).
+	// Settle is for how long what one value of GOGC let grow shows behind the next one: two
+	// cycles. While so little is allocated that these take longer, GOGC is not tried (10 s).
 	Settle time.Duration
 }
 
@@ -62,6 +62,7 @@ type Governor struct {
 	mu      sync.Mutex // guards what follows
 	law     law
 	rest    resident
+	pace    pace
 	share   int64 // per cent
 	room    int64 // the headroom, in bytes; 0 for no bound
 	percent int64 // GOGC when the governor came
@@ -88,7 +89,7 @@ func New(cfg Config) (*Governor, error) {
 	now := read()
 	return &Governor{
 		cfg: cfg, share: 100, room: cfg.Headroom, percent: now.percent, before: now.limit, last: now,
-		law: law{limit: cfg.Limit, ceiling: now.limit, reserve: cfg.Reserve},
+		law: law{limit: cfg.Limit, ceiling: now.limit, reserve: cfg.Reserve}, pace: pace{at: time.Now(), allocated: now.allocated},
 	}, nil
 }
 
@@ -109,7 +110,8 @@ func (g *Governor) Knobs() []perfcore.Knob {
 				debug.SetGCPercent(int(v))
 				return nil
 			},
-			Read: func() int64 { return read().percent },
+			Read:    func() int64 { return read().percent },
+			Unready: g.unready,
 		},
 		{
 			Name: "go.memlimit", Help: "The part of the memory that other parts leave, which Go may use.", Unit: "percent",
@@ -194,6 +196,7 @@ func (g *Governor) step() error {
 		at: time.Now(), live: now.live, other: now.other, gc: now.gcSince(g.last), held: now.held(), share: float64(g.share) / 100,
 		headroom: g.room,
 	}
+	g.pace.see(r.at, now.allocated, g.cfg.Settle)
 	if g.cfg.OffHeap != nil {
 		r.declared = g.cfg.OffHeap()
 	}

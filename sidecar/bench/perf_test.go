@@ -268,6 +268,9 @@ func TestPerfSettings(t *testing.T) {
 			if err := k.Check(); err != nil {
 				t.Error(err)
 			}
+			if why := k.WhyNot(k.Read()); inGrid(k.Name) && why != "" {
+				t.Errorf("%s is not tried: %s", k.Name, why)
+			}
 			s[k.Name] = k.Read()
 		}
 		return s

@@ -122,6 +122,10 @@ func (s PerfSetting) apply(ctx context.Context, knobs []perfcore.Knob) error {
 // What their parts say is for a chain with a block every ten minutes: there, the cache of
 // signatures takes an hour to be filled, here a gap between blocks. What is not named is
 // as its part says.
+//
+// go.gogc is tried though slices are shorter than a cycle, and would tell nothing by what its
+// part says: what memory is due shows at once, and what the collector costs falls on the one slice
+// in many in which it runs, behind a switch to a smaller value mostly on one that is left out.
 var showsWithin = map[string]time.Duration{
 	"go.gogc":         perfSlice,
 	"coindb.memory":   4 * perfSlice, // by then most of it has been asked for
@@ -153,7 +157,7 @@ func (r *replay) knobs() []perfcore.Knob {
 	for _, part := range []interface{ Knobs() []perfcore.Knob }{r.governor, r.verifier, r.validator, r.cache, r.db} {
 		for _, k := range part.Knobs() {
 			if settle, ok := showsWithin[k.Name]; ok {
-				k.Carry, k.Settle = perfcore.Warm, settle
+				k.Carry, k.Settle, k.Unready = perfcore.Warm, settle, nil
 			}
 			all = append(all, k)
 		}

@@ -1,12 +1,14 @@
 package perf
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,7 +166,8 @@ func TestActive(t *testing.T) {
 }
 
 // An anomaly says which quantity has left its range, from the slice in which it has until it
-// is cleared, to the API, the stream and the webhook.
+// is cleared, to the API, the stream and the webhook. That slices say nothing for that is said
+// nowhere, for trials go on.
 func TestAnomaly(t *testing.T) {
 	all := watched
 	t.Cleanup(func() { watched = all })
@@ -173,6 +176,9 @@ func TestAnomaly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMill(t)
 		fetch := m.registry.Timer(perfcore.Metric{Name: "outrider_feed_fetch_seconds", Help: "The time of a fetch."})
+		ctx, cancel := context.WithCancel(t.Context())
+		var working sync.WaitGroup
+		working.Go(func() { m.work(ctx) })
 		p, stop := m.start(t, Config{Mode: Observe, Webhook: "https://hooks.example/"}, 0)
 		const part = "perf_anomalies_feed_fetch_mean"
 		stands := func() (of []string, stands bool) {
@@ -197,6 +203,12 @@ func TestAnomaly(t *testing.T) {
 		if of, ok := stands(); !ok || p.told[part].Value() != 1 {
 			t.Errorf("it is an anomaly of %q; %s is %v", of, part, p.told[part].Value())
 		}
+		if s := p.status().Slice; s.Void != "" {
+			t.Errorf("for an anomaly the slice is %+v", s)
+		}
+		if plan, err := p.plan(); err != nil || len(plan.Waits) != 1 {
+			t.Errorf("for an anomaly the plan waits: %q, %v", plan.Waits, err)
+		}
 		if q, err := p.measurements(); err != nil || q.Values[part] != 1 || q.Values[anomalies] < 1 {
 			t.Errorf("the quantities are %v, %v", q.Values, err)
 		}
@@ -211,6 +223,10 @@ func TestAnomaly(t *testing.T) {
 		list, _, _ := p.events.after(0)
 		for _, e := range list {
 			var a Alert
+			var m Measured
+			if e.Kind == Sliced && json.Unmarshal(e.Data, &m) == nil && m.Work > 0 && m.Void != "" {
+				t.Errorf("the stream told of the slice %+v", m)
+			}
 			if e.Kind == Alerted && json.Unmarshal(e.Data, &a) == nil && a.Name == "anomaly" && slices.Contains(a.Of, part) {
 				told = append(told, a.State)
 				if line := e.Line(); !strings.Contains(line, "limit 0, of ") || !strings.Contains(line, part) {
@@ -226,6 +242,8 @@ func TestAnomaly(t *testing.T) {
 		if i < 0 || !slices.Contains(queue[i].Of, part) {
 			t.Errorf("the webhook is told %+v", queue)
 		}
+		cancel()
+		working.Wait()
 		if err := stop(); err != nil {
 			t.Error(err)
 		}

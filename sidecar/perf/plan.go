@@ -65,15 +65,19 @@ func (p *Performance) plan() (plan Plan, err error) {
 			plan.Waits = append(plan.Waits, "all targets are met")
 		}
 		for _, k := range f.optimizer.Resources.Knobs() {
-			switch near := neighbours(k); {
+			near := neighbours(k)
+			told, why := ready(k, near)
+			switch {
 			case k.Owner != engine.Engine:
 				plan.Left = append(plan.Left, Left{k.Name, k.Why})
 			case k.Hastens && !slices.Contains(timed, s.Regime) && !f.hurried(k.Resource):
 				plan.Left = append(plan.Left, Left{k.Name, fmt.Sprintf("what it buys is time: it is tried while the sidecar is behind its node, or while %v misses a latency or a throughput", k.Resource)})
 			case len(near) == 0:
 				plan.Left = append(plan.Left, Left{k.Name, "it has one value only"})
+			case len(told) == 0:
+				plan.Left = append(plan.Left, Left{k.Name, why})
 			default:
-				plan.Trials = append(plan.Trials, Trial{k.Name, k.Incumbent, near, k.Unit})
+				plan.Trials = append(plan.Trials, Trial{k.Name, k.Incumbent, told, k.Unit})
 			}
 		}
 		return nil
@@ -112,6 +116,22 @@ func (f *following) hurried(r perfcore.ResourceType) bool {
 	t := f.optimizer.Targets(r)
 	t.Utilization = 0
 	return measured && t.Missed(u) != ""
+}
+
+// ready returns those of the values near the incumbent of which slices would tell at this
+// moment what they cost, beside it, and why they would not of others.
+func ready(k engine.KnobState, near []int64) (told []int64, why string) {
+	if why = k.WhyNot(k.Incumbent); why != "" {
+		return nil, why
+	}
+	for _, v := range near {
+		if not := k.WhyNot(v); not != "" {
+			why = not
+		} else {
+			told = append(told, v)
+		}
+	}
+	return told, why
 }
 
 // neighbours returns the values next to the incumbent; all others, of a knob whose

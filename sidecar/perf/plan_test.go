@@ -13,6 +13,47 @@ import (
 	"github.com/outrider-project/outrider/perfcore"
 )
 
+// What slices would tell nothing of at this moment is not in the plan, and why.
+func TestPlanOfAKnobThatIsUnready(t *testing.T) {
+	for _, tt := range []struct {
+		mute []int64
+		to   []int64
+	}{{nil, []int64{1, 3}}, {[]int64{3}, []int64{1}}, {[]int64{1, 3}, nil}, {[]int64{2}, nil}} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMill(t)
+			m.leases = []perfcore.Knob{{
+				Name: "go.gogc", Help: "A knob of the test.", Unit: "things", Scope: perfcore.Live, Carry: perfcore.Warm,
+				Ladder: []int64{1, 2, 3}, Apply: func(context.Context, int64) error { return nil }, Read: func() int64 { return 2 },
+				Unready: func(v int64) string {
+					if slices.Contains(tt.mute, v) {
+						return "the heap is hardly ever collected"
+					}
+					return ""
+				},
+			}}
+			p, stop := m.start(t, Config{Mode: Observe}, 0)
+			time.Sleep(time.Minute)
+			plan, err := p.plan()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var to []int64
+			for _, one := range plan.Trials {
+				if one.Knob == "go.gogc" {
+					to = one.To
+				}
+			}
+			left := slices.Contains(plan.Left, Left{"go.gogc", "the heap is hardly ever collected"})
+			if !slices.Equal(to, tt.to) || left != (tt.to == nil) {
+				t.Errorf("without %v the plan is %+v", tt.mute, plan)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // At the tip a knob that buys time is in the plan only while a target asks for time.
 func TestPlanOfAKnobThatHastens(t *testing.T) {
 	for _, mode := range []Mode{Optimize, Observe} {
