@@ -228,6 +228,7 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 		if undo := o.Resources.restore(ctx); undo != nil {
 			err = errors.Join(err, fmt.Errorf("restore the incumbents: %w", undo))
 		}
+		o.tellMoved()
 		o.settle(perfcore.NotOptimized)
 		err = errors.Join(err, o.keepLast(ctx), o.join(ctx))
 	}()
@@ -268,6 +269,7 @@ func (o *PerformanceOptimizer) watch(ctx context.Context) {
 			o.perf.stalled.Set(1)
 			if seized, err := o.Resources.seize(ctx); seized {
 				o.cfg.Log.Error("the optimizer's loop has stopped; the incumbents are restored", "error", err)
+				o.tellMoved()
 			}
 		}
 		timer.Reset(patience)
@@ -301,12 +303,13 @@ func (o *PerformanceOptimizer) slice(ctx context.Context, levels []int, epoch in
 	return s, err
 }
 
-// restore puts the incumbents in force. A knob that refuses is isolated, and an
-// operator is told.
+// restore puts the incumbents in force. A knob that refuses, or that somebody else has
+// moved, is isolated, and an operator is told.
 func (o *PerformanceOptimizer) restore(ctx context.Context) {
 	if err := o.Resources.restore(ctx); err != nil {
 		o.cfg.Log.Error("a knob was not restored, and is left alone", "error", err)
 	}
+	o.tellMoved()
 }
 
 func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch int, again bool) (perfcore.Sample, error) {

@@ -76,6 +76,9 @@ type ResourceManager struct {
 	// hangs, if set, is told how many knobs hang when that changes, one call at a time.
 	hangs   func(n int)
 	leashes []*leash // of the knobs
+	// moved are knobs that were isolated because somebody else has moved them, a sentence
+	// each, of which news has not told yet.
+	moved []string
 	// regime is what the incumbents are for, and others what was left behind in
 	// the regimes before it, by regime and knob.
 	regime string
@@ -437,7 +440,7 @@ var errOwner = errors.New("a knob has another owner, memory has moved, or the ta
 // apply puts the knobs that the engine owns to levels, all or none: when one
 // fails, those before it are set back, in reverse order. again sets knobs that
 // are at their level already. It fails, and changes nothing, when an owner has
-// changed since epoch.
+// changed since epoch, or somebody else has moved a knob that is to be set, which is isolated.
 func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, again bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -455,13 +458,14 @@ func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, ag
 		}
 		before := k.level
 		m.away = true
-		err := k.set(ctx, levels[i])
+		err := m.try(ctx, k, levels[i])
 		if err == nil {
-			k.failures = 0
 			continue
 		}
 		until := time.Now().Add(undoTimeout)
-		err = m.refused(ctx, k, before, until, err)
+		if k.owner == Engine {
+			err = m.refused(ctx, k, before, until, err)
+		}
 		for j := i - 1; j >= 0; j-- {
 			if b := &m.knobs[j]; b.owner == Engine && b.level != b.incumbent {
 				err = errors.Join(err, m.setBack(ctx, b, b.incumbent, until))
@@ -470,6 +474,20 @@ func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, ag
 		return err
 	}
 	m.away = slices.ContainsFunc(m.knobs, func(k knob) bool { return k.owner == Engine && k.level != k.incumbent })
+	return nil
+}
+
+// try sets a knob of the engine, unless somebody else has moved it: then it is isolated where
+// it is. m.mu is held.
+func (m *ResourceManager) try(ctx context.Context, k *knob, level int) error {
+	r := k.read(ctx)
+	if m.isolateMoved(k, &r) {
+		return errOwner
+	}
+	if err := k.set(ctx, level); err != nil {
+		return err
+	}
+	k.failures = 0
 	return nil
 }
 
@@ -497,7 +515,8 @@ func (m *ResourceManager) foreign(ctx context.Context) []string {
 }
 
 // restore sets every knob of the engine that is elsewhere to its incumbent. One
-// that refuses is isolated, and does not keep the others.
+// that refuses is isolated, and does not keep the others. One that somebody else has moved is
+// isolated where it is, and news tells of it.
 func (m *ResourceManager) restore(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -511,7 +530,7 @@ func (m *ResourceManager) restoreLocked(ctx context.Context) error {
 	defer stop()
 	for i, r := range slices.Backward(m.readings(bounded, engines)) {
 		k := &m.knobs[i]
-		if k.owner == Engine && (k.level != k.incumbent || k.isAt(k.incumbent, *r) != nil) {
+		if r != nil && !m.isolateMoved(k, r) && (k.level != k.incumbent || r.err != nil) {
 			errs = append(errs, m.setBack(ctx, k, k.incumbent, until))
 		}
 	}

@@ -150,6 +150,7 @@ func (o *PerformanceOptimizer) restoreSnapshot(ctx context.Context, seq uint64, 
 	}
 	d := perfcore.Decision{Trigger: "restore", Verdict: perfcore.Restored, Reason: fmt.Sprintf("snapshot %d", seq)}
 	d.Before, d.Moves, refused, err = o.restoreState(ctx, s, back)
+	o.tellMoved()
 	for _, r := range refused {
 		d.Reason += "; " + r.String()
 	}
@@ -178,6 +179,11 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	m := o.Resources
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for i, r := range m.readings(ctx, engines) {
+		if r != nil {
+			m.isolateMoved(&m.knobs[i], r)
+		}
+	}
 	if back {
 		was, err := o.cfg.Snapshots.Keep(snapshot.PreRestore, o.state())
 		if err != nil {
