@@ -35,8 +35,8 @@ const (
 	Shifted
 	// Restored: the state of a snapshot is in force again.
 	Restored
-	// Recalled: the program is back in a regime, and the values that were
-	// promoted in it are in force again.
+	// Recalled: the program is back in a regime, and the values that were in force when
+	// it was left, promoted in it or not, are so again.
 	Recalled
 	// Leased: memory has moved to where it saves more by what was measured of its
 	// use, or was given back.

@@ -82,10 +82,17 @@ type ResourceManager struct {
 	// regime is what the incumbents are for, and others what was left behind in
 	// the regimes before it, by regime and knob.
 	regime string
-	others map[string]map[string]int64
+	others map[string]map[string]left
 	// untaken are values of this regime's whose knobs were not the engine's when it was
 	// entered, by knob.
-	untaken map[string]int64
+	untaken map[string]left
+}
+
+// A left is the incumbent value of a knob that was left behind in a regime, and whether it had
+// been promoted there.
+type left struct {
+	value    int64
+	verified bool
 }
 
 type knob struct {
@@ -96,7 +103,7 @@ type knob struct {
 	incumbent int  // level
 	level     int  // in force, as far as is known
 	failures  int  // in a row
-	verified  bool // promoted or recalled in this regime
+	verified  bool // promoted in this regime, now or before it was recalled
 	leased    bool
 	failed    bool // isolated because it fails; nobody else moved it
 	hung      bool // isolated because it hung: what is in force was not verified
@@ -298,7 +305,7 @@ func (m *ResourceManager) settleIn(regime string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.others == nil {
-		m.regime, m.others = regime, make(map[string]map[string]int64)
+		m.regime, m.others = regime, make(map[string]map[string]left)
 	}
 }
 
@@ -318,31 +325,31 @@ func (m *ResourceManager) travel(next string, timed bool) (before, levels []int,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next != m.regime && len(m.others) < snapshot.MaxRegimes {
-		left := make(map[string]int64)
-		maps.Copy(left, m.untaken)
+		behind := make(map[string]left)
+		maps.Copy(behind, m.untaken)
 		for _, k := range m.knobs {
 			if k.owner == Engine && (timed || k.verified || !k.Hastens) {
-				left[k.Name] = k.Ladder[k.incumbent]
+				behind[k.Name] = left{k.Ladder[k.incumbent], k.verified}
 			}
 		}
-		m.others[m.regime] = left
+		m.others[m.regime] = behind
 	}
 	was, known := m.others[next]
 	delete(m.others, next)
 	m.regime = next
-	m.untaken = make(map[string]int64)
+	m.untaken = make(map[string]left)
 	before, levels = make([]int, len(m.knobs)), make([]int, len(m.knobs))
 	for i := range m.knobs {
 		k := &m.knobs[i]
 		before[i], levels[i], k.verified = k.incumbent, k.incumbent, false
-		v, left := was[k.Name]
-		level, legal := slices.BinarySearch(k.Ladder, v)
+		l, there := was[k.Name]
+		level, legal := slices.BinarySearch(k.Ladder, l.value)
 		switch {
-		case !left || !legal:
+		case !there || !legal:
 		case k.owner != Engine:
-			m.untaken[k.Name] = v
+			m.untaken[k.Name] = l
 		default:
-			levels[i], k.verified = level, true
+			levels[i], k.verified = level, l.verified
 		}
 	}
 	if !slices.Equal(levels, before) {
@@ -571,6 +578,10 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 	if m.epoch != epoch {
 		return false
 	}
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		k.verified = k.verified || k.owner == Engine && k.incumbent != levels[i]
+	}
 	m.take(levels)
 	return true
 }
@@ -579,7 +590,6 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 func (m *ResourceManager) take(levels []int) {
 	for i := range m.knobs {
 		if k := &m.knobs[i]; k.owner == Engine {
-			k.verified = k.verified || k.incumbent != levels[i]
 			k.incumbent = levels[i]
 		}
 	}

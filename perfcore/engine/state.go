@@ -36,7 +36,7 @@ func (o *PerformanceOptimizer) state() snapshot.State {
 	for _, name := range slices.Sorted(maps.Keys(o.Resources.others)) {
 		r := snapshot.Regime{Name: name}
 		for _, knob := range slices.Sorted(maps.Keys(o.Resources.others[name])) {
-			r.Values = append(r.Values, snapshot.Value{Knob: knob, Value: o.Resources.others[name][knob]})
+			r.Values = append(r.Values, snapshot.Value{Knob: knob, Value: o.Resources.others[name][knob].value})
 		}
 		s.Regimes = append(s.Regimes, r)
 	}
@@ -197,11 +197,13 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	if moves, err = m.install(ctx, legal); err != nil {
 		return 0, nil, refused, err
 	}
-	m.regime, m.others, m.untaken = s.Regime, make(map[string]map[string]int64), nil
+	m.regime, m.others, m.untaken = s.Regime, make(map[string]map[string]left), nil
 	for _, r := range regimes {
-		m.others[r.Name] = make(map[string]int64)
+		m.others[r.Name] = make(map[string]left)
 		for _, v := range r.Values {
-			m.others[r.Name][v.Knob] = v.Value
+			// A snapshot does not say. It matters of knobs that hasten where time does not count,
+			// and there nothing else is left behind.
+			m.others[r.Name][v.Knob] = left{v.Value, true}
 		}
 	}
 	o.mu.Lock()
