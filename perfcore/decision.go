@@ -124,7 +124,7 @@ type Decision struct {
 	Seq uint64
 	At  time.Time
 	// Trigger is why it was looked at: search, audit, operator, ablation, probation,
-	// calibration, regime, memory, restore; TargetMissed and what is missed, as in
+	// calibration, inspection, regime, memory, restore; TargetMissed and what is missed, as in
 	// "target-missed cpu.utilization 0.81 > 0.65"; "" where the loop itself had a reason.
 	Trigger string
 	Moves   []Move

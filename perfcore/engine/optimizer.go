@@ -89,8 +89,8 @@ type Config struct {
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
 	// Decided, if set, receives every decision, one at a time and in their order, on the
-	// goroutine of Run, Inspect, Restore or Decide. It must not block, nor call what
-	// decides: Inspect, Restore, Resume or Decide.
+	// goroutine of Run or of its watchdog, of Inspect, Restore, Resume or Decide. It must not
+	// block, nor call what decides: Inspect, Restore, Resume or Decide.
 	Decided func(perfcore.Decision)
 	// Snapshots counts the accepted changes: promotions, pins and releases, isolations,
 	// targets, restorations, and of the statuses what the search changes. By default it is a
