@@ -167,10 +167,17 @@ func TestForeignChangesAreTold(t *testing.T) {
 	})
 }
 
-// A bell is a plant whose alarm somebody else rings.
+// A bell is a plant whose alarm somebody else rings, and that hangs while hung is held.
 type bell struct {
 	announced
 	rings atomic.Bool
+	hung  chan struct{}
+}
+
+func (b *bell) Collect() perfcore.Sample {
+	b.hung <- struct{}{}
+	<-b.hung
+	return b.announced.Collect()
 }
 
 func (b *bell) Alarm() string {
@@ -185,8 +192,9 @@ func (b *bell) Alarm() string {
 func TestForeignChangeInASliceThatEnds(t *testing.T) {
 	type hand struct {
 		*rig
-		bell *bell
-		snap uint64
+		bell  *bell
+		snap  uint64
+		trial bool
 	}
 	ends := map[string]func(t *testing.T, h hand, stop func() error){
 		"a block is announced": func(_ *testing.T, h hand, _ func() error) { h.bell.Announce() },
@@ -202,6 +210,16 @@ func TestForeignChangeInASliceThatEnds(t *testing.T) {
 				t.Errorf("refused: %v, %v", refused, err)
 			}
 		},
+		"the loop stops": func(t *testing.T, h hand, _ func() error) {
+			h.bell.hung <- struct{}{}
+			<-time.After(time.Minute)
+			synctest.Wait()
+			// At rest nobody has anything to restore, so that nobody looks.
+			if _, told := h.last(perfcore.Isolated); told != h.trial || told && h.trying() {
+				t.Errorf("while it has stopped a value is tried: %v, and it is told of what was moved: %v", h.trying(), told)
+			}
+			<-h.bell.hung
+		},
 		"the end of Run": func(t *testing.T, _ hand, stop func() error) {
 			if err := stop(); err != nil {
 				t.Error(err)
@@ -216,7 +234,7 @@ func TestForeignChangeInASliceThatEnds(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					h := hand{bell: new(bell)}
+					h := hand{bell: &bell{hung: make(chan struct{}, 1)}, trial: trial}
 					cfg := plant.Config{Start: []int{5, 5, 5}, Surface: plant.Flat(), World: plant.Noisy(), Seed: 5}
 					h.rig = newRig(t, cfg, func(c *engine.Config) {
 						h.bell.announced = announced{c.Collector.(*plant.Plant), classifier}
