@@ -35,8 +35,8 @@ const (
 	Shifted
 	// Restored: the state of a snapshot is in force again.
 	Restored
-	// Recalled: the program is back in a regime, and the values that were
-	// promoted in it are in force again.
+	// Recalled: the program is back in a regime, and the values that were in force when
+	// it was left, promoted in it or not, are so again.
 	Recalled
 	// Leased: memory has moved to where it saves more by what was measured of its
 	// use, or was given back; or only some of what was to move has.
@@ -124,7 +124,7 @@ type Decision struct {
 	Seq uint64
 	At  time.Time
 	// Trigger is why it was looked at: search, audit, operator, ablation, probation,
-	// calibration, regime, memory, restore; TargetMissed and what is missed, as in
+	// calibration, inspection, regime, memory, restore; TargetMissed and what is missed, as in
 	// "target-missed cpu.utilization 0.81 > 0.65"; "" where the loop itself had a reason.
 	Trigger string
 	Moves   []Move

@@ -226,6 +226,8 @@ type Alert struct {
 type Classifier interface {
 	Observe(m regime.Measurement)
 	Regime() string
+	// Changes returns a number that is another one whenever the regime has changed since.
+	Changes() int
 }
 
 // A Collector is a perfcore/engine MetricsCollector over sources. One goroutine
@@ -327,6 +329,14 @@ func (c *Collector) Regime() string {
 		return ""
 	}
 	return c.cfg.Classifier.Regime()
+}
+
+// Changes returns a number that is another one whenever the regime has changed since.
+func (c *Collector) Changes() int {
+	if c.cfg.Classifier == nil {
+		return 0
+	}
+	return c.cfg.Classifier.Changes()
 }
 
 // Alarm returns why the program is in trouble at this moment; "" when it is

@@ -154,7 +154,7 @@ func TestCollector(t *testing.T) {
 	}
 }
 
-// Every slice is shown to the classifier.
+// Every slice is shown to the classifier, whose changes the optimizer can count.
 func TestCollectorRegime(t *testing.T) {
 	classifier, err := regime.New(regime.Config{Dwell: 1})
 	if err != nil {
@@ -165,11 +165,12 @@ func TestCollectorRegime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := c.Regime()
+	var counter engine.RegimeCounter = c
+	before, changes := counter.Regime(), counter.Changes()
 	c.Begin()
 	c.Collect()
-	if got := c.Regime(); before != regime.TipIdle || got != regime.CatchUp {
-		t.Errorf("regimes %q, then %q", before, got)
+	if got := counter.Regime(); before != regime.TipIdle || got != regime.CatchUp || counter.Changes() == changes {
+		t.Errorf("regimes %q, then %q, %d changes and then %d", before, got, changes, counter.Changes())
 	}
 }
 

@@ -21,14 +21,19 @@ func (o *PerformanceOptimizer) Inspect(ctx context.Context) {
 	tries := o.running && o.thawed == nil
 	o.mu.Unlock()
 	isolated, drifted := o.Resources.inspect(ctx, !tries)
-	tell := func(v perfcore.Verdict, whys []string) {
-		for _, why := range whys {
-			o.cfg.Log.Warn("a knob is not what it was set to", "why", why)
-			o.decide(perfcore.Decision{Trigger: inspection, Verdict: v, Reason: why})
-		}
+	o.tellOthers(perfcore.Isolated, isolated)
+	o.tellOthers(perfcore.Drifted, drifted)
+}
+
+// tellMoved tells of knobs that were found moved where incumbents were put in force.
+func (o *PerformanceOptimizer) tellMoved() { o.tellOthers(perfcore.Isolated, o.Resources.news()) }
+
+// tellOthers records a decision, and logs, why each of some knobs is not what it was set to.
+func (o *PerformanceOptimizer) tellOthers(v perfcore.Verdict, whys []string) {
+	for _, why := range whys {
+		o.cfg.Log.Warn("a knob is not what it was set to", "why", why)
+		o.decide(perfcore.Decision{Trigger: inspection, Verdict: v, Reason: why})
 	}
-	tell(perfcore.Isolated, isolated)
-	tell(perfcore.Drifted, drifted)
 }
 
 // inspect isolates the knobs of the arbiter, and with engines those of the engine, that do not

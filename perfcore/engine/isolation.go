@@ -59,6 +59,27 @@ func (m *ResourceManager) isolate(k *knob, why error) {
 	}
 }
 
+// isolateMoved isolates a knob of the engine that reads otherwise than it was set, and reports
+// whether it does. m.mu is held.
+func (m *ResourceManager) isolateMoved(k *knob, r *reading) bool {
+	err := k.isAt(k.level, *r)
+	if !errors.Is(err, errMoved) {
+		return false
+	}
+	m.isolate(k, err)
+	m.moved = append(m.moved, "knob "+k.Name+": "+k.why)
+	return true
+}
+
+// news returns what isolateMoved has isolated since it was asked last.
+func (m *ResourceManager) news() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	news := m.moved
+	m.moved = nil
+	return news
+}
+
 // backTimeout is the time that a knob has for its way back alone: what it asks for, at least.
 func (k *knob) backTimeout() time.Duration { return max(undoTimeout, k.Within) }
 

@@ -112,3 +112,28 @@ func TestReadingDiffers(t *testing.T) {
 	levers[0].value = 10 // while it is nobody's
 	check("pinned where it is nobody's", m.Pin(ctx, "plant.lease", 30), 10, 10, Nobody, Engine)
 }
+
+// Nobody sets what somebody else has moved since the last slice: neither who begins a slice nor
+// who ends one. What was set before it goes back.
+func TestMovedBetweenSlices(t *testing.T) {
+	m, levers, _ := newLevers(t)
+	levels, _, epoch := m.incumbents()
+	levels[0], levels[1] = 0, 0
+	levers[1].value = 30
+	if err := m.apply(t.Context(), levels, epoch, false); !errors.Is(err, errOwner) {
+		t.Errorf("applied: %v", err)
+	}
+	if got := values(levers); !slices.Equal(got, []int64{20, 30, 20}) || m.Knobs()[1].Owner != Nobody {
+		t.Errorf("they are at %v, and the second is the %v's", got, m.Knobs()[1].Owner)
+	}
+	levers[2].value = 30
+	if err := m.restore(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := values(levers); !slices.Equal(got, []int64{20, 30, 30}) {
+		t.Errorf("restored, they are at %v", got)
+	}
+	if news := m.news(); len(news) != 2 || len(m.news()) != 0 {
+		t.Errorf("the news are %q, and then again", news)
+	}
+}

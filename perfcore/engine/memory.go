@@ -34,7 +34,7 @@ func (t *tuner) switched() bool {
 	return !t.o.quiet() && (t.o.regime() != t.regime || !t.o.Resources.isIn(t.regime))
 }
 
-// enter takes over what was verified in the regime that the program is in now,
+// enter takes over what was in force in the regime that the program is in now,
 // at once, and lets one block say soon whether it still holds. In a regime that
 // is new the incumbents stay, and the search begins.
 func (t *tuner) enter(ctx context.Context) {
@@ -85,13 +85,13 @@ func (t *tuner) enter(ctx context.Context) {
 	}
 }
 
-// recall puts the incumbents in force that the regime had left, and tells. They were promoted
-// before; the block that tests them again is due at once.
+// recall puts the incumbents in force that the regime had left, and tells. They need not have
+// been promoted in it; the block that tests them is due at once.
 func (t *tuner) recall(ctx context.Context, before, to []int) {
 	t.o.restore(ctx)
 	t.o.decide(perfcore.Decision{
 		Trigger: "regime", Moves: t.o.Resources.moves(before, to), Verdict: perfcore.Recalled,
-		Reason: "the regime is " + t.regime + " again, and these values were verified in it",
+		Reason: "the regime is " + t.regime + " again, and these values were in force in it",
 	})
 	cost, bare, work := t.cost, t.bare, t.work
 	t.refresh()

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -297,4 +298,89 @@ func TestAnnouncement(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A block that is announced and judged within a second ends the slice in which it comes, though
+// nobody has asked for the regime meanwhile.
+func TestShortAnnouncement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		classifier, err := regime.New(regime.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, worse(2), func(c *engine.Config) {
+			c.Engine, c.Quiet = fixed{6}, []string{regime.TipBlock}
+			c.Collector = announced{c.Collector.(*plant.Plant), classifier}
+		})
+		stop := r.start(t)
+		for range 20 {
+			until(t, "a trial", 6*time.Hour, r.trying)
+			before := r.Slice()
+			for r.Slice() == before || !r.trying() { // the beginning of a slice
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+			}
+			before = r.Slice()
+			time.Sleep(3100 * time.Millisecond)
+			classifier.Announce()
+			time.Sleep(600 * time.Millisecond)
+			classifier.Arrived()
+			time.Sleep(400 * time.Millisecond)
+			synctest.Wait()
+			all := r.Decisions(0) // the next trial may have begun
+			if d := all[len(all)-1]; d.Verdict != perfcore.Inconclusive || time.Since(d.At) > 500*time.Millisecond || r.Slice() != before {
+				t.Fatalf("a second behind a block %d slices have ended, and the last decision is %v", r.Slice()-before, d)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A block that is announced while a knob is being set ends the slice before it has begun.
+func TestAnnouncementWhileAKnobIsSet(t *testing.T) {
+	for _, judged := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			classifier, err := regime.New(regime.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ends atomic.Value // when it is set
+			ends.Store(time.Time{})
+			setting := func() bool { return time.Until(ends.Load().(time.Time)) > 2*time.Second }
+			r := newRig(t, worse(2), func(c *engine.Config) {
+				c.Engine, c.Quiet = fixed{6}, []string{regime.TipBlock}
+				c.Collector = announced{c.Collector.(*plant.Plant), classifier}
+				apply := c.Knobs[0].Apply
+				c.Knobs[0].Apply = func(ctx context.Context, v int64) error {
+					if v == plant.Value(6) {
+						ends.Store(time.Now().Add(5 * time.Second))
+						time.Sleep(5 * time.Second)
+					}
+					return apply(ctx, v)
+				}
+			})
+			stop := r.start(t)
+			for range 5 {
+				until(t, "a candidate", 6*time.Hour, setting)
+				classifier.Announce()
+				time.Sleep(time.Second)
+				if judged {
+					classifier.Arrived()
+				}
+				before := r.Slice()
+				time.Sleep(time.Until(ends.Load().(time.Time)) + time.Millisecond)
+				synctest.Wait()
+				all := r.Decisions(0)
+				d := all[len(all)-1]
+				if d.Verdict != perfcore.Inconclusive || time.Since(d.At) > time.Second || r.Slice() != before || !judged && r.trying() {
+					t.Fatalf("judged %v: %d slices have ended, a value is tried: %v, and the last decision is %v", judged, r.Slice()-before, r.trying(), d)
+				}
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

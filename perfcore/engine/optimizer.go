@@ -50,6 +50,13 @@ type RegimeTeller interface {
 	Regime() string
 }
 
+// A RegimeCounter is a RegimeTeller whose Changes returns another number whenever the regime has
+// changed since, so that one that comes and goes within a second is seen, too.
+type RegimeCounter interface {
+	RegimeTeller
+	Changes() int
+}
+
 // Config says what to optimize and how. Knobs and Collector are needed; zero
 // fields have the defaults that their comments name.
 type Config struct {
@@ -82,8 +89,8 @@ type Config struct {
 	// Seed draws the order within blocks, and perturbations; 0 draws it too.
 	Seed uint64
 	// Decided, if set, receives every decision, one at a time and in their order, on the
-	// goroutine of Run, Inspect, Restore or Decide. It must not block, nor call what
-	// decides: Inspect, Restore, Resume or Decide.
+	// goroutine of Run or of its watchdog, of Inspect, Restore, Resume or Decide. It must not
+	// block, nor call what decides: Inspect, Restore, Resume or Decide.
 	Decided func(perfcore.Decision)
 	// Snapshots counts the accepted changes: promotions, pins and releases, isolations,
 	// targets, restorations, and of the statuses what the search changes. By default it is a
@@ -229,6 +236,7 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 		if undo := o.Resources.restore(ctx); undo != nil {
 			err = errors.Join(err, fmt.Errorf("restore the incumbents: %w", undo))
 		}
+		o.tellMoved()
 		o.settle(perfcore.NotOptimized)
 		err = errors.Join(err, o.keepLast(ctx), o.join(ctx))
 	}()
@@ -272,6 +280,7 @@ func (o *PerformanceOptimizer) watch(ctx context.Context) {
 			o.perf.stalled.Set(1)
 			if seized, err := o.Resources.seize(ctx); seized {
 				o.cfg.Log.Error("the optimizer's loop has stopped; the incumbents are restored", "error", err)
+				o.tellMoved()
 			}
 		}
 		timer.Reset(patience)
@@ -305,12 +314,13 @@ func (o *PerformanceOptimizer) slice(ctx context.Context, levels []int, epoch in
 	return s, err
 }
 
-// restore puts the incumbents in force. A knob that refuses is isolated, and an
-// operator is told.
+// restore puts the incumbents in force. A knob that refuses, or that somebody else has
+// moved, is isolated, and an operator is told.
 func (o *PerformanceOptimizer) restore(ctx context.Context) {
 	if err := o.Resources.restore(ctx); err != nil {
 		o.cfg.Log.Error("a knob was not restored, and is left alone", "error", err)
 	}
+	o.tellMoved()
 }
 
 func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch int, again bool) (perfcore.Sample, error) {
@@ -318,6 +328,7 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 	if err := o.awaitThaw(ctx); err != nil {
 		return perfcore.Sample{}, err
 	}
+	before := o.mark()
 	if err := o.awaitCalm(ctx); err != nil {
 		return perfcore.Sample{}, err
 	}
@@ -329,13 +340,15 @@ func (o *PerformanceOptimizer) runSlice(ctx context.Context, levels []int, epoch
 	case err != nil:
 		return perfcore.Sample{}, &interruption{perfcore.Aborted, err.Error()}
 	}
-	regime := o.regime()
+	if err := o.sameRegime(before); err != nil { // it may have taken long
+		return perfcore.Sample{}, err
+	}
 	o.cfg.Collector.Begin()
-	if err := o.wait(ctx, regime); err != nil {
+	if err := o.wait(ctx, before); err != nil {
 		return perfcore.Sample{}, err
 	}
 	s := o.cfg.Collector.Collect()
-	if err := o.sameRegime(regime); err != nil {
+	if err := o.sameRegime(before); err != nil {
 		return perfcore.Sample{}, err
 	}
 	if o.Resources.takenBack() {
@@ -413,17 +426,37 @@ func (o *PerformanceOptimizer) timed(regime string) bool {
 	return o.cfg.Timed == nil || slices.Contains(o.cfg.Timed, regime)
 }
 
-// sameRegime returns an interruption when the regime is another one.
-func (o *PerformanceOptimizer) sameRegime(before string) error {
-	if now := o.regime(); now != before {
-		return &interruption{perfcore.Inconclusive, "the regime is " + now + " now"}
+// A mark is which regime there was at a moment, and how many there had been.
+type mark struct {
+	changes int
+	regime  string
+}
+
+// mark returns the one of this moment.
+func (o *PerformanceOptimizer) mark() mark {
+	var m mark
+	if c, ok := o.cfg.Collector.(RegimeCounter); ok {
+		m.changes = c.Changes() // before the regime: a change between the two is seen later
+	}
+	m.regime = o.regime()
+	return m
+}
+
+// sameRegime returns an interruption when the regime is another one than before, or was
+// meanwhile.
+func (o *PerformanceOptimizer) sameRegime(before mark) error {
+	switch now := o.mark(); {
+	case now.regime != before.regime:
+		return &interruption{perfcore.Inconclusive, "the regime is " + now.regime + " now"}
+	case now.changes != before.changes:
+		return &interruption{perfcore.Inconclusive, "the regime was another one for a moment"}
 	}
 	return nil
 }
 
 // wait waits for the end of a slice, or for an alarm, a freeze or another regime
 // within it.
-func (o *PerformanceOptimizer) wait(ctx context.Context, regime string) error {
+func (o *PerformanceOptimizer) wait(ctx context.Context, before mark) error {
 	left := time.Duration(float64(o.cfg.Slice) * (0.75 + 0.5*o.rand.Float64()))
 	timer := time.NewTimer(min(left, reflexTime))
 	defer timer.Stop()
@@ -442,7 +475,7 @@ func (o *PerformanceOptimizer) wait(ctx context.Context, regime string) error {
 		if frozen {
 			return &interruption{perfcore.Inconclusive, "the optimizer was frozen"}
 		}
-		if err := o.sameRegime(regime); err != nil {
+		if err := o.sameRegime(before); err != nil {
 			return err
 		}
 		if left -= min(left, reflexTime); left == 0 {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +100,49 @@ func TestRecallAgainAndAgain(t *testing.T) {
 		in.regime = "first"
 		if tu.enter(t.Context()); tu.misses != 0 || tu.cost.known {
 			t.Errorf("what was forgotten counts: %d misses, a cost of %v", tu.misses, tu.cost)
+		}
+	})
+}
+
+// What nobody has tried in a regime is recalled in it, and is not taken for verified, nor told
+// to be; what was promoted in it stays verified there.
+func TestRecallOfWhatWasNotVerified(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plant.New(plant.Config{Start: []int{5, 5}, Surface: plant.Flat(), Seed: 1})
+		in := &there{Plant: p, regime: "first"}
+		o, err := New(Config{Knobs: p.Knobs(), Collector: in, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		promote := func(levels ...int) {
+			t.Helper()
+			if tu.refresh(); !o.Resources.promote(levels, tu.epoch) {
+				t.Fatal("nothing was promoted")
+			}
+			o.restore(t.Context())
+		}
+		check := func(levels []int, verified ...bool) {
+			t.Helper()
+			for i, k := range o.Resources.knobs {
+				if k.incumbent != levels[i] || k.verified != verified[i] {
+					t.Errorf("in the %s regime %s is at %d, verified %v; want %d, %v", in.regime, k.Name, k.incumbent, k.verified, levels[i], verified[i])
+				}
+			}
+		}
+		promote(5, 6)
+		for range 2 {
+			in.regime = "second"
+			tu.enter(t.Context())
+			promote(8, 8)
+			check([]int{8, 8}, true, true)
+			in.regime = "first"
+			tu.enter(t.Context())
+			check([]int{5, 6}, false, true)
+			all := o.Decisions(0)
+			if d := all[len(all)-1]; d.Verdict != perfcore.Recalled || strings.Contains(d.Reason, "verified") {
+				t.Errorf("it was decided: %v", d)
+			}
 		}
 	})
 }

@@ -76,13 +76,23 @@ type ResourceManager struct {
 	// hangs, if set, is told how many knobs hang when that changes, one call at a time.
 	hangs   func(n int)
 	leashes []*leash // of the knobs
+	// moved are knobs that were isolated because somebody else has moved them, a sentence
+	// each, of which news has not told yet.
+	moved []string
 	// regime is what the incumbents are for, and others what was left behind in
 	// the regimes before it, by regime and knob.
 	regime string
-	others map[string]map[string]int64
+	others map[string]map[string]left
 	// untaken are values of this regime's whose knobs were not the engine's when it was
 	// entered, by knob.
-	untaken map[string]int64
+	untaken map[string]left
+}
+
+// A left is the incumbent value of a knob that was left behind in a regime, and whether it had
+// been promoted there.
+type left struct {
+	value    int64
+	verified bool
 }
 
 type knob struct {
@@ -93,7 +103,7 @@ type knob struct {
 	incumbent int  // level
 	level     int  // in force, as far as is known
 	failures  int  // in a row
-	verified  bool // promoted or recalled in this regime
+	verified  bool // promoted in this regime, now or before it was recalled
 	leased    bool
 	failed    bool // isolated because it fails; nobody else moved it
 	hung      bool // isolated because it hung: what is in force was not verified
@@ -315,7 +325,7 @@ func (m *ResourceManager) settleIn(regime string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.others == nil {
-		m.regime, m.others = regime, make(map[string]map[string]int64)
+		m.regime, m.others = regime, make(map[string]map[string]left)
 	}
 }
 
@@ -335,31 +345,31 @@ func (m *ResourceManager) travel(next string, timed bool) (before, levels []int,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next != m.regime && len(m.others) < snapshot.MaxRegimes {
-		left := make(map[string]int64)
-		maps.Copy(left, m.untaken)
+		behind := make(map[string]left)
+		maps.Copy(behind, m.untaken)
 		for _, k := range m.knobs {
 			if k.owner == Engine && (timed || k.verified || !k.Hastens) {
-				left[k.Name] = k.Ladder[k.incumbent]
+				behind[k.Name] = left{k.Ladder[k.incumbent], k.verified}
 			}
 		}
-		m.others[m.regime] = left
+		m.others[m.regime] = behind
 	}
 	was, known := m.others[next]
 	delete(m.others, next)
 	m.regime = next
-	m.untaken = make(map[string]int64)
+	m.untaken = make(map[string]left)
 	before, levels = make([]int, len(m.knobs)), make([]int, len(m.knobs))
 	for i := range m.knobs {
 		k := &m.knobs[i]
 		before[i], levels[i], k.verified = k.incumbent, k.incumbent, false
-		v, left := was[k.Name]
-		level, legal := slices.BinarySearch(k.Ladder, v)
+		l, there := was[k.Name]
+		level, legal := slices.BinarySearch(k.Ladder, l.value)
 		switch {
-		case !left || !legal:
+		case !there || !legal:
 		case k.owner != Engine:
-			m.untaken[k.Name] = v
+			m.untaken[k.Name] = l
 		default:
-			levels[i], k.verified = level, true
+			levels[i], k.verified = level, l.verified
 		}
 	}
 	if !slices.Equal(levels, before) {
@@ -463,7 +473,7 @@ var errOwner = errors.New("a knob has another owner, memory has moved, or the ta
 // apply puts the knobs that the engine owns to levels, all or none: when one
 // fails, those before it are set back, in reverse order. again sets knobs that
 // are at their level already. It fails, and changes nothing, when an owner has
-// changed since epoch.
+// changed since epoch, or somebody else has moved a knob that is to be set, which is isolated.
 func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, again bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -481,13 +491,14 @@ func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, ag
 		}
 		before := k.level
 		m.away = true
-		err := k.set(ctx, levels[i])
+		err := m.try(ctx, k, levels[i])
 		if err == nil {
-			k.failures = 0
 			continue
 		}
 		until := time.Now().Add(undoTimeout)
-		err = m.refused(ctx, k, before, until, err)
+		if k.owner == Engine {
+			err = m.refused(ctx, k, before, until, err)
+		}
 		for j := i - 1; j >= 0; j-- {
 			if b := &m.knobs[j]; b.owner == Engine && b.level != b.incumbent {
 				err = errors.Join(err, m.setBack(ctx, b, b.incumbent, until))
@@ -496,6 +507,20 @@ func (m *ResourceManager) apply(ctx context.Context, levels []int, epoch int, ag
 		return err
 	}
 	m.away = slices.ContainsFunc(m.knobs, func(k knob) bool { return k.owner == Engine && k.level != k.incumbent })
+	return nil
+}
+
+// try sets a knob of the engine, unless somebody else has moved it: then it is isolated where
+// it is. m.mu is held.
+func (m *ResourceManager) try(ctx context.Context, k *knob, level int) error {
+	r := k.read(ctx)
+	if m.isolateMoved(k, &r) {
+		return errOwner
+	}
+	if err := k.set(ctx, level); err != nil {
+		return err
+	}
+	k.failures = 0
 	return nil
 }
 
@@ -523,7 +548,8 @@ func (m *ResourceManager) foreign(ctx context.Context) []string {
 }
 
 // restore sets every knob of the engine that is elsewhere to its incumbent. One
-// that refuses is isolated, and does not keep the others.
+// that refuses is isolated, and does not keep the others. One that somebody else has moved is
+// isolated where it is, and news tells of it.
 func (m *ResourceManager) restore(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -537,7 +563,7 @@ func (m *ResourceManager) restoreLocked(ctx context.Context) error {
 	defer stop()
 	for i, r := range slices.Backward(m.readings(bounded, engines)) {
 		k := &m.knobs[i]
-		if k.owner == Engine && (k.level != k.incumbent || k.isAt(k.incumbent, *r) != nil) {
+		if r != nil && !m.isolateMoved(k, r) && (k.level != k.incumbent || r.err != nil) {
 			errs = append(errs, m.setBack(ctx, k, k.incumbent, until))
 		}
 	}
@@ -578,6 +604,10 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 	if m.epoch != epoch {
 		return false
 	}
+	for i := range m.knobs {
+		k := &m.knobs[i]
+		k.verified = k.verified || k.owner == Engine && k.incumbent != levels[i]
+	}
 	m.take(levels)
 	return true
 }
@@ -586,7 +616,6 @@ func (m *ResourceManager) promote(levels []int, epoch int) bool {
 func (m *ResourceManager) take(levels []int) {
 	for i := range m.knobs {
 		if k := &m.knobs[i]; k.owner == Engine {
-			k.verified = k.verified || k.incumbent != levels[i]
 			k.incumbent = levels[i]
 		}
 	}

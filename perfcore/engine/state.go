@@ -36,7 +36,7 @@ func (o *PerformanceOptimizer) state() snapshot.State {
 	for _, name := range slices.Sorted(maps.Keys(o.Resources.others)) {
 		r := snapshot.Regime{Name: name}
 		for _, knob := range slices.Sorted(maps.Keys(o.Resources.others[name])) {
-			r.Values = append(r.Values, snapshot.Value{Knob: knob, Value: o.Resources.others[name][knob]})
+			r.Values = append(r.Values, snapshot.Value{Knob: knob, Value: o.Resources.others[name][knob].value})
 		}
 		s.Regimes = append(s.Regimes, r)
 	}
@@ -161,6 +161,7 @@ func (o *PerformanceOptimizer) restoreSnapshot(ctx context.Context, seq uint64, 
 	}
 	d := perfcore.Decision{Trigger: "restore", Verdict: perfcore.Restored, Reason: fmt.Sprintf("snapshot %d", seq)}
 	d.Before, d.Moves, refused, err = o.restoreState(ctx, s, back)
+	o.tellMoved()
 	for _, r := range refused {
 		d.Reason += "; " + r.String()
 	}
@@ -189,6 +190,11 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	m := o.Resources
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for i, r := range m.readings(ctx, engines) {
+		if r != nil {
+			m.isolateMoved(&m.knobs[i], r)
+		}
+	}
 	if back {
 		was, err := o.cfg.Snapshots.Keep(snapshot.PreRestore, o.state())
 		if err != nil {
@@ -203,11 +209,13 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	if moves, err = m.install(ctx, append(legal, unpinned...)); err != nil {
 		return 0, nil, refused, err
 	}
-	m.regime, m.others, m.untaken = s.Regime, make(map[string]map[string]int64), nil
+	m.regime, m.others, m.untaken = s.Regime, make(map[string]map[string]left), nil
 	for _, r := range regimes {
-		m.others[r.Name] = make(map[string]int64)
+		m.others[r.Name] = make(map[string]left)
 		for _, v := range r.Values {
-			m.others[r.Name][v.Knob] = v.Value
+			// A snapshot does not say. It matters of knobs that hasten where time does not count,
+			// and there nothing else is left behind.
+			m.others[r.Name][v.Knob] = left{v.Value, true}
 		}
 	}
 	o.mu.Lock()

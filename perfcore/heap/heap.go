@@ -221,14 +221,6 @@ func (g *Governor) Alarm() string {
 	return g.trouble
 }
 
-// Limit returns GOMEMLIMIT as it was set last, and how many bytes outside of
-// Go's memory it leaves room for; zeros before the first Step.
-func (g *Governor) Limit() (limit, offHeap int64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.set, int64(g.law.offHeap)
-}
-
 // Headroom returns the collector as a bidder for memory, by what it did since
 // another time: what it marks, what was allocated, and what marking a byte
 // costs. It is not ok before two cycles have passed between the two.

@@ -87,6 +87,7 @@ type Classifier struct {
 	times    int
 	until    time.Time // an announcement counts
 	switches int
+	changes  int // switches, announcements, and ends of these that were told
 }
 
 // New returns a classifier in the regime of no rule.
@@ -149,6 +150,7 @@ func (c *Classifier) Observe(m Measurement) {
 	if c.times >= c.cfg.Dwell {
 		c.current, c.times = said, 0
 		c.switches++
+		c.changes++
 	}
 }
 
@@ -160,15 +162,23 @@ func (c *Classifier) Observe(m Measurement) {
 func (c *Classifier) Announce() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current != InitialSync && c.current != CatchUp {
-		c.until = time.Now().Add(c.cfg.Longest)
+	if c.current == InitialSync || c.current == CatchUp {
+		return
 	}
+	now := time.Now()
+	if !now.Before(c.until) {
+		c.changes++
+	}
+	c.until = now.Add(c.cfg.Longest)
 }
 
 // Arrived tells that what was announced is done with.
 func (c *Classifier) Arrived() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if time.Now().Before(c.until) {
+		c.changes++
+	}
 	c.until = time.Time{}
 }
 
@@ -188,4 +198,12 @@ func (c *Classifier) Switches() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.switches
+}
+
+// Changes returns a number that is another one whenever the regime has changed since, and be it
+// back to what it was, as for a block that was announced and judged within a moment.
+func (c *Classifier) Changes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes
 }

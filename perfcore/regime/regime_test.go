@@ -124,6 +124,44 @@ func TestAnnounce(t *testing.T) {
 	})
 }
 
+// Whatever changes the regime can be told afterwards, and nothing else: what has come and gone
+// at one moment, too.
+func TestChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClassifier(t)
+		slices := func(behind float64) func() {
+			return func() {
+				for range 3 {
+					c.Observe(measured{"chain_blocks_behind": behind})
+				}
+			}
+		}
+		for _, tt := range []struct {
+			what  string
+			do    func()
+			other bool
+		}{
+			{"nothing", func() {}, false},
+			{"a block that comes and goes", func() { c.Announce(); c.Arrived() }, true},
+			{"one that was not announced", c.Arrived, false},
+			{"an announcement", c.Announce, true},
+			{"the same once more", c.Announce, false},
+			{"its block", c.Arrived, true},
+			{"one that never comes", func() { c.Announce(); time.Sleep(time.Minute) }, true},
+			{"one behind it", c.Arrived, false},
+			{"slices that say the same", slices(0), false},
+			{"slices that say something else", slices(5), true},
+			{"a block of a catch-up", func() { c.Announce(); c.Arrived() }, false},
+		} {
+			before := c.Changes()
+			tt.do()
+			if got := c.Changes() != before; got != tt.other {
+				t.Errorf("%s changes the regime: %v, want %v", tt.what, got, tt.other)
+			}
+		}
+	})
+}
+
 func TestConfig(t *testing.T) {
 	for _, cfg := range []Config{
 		{Rules: []Rule{{"", "q", 2, 1, false}}}, {Rules: []Rule{{"r", "", 2, 1, false}}}, {Rules: []Rule{{"r", "q", 1, 1, false}}},

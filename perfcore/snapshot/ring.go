@@ -39,11 +39,11 @@ type Stored struct {
 //
 // The checksums find damage. They are no secret, so they do not find forgery.
 type Ring struct {
+	every uint32
 	began time.Time     // with the monotonic clock's reading
 	taken chan struct{} // a signal that something can be saved
 
 	mu      sync.Mutex // guards what follows, for moments only
-	every   uint32
 	changes uint64
 	ring    []Snapshot // oldest first
 	before  Snapshot   // the one that was dropped last; only what a chain needs
@@ -62,13 +62,6 @@ type Left struct {
 // changes; 0 takes none by itself.
 func NewRing(every uint32) *Ring {
 	return &Ring{began: time.Now(), every: every, taken: make(chan struct{}, 1)}
-}
-
-// SetEvery sets after how many changes a snapshot is taken; 0 takes none.
-func (r *Ring) SetEvery(every uint32) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.every = every
 }
 
 // Changed counts one accepted change. When it is the Nth, it takes a snapshot

@@ -15,8 +15,8 @@ import (
 type State struct {
 	Knobs     []Knob     // ascending by name
 	Resources []Resource // ascending by type
-	// Regime is the kind of work that the knobs were optimal for, and Regimes
-	// what was verified in others, ascending by name.
+	// Regime is the kind of work that the knobs are set for, and Regimes what was in force
+	// in others, ascending by name.
 	Regime  string
 	Regimes []Regime
 }
@@ -42,7 +42,7 @@ func (s State) settings() State {
 	return s
 }
 
-// A Regime is what was verified in one kind of work.
+// A Regime is what was in force in one kind of work when it was left.
 type Regime struct {
 	Name   string
 	Values []Value // ascending by knob

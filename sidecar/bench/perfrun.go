@@ -254,6 +254,9 @@ func (replayRegime) Observe(regime.Measurement) {}
 // Regime implements collect.Classifier.
 func (r replayRegime) Regime() string { return *r.now.Load() }
 
+// Changes implements collect.Classifier: no regime is a moment's.
+func (replayRegime) Changes() int { return 0 }
+
 func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpec) (*tuning, error) {
 	aim, err := aimOf(spec.Aim)
 	if err != nil {

@@ -159,8 +159,9 @@ func (p *Performance) Run(ctx context.Context, address string) error {
 	return nil
 }
 
-// Announce tells that a block is at hand, so that nothing is tried until Arrived, or
-// for half a minute. A nil Performance takes no notice.
+// Announce tells that a block is at hand: what is tried ends within a second and counts for
+// nothing, and nothing else is tried until Arrived, or for half a minute. A nil Performance
+// takes no notice.
 func (p *Performance) Announce() {
 	if p != nil {
 		p.classifier.Announce()

@@ -51,7 +51,7 @@ var triggers = map[string]string{
 	"probation":   "a value that had been replaced was tested again against the one that replaced it",
 	"calibration": "the incumbent was compared with itself, to see that nothing is found where there is nothing",
 	"memory":      "it was time to look whether memory is worth more elsewhere",
-	"regime":      "the program was back in a regime in which other values had been verified",
+	"regime":      "the program was back in a regime in which other values had been in force",
 	"inspection":  "somebody else moved a knob, or one could not be read",
 	"restore":     "an operator, or the start of the program, asked for a snapshot",
 }
