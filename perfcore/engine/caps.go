@@ -53,19 +53,27 @@ func (c *caps) visited(x []int) {
 
 // blame limits the knob that is most likely the cause of a guard at y, which
 // lies away from the incumbent x. That is one beyond the levels that are known
-// to be safe, if there is any; of these, the one that moved this way most often
-// when a guard fired, then the one farthest beyond, then the one that moved
-// most. choose decides between equals. It returns the knob, or -1 when none
-// moved.
-func (c *caps) blame(x, y []int, now float64, choose func(n int) int) int {
+// to be safe, if there is any, else one whose move is known to raise the cost, by rises, of
+// the logarithm; of these, the one that moved this way most often when a guard fired, then
+// the one farthest beyond, then the one that moved most. choose decides between equals. It
+// returns the knob, or -1 when none moved.
+func (c *caps) blame(x, y []int, now float64, rises []float64, choose func(n int) int) int {
 	var suspects []int
-	worst := -1
+	worst, most := -1, 0.0
+	for i := range y {
+		if y[i] != x[i] {
+			most = max(most, rises[i])
+		}
+	}
 	for i := range y {
 		if y[i] == x[i] {
 			continue
 		}
 		moved := y[i] - x[i]
 		beyond := max(y[i]-c.safeHigh[i], c.safeLow[i]-y[i], 0)
+		if beyond == 0 && most > 0 && rises[i] < most/2 {
+			continue // another one is known to do more
+		}
 		way := &c.suspected[i][0]
 		if moved > 0 {
 			way = &c.suspected[i][1]

@@ -405,12 +405,12 @@ func TestCaps(t *testing.T) {
 	if low, high := c.bounds(0, 11, 0); low != 0 || high != 10 {
 		t.Errorf("at first from %d to %d, want all", low, high)
 	}
-	if got := c.blame([]int{5, 5}, []int{5, 5}, 0, first); got != -1 {
+	if got := c.blame([]int{5, 5}, []int{5, 5}, 0, make([]float64, 2), first); got != -1 {
 		t.Errorf("knob %d is to blame, and none moved", got)
 	}
 	c.visited([]int{4, 9})
 	// Knob 1 has been at 8 before, knob 0 never at 7.
-	if got := c.blame([]int{5, 5}, []int{7, 8}, 100, first); got != 0 {
+	if got := c.blame([]int{5, 5}, []int{7, 8}, 100, make([]float64, 2), first); got != 0 {
 		t.Fatalf("knob %d is to blame, want 0", got)
 	}
 	if low, high := c.bounds(0, 11, 100); low != 0 || high != 6 {
@@ -422,7 +422,7 @@ func TestCaps(t *testing.T) {
 	if _, high := c.bounds(0, 11, 100+capSlices); high != 7 {
 		t.Errorf("up to %d when the time is over, want 7", high)
 	}
-	c.blame([]int{6, 5}, []int{7, 5}, 1000, first)
+	c.blame([]int{6, 5}, []int{7, 5}, 1000, make([]float64, 2), first)
 	if _, high := c.bounds(0, 11, 1000+2*capSlices-1); high != 6 {
 		t.Errorf("up to %d, want 6 for twice as long", high)
 	}
@@ -430,13 +430,39 @@ func TestCaps(t *testing.T) {
 	if _, high := c.bounds(0, 11, 1001); high != 6 {
 		t.Errorf("up to %d: a limit struck twice is in doubt", high)
 	}
-	c.blame([]int{5, 5}, []int{5, 1}, 1000, first)
+	c.blame([]int{5, 5}, []int{5, 1}, 1000, make([]float64, 2), first)
 	if low, _ := c.bounds(1, 11, 1000); low != 2 {
 		t.Errorf("from %d, want 2", low)
 	}
 	c.doubt(1001)
 	if low, _ := c.bounds(1, 11, 1001); low != 1 {
 		t.Errorf("from %d: a limit struck once is not in doubt", low)
+	}
+}
+
+// Where each move alone is known to be safe, the one that raises the cost most is to blame for
+// all of them, and none that lowers it; what is not known to be safe is suspected first.
+func TestBlameByWhatIsKnown(t *testing.T) {
+	last := func(n int) int { return n - 1 }
+	at := []int{5, 5, 5}
+	for _, tt := range []struct {
+		name   string
+		to     []int
+		rises  []float64
+		blamed int
+	}{
+		{"one rises", []int{6, 4, 6}, []float64{0.2, -0.3, 0.05}, 0},
+		{"two rise alike", []int{6, 4, 6}, []float64{0.2, -0.3, 0.15}, 2},
+		{"nothing is known", []int{6, 4, 6}, []float64{0, 0, 0}, 2},
+		{"all are known to fall", []int{6, 4, 6}, []float64{-0.1, -0.3, -0.2}, 2},
+		{"one goes farther than is known", []int{6, 2, 6}, []float64{0.2, -0.3, 0.05}, 1},
+	} {
+		c := newCaps(at, nil)
+		c.visited([]int{4, 4, 4})
+		c.visited([]int{6, 6, 6})
+		if got := c.blame(at, tt.to, 0, tt.rises, last); got != tt.blamed {
+			t.Errorf("%s: knob %d is to blame, want %d", tt.name, got, tt.blamed)
+		}
 	}
 }
 

@@ -60,8 +60,8 @@ func predict(e OptimizationEngine, from, to []int) string {
 // The hybrid engine perturbs all knobs at once (Spall's SPSA) in a few pairs of
 // neighbouring slices, whose common noise cancels, and proposes one step
 // against the gradient. When such steps fail it steps along single knobs. Before
-// all that it perturbs each knob alone once, so that one behind which a cliff
-// lies is found by name.
+// all that it perturbs each knob alone once, and the other way only when a guard fired at
+// it, so that one behind which a cliff lies is found by name, and on which side.
 type hybrid struct {
 	rand   *rand.Rand
 	radius float64   // levels that the largest component of a step moves
@@ -74,6 +74,7 @@ type hybrid struct {
 const (
 	pairsPerProposal = 4
 	firstRadius      = 3
+	movedRadius      = 3.5 // behind a change of the world, when the optimum may be anywhere
 	maxRadius        = 4
 	// remembered is the share of what the pairs said that still holds after
 	// the incumbent has moved.
@@ -146,10 +147,10 @@ func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []in
 		if done || s.Low[knob] == s.High[knob] {
 			continue
 		}
-		h.alone[knob] = true
 		if err := h.perturb(s, probe, func(i int) bool { return i == knob }); err != nil {
 			return nil, err
 		}
+		h.alone[knob] = true
 	}
 	h.fade(lasting)
 	for range pairsPerProposal {
@@ -276,5 +277,5 @@ func (h *hybrid) fade(share float64) {
 func (h *hybrid) Forget() {
 	h.fade(0)
 	h.misses = 0
-	h.radius = firstRadius
+	h.radius = movedRadius
 }

@@ -390,6 +390,20 @@ type bill struct {
 	bursts     []float64 // by how much more each slice with a burst has cost than the incumbent's
 }
 
+// accuse limits the knob that is to blame for a guard at y.
+func (b *bench) accuse(y []int) {
+	rises := make([]float64, len(y))
+	if p, ok := b.o.cfg.Engine.(predictor); ok {
+		for i := range y {
+			alone := slices.Clone(b.at)
+			alone[i] = y[i]
+			falls, _ := p.predict(b.at, alone)
+			rises[i] = -falls
+		}
+	}
+	b.caps.blame(b.at, y, b.budget.slices, rises, b.rand.IntN)
+}
+
 // probe returns the difference of cost between two points, measured in
 // neighbouring slices.
 func (b *bench) probe(ctx context.Context, plus, minus []int, bill *bill) (float64, error) {
@@ -397,7 +411,7 @@ func (b *bench) probe(ctx context.Context, plus, minus []int, bill *bill) (float
 	for i, x := range [][]int{plus, minus} {
 		s, err := b.candidate(ctx, x, bill, false)
 		if errors.Is(err, errBlamed) {
-			b.caps.blame(b.at, x, b.budget.slices, b.rand.IntN)
+			b.accuse(x)
 		}
 		if err != nil {
 			return 0, err
@@ -529,7 +543,7 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			// slices do, for what is left out on one side only makes that side better.
 			pardoned, one = true, blamed.block()
 		case errors.Is(err, errBlamed):
-			b.caps.blame(b.at, y, b.budget.slices, b.rand.IntN)
+			b.accuse(y)
 			return result{verdict: perfcore.Aborted, reason: err.Error(), evidence: e}, nil
 		case errors.As(err, &stopped):
 			return result{verdict: stopped.verdict, reason: stopped.reason, evidence: e}, nil

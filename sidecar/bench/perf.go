@@ -24,10 +24,11 @@ type PerfOptions struct {
 	// Dir is an empty directory on the disk to measure.
 	Dir string
 	// Rounds is how often the optimizer learns. What it has learned, and each setting beside
-	// it, is measured four times, twice when it is Quick.
+	// it, is measured four times, twice when it is Quick: two processes that do the same
+	// differ by a seventh.
 	Rounds int
-	// Quick makes all of it short: it shows that everything works, and its figures mean
-	// little.
+	// Quick makes all of it short, with two settings in the sweep: it shows that everything
+	// works, and its figures mean little.
 	Quick bool
 	// Rows are which of cpu, memory and database are measured; none means all.
 	Rows []string
@@ -52,10 +53,12 @@ type PerfReport struct {
 	// round: its decisions, and the incumbents that it came to in each regime.
 	Learned map[string][]*PerfRun `json:"learned"`
 	// Runs are by what was measured: "before", "static" and "perfcore", with the row that
-	// they are for behind a slash; as many of each round.
-	Runs map[string][]*PerfRun `json:"runs"`
-	// Intervals are those that the median improvement is in, with 95 per cent, of each row
-	// that is one: medianInterval.
+	// they are for behind a slash; Turns of each round.
+	Runs  map[string][]*PerfRun `json:"runs"`
+	Turns int                   `json:"turns"`
+	// Intervals are the least and the greatest improvement of a round, the median of its
+	// turns, of each row that is one. The turns of a round share what was learned in it,
+	// so that rounds are what is independent: see coverage.
 	Intervals map[string][2]float64 `json:"intervals"`
 	// AllocationsPerObserve is of observe.
 	AllocationsPerObserve float64 `json:"allocations_per_observe"`
@@ -105,6 +108,9 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	}
 	if o.settings == nil {
 		o.settings = perfSettings()
+		if o.Quick {
+			o.settings = []PerfSetting{o.settings[0], o.settings[len(o.settings)-1]}
+		}
 	}
 	var err error
 	if o.aims, err = aimsOf(o.Rows); err != nil {
@@ -122,9 +128,10 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
 
 	shape, plan := perfSize(o.Quick)
-	b := &perfBench{o: o, plan: plan, turns: 4, finals: 4, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
+	b := &perfBench{o: o, plan: plan, finals: 4, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
+	rep.Turns = 4
 	if o.Quick {
-		b.turns, b.finals = 2, 1
+		rep.Turns, b.finals = 2, 1
 	}
 	if err := os.Mkdir(b.recorded, 0o700); err != nil {
 		return nil, err
@@ -148,14 +155,12 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 
 // A perfBench runs processes.
 type perfBench struct {
-	o    PerfOptions
-	plan perfPlan
-	// turns is how often each arm is measured in a round, finals how often the best of the
-	// sweep are besides: two processes that do the same differ by a seventh.
-	turns, finals int
-	recorded      string
-	runs          int
-	work          map[perfPlan]perfWork // of the first run of each plan, and so of all
+	o        PerfOptions
+	plan     perfPlan
+	finals   int // turns of the best of the sweep, beside the first two
+	recorded string
+	runs     int
+	work     map[perfPlan]perfWork // of the first run of each plan, and so of all
 }
 
 // perfFinalists is how many settings of the sweep, the best of each row by their first
@@ -242,7 +247,7 @@ func (b *perfBench) compare(ctx context.Context, rep *PerfReport) error {
 				return err
 			}
 			arms := []perfArm{{"before/" + aim.row, nil, nil}, {"static/" + aim.row, rep.Best[aim.row], nil}, {"perfcore/" + aim.row, nil, aim}}
-			for i := range b.turns * len(arms) {
+			for i := range rep.Turns * len(arms) {
 				turn := i / len(arms)
 				arm := &arms[(round+turn+i)%len(arms)]
 				run, err := b.measure(ctx, fmt.Sprintf("round %d.%d: %s", round+1, turn+1, arm.name), b.plan, arm.setting, arm.aim)

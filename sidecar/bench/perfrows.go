@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -43,16 +44,17 @@ func (r *PerfReport) judge(aim *perfAim) {
 		{aim.row + "/sync", static, tuned, sync, false},
 		{aim.row + "/tip", static, tuned, tip, false},
 	} {
-		var improved []float64
-		for i, from := range r.Runs[row.from] {
-			if was := aim.value(row.of(from)); was > 0 {
-				improved = append(improved, 100*(1-aim.value(row.of(r.Runs[row.to][i]))/was))
+		var improved, rounds []float64
+		for i := range r.Learned[aim.row] {
+			turns := r.improved(row.from, row.to, i*r.Turns, func(run *PerfRun) float64 { return aim.value(row.of(run)) })
+			if len(turns) > 0 {
+				improved, rounds = append(improved, turns...), append(rounds, median(turns))
 			}
 		}
 		if len(improved) == 0 {
 			continue
 		}
-		r.Intervals[row.name] = medianInterval(improved)
+		r.Intervals[row.name] = [2]float64{slices.Min(rounds), slices.Max(rounds)}
 		v := median(improved)
 		if row.original {
 			r.Rows = append(r.Rows, moreIsBetter(row.name, v, "% less", originalFigure, aim.original))
@@ -62,6 +64,21 @@ func (r *PerfReport) judge(aim *perfAim) {
 	}
 	r.Notes = append(r.Notes, r.outcome(aim))
 }
+
+// improved returns by how many per cent a value is less in one arm than in another, in each
+// turn of the round that begins with turn first.
+func (r *PerfReport) improved(from, to string, first int, value func(*PerfRun) float64) (turns []float64) {
+	for i, run := range r.Runs[from][first:][:r.Turns] {
+		if was := value(run); was > 0 {
+			turns = append(turns, 100*(1-value(r.Runs[to][first+i])/was))
+		}
+	}
+	return turns
+}
+
+// coverage returns how probable it is, in per cent, that the median of what rounds are drawn
+// from is between the least and the greatest of n, whatever its distribution.
+func coverage(n int) float64 { return 100 * (1 - math.Pow(0.5, float64(n-1))) }
 
 // outcome says, in a sentence, whether a row reached what it is held against, and what
 // it cost elsewhere.
@@ -85,8 +102,8 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		}
 		return n
 	}
-	return fmt.Sprintf("%s: %.1f %% less (%.1f to %.1f), the median of %d turns; %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
-		aim.row, row.Value, in[0], in[1], len(r.Runs["before/"+aim.row]), reached, aim.original, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
+	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s the original %.1f %%. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
+		aim.row, row.Value, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), reached, aim.original, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
 }
 
 // figures returns one figure of each run of an arm.

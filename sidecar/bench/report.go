@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -148,20 +147,4 @@ func median(vs []float64) float64 {
 	}
 	slices.Sort(vs)
 	return (vs[(len(vs)-1)/2] + vs[len(vs)/2]) / 2
-}
-
-// medianInterval returns the narrowest two of vs, as far from the least as from the greatest,
-// between which the median of what they are drawn from is with 95 per cent, whatever its
-// distribution: so many of them are below it as tosses of a coin are heads. It is the
-// least and the greatest of fewer than nine; of fewer than six, with less than that. It sorts vs.
-func medianInterval(vs []float64) [2]float64 {
-	slices.Sort(vs)
-	n, cut := len(vs), 0
-	below := math.Pow(0.5, float64(n)) // probability of cut heads at most
-	for at := below; ; cut++ {
-		at *= float64(n-cut) / float64(cut+1)
-		if below += at; 2*below > 0.05 {
-			return [2]float64{vs[cut], vs[n-1-cut]}
-		}
-	}
 }
