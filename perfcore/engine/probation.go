@@ -20,18 +20,20 @@ type probation struct {
 	passed   int
 	tries    int       // trials in a row of what it replaced that came to no verdict
 	diffs    []float64 // what the tests that it passed said for it
-	gain     float64
-	// withdrawn: it is a withdrawal.
-	withdrawn bool
+	gain     float64   // as was measured in its trial
+	credit   float64   // what of the budget's gain stands for it
+	// withdrawn: it is a withdrawal. recalled: it is what a regime had left.
+	withdrawn, recalled bool
 }
 
 // putOff puts the next test off, for longer each time that a trial comes to no verdict, or
 // nothing else would be done while slices say nothing.
 func (p *probation) putOff(now float64) { p.due = now + probations[min(p.tries, len(probations)-1)] }
 
-// renew begins the probation again: what its tests have said was of another world.
+// renew begins the probation again: what its tests have said, and what was saved, was of
+// another world.
 func (p *probation) renew(now float64) {
-	p.due, p.passed, p.tries, p.diffs = now+probations[0], 0, 0, nil
+	p.due, p.passed, p.tries, p.diffs, p.credit = now+probations[0], 0, 0, nil, 0
 }
 
 // dueTrial returns the index of the first of t.trials whose test is due; -1 for none. That of
@@ -120,13 +122,16 @@ func (t *tuner) retest(ctx context.Context, at int) error {
 // comes to a verdict is off probation. Its error is the context's.
 func (t *tuner) retry(ctx context.Context, at int, y []int) error {
 	r, err := t.trial(ctx, y, t.isBetter())
-	gain := t.trials[at].gain
-	if gain != 0 { // what was recalled was not measured
-		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*gain)
+	p := t.trials[at]
+	if p.gain != 0 { // what was recalled was not measured
+		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*p.gain)
 	}
 	switch t.conclude(ctx, "probation", y, r) {
 	case perfcore.Promoted:
-		t.budget.gain -= gain + r.evidence.Effect
+		t.trials[len(t.trials)-1].credit = 0
+		if t.budget.lose(p.credit + r.evidence.Effect); p.recalled { // it stood for all that was saved in its regime
+			t.budget.loseAll()
+		}
 		t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(p probation) bool { return t.replaced(&p) == nil })
 		t.begin(0)
 		t.rest = firstRest

@@ -257,12 +257,12 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 	}
 	gain := r.evidence.Effect
 	t.trials = append(t.trials, probation{
-		from: t.at, to: y, due: t.budget.slices + probations[0], gain: gain, withdrawn: r.verdict == perfcore.Withdrawn,
+		from: t.at, to: y, due: t.budget.slices + probations[0], gain: gain, credit: gain, withdrawn: r.verdict == perfcore.Withdrawn,
 	})
+	t.budget.earn(gain, t.at, y)
 	t.at = y
 	t.cost.value -= gain
 	t.bare.value -= gain - r.evidence.Targets
-	t.budget.gain += gain
 	t.shift = shift{}
 	return r.verdict
 }
@@ -342,7 +342,7 @@ func (t *tuner) startOver(why string) {
 	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: why})
 	t.changed = false
 	t.cost, t.bare, t.work = average{}, average{}, average{}
-	t.budget.gain = 0
+	t.budget.loseAll()
 	t.caps.doubt(t.budget.slices)
 	t.engine.Forget()
 	t.apart = ablation{}
