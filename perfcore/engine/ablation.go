@@ -75,7 +75,7 @@ func (t *tuner) ablate(ctx context.Context) error {
 	switch t.conclude(ctx, "ablation", y, r) {
 	case perfcore.Withdrawn:
 		a.lost += min(r.evidence.Effect, 0)
-		t.withdraw(i, a.from[i])
+		t.withdraw(i, a.from[i], r.evidence.Effect)
 	case perfcore.Inconclusive:
 		if a.tries++; a.tries < maxTries {
 			return err
@@ -85,14 +85,19 @@ func (t *tuner) ablate(ctx context.Context) error {
 	return err
 }
 
-// withdraw takes knob i, which is back at a level, out of the promotions on probation that
-// had moved it from there: what they promised is not of this knob any more.
-func (t *tuner) withdraw(i, back int) {
+// withdraw takes knob i, which is back at a level with an effect, out of the promotions on
+// probation that had moved it from there: what they promised is not of this knob any more.
+func (t *tuner) withdraw(i, back int, effect float64) {
+	var last *probation
 	for j := range t.trials {
 		if p := &t.trials[j]; p.from[i] != p.to[i] && p.to[i] != back {
 			p.from, p.to = slices.Clone(p.from), slices.Clone(p.to)
 			p.from[i], p.to[i] = back, back
+			last = p
 		}
+	}
+	if last != nil {
+		last.credit += effect // without the knob it saves so much more
 	}
 }
 

@@ -1,5 +1,7 @@
 package engine
 
+import "maps"
+
 // A budget bounds what experiments may cost: at most a share of what the
 // incumbents would have cost meanwhile, and what verified changes have saved.
 // Its unit is the cost of one slice.
@@ -9,6 +11,9 @@ type budget struct {
 	spent  float64
 	saved  float64
 	gain   float64 // that a slice saves by the changes that were promoted
+	// by are the levels that the knobs of these changes have been given, by the knobs' numbers:
+	// while one of them is elsewhere nobody knows what a slice saves.
+	by map[int]int
 }
 
 // advance is what a new program may spend: as if so many slices had passed.
@@ -24,10 +29,29 @@ func (b *budget) slice() {
 // it cost less is not given back.
 func (b *budget) charge(excess float64) { b.spent += max(excess, 0) }
 
+// earn adds what a slice saves by a change.
+func (b *budget) earn(gain float64, from, to []int) {
+	b.gain += gain
+	by := make(map[int]int) // the one that there was may be in a memory
+	maps.Copy(by, b.by)
+	for i := range to {
+		if from[i] != to[i] {
+			by[i] = to[i]
+		}
+	}
+	b.by = by
+}
+
+// lose notes that a slice saves less, or nothing, by changes that are undone.
+func (b *budget) lose(gain float64) { b.gain = max(b.gain-gain, 0) }
+
+// loseAll notes that a slice saves nothing any more, as far as is known.
+func (b *budget) loseAll() { b.gain, b.by = 0, nil }
+
 // forfeit gives up what was saved and is not spent: it was saved by what slices cost under
 // other targets.
 func (b *budget) forfeit() {
-	b.gain = 0
+	b.loseAll()
 	b.saved = min(b.saved, max(b.spent-b.share*(advance+b.slices), 0))
 }
 

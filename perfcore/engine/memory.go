@@ -23,6 +23,7 @@ type recollection struct {
 	trials           []probation
 	apart            ablation
 	gain             float64
+	by               map[int]int // as in a budget
 	usage            map[perfcore.ResourceType]perfcore.Usage
 	aims             []aim
 }
@@ -43,7 +44,7 @@ func (t *tuner) enter(ctx context.Context) {
 		t.memory[t.regime] = recollection{
 			cost: t.cost, bare: t.bare, work: t.work, noise: t.noise, plain: t.plain, effort: t.effort, lag: t.lag,
 			missing: t.missing, misses: t.misses, begun: t.begun, rest: t.rest,
-			trials: t.trials, apart: t.apart, gain: t.budget.gain,
+			trials: t.trials, apart: t.apart, gain: t.budget.gain, by: t.budget.by,
 			usage: t.o.measured(), aims: t.aims,
 		}
 	}
@@ -77,7 +78,8 @@ func (t *tuner) enter(ctx context.Context) {
 	if !t.cost.known { // nothing is left that is of another cost under other targets
 		t.aims = t.o.aims()
 	}
-	t.misses, t.begun, t.rest, t.trials, t.apart, t.budget.gain = was.misses, was.begun, was.rest, was.trials, was.apart, was.gain
+	t.misses, t.begun, t.rest, t.trials, t.apart = was.misses, was.begun, was.rest, was.trials, was.apart
+	t.budget.gain, t.budget.by = was.gain, was.by
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)
 	if !slices.Equal(before, levels) {
@@ -101,5 +103,5 @@ func (t *tuner) recall(ctx context.Context, before, to []int) {
 	t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(p probation) bool {
 		return slices.Equal(p.from, before) && slices.Equal(p.to, to)
 	})
-	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, due: t.budget.slices})
+	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, due: t.budget.slices, recalled: true})
 }

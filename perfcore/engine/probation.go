@@ -18,10 +18,22 @@ type probation struct {
 	from, to []int
 	due      float64 // slices, as the budget counts them, from which the next test may begin
 	passed   int
+	tries    int       // trials in a row of what it replaced that came to no verdict
 	diffs    []float64 // what the tests that it passed said for it
-	gain     float64
-	// withdrawn: it is a withdrawal.
-	withdrawn bool
+	gain     float64   // as was measured in its trial
+	credit   float64   // what of the budget's gain stands for it
+	// withdrawn: it is a withdrawal. recalled: it is what a regime had left.
+	withdrawn, recalled bool
+}
+
+// putOff puts the next test off, for longer each time that a trial comes to no verdict, or
+// nothing else would be done while slices say nothing.
+func (p *probation) putOff(now float64) { p.due = now + probations[min(p.tries, len(probations)-1)] }
+
+// renew begins the probation again: what its tests have said, and what was saved, was of
+// another world.
+func (p *probation) renew(now float64) {
+	p.due, p.passed, p.tries, p.diffs, p.credit = now+probations[0], 0, 0, nil, 0
 }
 
 // dueTrial returns the index of the first of t.trials whose test is due; -1 for none. That of
@@ -31,33 +43,51 @@ func (t *tuner) dueTrial(resting bool) int {
 	return slices.IndexFunc(t.trials, func(p probation) bool { return p.due <= t.budget.slices && (resting || !p.withdrawn) })
 }
 
-// replaced returns the incumbents with what p has replaced. It reports false where there is
-// nothing to test any more: a knob of p has moved since, or is not the engine's.
-func (t *tuner) replaced(p *probation) ([]int, bool) {
+// replaced returns the incumbents with what p has replaced; nil where there is nothing to
+// test any more, for a knob of p has moved since.
+func (t *tuner) replaced(p *probation) []int {
 	y := slices.Clone(t.at)
 	for i := range y {
 		if p.from[i] == p.to[i] {
 			continue
 		}
-		if t.at[i] != p.to[i] || !t.free[i] {
-			return nil, false
+		if t.at[i] != p.to[i] {
+			return nil
 		}
 		y[i] = p.from[i]
 	}
-	return y, !slices.Equal(y, t.at)
+	if slices.Equal(y, t.at) {
+		return nil
+	}
+	return y
+}
+
+// mayMove reports whether the engine may put the knobs where y has them.
+func (t *tuner) mayMove(y []int) bool {
+	for i := range y {
+		if y[i] != t.at[i] && !t.free[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // retest runs one block of an old value against what replaced it, which t.trials has at
 // an index; it does nothing for -1. When the old value looks better, it is tried like any
-// other candidate: nothing goes back without evidence either.
+// other candidate: nothing goes back without evidence either. A test that comes to no verdict
+// is put off.
 func (t *tuner) retest(ctx context.Context, at int) error {
 	if at < 0 || !t.budget.allows() {
 		return nil
 	}
 	p := &t.trials[at]
-	y, tests := t.replaced(p)
-	if !tests {
+	y := t.replaced(p)
+	switch {
+	case y == nil:
 		t.discharge(at)
+		return nil
+	case !t.mayMove(y): // by now: it is pinned, say, or the target that it was promoted for is met
+		p.putOff(t.budget.slices)
 		return nil
 	}
 	var bill bill
@@ -68,26 +98,17 @@ func (t *tuner) retest(ctx context.Context, at int) error {
 	switch {
 	case errors.As(err, &stopped), errors.Is(err, errVoid):
 		t.tell(stopped)
-		p.due = t.budget.slices + probations[0] // or nothing else would be done while slices say nothing
+		p.putOff(t.budget.slices)
 		return nil
 	case errors.As(err, &blamed): // the old value is much worse: as promised
 		one = blamed.block()
 	case err != nil:
 		return err
 	case one.diff > 0:
-		r, err := t.trial(ctx, y, t.isBetter())
-		gain := p.gain
-		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*gain)
-		t.discharge(at)
-		if t.conclude(ctx, "probation", y, r) == perfcore.Promoted {
-			t.budget.gain -= gain + r.evidence.Effect
-			t.trials, t.apart = nil, ablation{}
-			t.begin(0)
-			t.rest = firstRest
-		}
-		return err
+		return t.retry(ctx, at, y)
 	}
 	p.diffs = append(p.diffs, -one.diff)
+	p.tries = 0
 	if p.passed++; p.passed == len(probations) {
 		t.confirm(p)
 		t.discharge(at)
@@ -95,6 +116,33 @@ func (t *tuner) retest(ctx context.Context, at int) error {
 	}
 	p.due = t.budget.slices + probations[p.passed] - probations[p.passed-1]
 	return nil
+}
+
+// retry tries y, which t.trials at an index has replaced, and which has looked better. What
+// comes to a verdict is off probation. Its error is the context's.
+func (t *tuner) retry(ctx context.Context, at int, y []int) error {
+	r, err := t.trial(ctx, y, t.isBetter())
+	p := t.trials[at]
+	if p.gain != 0 { // what was recalled was not measured
+		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*p.gain)
+	}
+	switch t.conclude(ctx, "probation", y, r) {
+	case perfcore.Promoted:
+		t.trials[len(t.trials)-1].credit = 0
+		if t.budget.lose(p.credit + r.evidence.Effect); p.recalled { // it stood for all that was saved in its regime
+			t.budget.loseAll()
+		}
+		t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(p probation) bool { return t.replaced(&p) == nil })
+		t.begin(0)
+		t.rest = firstRest
+	case perfcore.Rejected:
+		t.discharge(at)
+	default:
+		p := &t.trials[at]
+		p.tries++
+		p.putOff(t.budget.slices)
+	}
+	return err
 }
 
 // discharge takes one of t.trials off probation.

@@ -128,6 +128,12 @@ type lags struct{ sum, n float64 }
 // refresh takes over who owns which knob, where it stands, and what the targets are.
 func (b *bench) refresh() {
 	at, free, epoch := b.o.Resources.incumbents()
+	for i, level := range b.budget.by {
+		if at[i] != level || !free[i] && b.isolated(i) {
+			b.budget.loseAll()
+			break
+		}
+	}
 	if !b.o.timed(b.o.regime()) {
 		for i, hastens := range b.hastens {
 			free[i] = free[i] && (!hastens || b.o.Hurried(b.trades[i]))
@@ -139,6 +145,9 @@ func (b *bench) refresh() {
 	}
 	b.at, b.free, b.epoch = at, free, epoch
 }
+
+// isolated reports whether nobody owns a knob, so that nobody knows how long it has been where.
+func (b *bench) isolated(i int) bool { return b.o.Resources.Knobs()[i].Owner == Nobody }
 
 // aim takes over what the targets are, and reports whether these are other ones.
 func (b *bench) aim() bool {

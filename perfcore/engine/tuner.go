@@ -90,7 +90,7 @@ func (t *tuner) run(ctx context.Context) error {
 		case t.retargeted:
 			t.retarget()
 		case t.changed:
-			t.startOver("the incumbent's cost has changed by itself")
+			t.startOver("the incumbent's cost has changed by itself; what was known is tested again")
 		}
 		due := t.dueTrial(false)
 		switch {
@@ -260,12 +260,12 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 	}
 	gain := r.evidence.Effect
 	t.trials = append(t.trials, probation{
-		from: t.at, to: y, due: t.budget.slices + probations[0], gain: gain, withdrawn: r.verdict == perfcore.Withdrawn,
+		from: t.at, to: y, due: t.budget.slices + probations[0], gain: gain, credit: gain, withdrawn: r.verdict == perfcore.Withdrawn,
 	})
+	t.budget.earn(gain, t.at, y)
 	t.at = y
 	t.cost.value -= gain
 	t.bare.value -= gain - r.evidence.Targets
-	t.budget.gain += gain
 	t.shift = shift{}
 	return r.verdict
 }
@@ -316,7 +316,8 @@ func (t *tuner) tell(stopped *interruption) {
 // those before counts any more, for it is of another cost. If others were set, that holds in
 // other regimes, too.
 func (t *tuner) retarget() {
-	t.startOver("the targets have changed, or one is measured for the first time")
+	t.trials = nil
+	t.startOver("the targets have changed, or one is measured for the first time; what was known is of another cost")
 	if t.everywhere {
 		t.budget.forfeit()
 	}
@@ -338,15 +339,19 @@ func (t *tuner) disregard() {
 }
 
 // startOver begins the search again, for the world has changed: what was
-// measured in the old one says little about the new.
+// measured in the old one says little about the new. What is on probation is tested again from
+// the first test on, also when that was a false alarm.
 func (t *tuner) startOver(why string) {
-	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: why + "; what was known is tested again"})
+	t.o.decide(perfcore.Decision{Verdict: perfcore.Shifted, Reason: why})
 	t.changed = false
 	t.cost, t.bare, t.work = average{}, average{}, average{}
-	t.budget.gain = 0
+	t.budget.loseAll()
 	t.caps.doubt(t.budget.slices)
 	t.engine.Forget()
-	t.trials, t.apart = nil, ablation{}
+	t.apart = ablation{}
+	for i := range t.trials {
+		t.trials[i].renew(t.budget.slices)
+	}
 	t.begin(0)
 	t.rest = firstRest
 	t.o.settle(perfcore.NotOptimized)
