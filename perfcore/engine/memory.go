@@ -28,11 +28,11 @@ type recollection struct {
 	aims             []aim
 }
 
-// switched reports whether the program is in another regime than the tuner, or
+// switched reports whether the program is in another regime than the bench, or
 // than the one whose incumbents were restored. A quiet regime is part of the one
 // that it interrupts.
-func (t *tuner) switched() bool {
-	return !t.o.quiet() && (t.o.regime() != t.regime || !t.o.Resources.isIn(t.regime))
+func (b *bench) switched() bool {
+	return !b.o.quiet() && (b.o.regime() != b.regime || !b.o.Resources.isIn(b.regime))
 }
 
 // enter takes over what was in force in the regime that the program is in now,

@@ -303,6 +303,11 @@ type interruption struct {
 
 func (i *interruption) Error() string { return i.reason }
 
+// An excursion is the interruption of a slice by another regime.
+type excursion struct{ interruption }
+
+func (e *excursion) Unwrap() error { return &e.interruption }
+
 // slice runs one slice with the knobs at levels and returns what it measured.
 // Errors are the context's and interruptions, after which the incumbents are in
 // force. again applies values that are in force already.
@@ -405,7 +410,7 @@ func (o *PerformanceOptimizer) awaitCalm(ctx context.Context) error {
 	if !o.quiet() {
 		return nil
 	}
-	why := &interruption{perfcore.Inconclusive, "the regime is " + o.regime() + ", in which nothing is tried"}
+	why := &excursion{interruption{perfcore.Inconclusive, "the regime is " + o.regime() + ", in which nothing is tried"}}
 	o.restore(ctx)
 	timer := time.NewTimer(reflexTime)
 	defer timer.Stop()
@@ -447,9 +452,9 @@ func (o *PerformanceOptimizer) mark() mark {
 func (o *PerformanceOptimizer) sameRegime(before mark) error {
 	switch now := o.mark(); {
 	case now.regime != before.regime:
-		return &interruption{perfcore.Inconclusive, "the regime is " + now.regime + " now"}
+		return &excursion{interruption{perfcore.Inconclusive, "the regime is " + now.regime + " now"}}
 	case now.changes != before.changes:
-		return &interruption{perfcore.Inconclusive, "the regime was another one for a moment"}
+		return &excursion{interruption{perfcore.Inconclusive, "the regime was another one for a moment"}}
 	}
 	return nil
 }

@@ -66,6 +66,7 @@ type bench struct {
 	rand   *rand.Rand
 	budget budget
 	caps   *caps
+	regime string
 
 	// hastens are the knobs that are tried only where time counts, and trades what each
 	// knob trades in.
@@ -545,6 +546,7 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 	for {
 		one, err := b.block(ctx, y, wash, bill)
 		var stopped *interruption
+		var away *excursion
 		var blamed *blame
 		switch {
 		case errors.As(err, &blamed) && blamed.alarm == "" && len(e.Diffs) > 0 && !pardoned:
@@ -554,13 +556,13 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		case errors.Is(err, errBlamed):
 			b.accuse(y)
 			return result{verdict: perfcore.Aborted, reason: err.Error(), evidence: e}, nil
-		case errors.As(err, &stopped):
-			return result{verdict: stopped.verdict, reason: stopped.reason, evidence: e}, nil
-		case errors.Is(err, errVoid):
+		case errors.As(err, &away) && b.returns(ctx) || errors.Is(err, errVoid):
 			if voids++; voids >= maxVoids {
 				return result{verdict: perfcore.Inconclusive, reason: "too many slices said nothing; of the last one: " + err.Error(), evidence: e}, nil
 			}
 			continue
+		case errors.As(err, &stopped):
+			return result{verdict: stopped.verdict, reason: stopped.reason, evidence: e}, nil
 		case err != nil:
 			return result{verdict: perfcore.Inconclusive, reason: "the optimizer ended", evidence: e}, err
 		case b.changed:
@@ -591,6 +593,13 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		}
 		return result{verdict: q.verdict, reason: q.yes, evidence: e}, nil
 	}
+}
+
+// returns waits until a quiet regime is over, and reports whether the regime is then the one that
+// the trial began in: a block is made again behind an excursion.
+func (b *bench) returns(ctx context.Context) bool {
+	_ = b.o.awaitCalm(ctx) // the excursion that it reports is known; the end of ctx comes again
+	return ctx.Err() == nil && !b.switched()
 }
 
 // without returns the differences less what of each is that targets are missed by less.

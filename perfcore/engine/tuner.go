@@ -34,7 +34,6 @@ type tuner struct {
 	rest   int // slices until the next audit
 	trials []probation
 	apart  ablation
-	regime string
 	memory memory
 	// asked: an operator wants the audit that is under way.
 	asked bool
@@ -45,11 +44,10 @@ type tuner struct {
 func newTuner(o *PerformanceOptimizer) *tuner {
 	t := &tuner{
 		bench: &bench{
-			o: o, rand: rand.New(rand.NewPCG(o.cfg.Seed, 3)), budget: budget{share: o.cfg.Budget},
+			o: o, rand: rand.New(rand.NewPCG(o.cfg.Seed, 3)), budget: budget{share: o.cfg.Budget}, regime: o.regime(),
 		},
 		engine: o.cfg.Engine,
 		rest:   firstRest,
-		regime: o.regime(),
 		memory: make(memory),
 	}
 	o.Resources.settleIn(t.regime)
