@@ -171,7 +171,7 @@ type PerformanceOptimizer struct {
 	spent     float64 // of the budget
 	asked     bool    // an operator wants an audit
 
-	uncalibrated bool // nothing may be tried, for a calibration has come to nothing
+	uncalibrated bool // nothing was tried, for a calibration, or each trial, has come to nothing
 }
 
 // New returns an optimizer that owns cfg.Knobs from now on. It starts nothing.
