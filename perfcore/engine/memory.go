@@ -19,6 +19,8 @@ type recollection struct {
 	effort, lag      spread
 	missing          bool
 	misses, begun    int
+	tries            int
+	unheard          bool
 	rest             int
 	trials           []probation
 	apart            ablation
@@ -43,7 +45,7 @@ func (t *tuner) enter(ctx context.Context) {
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
 		t.memory[t.regime] = recollection{
 			cost: t.cost, bare: t.bare, work: t.work, noise: t.noise, plain: t.plain, effort: t.effort, lag: t.lag,
-			missing: t.missing, misses: t.misses, begun: t.begun, rest: t.rest,
+			missing: t.missing, misses: t.misses, begun: t.begun, tries: t.tries, unheard: t.unheard, rest: t.rest,
 			trials: t.trials, apart: t.apart, gain: t.budget.gain, by: t.budget.by,
 			usage: t.o.measured(), aims: t.aims,
 		}
@@ -54,10 +56,10 @@ func (t *tuner) enter(ctx context.Context) {
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
 	if visited && !known { // what was promoted there was forgotten, and so is what it cost
-		was = recollection{rest: firstRest, usage: was.usage}
+		was = recollection{rest: firstRest, unheard: true, usage: was.usage}
 	}
 	if !visited {
-		was.rest = firstRest
+		was.rest, was.unheard = firstRest, !known
 		if known { // by a snapshot
 			was.misses, was.begun = t.most(), t.most()
 		}
@@ -78,7 +80,8 @@ func (t *tuner) enter(ctx context.Context) {
 	if !t.cost.known { // nothing is left that is of another cost under other targets
 		t.aims = t.o.aims()
 	}
-	t.misses, t.begun, t.rest, t.trials, t.apart = was.misses, was.begun, was.rest, was.trials, was.apart
+	t.misses, t.begun, t.tries, t.unheard = was.misses, was.begun, was.tries, was.unheard
+	t.rest, t.trials, t.apart = was.rest, was.trials, was.apart
 	t.budget.gain, t.budget.by = was.gain, was.by
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)

@@ -133,8 +133,7 @@ func (t *tuner) retry(ctx context.Context, at int, y []int) error {
 			t.budget.loseAll()
 		}
 		t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(p probation) bool { return t.replaced(&p) == nil })
-		t.begin(0)
-		t.rest = firstRest
+		t.beginAnew()
 	case perfcore.Rejected:
 		t.discharge(at)
 	default:

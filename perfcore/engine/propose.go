@@ -31,7 +31,8 @@ type OptimizationEngine interface {
 	// cost's logarithm, the first point's less the second's, measured in
 	// neighbouring slices; errors of probe end the proposal and are returned.
 	Propose(ctx context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error)
-	// Learn tells the verdict on the last proposal.
+	// Learn tells the verdict on the last proposal. Of one that was interrupted, so that
+	// nothing is known of it, it tells only behind others: it is Inconclusive then.
 	Learn(v perfcore.Verdict)
 	// Forget tells that the world has changed.
 	Forget()
@@ -263,7 +264,9 @@ func (h *hybrid) Learn(v perfcore.Verdict) {
 		return
 	}
 	h.misses++
-	h.radius = max(h.radius*0.6, 1)
+	if v != perfcore.Inconclusive {
+		h.radius = max(h.radius*0.6, 1)
+	}
 }
 
 // fade keeps a share of what the pairs said.

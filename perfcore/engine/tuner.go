@@ -31,12 +31,15 @@ type tuner struct {
 	engine OptimizationEngine
 	misses int
 	begun  int // misses when the search, or the audit, began
+	tries  int // proposals in a row that were interrupted
 	rest   int // slices until the next audit
 	trials []probation
 	apart  ablation
 	memory memory
 	// asked: an operator wants the audit that is under way.
 	asked bool
+	// unheard: since the search began no proposal has come to a verdict.
+	unheard bool
 	// missing: the noise is that of slices that missed targets.
 	missing bool
 }
@@ -75,6 +78,7 @@ func (t *tuner) run(ctx context.Context) error {
 	t.rest = firstRest
 	switch {
 	case !t.o.hasResumed():
+		t.beginAnew()
 	case t.asked:
 		t.begin(t.most() - auditProposals)
 	default: // what was verified comes first; the search has a rest before it goes on
@@ -113,8 +117,31 @@ func (t *tuner) run(ctx context.Context) error {
 	}
 }
 
-// begin begins a search, or an audit, with so many misses.
-func (t *tuner) begin(misses int) { t.misses, t.begun = misses, misses }
+// begin begins an audit, or a search, with so many misses.
+func (t *tuner) begin(misses int) { t.misses, t.begun, t.tries = misses, misses, 0 }
+
+// beginAnew begins a search of which nothing is known yet.
+func (t *tuner) beginAnew() {
+	t.begin(0)
+	t.unheard, t.rest = true, firstRest
+}
+
+// interrupted counts a proposal of which nothing was measured. It is no miss, unless it is one
+// too many in a row.
+func (t *tuner) interrupted() (missed bool) {
+	if t.tries++; t.tries < maxTries {
+		return false
+	}
+	t.tries = 0
+	t.misses++
+	return true
+}
+
+// judged notes that a proposal has come to a verdict.
+func (t *tuner) judged() { t.tries, t.unheard = 0, false }
+
+// inVain reports whether the search has come to rest without a verdict on anything.
+func (t *tuner) inVain() bool { return t.unheard && t.misses > t.begun }
 
 // look runs a slice in a regime of which nothing is known, so that it is known what is
 // missed there before anything is tried. Its error is the context's.
@@ -200,6 +227,7 @@ func (t *tuner) search(ctx context.Context) error {
 		y[i] = s.clamp(i, y[i])
 	}
 	if slices.Equal(y, t.at) {
+		t.judged()
 		t.misses++
 		return nil
 	}
@@ -208,24 +236,35 @@ func (t *tuner) search(ctx context.Context) error {
 	r, err := t.trial(ctx, y, t.isBetter())
 	r.prediction = prediction
 	verdict := t.conclude(ctx, trigger, y, r)
+	if verdict == perfcore.Inconclusive {
+		if t.interrupted() {
+			t.engine.Learn(verdict)
+		}
+		return err
+	}
 	t.engine.Learn(verdict)
 	if verdict == perfcore.Promoted {
-		t.begin(0)
-		t.rest = firstRest
+		t.beginAnew()
 		t.apart = t.apart.with(before, y)
 	} else {
 		t.misses++
 	}
+	t.judged()
 	return err
 }
 
 // proposalFailed deals with a perturbation that could not be measured. Its
 // error is the context's.
 func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) error {
-	if !errors.Is(err, errBlamed) { // a limit is news, and there are only so many
+	var stopped *interruption
+	switch {
+	case errors.Is(err, errBlamed): // a limit is news, and there are only so many
+		t.judged()
+	case errors.Is(err, errVoid), errors.As(err, &stopped) && stopped.verdict == perfcore.Inconclusive:
+		t.interrupted()
+	default:
 		t.misses++
 	}
-	var stopped *interruption
 	switch {
 	case errors.As(err, &stopped):
 		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: stopped.verdict, Reason: "a perturbation was stopped: " + stopped.reason})
@@ -332,7 +371,7 @@ func (t *tuner) disregard() {
 		return
 	}
 	for regime, was := range t.memory {
-		t.memory[regime] = recollection{rest: firstRest, usage: was.usage}
+		t.memory[regime] = recollection{rest: firstRest, unheard: true, usage: was.usage}
 	}
 }
 
@@ -350,8 +389,7 @@ func (t *tuner) startOver(why string) {
 	for i := range t.trials {
 		t.trials[i].renew(t.budget.slices)
 	}
-	t.begin(0)
-	t.rest = firstRest
+	t.beginAnew()
 	t.o.settle(perfcore.NotOptimized)
 }
 
@@ -368,6 +406,7 @@ func (t *tuner) pause(ctx context.Context) error {
 func (t *tuner) park(ctx context.Context) error {
 	t.asked = false
 	content := t.o.content()
+	t.o.mayTry(!t.inVain())
 	for n := 0; t.o.content() || n < t.rest && !content; n++ {
 		t.o.await(t.o.resting(t.rest - n))
 		t.o.settle(perfcore.Optimized) // targets are met and missed meanwhile
@@ -393,11 +432,12 @@ func (t *tuner) park(ctx context.Context) error {
 		}
 	}
 	if content { // a target is missed that was met: this is no audit
-		t.begin(0)
-		t.rest = firstRest
+		t.beginAnew()
 		return nil
 	}
-	t.rest = min(2*t.rest, maxRest)
+	if !t.inVain() {
+		t.rest = min(2*t.rest, maxRest)
+	}
 	t.begin(t.most() - auditProposals)
 	return nil
 }

@@ -77,10 +77,10 @@ func (o *PerformanceOptimizer) resume(usage map[perfcore.ResourceType]perfcore.U
 	o.judge()
 }
 
-// mayTry notes whether there is a calibration by which anything may be tried. While there is
-// none, resources without a target stay as they are: nothing is known of them.
-func (o *PerformanceOptimizer) mayTry(calibrated bool) {
+// mayTry notes whether anything may be tried, by a calibration, and is not interrupted each
+// time. Where not, resources without a target are not optimized: nothing is known of them.
+func (o *PerformanceOptimizer) mayTry(may bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.uncalibrated = !calibrated
+	o.uncalibrated = !may
 }
