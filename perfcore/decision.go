@@ -87,6 +87,9 @@ type Move struct {
 // Evidence is what a trial measured. Costs are natural logarithms, so a
 // difference of 0.05 is five per cent, and positive ones are in the
 // candidate's favour. What a slice misses of the targets is part of its cost.
+//
+// That of a Confirmed decision has Diffs and Slices only. It holds the tests of a probation, all
+// of which the change has passed, so that their mean estimates nothing.
 type Evidence struct {
 	// Diffs holds one difference a block: the incumbent's mean cost less the
 	// candidate's.
@@ -143,6 +146,19 @@ type Decision struct {
 // TargetMissed begins the Trigger of what was tried because a target was missed.
 const TargetMissed = "target-missed "
 
+// Passed says in a sentence what the tests of its probation said of a Confirmed change; "" of
+// other decisions.
+func (d Decision) Passed() string {
+	if d.Verdict != Confirmed {
+		return ""
+	}
+	more := make([]string, len(d.Evidence.Diffs))
+	for i, diff := range d.Evidence.Diffs {
+		more[i] = fmt.Sprintf("%+.1f", 100*diff)
+	}
+	return fmt.Sprintf("what it replaced cost %s %% more in its tests, all of which it has passed, so that this is no estimate", strings.Join(more, ", "))
+}
+
 // String explains the decision on a few lines: what moved, on which evidence,
 // and how it is undone.
 func (d Decision) String() string {
@@ -155,7 +171,9 @@ func (d Decision) String() string {
 		fmt.Fprintf(&b, " (%s)", d.Trigger)
 	}
 	fmt.Fprintf(&b, ": %s", d.Reason)
-	if e := d.Evidence; len(e.Diffs) > 0 {
+	if e := d.Evidence; d.Verdict == Confirmed {
+		fmt.Fprintf(&b, "\n %s", d.Passed())
+	} else if len(e.Diffs) > 0 {
 		fmt.Fprintf(&b, "\n cost %+.1f %% [%+.1f, %+.1f], likelihood ratio %.3g, sign-flip p=%.3f, %d blocks, noise %.1f %%, work %+.1f %%",
 			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise, 100*e.Work)
 		if e.Targets != 0 {

@@ -208,6 +208,10 @@ func TestDecisionString(t *testing.T) {
 			t.Errorf("got %s\nwant %q in it", got, part)
 		}
 	}
+	c := perfcore.Decision{Seq: 6, Verdict: perfcore.Confirmed, Reason: "passed", Evidence: perfcore.Evidence{Diffs: []float64{0.05, 0.1}}}
+	if got := c.String(); !strings.HasPrefix(got, "#6 confirmed: passed\n what it replaced cost +5.0, +10.0 % more in its tests") || strings.Contains(got, "[") || d.Passed() != "" {
+		t.Errorf("got %s, and of another decision %q", got, d.Passed())
+	}
 	for before, want := range map[uint64]string{57: " undo, while it is kept: snap restore 57", 0: " undo: defaults"} {
 		d := perfcore.Decision{Seq: 5, Verdict: perfcore.Restored, Reason: "snapshot 3", Moves: d.Moves, Before: before}
 		if got := d.String(); !strings.HasSuffix(got, "\n"+want) {

@@ -147,13 +147,12 @@ func (t *tuner) retry(ctx context.Context, at int, y []int) error {
 // discharge takes one of t.trials off probation.
 func (t *tuner) discharge(at int) { t.trials = slices.Delete(slices.Clone(t.trials), at, at+1) }
 
-// confirm records that a change has passed the last test of its probation.
+// confirm records that a change has passed the last test of its probation. What the tests said
+// is no estimate of an effect: had one of them said otherwise it would not be among them.
 func (t *tuner) confirm(p *probation) {
-	e := perfcore.Evidence{Diffs: p.diffs, Slices: 4 * len(p.diffs)}
-	weigh(&e, t.noise.deviation())
 	d := perfcore.Decision{
 		Trigger: "probation", Moves: t.o.Resources.moves(p.from, p.to), Verdict: perfcore.Confirmed,
-		Reason: "in no test of its probation did what it replaced cost less", Evidence: e,
+		Reason: "in no test of its probation did what it replaced cost less", Evidence: perfcore.Evidence{Diffs: p.diffs, Slices: 4 * len(p.diffs)},
 	}
 	if p.gain > 0 { // what was withdrawn or recalled has promised nothing
 		d.Prediction = fmt.Sprintf("it saves %.1f %%, as was measured when it was promoted", 100*p.gain)

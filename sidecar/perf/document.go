@@ -131,8 +131,11 @@ type Decision struct {
 	Verdict string    `json:"verdict"`
 	Reason  string    `json:"reason"`
 	Moves   []Move    `json:"moves"`
-	// Evidence is nil when nothing was measured.
+	// Evidence is nil when nothing was measured, and of a confirmed change.
 	Evidence *Evidence `json:"evidence"`
+	// Tests says by how much of the cost what was replaced cost more in each test of the
+	// probation of a confirmed change: it has passed all of them, so that they are no estimate.
+	Tests []float64 `json:"tests"`
 }
 
 // A Move is perfcore's.
@@ -179,12 +182,16 @@ type Command struct {
 
 func newDecision(d perfcore.Decision) Decision {
 	out := Decision{
-		Seq: d.Seq, At: d.At, Trigger: d.Trigger, Verdict: d.Verdict.String(), Reason: d.Reason, Moves: make([]Move, len(d.Moves)),
+		Seq: d.Seq, At: d.At, Trigger: d.Trigger, Verdict: d.Verdict.String(), Reason: d.Reason, Moves: make([]Move, len(d.Moves)), Tests: []float64{},
 	}
 	for i, m := range d.Moves {
 		out.Moves[i] = Move(m)
 	}
-	if e := d.Evidence; len(e.Diffs) > 0 {
+	if e := d.Evidence; d.Verdict == perfcore.Confirmed {
+		for _, diff := range e.Diffs {
+			out.Tests = append(out.Tests, finite(diff))
+		}
+	} else if len(e.Diffs) > 0 {
 		out.Evidence = &Evidence{
 			Effect: finite(e.Effect), Low: finite(e.Low), High: finite(e.High), Ratio: finite(e.Ratio), SignFlip: finite(e.SignFlip),
 			Noise: finite(e.Noise), Work: finite(e.Work), Targets: finite(e.Targets), Carry: finite(e.CarryOver), Blocks: len(e.Diffs), Slices: e.Slices, Exonerated: e.Exonerated,

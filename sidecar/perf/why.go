@@ -17,7 +17,8 @@ type Why struct {
 	// missed.
 	Trigger string `json:"trigger"`
 	// Effect says what it did to the cost, with the interval that holds the true
-	// effect with 95 % confidence; empty when nothing was measured.
+	// effect with 95 % confidence, and of a confirmed change what its tests said, which is no
+	// estimate; empty when nothing was measured.
 	Effect string `json:"effect"`
 	// Guards say what would have ended the trial, and what came of that.
 	Guards []string `json:"guards"`
@@ -90,7 +91,8 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []ui
 	if w.Trigger == "" {
 		w.Trigger = "the loop itself"
 	}
-	if e := d.Evidence; len(e.Diffs) > 0 {
+	if w.Effect = d.Passed(); w.Effect == "" && len(d.Evidence.Diffs) > 0 {
+		e := d.Evidence
 		w.Effect = fmt.Sprintf("cost %+.1f %% [%+.1f, %+.1f]; likelihood ratio %.3g, sign-flip p=%.3f, %d blocks of four slices, noise %.1f %%",
 			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise)
 		if e.Targets != 0 {
@@ -135,7 +137,7 @@ func guardsOf(d perfcore.Decision) []string {
 		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial, unless the candidate was fine for a block before and it is the first: that counts against it; where that is noise, four deviations of it do, a doubling at most",
 		"memory that runs out, or that every task waits for, ends it within a second; where that comes and goes with the candidate, its value is left alone for a while",
 	}
-	if e := d.Evidence; len(e.Diffs) > 0 {
+	if e := d.Evidence; len(e.Diffs) > 0 && d.Verdict != perfcore.Confirmed {
 		guards = append(guards, fmt.Sprintf("work done %+.1f %%; %d slices, of which %d stopped the trial until the incumbent proved as bad", 100*e.Work, e.Slices, e.Exonerated))
 	}
 	if d.Verdict == perfcore.Aborted {

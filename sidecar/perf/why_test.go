@@ -124,3 +124,22 @@ func TestWhyOfATarget(t *testing.T) {
 		t.Errorf("the evidence is %+v", w.Decision.Evidence)
 	}
 }
+
+// What was confirmed tells what each of its tests said, and claims no effect by them.
+func TestWhyOfAConfirmation(t *testing.T) {
+	w := explain([]perfcore.Decision{{
+		Seq: 1, Trigger: "probation", Verdict: perfcore.Confirmed, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},
+		Evidence: perfcore.Evidence{Diffs: []float64{0.05, 0, 0.1}, Slices: 12},
+	}}, 0, nil, nil)
+	if want := "what it replaced cost +5.0, +0.0, +10.0 % more in its tests, "; !strings.HasPrefix(w.Effect, want) {
+		t.Errorf("effect %q, want %q", w.Effect, want)
+	}
+	if d := w.Decision; d.Evidence != nil || !slices.Equal(d.Tests, []float64{0.05, 0, 0.1}) {
+		t.Errorf("decision %+v", d)
+	}
+	for _, g := range w.Guards {
+		if strings.HasPrefix(g, "work done") {
+			t.Errorf("nobody has measured: %s", g)
+		}
+	}
+}
