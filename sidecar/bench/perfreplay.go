@@ -73,7 +73,7 @@ type replay struct {
 	tip       utxocache.Tip
 	next      int // block of the synchronisation
 	connected int // blocks of it
-	nextTip   int
+	coming    *tipBlocks
 	now       atomic.Pointer[string] // the regime
 	units     atomic.Uint64          // of work that are done
 	work      perfWork
@@ -103,10 +103,9 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 	if r.rec, err = readRecording(recorded); err != nil {
 		return nil, err
 	}
-	if len(r.rec.Tip) < tip {
-		return nil, fmt.Errorf("the recording has %d blocks of the tip, and %d are asked for", len(r.rec.Tip), tip)
+	if r.rec.Shape.TipBlocks < tip {
+		return nil, fmt.Errorf("the recording has %d blocks of the tip, and %d are asked for", r.rec.Shape.TipBlocks, tip)
 	}
-	r.rec.Tip = slices.Clone(r.rec.Tip[:tip]) // the others are garbage
 	for _, h := range r.rec.Headers {
 		r.ancestors = append(r.ancestors, h)
 	}
@@ -134,6 +133,9 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 			err = errors.Join(err, r.close())
 		}
 	}()
+	if r.coming, err = r.rec.openTip(recorded); err != nil {
+		return nil, err
+	}
 	r.cache, err = utxocache.New(utxocache.Options{Blocks: replayRing, LeastBlocks: replayLag, Budget: perfBefore["utxocache.budget"], Recorder: &r.registry})
 	if err != nil {
 		return nil, err
@@ -172,6 +174,9 @@ func (r *replay) close() error {
 	}
 	if r.cache != nil {
 		r.cache.Close()
+	}
+	if r.coming != nil {
+		r.coming.file.Close()
 	}
 	return r.db.Close()
 }
@@ -338,13 +343,11 @@ func (r *replay) synchronise(ctx context.Context, blocks int) error {
 // before, and has coins asked for by a timetable of their own.
 func (r *replay) follow(ctx context.Context, blocks int) error {
 	r.enter(regime.TipIdle)
-	if r.nextTip+blocks > len(r.rec.Tip) {
-		return fmt.Errorf("the recording has %d blocks for the tip, and %d are asked for", len(r.rec.Tip), r.nextTip+blocks)
+	if blocks > r.coming.left {
+		return fmt.Errorf("the recording has %d more blocks of the tip, and %d are asked for", r.coming.left, blocks)
 	}
 	start := time.Now()
-	verified := make(chan struct{}, blocks)
-	todo := r.rec.Tip[r.nextTip:][:blocks]
-	r.nextTip += blocks
+	verified := make(chan *recordedBlock, blocks)
 	return r.beside(ctx, func(ctx context.Context) error {
 		ticks := int(tipGap / lookupTick)
 		for i := range blocks * ticks {
@@ -358,25 +361,29 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 		}
 		return nil
 	}, func(ctx context.Context) error {
-		for i := range todo {
-			if err := r.verifyMempool(ctx, &todo[i], start.Add(time.Duration(i)*tipGap)); err != nil {
+		for i := range blocks {
+			b, err := r.coming.next()
+			if err != nil {
 				return err
 			}
-			verified <- struct{}{}
+			if err := r.verifyMempool(ctx, b, start.Add(time.Duration(i)*tipGap)); err != nil {
+				return err
+			}
+			verified <- b
 		}
 		return nil
 	}, func(ctx context.Context) error {
-		for i := range todo {
+		for i := range blocks {
 			if err := until(ctx, start.Add(time.Duration(i+1)*tipGap)); err != nil {
 				return err
 			}
 			select {
-			case <-verified:
+			case b := <-verified:
+				if err := r.connect(ctx, b, nil); err != nil {
+					return err
+				}
 			case <-ctx.Done():
 				return ctx.Err()
-			}
-			if err := r.connect(ctx, &todo[i], nil); err != nil {
-				return err
 			}
 		}
 		return nil
