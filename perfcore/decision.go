@@ -2,6 +2,7 @@ package perfcore
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -154,7 +155,7 @@ func (d Decision) Passed() string {
 	}
 	more := make([]string, len(d.Evidence.Diffs))
 	for i, diff := range d.Evidence.Diffs {
-		more[i] = fmt.Sprintf("%+.1f", 100*diff)
+		more[i] = fmt.Sprintf("%+.1f", Percent(diff))
 	}
 	return fmt.Sprintf("what it replaced cost %s %% more in its tests, all of which it has passed, so that this is no estimate", strings.Join(more, ", "))
 }
@@ -175,9 +176,9 @@ func (d Decision) String() string {
 		fmt.Fprintf(&b, "\n %s", d.Passed())
 	} else if len(e.Diffs) > 0 {
 		fmt.Fprintf(&b, "\n cost %+.1f %% [%+.1f, %+.1f], likelihood ratio %.3g, sign-flip p=%.3f, %d blocks, noise %.1f %%, work %+.1f %%",
-			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise, 100*e.Work)
+			Percent(-e.Effect), Percent(-e.High), Percent(-e.Low), e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise, Percent(e.Work))
 		if e.Targets != 0 {
-			fmt.Fprintf(&b, ", of the cost %+.1f %% by targets", -100*e.Targets)
+			fmt.Fprintf(&b, ", of the cost %+.1f %% by targets", Percent(-e.Targets))
 		}
 	}
 	if d.Prediction != "" {
@@ -196,3 +197,7 @@ func (d Decision) String() string {
 	}
 	return strings.TrimSuffix(b.String(), ";")
 }
+
+// Percent returns by how many per cent a quantity is more whose natural logarithm is more by d,
+// as effects are.
+func Percent(d float64) float64 { return 100 * math.Expm1(d) }

@@ -197,19 +197,19 @@ func TestDecisionString(t *testing.T) {
 		},
 	}
 	const want = "#4 promoted a.b 1→2 c.d 8→4 (audit): it costs less\n" +
-		" cost -15.0 % [-20.0, -10.0], likelihood ratio 31, sign-flip p=0.250, 2 blocks, noise 4.0 %, work +1.0 %\n" +
+		" cost -13.9 % [-18.1, -9.5], likelihood ratio 31, sign-flip p=0.250, 2 blocks, noise 4.0 %, work +1.0 %\n" +
 		" undo: pin a.b 1; pin c.d 8"
 	if got := d.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	d.Trigger, d.Evidence.Targets = perfcore.TargetMissed+"cpu.utilization 0.81 > 0.65", 0.2
-	for _, part := range []string{"(target-missed cpu.utilization 0.81 > 0.65): it", "work +1.0 %, of the cost -20.0 % by targets\n"} {
+	for _, part := range []string{"(target-missed cpu.utilization 0.81 > 0.65): it", "work +1.0 %, of the cost -18.1 % by targets\n"} {
 		if got := d.String(); !strings.Contains(got, part) {
 			t.Errorf("got %s\nwant %q in it", got, part)
 		}
 	}
 	c := perfcore.Decision{Seq: 6, Verdict: perfcore.Confirmed, Reason: "passed", Evidence: perfcore.Evidence{Diffs: []float64{0.05, 0.1}}}
-	if got := c.String(); !strings.HasPrefix(got, "#6 confirmed: passed\n what it replaced cost +5.0, +10.0 % more in its tests") || strings.Contains(got, "[") || d.Passed() != "" {
+	if got := c.String(); !strings.HasPrefix(got, "#6 confirmed: passed\n what it replaced cost +5.1, +10.5 % more in its tests") || strings.Contains(got, "[") || d.Passed() != "" {
 		t.Errorf("got %s, and of another decision %q", got, d.Passed())
 	}
 	for before, want := range map[uint64]string{57: " undo, while it is kept: snap restore 57", 0: " undo: defaults"} {

@@ -124,7 +124,7 @@ func (t *tuner) retry(ctx context.Context, at int, y []int) error {
 	r, err := t.trial(ctx, y, t.isBetter())
 	p := t.trials[at]
 	if p.gain != 0 { // what was recalled was not measured
-		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", 100*p.gain)
+		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", perfcore.Percent(p.gain))
 	}
 	switch t.conclude(ctx, "probation", y, r) {
 	case perfcore.Promoted:
@@ -155,7 +155,7 @@ func (t *tuner) confirm(p *probation) {
 		Reason: "in no test of its probation did what it replaced cost less", Evidence: perfcore.Evidence{Diffs: p.diffs, Slices: 4 * len(p.diffs)},
 	}
 	if p.gain > 0 { // what was withdrawn or recalled has promised nothing
-		d.Prediction = fmt.Sprintf("it saves %.1f %%, as was measured when it was promoted", 100*p.gain)
+		d.Prediction = fmt.Sprintf("it saves %.1f %%, as was measured when it was promoted", -perfcore.Percent(-p.gain))
 	}
 	t.o.decide(d)
 }

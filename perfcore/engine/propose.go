@@ -55,7 +55,7 @@ func predict(e OptimizationEngine, from, to []int) string {
 	if by == 0 {
 		return ""
 	}
-	return fmt.Sprintf("cost %+.1f %%, by the slopes that perturbations in %.3g pairs of slices had, as if they went on", -100*falls, by)
+	return fmt.Sprintf("cost %+.1f %%, by the slopes that perturbations in %.3g pairs of slices had, as if they went on", perfcore.Percent(-falls), by)
 }
 
 // The hybrid engine perturbs all knobs at once (Spall's SPSA) in a few pairs of

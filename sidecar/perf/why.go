@@ -94,9 +94,9 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []ui
 	if w.Effect = d.Passed(); w.Effect == "" && len(d.Evidence.Diffs) > 0 {
 		e := d.Evidence
 		w.Effect = fmt.Sprintf("cost %+.1f %% [%+.1f, %+.1f]; likelihood ratio %.3g, sign-flip p=%.3f, %d blocks of four slices, noise %.1f %%",
-			-100*e.Effect, -100*e.High, -100*e.Low, e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise)
+			perfcore.Percent(-e.Effect), perfcore.Percent(-e.High), perfcore.Percent(-e.Low), e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise)
 		if e.Targets != 0 {
-			w.Effect += fmt.Sprintf("; %+.1f %% of it by what targets miss, %+.1f %% by the cost of a unit of work", -100*e.Targets, -100*(e.Effect-e.Targets))
+			w.Effect += fmt.Sprintf("; %+.1f %% of it by what targets miss, %+.1f %% by the cost of a unit of work", perfcore.Percent(-e.Targets), perfcore.Percent(e.Targets-e.Effect))
 		}
 	}
 	switch {
@@ -138,7 +138,7 @@ func guardsOf(d perfcore.Decision) []string {
 		"memory that runs out, or that every task waits for, ends it within a second; where that comes and goes with the candidate, its value is left alone for a while",
 	}
 	if e := d.Evidence; len(e.Diffs) > 0 && d.Verdict != perfcore.Confirmed {
-		guards = append(guards, fmt.Sprintf("work done %+.1f %%; %d slices, of which %d stopped the trial until the incumbent proved as bad", 100*e.Work, e.Slices, e.Exonerated))
+		guards = append(guards, fmt.Sprintf("work done %+.1f %%; %d slices, of which %d stopped the trial until the incumbent proved as bad", perfcore.Percent(e.Work), e.Slices, e.Exonerated))
 	}
 	if d.Verdict == perfcore.Aborted {
 		guards = append(guards, "one of them ended it: "+d.Reason)

@@ -117,7 +117,7 @@ func TestWhyOfATarget(t *testing.T) {
 		Seq: 1, Trigger: trigger, Verdict: perfcore.Promoted, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},
 		Evidence: perfcore.Evidence{Diffs: []float64{0.15, 0.15}, Effect: 0.15, Targets: 0.2},
 	}}, 0, nil, nil)
-	if w.Trigger != trigger || !strings.HasSuffix(w.Effect, "; -20.0 % of it by what targets miss, +5.0 % by the cost of a unit of work") {
+	if w.Trigger != trigger || !strings.HasSuffix(w.Effect, "; -18.1 % of it by what targets miss, +5.1 % by the cost of a unit of work") {
 		t.Errorf("it is explained by %q: %s", w.Trigger, w.Effect)
 	}
 	if w.Decision.Evidence.Targets != 0.2 {
@@ -131,7 +131,7 @@ func TestWhyOfAConfirmation(t *testing.T) {
 		Seq: 1, Trigger: "probation", Verdict: perfcore.Confirmed, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},
 		Evidence: perfcore.Evidence{Diffs: []float64{0.05, 0, 0.1}, Slices: 12},
 	}}, 0, nil, nil)
-	if want := "what it replaced cost +5.0, +0.0, +10.0 % more in its tests, "; !strings.HasPrefix(w.Effect, want) {
+	if want := "what it replaced cost +5.1, +0.0, +10.5 % more in its tests, "; !strings.HasPrefix(w.Effect, want) {
 		t.Errorf("effect %q, want %q", w.Effect, want)
 	}
 	if d := w.Decision; d.Evidence != nil || !slices.Equal(d.Tests, []float64{0.05, 0, 0.1}) {
