@@ -302,7 +302,7 @@ func TestWebhookIsAwayForLong(t *testing.T) {
 		tell("c", Firing, 2)
 		synctest.Wait() // each new one is a reason to ask at once
 		before := o.attempts()
-		time.Sleep(10*time.Minute + longestWait/2) // so that nothing is on its way when it is up again
+		time.Sleep(10*time.Minute + longestWait/2)        // so that nothing is on its way when it is up again
 		if n := o.attempts() - before; n < 20 || n > 30 { // of three
 			t.Errorf("it was asked %d times in ten minutes", n)
 		}
