@@ -19,7 +19,8 @@ func benchPerf(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	}
 	fs := flag.NewFlagSet("outrider bench perf", flag.ContinueOnError)
 	var o bench.PerfOptions
-	fs.IntVar(&o.Rounds, "rounds", 3, "have the optimizer learn for each row this `number` of times, measure four times what it has learned beside the settings each time, and print medians; at least 3, and 1 with --quick")
+	fs.IntVar(&o.Rounds, "rounds", 3, "have the optimizer learn for each row this `number` of times, and print medians of all turns; at least 3, and 1 with --quick")
+	fs.IntVar(&o.Turns, "turns", 4, "measure what it has learned beside the settings this `number` of times in each round, and the best of the sweep as often; 2 at most with --quick")
 	fs.BoolVar(&o.Quick, "quick", false, "make all of it short, to show that everything works; its figures mean little")
 	rows := fs.String("rows", "", "`list` of the rows to measure, of cpu, memory and database, with commas between them (default: all)")
 	dir := fs.String("dir", "", "`directory` on the disk to measure; a new one is made in it, and removed (default: that of temporary files)")
@@ -27,7 +28,7 @@ func benchPerf(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "outrider bench perf measures what the optimizer makes of the parts of the sidecar on generated blocks, beside the\n"+
 			"defaults of the libraries and of Go, and beside the best static setting of a sweep: processor time, memory and\n"+
-			"the latency of the coin database, each as an aim of its own. It takes some 75 minutes on two cores that\n"+
+			"the latency of the coin database, each as an aim of its own. It takes some 85 minutes on two cores that\n"+
 			"nobody else uses. Flags:")
 		fs.PrintDefaults()
 	}
@@ -36,10 +37,13 @@ func benchPerf(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	}
 	least := 3
 	if o.Quick {
-		least = 1
+		least, o.Turns = 1, min(o.Turns, 2)
 	}
 	if o.Rounds < least || o.Rounds > 100 {
 		return &usageError{fmt.Errorf("--rounds: must be from %d to 100", least)}
+	}
+	if o.Turns < 1 || o.Turns > 100 {
+		return &usageError{errors.New("--turns: must be from 1 to 100")}
 	}
 	if *rows != "" {
 		o.Rows = strings.Split(*rows, ",")

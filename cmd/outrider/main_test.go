@@ -69,6 +69,7 @@ func TestCommandLineMistakes(t *testing.T) {
 		{[]string{"bench", "relay", "now"}, "now"},
 		{[]string{"bench", "perf", "--rounds", "2"}, "--rounds: must be from 3 to 100"},
 		{[]string{"bench", "perf", "--quick", "--rounds", "0"}, "--rounds: must be from 1 to 100"},
+		{[]string{"bench", "perf", "--turns", "0"}, "--turns: must be from 1 to 100"},
 		{[]string{"bench", "perf", "--dir", "/dev/null"}, "--dir: "},
 		{[]string{"bench", "perf", "quick"}, "there are no other arguments"},
 		{[]string{"bench", "block", "--block", "x", "--spent", "y"}, "--height"},

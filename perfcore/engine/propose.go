@@ -61,8 +61,8 @@ func predict(e OptimizationEngine, from, to []int) string {
 // The hybrid engine perturbs all knobs at once (Spall's SPSA) in a few pairs of
 // neighbouring slices, whose common noise cancels, and proposes one step
 // against the gradient. When such steps fail it steps along single knobs. Before
-// all that it perturbs each knob alone once, and the other way only when a guard fired at
-// it, so that one behind which a cliff lies is found by name, and on which side.
+// all that it perturbs each knob alone, until a pair is measured that raises no guard, so
+// that one behind which a cliff lies is found by name, and on which side.
 type hybrid struct {
 	rand   *rand.Rand
 	radius float64   // levels that the largest component of a step moves

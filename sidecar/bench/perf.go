@@ -24,9 +24,9 @@ type PerfOptions struct {
 	// Dir is an empty directory on the disk to measure.
 	Dir string
 	// Rounds is how often the optimizer learns. What it has learned, and each setting beside
-	// it, is measured four times, twice when it is Quick: two processes that do the same
-	// differ by a seventh.
-	Rounds int
+	// it, is measured Turns times, and the best of the sweep as often once more: two processes
+	// that do the same differ by up to a seventh.
+	Rounds, Turns int
 	// Quick makes all of it short, with two settings in the sweep: it shows that everything
 	// works, and its figures mean little.
 	Quick bool
@@ -106,6 +106,9 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	if o.Rounds < 1 {
 		return nil, fmt.Errorf("%d rounds are none", o.Rounds)
 	}
+	if o.Turns < 1 {
+		return nil, fmt.Errorf("%d turns are none", o.Turns)
+	}
 	if o.settings == nil {
 		o.settings = perfSettings()
 		if o.Quick {
@@ -121,18 +124,14 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	}
 	rep := &PerfReport{
 		Quick: o.Quick, Before: perfBefore, Best: make(map[string]PerfSetting),
-		Learned: make(map[string][]*PerfRun), Runs: make(map[string][]*PerfRun),
+		Learned: make(map[string][]*PerfRun), Runs: make(map[string][]*PerfRun), Turns: o.Turns,
 		Intervals: make(map[string][2]float64), Report: Report{Machine: ThisMachine()},
 	}
 	observe, allocations := measureObserve()
 	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
 
 	shape, plan := perfSize(o.Quick)
-	b := &perfBench{o: o, plan: plan, finals: 4, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
-	rep.Turns = 4
-	if o.Quick {
-		rep.Turns, b.finals = 2, 1
-	}
+	b := &perfBench{o: o, plan: plan, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
 	if err := os.Mkdir(b.recorded, 0o700); err != nil {
 		return nil, err
 	}
@@ -157,7 +156,6 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 type perfBench struct {
 	o        PerfOptions
 	plan     perfPlan
-	finals   int // turns of the best of the sweep, beside the first two
 	recorded string
 	runs     int
 	work     map[perfPlan]perfWork // of the first run of each plan, and so of all
@@ -189,7 +187,7 @@ func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
 		rep.Sweep[i].Again = run
 	}
 	finalists := rep.finalists(b.o.aims)
-	for range b.finals {
+	for range b.o.Turns {
 		slices.Reverse(finalists)
 		for _, t := range finalists {
 			run, err := try(t.Setting)

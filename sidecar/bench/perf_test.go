@@ -44,7 +44,7 @@ func program(t *testing.T) string {
 // named. Each process is a real one.
 func TestPerfReport(t *testing.T) {
 	small := PerfSetting{"go.gogc": 50, "coindb.memory": 8 << 20, "sigverify.cache": 2 << 20, "blockval.seen": 1 << 20}
-	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Quick: true, settings: []PerfSetting{perfSettings()[0], small}}
+	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Turns: 2, Quick: true, settings: []PerfSetting{perfSettings()[0], small}}
 	aims := perfAims
 	if testing.Short() {
 		o.Rows, aims = []string{"memory"}, perfAims[1:2] // which no other program on the machine disturbs
@@ -85,7 +85,7 @@ func TestPerfReport(t *testing.T) {
 			t.Errorf("the best setting for %s is %v, which was not tried", aim.row, setting)
 		}
 	}
-	if rep.Turns != 2 || len(rep.Sweep) != 2 || len(rep.Sweep[0].Finals) != 1 || len(rep.Sweep[1].Finals) != 1 {
+	if rep.Turns != 2 || len(rep.Sweep) != 2 || len(rep.Sweep[0].Finals) != 2 || len(rep.Sweep[1].Finals) != 2 {
 		t.Errorf("settings that were tried: %+v", rep.Sweep)
 	}
 	// Thirty-two megabytes less for signatures, and fifteen for transactions, cannot be
