@@ -352,12 +352,14 @@ func TestRunPerfRefuses(t *testing.T) {
 		t.Error("half a synchronisation was measured")
 	}
 	for _, rows := range [][]string{{"network"}, {"cpu", "cpu"}} {
-		if _, err := Perf(t.Context(), PerfOptions{Rounds: 1, Rows: rows}); err == nil || !strings.Contains(err.Error(), rows[0]) {
+		if _, err := Perf(t.Context(), PerfOptions{Rounds: 1, Turns: 1, Rows: rows}); err == nil || !strings.Contains(err.Error(), rows[0]) {
 			t.Errorf("rows %q: %v", rows, err)
 		}
 	}
-	if _, err := Perf(t.Context(), PerfOptions{}); err == nil {
-		t.Error("no rounds were measured")
+	for _, o := range []PerfOptions{{Turns: 1}, {Rounds: 1}} {
+		if _, err := Perf(t.Context(), o); err == nil || !strings.Contains(err.Error(), "are none") {
+			t.Errorf("%d rounds of %d turns: %v", o.Rounds, o.Turns, err)
+		}
 	}
 }
 
