@@ -239,18 +239,24 @@ func TestAuditIsAskedFor(t *testing.T) {
 	})
 }
 
-// An announcement ends a trial within a second, and nothing is tried until the
+// newAnnounced returns a rig that tries level 6, and what tells it of blocks.
+func newAnnounced(t *testing.T, cfg plant.Config) (*rig, *regime.Classifier) {
+	t.Helper()
+	classifier, err := regime.New(regime.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRig(t, cfg, func(c *engine.Config) {
+		c.Engine, c.Quiet = fixed{6}, []string{regime.TipBlock}
+		c.Collector = announced{c.Collector.(*plant.Plant), classifier}
+	}), classifier
+}
+
+// An announcement interrupts a trial within a second, and nothing is tried until the
 // block is there, or half a minute has passed.
 func TestAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		classifier, err := regime.New(regime.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := newRig(t, worse(2), func(c *engine.Config) {
-			c.Engine, c.Quiet = fixed{6}, []string{regime.TipBlock}
-			c.Collector = announced{c.Collector.(*plant.Plant), classifier}
-		})
+		r, classifier := newAnnounced(t, worse(2))
 		stop := r.start(t)
 		for range 20 {
 			until(t, "a trial", 6*time.Hour, r.trying)
@@ -304,14 +310,7 @@ func TestAnnouncement(t *testing.T) {
 // nobody has asked for the regime meanwhile.
 func TestShortAnnouncement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		classifier, err := regime.New(regime.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := newRig(t, worse(2), func(c *engine.Config) {
-			c.Engine, c.Quiet = fixed{6}, []string{regime.TipBlock}
-			c.Collector = announced{c.Collector.(*plant.Plant), classifier}
-		})
+		r, classifier := newAnnounced(t, worse(2))
 		stop := r.start(t)
 		for range 20 {
 			until(t, "a trial", 6*time.Hour, r.trying)
@@ -343,14 +342,7 @@ func TestShortAnnouncement(t *testing.T) {
 // A trial goes on behind a block: only what it interrupted is measured again.
 func TestTrialGoesOnBehindABlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		classifier, err := regime.New(regime.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := newRig(t, better(6), func(c *engine.Config) {
-			c.Engine, c.Quiet = fixed{6}, []string{regime.TipBlock}
-			c.Collector = announced{c.Collector.(*plant.Plant), classifier}
-		})
+		r, classifier := newAnnounced(t, better(6))
 		stop := r.start(t)
 		blocks := 0
 		for ; ; blocks++ {
