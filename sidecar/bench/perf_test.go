@@ -557,10 +557,11 @@ func TestAims(t *testing.T) {
 		if aim.cost(better) >= aim.cost(worse) || aim.value(better) >= aim.value(worse) {
 			t.Errorf("%s: what is better costs more", aim.row)
 		}
-		dearer := better
-		dearer.CPU *= 1.5
-		if aim.cost(dearer) <= aim.cost(better) {
-			t.Errorf("%s: processor time costs nothing", aim.row)
+		busier, larger := better, better
+		busier.CPU *= 1.5
+		larger.Memory *= 1.5
+		if aim.cost(busier) <= aim.cost(better) || aim.cost(larger) <= aim.cost(better) {
+			t.Errorf("%s: processor time or memory costs nothing", aim.row)
 		}
 	}
 }

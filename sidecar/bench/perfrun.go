@@ -274,12 +274,8 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 	if err != nil {
 		return nil, err
 	}
-	knobs := r.knobs()
-	if aim.collects {
-		knobs = collecting(knobs)
-	}
 	t.optimizer, err = engine.New(engine.Config{
-		Knobs: knobs, Collector: collector, Slice: perfSlice, Seed: spec.Seed, Store: store,
+		Knobs: collecting(r.knobs()), Collector: collector, Slice: perfSlice, Seed: spec.Seed, Store: store,
 		Decided: func(d perfcore.Decision) { t.decisions = append(t.decisions, d) },
 	})
 	if err != nil {
