@@ -288,6 +288,9 @@ func (b *perfBench) measure(ctx context.Context, what string, plan perfPlan, set
 	if err != nil {
 		return nil, err
 	}
+	if restored := run.Decisions["restored"]; aim != nil && restored != 1 {
+		return nil, fmt.Errorf("%s: the optimizer resumed %d times from what it had learned, want once", what, restored)
+	}
 	first, ok := b.work[plan]
 	if !ok {
 		first = run.Work

@@ -381,12 +381,34 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 	if _, err := b.measure(t.Context(), "it", plan, nil, &perfAims[0]); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("nothing was learned: %v", err)
 	}
+	if err := os.MkdirAll(b.learned(perfAims[0].row), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.measure(t.Context(), "it", plan, nil, &perfAims[0]); err == nil || !strings.Contains(err.Error(), "resumed 0 times") {
+		t.Errorf("nothing of what was learned is there: %v", err)
+	}
 	if _, err := b.measure(t.Context(), "it", plan, PerfSetting{"go.gogc": 7}, nil); err == nil || !strings.Contains(err.Error(), "go.gogc: 7 is not one of") {
 		t.Errorf("a setting that cannot be: %v", err)
 	}
 	plan.Tip = plan.mostTipBlocks() // behind those before which nothing is measured
 	if _, err := b.measure(t.Context(), "it", plan, nil, nil); err == nil || !strings.Contains(err.Error(), "the recording has") {
 		t.Errorf("a plan that the recording is too short for: %v", err)
+	}
+}
+
+// A run that did not keep to the timetable is told of: its blocks wait for each other, and its
+// memory is of another time.
+func TestLate(t *testing.T) {
+	plan := perfPlan{Sync: 100, Tip: 40}
+	if due := 2*100*syncGap + 40*tipGap; plan.due() != due {
+		t.Errorf("the timetable is %v long, want %v", plan.due(), due)
+	}
+	took := func(times float64) *PerfRun {
+		return &PerfRun{Figures: PerfFigures{Seconds: times * plan.due().Seconds()}}
+	}
+	rep := &PerfReport{Runs: map[string][]*PerfRun{"before/cpu": {took(1), took(1.04)}, "perfcore/cpu": {took(1.2), took(1.01)}}}
+	if said := rep.late(plan); !strings.Contains(said, "of 4 runs 1 took") || !strings.Contains(said, "20.0 %") {
+		t.Error(said)
 	}
 }
 

@@ -160,7 +160,6 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 	r.validator = blockval.New(params, blockval.Options{Verifier: r.verifier, SeenBytes: perfBefore["blockval.seen"], Recorder: &r.registry})
 	r.governor, err = heap.New(heap.Config{Limit: processLimit, OffHeap: r.db.OffHeap, Settle: perfSlice})
 	r.enter(regime.InitialSync)
-	debug.FreeOSMemory() // what reading the recording has left is not of the parts
 	return r, err
 }
 

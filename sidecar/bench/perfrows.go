@@ -106,6 +106,24 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		aim.row, row.Value, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), reached, aim.original, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
 }
 
+// lateness is by how much a run that is measured may outlast its timetable before the report says so.
+const lateness = 1.05
+
+// late says how many runs did not keep to the timetable.
+func (r *PerfReport) late(plan perfPlan) string {
+	due, most, n, all := plan.due(), 1.0, 0, 0
+	for _, runs := range r.Runs {
+		for _, run := range runs {
+			over := run.Figures.Seconds / due.Seconds()
+			if all++; over > lateness {
+				n++
+			}
+			most = max(most, over)
+		}
+	}
+	return fmt.Sprintf("the timetable: of %d runs %d took more than %.0f %% longer than its %v, the longest %.1f %%", all, n, 100*(lateness-1), due, 100*(most-1))
+}
+
 // figures returns one figure of each run of an arm.
 func (r *PerfReport) figures(arm string, value func(PerfFigures) float64) []float64 {
 	var vs []float64
@@ -127,6 +145,7 @@ func perfNotes(r *PerfReport, shape perfShape, plan perfPlan) []string {
 		fmt.Sprintf("perfcore learns for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", plan.LearnSync, plan.LearnTip, syncGap, tipGap),
 		"not in it: the node, the flight of several blocks, and the MuHash of the coins",
 	}
+	notes = append(notes, r.late(plan))
 	if r.Quick {
 		notes = append(notes, "quick: everything is short, and the figures mean little")
 	}

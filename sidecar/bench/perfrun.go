@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -72,6 +73,11 @@ func (p *perfPlan) mostTipBlocks() int {
 	return max(p.tipBlocks(true), p.tipBlocks(false))
 }
 
+// due returns how long what is measured takes by its timetable.
+func (p *perfPlan) due() time.Duration {
+	return 2*time.Duration(p.Sync)*syncGap + time.Duration(p.Tip)*tipGap
+}
+
 // PerfFigures are what was measured.
 type PerfFigures struct {
 	// CPU is the processor time for a unit of work, in microseconds: an input of a
@@ -128,18 +134,25 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 		return nil, err
 	}
 	meter := &memoryMeter{replay: r}
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	beside.Go(func() { meter.run(ctx) })
-
 	var tuning *tuning
 	if spec.Aim != "" {
 		if tuning, err = newTuning(ctx, r, meter, spec); err != nil {
 			return nil, err
 		}
-		beside.Go(func() { tuning.run(ctx, cancel) })
+	}
+	debug.FreeOSMemory() // what reading the recording and the first setting have left is of no part
+
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	beside.Go(func() { meter.run(ctx) })
+	if tuning != nil {
+		beside.Go(func() {
+			if tuning.err = tuning.run(ctx); tuning.err != nil {
+				cancel(tuning.err)
+			}
+		})
 	}
 	run = new(PerfRun)
 	done := func() {
@@ -156,6 +169,7 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 	beside.Wait()
 	if tuning != nil {
 		tuning.tell(run)
+		err = errors.Join(err, tuning.err)
 	}
 	return run, err
 }
@@ -243,6 +257,7 @@ type tuning struct {
 	replay    *replay
 	optimizer *engine.PerformanceOptimizer
 	decisions []perfcore.Decision // of the goroutine of run
+	err       error               // what run returned
 }
 
 // replayRegime tells the regime of a replay, which knows it.
@@ -295,22 +310,26 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 	return t, nil
 }
 
-// run optimizes until ctx ends, and keeps Go's memory within the process's; fail is told
-// what went wrong.
-func (t *tuning) run(ctx context.Context, fail context.CancelCauseFunc) {
+// run optimizes until ctx ends, and keeps Go's memory within the process's. It ends early where
+// either fails, and what was learned is kept, or an error, when it returns.
+func (t *tuning) run(ctx context.Context) error {
 	const every = 2 * time.Second
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var law sync.WaitGroup
-	defer law.Wait()
+	var failed error
 	law.Go(func() {
 		for at := time.Now(); until(ctx, at) == nil; at = at.Add(every) {
-			if err := t.replay.governor.Step(); err != nil {
-				fail(err)
+			if failed = t.replay.governor.Step(); failed != nil {
+				cancel(failed)
+				return
 			}
 		}
 	})
-	if err := t.optimizer.Run(ctx); err != nil {
-		fail(err)
-	}
+	err := t.optimizer.Run(ctx)
+	cancel(nil)
+	law.Wait()
+	return errors.Join(err, failed)
 }
 
 // incumbents adds the incumbents of the regime that the replay is in.

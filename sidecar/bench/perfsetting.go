@@ -138,13 +138,17 @@ var showsWithin = map[string]time.Duration{
 // collected, and there are seconds from cycle to cycle.
 var collected = []string{"sigverify.cache", "blockval.seen"}
 
-// collecting has these knobs collect when they are set, so that what is due says it.
+// collecting has these knobs collect when they are set to another value, so that what is due
+// says it.
 func collecting(knobs []perfcore.Knob) []perfcore.Knob {
 	for i, k := range knobs {
 		if slices.Contains(collected, k.Name) {
 			knobs[i].Apply = func(ctx context.Context, n int64) error {
+				was := k.Read()
 				err := k.Apply(ctx, n)
-				runtime.GC()
+				if k.Read() != was {
+					runtime.GC()
+				}
 				return err
 			}
 		}
@@ -200,7 +204,8 @@ func memoryTerm(weight float64) collect.Term {
 	return collect.Term{Quantity: perfMemory, Weight: weight, Floor: 1}
 }
 
-// cost returns what figures cost under the aim, as the optimizer's slices do.
+// cost returns what figures cost under the aim, as the optimizer's slices do, but by the memory
+// that was mapped: what is due is for who cannot wait until it shows there.
 func (a *perfAim) cost(f PerfFigures) (sum float64) {
 	for _, t := range a.terms {
 		sum += t.Weight * math.Log(max(map[string]float64{perfCores: f.CPU / 1e6, perfMemory: f.Memory, perfRead: f.ReadP90}[t.Quantity], t.Floor))
