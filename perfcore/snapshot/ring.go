@@ -21,10 +21,11 @@ const (
 // Load only, never from where changes are made.
 type Store interface {
 	// Put keeps b as number seq, in the place of an earlier one, durably when
-	// it returns. It may drop all but the newest Size. It must not keep b.
+	// it returns. It may drop all but the newest Size, and fails where what it
+	// has is newer. It must not keep b.
 	Put(ctx context.Context, seq uint64, b []byte) error
 	// All returns what is kept, in ascending order of its numbers. At most the
-	// last Size are looked at.
+	// last Size are looked at. It fails only where it cannot tell what is kept.
 	All(ctx context.Context) ([]Stored, error)
 }
 
@@ -32,6 +33,14 @@ type Store interface {
 type Stored struct {
 	Seq     uint64
 	Encoded []byte
+	Err     error // why it cannot be read; nil where Encoded was
+}
+
+func (s *Stored) decode() (Snapshot, error) {
+	if s.Err != nil {
+		return Snapshot{}, &invalidError{"it cannot be read: " + s.Err.Error()}
+	}
+	return Decode(s.Encoded)
 }
 
 // A Ring counts accepted changes and keeps the last Size snapshots of what they
@@ -246,7 +255,7 @@ func (r *Ring) Load(ctx context.Context, from Store) error {
 	var left []Left     // newest first
 	var errs []error
 	for i := len(stored) - 1; i >= 0; i-- {
-		s, err := Decode(stored[i].Encoded)
+		s, err := stored[i].decode()
 		if err == nil {
 			err = s.checkTime(time.Now())
 		}

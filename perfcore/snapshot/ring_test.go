@@ -201,7 +201,11 @@ func (s *shelf) Put(_ context.Context, seq uint64, b []byte) error {
 func (s *shelf) All(context.Context) ([]Stored, error) {
 	var all []Stored
 	for _, seq := range slices.Sorted(maps.Keys(s.kept)) {
-		all = append(all, Stored{seq, s.kept[seq]})
+		kept := Stored{Seq: seq, Encoded: s.kept[seq]}
+		if kept.Encoded == nil {
+			kept.Err = errors.New("input/output error")
+		}
+		all = append(all, kept)
 	}
 	return all, s.err
 }
@@ -263,6 +267,7 @@ func TestLoadDamaged(t *testing.T) {
 		{"empty", func(k map[uint64][]byte) { clear(k) }, nil, nil},
 		{"newest", func(k map[uint64][]byte) { k[5][70] ^= 1 }, []uint64{1, 2, 3, 4}, []uint64{5}},
 		{"newest cut off", func(k map[uint64][]byte) { k[5] = k[5][:40] }, []uint64{1, 2, 3, 4}, []uint64{5}},
+		{"newest cannot be read", func(k map[uint64][]byte) { k[5] = nil }, []uint64{1, 2, 3, 4}, []uint64{5}},
 		{"middle", func(k map[uint64][]byte) { k[3][70] ^= 1 }, []uint64{4, 5}, []uint64{1, 2, 3}},
 		{"middle gone", func(k map[uint64][]byte) { delete(k, 3) }, []uint64{4, 5}, []uint64{1, 2}},
 		{"all", func(k map[uint64][]byte) {

@@ -481,7 +481,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("rows %+v", rep.Rows)
 	}
 	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, the median of 4 turns; from 25.0 to 42.5 in 2 rounds (the true median, with 50 %); reaches the original 23.5 %") ||
-		!strings.Contains(note, "memory -25.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") {
+		!strings.Contains(note, "21.2 % below the best static setting, and reaches to be at most 5 % above") || !strings.Contains(note, "memory -25.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") {
 		t.Errorf("note %q", note)
 	}
 	rep.Rows = append(rep.Rows, plain("observe", 40, "ns"))
@@ -503,6 +503,11 @@ func TestJudge(t *testing.T) {
 	rep.Runs["perfcore/cpu"] = rep.Runs["static/cpu"]
 	rep.Rows, rep.Notes = nil, nil
 	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "MISSES the original") {
+		t.Errorf("note %q", rep.Notes[0])
+	}
+	rep.Runs["static/cpu"], rep.Runs["perfcore/cpu"] = []*PerfRun{run(100), run(100), run(100), run(100)}, []*PerfRun{run(105), run(106), run(106), run(104)}
+	rep.Rows, rep.Notes = nil, nil
+	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "-5.5 % below the best static setting, and MISSES to be at most 5 % above") {
 		t.Errorf("note %q", rep.Notes[0])
 	}
 }

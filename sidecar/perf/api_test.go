@@ -191,6 +191,7 @@ func TestCommands(t *testing.T) {
 	if err := c.Post(t.Context(), "observe", ObserveRequest{map[string]float64{strings.Repeat("x", maxBody): 1}}, nil); err == nil || !strings.Contains(err.Error(), "too large") {
 		t.Errorf("a large body: %v", err)
 	}
+	refuse("freeze", nil, "must be a JSON object")
 	var why Why
 	if err := c.Get(t.Context(), "why/1", &why); err != nil || why.Decision.Verdict != "restored" {
 		t.Errorf("why 1: %+v, %v", why, err)

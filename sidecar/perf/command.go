@@ -148,8 +148,11 @@ func (p *Performance) defaults(ctx context.Context) error {
 				continue
 			}
 			err := f.optimizer.Resources.Pin(ctx, k.Name, standard)
-			if err == nil && (k.Owner == engine.Engine || k.Owner == engine.Arbiter) {
-				err = f.optimizer.Resources.Release(k.Name)
+			if err == nil && k.Owner != engine.Operator {
+				// What was isolated may be an operator's, and stays so: that is its only error.
+				if released := f.optimizer.Resources.Release(k.Name); k.Owner != engine.Nobody {
+					err = released
+				}
 			}
 			errs = append(errs, err)
 		}

@@ -1,6 +1,7 @@
 package perf
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -240,10 +241,13 @@ func decode[B any](do func(ctx context.Context, b *B) (any, error)) action {
 	return func(ctx context.Context, body []byte) (any, error) {
 		b := new(B)
 		if len(body) > 0 {
-			d := json.NewDecoder(strings.NewReader(string(body)))
+			d := json.NewDecoder(bytes.NewReader(body))
 			d.DisallowUnknownFields()
-			if err := d.Decode(b); err != nil {
+			if err := d.Decode(&b); err != nil {
 				return nil, badRequest(fmt.Errorf("the body is not what is asked for: %w", err))
+			}
+			if b == nil {
+				return nil, badRequest(errors.New("the body must be a JSON object, and not null"))
 			}
 			if _, err := d.Token(); !errors.Is(err, io.EOF) {
 				return nil, badRequest(errors.New("the body goes on behind its object"))
@@ -262,7 +266,11 @@ func (p *Performance) post(mux *http.ServeMux, what string, do action) {
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
-			p.reply(w, nil, &statusError{http.StatusRequestEntityTooLarge, fmt.Errorf("read the body: %w", err)})
+			code := http.StatusBadRequest // it broke off, or came too slowly
+			if _, large := errors.AsType[*http.MaxBytesError](err); large {
+				code = http.StatusRequestEntityTooLarge
+			}
+			p.reply(w, nil, &statusError{code, fmt.Errorf("read the body: %w", err)})
 			return
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), applyTime)

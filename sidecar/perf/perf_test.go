@@ -285,6 +285,16 @@ func TestStore(t *testing.T) {
 	if err := s.Put(t.Context(), 21, make([]byte, 4<<20)); err == nil {
 		t.Error("a snapshot of 4 MiB is kept")
 	}
+	if err := s.Put(t.Context(), 12, []byte("older")); err == nil || !strings.Contains(err.Error(), "a newer one, 20") {
+		t.Errorf("an older one is kept, in the place of what is there: %v", err)
+	}
+	if err := os.Symlink("nowhere", filepath.Join(dir, "0000000000000015.snap")); err != nil {
+		t.Fatal(err)
+	}
+	all, err = s.All(t.Context())
+	if err != nil || len(all) != 8 || all[6].Err != nil || all[7].Seq != 21 || all[7].Err == nil {
+		t.Errorf("with one that cannot be read the store has %v, %v", all, err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Put(ctx, 22, nil); err == nil {

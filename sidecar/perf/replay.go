@@ -159,12 +159,25 @@ func (r *recording) valuesOf(m *Measured) ([]int64, bool) {
 
 func keyOf(values []int64, regime string) string { return fmt.Sprint(values, regime) }
 
+// length returns how long slices are, in seconds. The first is shorter where a trace begins with
+// the sidecar, and those that a block has ended are.
+func (t *Trace) length() float64 {
+	var lengths []float64
+	for i := range t.Slices {
+		if l := t.Slices[i].Length; l > 0 {
+			lengths = append(lengths, l)
+		}
+	}
+	if len(lengths) == 0 {
+		return 10
+	}
+	slices.Sort(lengths)
+	return lengths[len(lengths)/2]
+}
+
 // knobs returns the knobs as the engine's. Their times are those of a replay.
 func (r *recording) knobs() []perfcore.Knob {
-	length := 10.0 // seconds
-	if m := r.trace.Slices[0]; m.Length > 0 {
-		length = m.Length
-	}
+	length := r.trace.length()
 	knobs := make([]perfcore.Knob, len(r.tried))
 	for i, k := range r.tried {
 		carry := perfcore.Memoryless

@@ -108,6 +108,29 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// The first slice of a trace that begins with the sidecar is short. How long the others are says
+// how many of them a knob needs to settle.
+func TestReplayBeginsShort(t *testing.T) {
+	trace := recorded(t, 20, func(int) int64 { return 2 }, map[int64]float64{2: 0.2})
+	settles := func(trace string) time.Duration {
+		t.Helper()
+		read, err := ReadTrace(strings.NewReader(trace))
+		if err != nil {
+			t.Fatal(err)
+		}
+		read.Knobs[0].Settle = 20
+		r, err := newRecording(read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.knobs()[0].Settle
+	}
+	short := strings.Replace(trace, `"length_seconds":10`, `"length_seconds":1`, 1)
+	if whole := settles(trace); short == trace || settles(short) != whole || whole != 2*replaySlice {
+		t.Errorf("what settles in two slices does in %v, and in %v where the first is short", whole, settles(short))
+	}
+}
+
 // A trace in which nothing was tried says nothing of other values, and nothing is promoted.
 func TestReplayOfOneValue(t *testing.T) {
 	out := replay(t, recorded(t, 600, func(int) int64 { return 2 }, map[int64]float64{2: 0.2}))

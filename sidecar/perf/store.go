@@ -50,10 +50,17 @@ func (s *Store) Put(ctx context.Context, seq uint64, b []byte) error {
 	if len(b) > snapshot.MaxEncoded {
 		return fmt.Errorf("a snapshot has %d bytes, more than %d", len(b), snapshot.MaxEncoded)
 	}
+	numbers, err := s.numbers()
+	if err != nil {
+		return err
+	}
+	if n := len(numbers); n > 0 && numbers[n-1] > seq {
+		return fmt.Errorf("keep snapshot %d: there is a newer one, %d, which was not there, or could not be looked at, when the sidecar began: start it again", seq, numbers[n-1])
+	}
 	if err := replaceFile(s.path(seq), b); err != nil {
 		return fmt.Errorf("keep snapshot %d: %w", seq, err)
 	}
-	numbers, err := s.numbers()
+	numbers, err = s.numbers()
 	for _, old := range numbers[:max(0, len(numbers)-snapshot.Size)] {
 		err = errors.Join(err, os.Remove(s.path(old)))
 	}
@@ -61,7 +68,7 @@ func (s *Store) Put(ctx context.Context, seq uint64, b []byte) error {
 }
 
 // All implements snapshot.Store. A file that is larger than any snapshot is cut
-// off, so that its checksum tells.
+// off, so that its checksum tells; one that cannot be read is among them.
 func (s *Store) All(ctx context.Context) ([]snapshot.Stored, error) {
 	numbers, err := s.numbers()
 	if err != nil {
@@ -73,10 +80,7 @@ func (s *Store) All(ctx context.Context) ([]snapshot.Stored, error) {
 			return nil, err
 		}
 		b, err := readUpTo(s.path(seq), snapshot.MaxEncoded)
-		if err != nil {
-			return nil, fmt.Errorf("read snapshot %d: %w", seq, err)
-		}
-		all = append(all, snapshot.Stored{Seq: seq, Encoded: b})
+		all = append(all, snapshot.Stored{Seq: seq, Encoded: b, Err: err})
 	}
 	return all, nil
 }
@@ -91,7 +95,7 @@ func (s *Store) numbers() ([]uint64, error) {
 	var numbers []uint64
 	for _, e := range entries {
 		digits, ok := strings.CutSuffix(e.Name(), suffix)
-		if n, err := strconv.ParseUint(digits, 16, 64); ok && err == nil && len(digits) == 16 && e.Type().IsRegular() {
+		if n, err := strconv.ParseUint(digits, 16, 64); ok && err == nil && len(digits) == 16 && e.Type()&^fs.ModeSymlink == 0 {
 			numbers = append(numbers, n)
 		}
 	}

@@ -41,7 +41,7 @@ func toldMetrics() []perfcore.Metric {
 	)
 	metrics := []perfcore.Metric{
 		{
-			Name: prefix + workRate, Help: "Units of work done in a second: inputs decided for blocks, and transactions of the mempool that were verified.",
+			Name: prefix + workRate, Help: "Units of work done in a second: inputs decided for blocks, transactions of the mempool that were verified, and commitments of BitVM claims that were judged.",
 		},
 		{
 			Name: prefix + behind, Help: "Blocks of the node's chain that are not judged yet.",

@@ -57,7 +57,7 @@ func (c *Client) Watch(ctx context.Context, see func(Event) error, lost func(why
 		if joined {
 			lost(err)
 		}
-		timer := time.NewTimer(time.Duration(float64(wait) * (0.75 + 0.5*rand.Float64())))
+		timer := time.NewTimer(time.Duration(float64(wait) * (0.5 + 0.5*rand.Float64())))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
