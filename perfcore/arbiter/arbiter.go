@@ -538,14 +538,15 @@ func (a *Arbiter) end(p *transfer, v perfcore.Verdict, reason string) {
 	a.pending, a.next = nil, now.Add(a.cfg.Period)
 	d := p.decision
 	// It tells of what has moved, not of what should have.
-	d.Moves = slices.DeleteFunc(d.Moves, func(m perfcore.Move) bool {
+	var moved []perfcore.Move
+	for _, m := range d.Moves {
 		i := slices.IndexFunc(a.cfg.Tenants, func(t Tenant) bool { return t.Knob == m.Knob })
-		if a.lease(i) != m.To {
-			return true
+		if a.lease(i) == m.To {
+			moved = append(moved, m)
+			a.moved[i] = move{up: m.To > m.From, at: now}
 		}
-		a.moved[i] = move{up: m.To > m.From, at: now}
-		return false
-	})
+	}
+	d.Moves = moved
 	if v != perfcore.Leased && len(d.Moves) > 0 {
 		v, reason = perfcore.Leased, "in part: "+reason
 	}

@@ -179,7 +179,7 @@ type PerformanceOptimizer struct {
 	asked     bool    // an operator wants an audit
 	waits     string  // why the loop tries nothing; "" while it may
 
-	uncalibrated bool // nothing was tried, for a calibration, or each trial, has come to nothing
+	unheard bool // nothing was tried, for a calibration, or each trial, has come to nothing
 }
 
 // New returns an optimizer that owns cfg.Knobs from now on. It starts nothing.

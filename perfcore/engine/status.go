@@ -68,7 +68,7 @@ func (o *PerformanceOptimizer) setStatuses(s perfcore.OptimizationStatus) (chang
 		switch {
 		case !broken[r] && s == perfcore.Failed:
 			continue // it is no knob of this resource that failed
-		case o.uncalibrated && s == perfcore.Optimized && !aimed && !broken[r]:
+		case o.unheard && s == perfcore.Optimized && !aimed && !broken[r]:
 			next = perfcore.NotOptimized // nobody has searched
 		case broken[r] && (s == perfcore.Optimized || s == perfcore.Optimizing && !tried[r]):
 			next = perfcore.Failed

@@ -82,5 +82,5 @@ func (o *PerformanceOptimizer) resume(usage map[perfcore.ResourceType]perfcore.U
 func (o *PerformanceOptimizer) mayTry(may bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.uncalibrated = !may
+	o.unheard = !may
 }

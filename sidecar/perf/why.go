@@ -96,7 +96,7 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []ui
 		w.Effect = fmt.Sprintf("cost %+.1f %% [%+.1f, %+.1f]; likelihood ratio %.3g, sign-flip p=%.3f, %d blocks of four slices, noise %.1f %%",
 			perfcore.Percent(-e.Effect), perfcore.Percent(-e.High), perfcore.Percent(-e.Low), e.Ratio, e.SignFlip, len(e.Diffs), 100*e.Noise)
 		if e.Targets != 0 {
-			w.Effect += fmt.Sprintf("; %+.1f %% of it by what targets miss, %+.1f %% by the cost of a unit of work", perfcore.Percent(-e.Targets), perfcore.Percent(e.Targets-e.Effect))
+			w.Effect += fmt.Sprintf("; %+.1f %% by what targets miss, and %+.1f %% on top of that by the cost of a unit of work", perfcore.Percent(-e.Targets), perfcore.Percent(e.Targets-e.Effect))
 		}
 	}
 	switch {

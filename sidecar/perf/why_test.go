@@ -117,7 +117,7 @@ func TestWhyOfATarget(t *testing.T) {
 		Seq: 1, Trigger: trigger, Verdict: perfcore.Promoted, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},
 		Evidence: perfcore.Evidence{Diffs: []float64{0.15, 0.15}, Effect: 0.15, Targets: 0.2},
 	}}, 0, nil, nil)
-	if w.Trigger != trigger || !strings.HasSuffix(w.Effect, "; -18.1 % of it by what targets miss, +5.1 % by the cost of a unit of work") {
+	if w.Trigger != trigger || !strings.HasSuffix(w.Effect, "; -18.1 % by what targets miss, and +5.1 % on top of that by the cost of a unit of work") {
 		t.Errorf("it is explained by %q: %s", w.Trigger, w.Effect)
 	}
 	if w.Decision.Evidence.Targets != 0.2 {
