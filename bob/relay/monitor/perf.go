@@ -75,19 +75,26 @@ func newInstruments(rec perfcore.Recorder) *instruments {
 			For: 5 * time.Minute,
 		}, "what", what)
 	}
-	in.forget()
+	in.tell(nil)
 	return in
 }
 
-// forget says that nothing is known.
-func (in *instruments) forget() {
-	for _, g := range []*perfcore.Gauge{in.marked, in.stored, in.lagBlocks, in.lagSeconds, in.epochGap, in.forkDepth, in.wedged, in.toRetarget} {
-		g.Set(math.NaN())
+// tell sets what is known, and all else to NaN. What stays known is never NaN in between, for a
+// scrape at that moment would take an alert back.
+func (in *instruments) tell(known map[*perfcore.Gauge]float64) {
+	tell := func(g *perfcore.Gauge) {
+		v, ok := known[g]
+		if !ok {
+			v = math.NaN()
+		}
+		g.Set(v)
+	}
+	for _, g := range []*perfcore.Gauge{in.best, in.marked, in.stored, in.lagBlocks, in.lagSeconds, in.epochGap, in.forkDepth, in.wedged, in.toRetarget} {
+		tell(g)
 	}
 	for _, g := range in.outages {
-		g.Set(math.NaN())
+		tell(g)
 	}
-	in.best.Set(math.NaN())
 }
 
 // record records a state, and how long it took.
@@ -96,32 +103,32 @@ func (in *instruments) record(st *State, took time.Duration) {
 	in.unknown["bitcoin"].Set(truth(!st.Bitcoin.Known))
 	in.unknown["relay"].Set(truth(!st.Relay.Known))
 	in.unknown["position"].Set(truth(!st.Position.Known))
-	in.forget()
+	known := make(map[*perfcore.Gauge]float64)
+	defer in.tell(known)
 	if st.Bitcoin.Known {
-		in.best.Set(float64(st.Bitcoin.V.Height))
+		known[in.best] = float64(st.Bitcoin.V.Height)
 	}
 	if !st.Position.Known {
 		return
 	}
 	p := st.Position.V
-	in.lagBlocks.Set(float64(p.LagBlocks))
-	in.lagSeconds.Set(p.LagSeconds)
-	in.epochGap.Set(float64(p.EpochGap))
-	in.toRetarget.Set(float64(p.NextRetarget.Blocks))
+	known[in.lagBlocks] = float64(p.LagBlocks)
+	known[in.lagSeconds] = p.LagSeconds
+	known[in.epochGap] = float64(p.EpochGap)
+	known[in.toRetarget] = float64(p.NextRetarget.Blocks)
 	if st.Relay.V.Full != nil {
-		in.marked.Set(float64(p.MarkedHeight))
-		in.stored.Set(float64(p.StoredHeight))
-		in.forkDepth.Set(float64(p.ForkDepth))
-		in.wedged.Set(truth(p.Wedge == Wedged))
+		known[in.marked] = float64(p.MarkedHeight)
+		known[in.stored] = float64(p.StoredHeight)
+		known[in.forkDepth] = float64(p.ForkDepth)
+		known[in.wedged] = truth(p.Wedge == Wedged)
 	}
-	active := make(map[OutageKind]int)
+	for _, g := range in.outages {
+		known[g] = 0
+	}
 	for _, o := range p.Outages {
-		if o.Active {
-			active[o.Kind]++
+		if g := in.outages[o.Kind]; o.Active && g != nil {
+			known[g]++
 		}
-	}
-	for k, g := range in.outages {
-		g.Set(float64(active[k]))
 	}
 }
 
