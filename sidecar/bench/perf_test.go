@@ -396,6 +396,19 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 	}
 }
 
+func TestObserved(t *testing.T) {
+	for _, tt := range []struct {
+		took, anchor, allocations float64
+		want                      string
+	}{{3, 10, 0, "reaches"}, {11, 40, 0, "MISSES"}, {3, 7, 0, "MISSES"}, {3, 10, 1, "MISSES"}} {
+		rep := &PerfReport{AllocationsPerObserve: tt.allocations}
+		rep.Rows = []Row{lessIsBetter("observe", tt.took, "ns", "client_golang", tt.anchor)}
+		if got := rep.observed(); !strings.Contains(got, tt.want+" to be at most 10 ns, and 0.4, with none") {
+			t.Errorf("%+v: %s", tt, got)
+		}
+	}
+}
+
 // A run that did not keep to the timetable is told of: its blocks wait for each other, and its
 // memory is of another time.
 func TestLate(t *testing.T) {

@@ -89,12 +89,6 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 	value := func(name string) float64 {
 		return r.Rows[slices.IndexFunc(r.Rows, func(row Row) bool { return row.Name == name })].Value
 	}
-	reaches := func(v, want float64) string {
-		if v >= want {
-			return "reaches"
-		}
-		return "MISSES"
-	}
 	improved, switching := value(aim.row), value(aim.row+"/switching")
 	in := r.Intervals[aim.row]
 	var side strings.Builder
@@ -111,7 +105,7 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		return n
 	}
 	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s the original %.1f %%. It is %.1f %% below the best static setting, and %s to be at most %.0f %% above. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
-		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), reaches(improved, aim.original), aim.original, switching, reaches(switching, -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
+		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), reached(improved >= aim.original), aim.original, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
 }
 
 // lateness is by how much a run that is measured may outlast its timetable before the report says so.
@@ -132,6 +126,25 @@ func (r *PerfReport) late(plan perfPlan) string {
 	return fmt.Sprintf("the timetable: of %d runs %d took more than %.0f %% longer than its %v, the longest %.1f %%", all, n, 100*(lateness-1), due, 100*(most-1))
 }
 
+func reached(it bool) string {
+	if it {
+		return "reaches"
+	}
+	return "MISSES"
+}
+
+// These are what an observation may take at most: nanoseconds, and of the time of client_golang's.
+const observeMost, observeShare = 10.0, 0.4
+
+// observed says what the row observe, the first, is of, and whether it reached what it is held against.
+func (r *PerfReport) observed() string {
+	row := r.Rows[0]
+	share := row.Value / row.AnchorValue
+	return fmt.Sprintf("observe: durations from 0 to %d ms in a Timer, and in a histogram of client_golang with its default buckets; one thread, the time that it had a processor. It takes %.2f of the anchor's, with %.0f allocations, and %s to be at most %.0f ns, and %.1f, with none",
+		observeStep*observeTimes/1_000_000, share, r.AllocationsPerObserve,
+		reached(row.Value <= observeMost && share <= observeShare && r.AllocationsPerObserve == 0), observeMost, observeShare)
+}
+
 // figures returns one figure of each run of an arm.
 func (r *PerfReport) figures(arm string, value func(PerfFigures) float64) []float64 {
 	var vs []float64
@@ -144,8 +157,7 @@ func (r *PerfReport) figures(arm string, value func(PerfFigures) float64) []floa
 // perfNotes returns what the rows are of.
 func perfNotes(r *PerfReport, shape perfShape, plan perfPlan) []string {
 	notes := []string{
-		fmt.Sprintf("observe: durations from 0 to %d ms in a Timer, and in a histogram of client_golang with its default buckets; one thread, the time that it had a processor; %.0f allocations",
-			observeStep*observeTimes/1_000_000, r.AllocationsPerObserve),
+		r.observed(),
 		fmt.Sprintf("what is replayed: %d blocks of a synchronisation, one each %v, %d of the tip, one each %v, and %d of a synchronisation again, of %d transactions each, with real signatures; %d coins of %d are asked for, one in %d of which does not exist. All runs did the same: %d blocks, %d inputs, %d transactions of the mempool, %d look-ups that found %d",
 			plan.Sync, syncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, r.Work.Lookups, shape.Coins, absentOf, r.Work.Blocks, r.Work.Inputs, r.Work.Mempool, r.Work.Lookups, r.Work.Found),
 		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache",
