@@ -50,9 +50,8 @@ func (t *tuner) enter(ctx context.Context) {
 			usage: t.o.measured(), aims: t.aims,
 		}
 	}
-	timed := t.o.timed(t.regime)
 	t.regime = t.o.regime()
-	before, levels, known := t.o.Resources.travel(t.regime, timed)
+	before, levels, known := t.o.Resources.travel(t.regime, t.o.timed)
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
 	if visited && !known { // what was promoted there was forgotten, and so is what it cost
