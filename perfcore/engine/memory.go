@@ -50,9 +50,8 @@ func (t *tuner) enter(ctx context.Context) {
 			usage: t.o.measured(), aims: t.aims,
 		}
 	}
-	timed := t.o.timed(t.regime)
 	t.regime = t.o.regime()
-	before, levels, known := t.o.Resources.travel(t.regime, timed)
+	before, levels, known := t.o.Resources.travel(t.regime, t.o.timed)
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
 	if visited && !known { // what was promoted there was forgotten, and so is what it cost
@@ -101,10 +100,33 @@ func (t *tuner) recall(ctx context.Context, before, to []int) {
 	cost, bare, work := t.cost, t.bare, t.work
 	t.refresh()
 	t.cost, t.bare, t.work = cost, bare, work // refresh takes the incumbents for other ones
+	t.trials = t.onProbation(before, to)
+}
 
-	// What is on probation since an earlier visit needs no second one.
-	t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(p probation) bool {
-		return slices.Equal(p.from, before) && slices.Equal(p.to, to)
-	})
-	t.trials = slices.Insert(t.trials, 0, probation{from: before, to: to, due: t.budget.slices, recalled: true})
+// onProbation returns what is on probation behind a recall, which comes first and is due at once.
+// What is on probation for the same moves needs no second one, and goes on with what its tests
+// have said; that of a withdrawal is still due at rest only. Each knob is in one recall
+// at most: what else it would be held against was in force in another regime before.
+func (t *tuner) onProbation(before, to []int) []probation {
+	moves := t.o.Resources.moves(before, to)
+	same := func(p probation) bool { return slices.Equal(t.o.Resources.moves(p.from, p.to), moves) }
+	at := slices.IndexFunc(t.trials, func(p probation) bool { return !p.recalled && same(p) })
+	if at < 0 {
+		at = slices.IndexFunc(t.trials, same)
+	}
+	first := probation{from: before, to: to, recalled: true}
+	if at >= 0 {
+		first = t.trials[at]
+	}
+	first.due = t.budget.slices
+	all := []probation{first}
+	for i, p := range t.trials {
+		if p.recalled {
+			p = p.part(func(knob int) bool { return before[knob] == to[knob] })
+		}
+		if i != at && !slices.Equal(p.from, p.to) {
+			all = append(all, p)
+		}
+	}
+	return all
 }

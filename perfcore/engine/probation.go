@@ -62,6 +62,43 @@ func (t *tuner) replaced(p *probation) []int {
 	return y
 }
 
+// part returns p with the knobs of which keep is true; the others stay.
+func (p probation) part(keep func(knob int) bool) probation {
+	p.from, p.diffs = slices.Clone(p.from), slices.Clone(p.diffs)
+	for i := range p.from {
+		if !keep(i) {
+			p.from[i] = p.to[i]
+		}
+	}
+	return p
+}
+
+// split splits what was recalled, which t.trials has at an index, into the knobs that can be
+// tested now and the others, which are put off, so that none holds the others up. Nobody has
+// said that they go together. What was promoted stays whole, and waits until all of it can be
+// tested: it was measured as a whole, and a test of a part says nothing about that.
+func (t *tuner) split(at int) {
+	p := t.trials[at]
+	y := t.replaced(&p)
+	if !p.recalled || y == nil {
+		return
+	}
+	testable := make([]bool, len(y))
+	for i := range y {
+		alone := slices.Clone(t.at)
+		alone[i] = y[i]
+		testable[i] = t.free[i] && t.whyNot(alone) == ""
+	}
+	now := p.part(func(knob int) bool { return testable[knob] })
+	later := p.part(func(knob int) bool { return !testable[knob] })
+	if slices.Equal(now.from, now.to) || slices.Equal(later.from, later.to) {
+		return
+	}
+	later.putOff(t.budget.slices)
+	t.trials[at] = now
+	t.trials = append(t.trials, later)
+}
+
 // mayMove reports whether the engine may put the knobs where y has them.
 func (t *tuner) mayMove(y []int) bool {
 	for i := range y {
@@ -75,11 +112,12 @@ func (t *tuner) mayMove(y []int) bool {
 // retest runs one block of an old value against what replaced it, which t.trials has at
 // an index; it does nothing for -1. When the old value looks better, it is tried like any
 // other candidate: nothing goes back without evidence either. A test that comes to no verdict
-// is put off.
+// is put off. Of what was recalled it tests the knobs that it can.
 func (t *tuner) retest(ctx context.Context, at int) error {
 	if at < 0 || !t.budget.allows() {
 		return nil
 	}
+	t.split(at)
 	p := &t.trials[at]
 	y := t.replaced(p)
 	switch {

@@ -146,3 +146,56 @@ func TestRecallOfWhatWasNotVerified(t *testing.T) {
 		}
 	})
 }
+
+// A restart in a regime where time does not count takes no knob that hastens for verified there:
+// what came along from another regime is not recalled. What can be tried there is.
+func TestRecallBehindARestart(t *testing.T) {
+	for _, begins := range []string{"tip", "sync"} {
+		synctest.Test(t, func(t *testing.T) {
+			p := plant.New(plant.Config{Start: []int{5, 5}, Surface: plant.Flat(), Seed: 1})
+			in := &there{Plant: p, regime: "tip"}
+			knobs := p.Knobs()
+			knobs[0].Hastens = true
+			o, err := New(Config{Knobs: knobs, Collector: in, Slice: time.Second, Seed: 2, Timed: []string{"sync"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tu := newTuner(o)
+			move := func(regime string) {
+				in.regime = regime
+				tu.enter(t.Context())
+				tu.refresh()
+			}
+			promote := func(levels ...int) {
+				t.Helper()
+				if tu.refresh(); !o.Resources.promote(levels, tu.epoch) {
+					t.Fatal("nothing was promoted")
+				}
+				o.restore(t.Context())
+			}
+			move("sync")
+			promote(6, 5)
+			move("tip")
+			promote(6, 7)
+			s, err := o.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.regime = begins
+			tu = newTuner(o)
+			if _, err := o.Restore(t.Context(), s.Seq); err != nil {
+				t.Fatal(err)
+			}
+			move("sync")
+			promote(8, 4)
+			move("tip")
+			if want := []int{8, 7}; !slices.Equal(tu.at, want) {
+				t.Errorf("begun in the %s regime, the incumbents are %v at the tip, want %v", begins, tu.at, want)
+			}
+			move("sync")
+			if want := []int{8, 4}; !slices.Equal(tu.at, want) {
+				t.Errorf("begun in the %s regime, the incumbents are %v behind the tip, want %v", begins, tu.at, want)
+			}
+		})
+	}
+}

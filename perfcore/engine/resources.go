@@ -103,7 +103,7 @@ type knob struct {
 	incumbent int  // level
 	level     int  // in force, as far as is known
 	failures  int  // in a row
-	verified  bool // promoted in this regime, now or before it was recalled
+	verified  bool // promoted in this regime, now or before it was recalled; see install
 	leased    bool
 	failed    bool // isolated because it fails; nobody else moved it
 	hung      bool // isolated because it hung: what is in force was not verified
@@ -340,15 +340,15 @@ func (m *ResourceManager) isIn(regime string) bool {
 // many regimes for a snapshot, and makes those the incumbents that were left behind in the
 // next one, where there are any and the knob is the engine's. It returns the levels before and
 // now, and whether anything was left behind. A knob that hastens is left behind where it was
-// verified, or timed.
-func (m *ResourceManager) travel(next string, timed bool) (before, levels []int, known bool) {
+// verified, or where timed says that time counts.
+func (m *ResourceManager) travel(next string, timed func(regime string) bool) (before, levels []int, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if next != m.regime && len(m.others) < snapshot.MaxRegimes {
 		behind := make(map[string]left)
 		maps.Copy(behind, m.untaken)
 		for _, k := range m.knobs {
-			if k.owner == Engine && (timed || k.verified || !k.Hastens) {
+			if k.owner == Engine && (!k.Hastens || k.verified || timed(m.regime)) {
 				behind[k.Name] = left{k.Ladder[k.incumbent], k.verified}
 			}
 		}

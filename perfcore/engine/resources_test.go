@@ -195,7 +195,7 @@ func TestBoundsOfSnapshots(t *testing.T) {
 	m, _, _ := newLevers(t)
 	m.settleIn("0")
 	for i := range 3 * snapshot.MaxRegimes {
-		m.travel(fmt.Sprint(i), true)
+		m.travel(fmt.Sprint(i), func(string) bool { return true })
 	}
 	if len(m.others) != snapshot.MaxRegimes {
 		t.Errorf("%d regimes are remembered, want %d", len(m.others), snapshot.MaxRegimes)

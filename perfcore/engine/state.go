@@ -206,7 +206,7 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 	unpinned, stay := m.unpinned(s)
 	regimes, others := s.ValidateRegimes(m.ladders())
 	refused = slices.Concat(refused, stay, others)
-	if moves, err = m.install(ctx, append(legal, unpinned...)); err != nil {
+	if moves, err = m.install(ctx, append(legal, unpinned...), o.timed(s.Regime)); err != nil {
 		return 0, nil, refused, err
 	}
 	m.regime, m.others, m.untaken = s.Regime, make(map[string]map[string]left), nil
@@ -214,7 +214,7 @@ func (o *PerformanceOptimizer) restoreState(ctx context.Context, s snapshot.Stat
 		m.others[r.Name] = make(map[string]left)
 		for _, v := range r.Values {
 			// A snapshot does not say. It matters of knobs that hasten where time does not count,
-			// and there nothing else is left behind.
+			// and travel leaves none there that was not verified.
 			m.others[r.Name][v.Knob] = left{v.Value, true}
 		}
 	}
@@ -271,8 +271,10 @@ func (m *ResourceManager) unpinned(s snapshot.State) (back []snapshot.Knob, stay
 }
 
 // install sets knobs to values of their ladders and makes these the incumbents,
-// all or none, and returns what has moved. m.mu is held.
-func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob) ([]perfcore.Move, error) {
+// all or none, and returns what has moved. timed: time counts in the regime that they are for.
+// Where it does not, nobody knows whether a knob that hastens was promoted there or came along
+// from a regime where it does, and it is taken for the latter. m.mu is held.
+func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob, timed bool) ([]perfcore.Move, error) {
 	m.epoch++ // a trial that runs is over
 	if err := m.restoreLocked(ctx); err != nil {
 		return nil, fmt.Errorf("end the trial: %w", err)
@@ -309,7 +311,7 @@ func (m *ResourceManager) install(ctx context.Context, want []snapshot.Knob) ([]
 		if err != nil {
 			return nil, err
 		}
-		k.incumbent, k.failures, k.drift, k.verified = levels[k], 0, "", true
+		k.incumbent, k.failures, k.drift, k.verified = levels[k], 0, "", timed || !k.Hastens
 		k.owner, k.why = k.first()
 		if w.Mode == snapshot.Pinned {
 			k.owner, k.why = Operator, whyPinned
