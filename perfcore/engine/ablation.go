@@ -28,7 +28,7 @@ type ablation struct {
 // was worth with it.
 const idle = 0.1
 
-// maxTries is how often an ablation of a knob is begun, and after how many proposals in a row
+// maxTries is how often an ablation of a knob is begun that is interrupted, and after how many proposals in a row
 // of which nothing was measured there is a miss.
 const maxTries = 3
 
@@ -73,11 +73,12 @@ func (t *tuner) ablate(ctx context.Context) error {
 		return nil
 	}
 	r, err := t.trial(ctx, y, t.isIdle(a.lost))
-	switch t.conclude(ctx, "ablation", y, r) {
-	case perfcore.Withdrawn:
+	r = t.conclude(ctx, "ablation", y, r)
+	switch {
+	case r.verdict == perfcore.Withdrawn:
 		a.lost += min(r.evidence.Effect, 0)
 		t.withdraw(i, a.from[i], r.evidence.Effect)
-	case perfcore.Inconclusive:
+	case r.interrupted:
 		if a.tries++; a.tries < maxTries {
 			return err
 		}

@@ -73,7 +73,7 @@ func promoted(t *testing.T, surface plant.Surface, from, to []int) (*tuner, *pla
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := tu.conclude(t.Context(), "search", to, r); got != perfcore.Promoted {
+	if got := tu.conclude(t.Context(), "search", to, r).verdict; got != perfcore.Promoted {
 		t.Fatalf("the vector is %v: %s", got, r.reason)
 	}
 	tu.apart = tu.apart.with(from, to)
@@ -288,6 +288,39 @@ func (v void) Collect() perfcore.Sample {
 	s := v.Plant.Collect()
 	s.Void = "somebody else was busy"
 	return s
+}
+
+// A hand is a plant of which somebody moves a knob in a slice.
+type hand struct {
+	*plant.Plant
+	knob, slice int
+}
+
+func (h hand) Collect() perfcore.Sample {
+	if h.Slice() == h.slice {
+		h.Interfere(h.knob, 9)
+	}
+	return h.Plant.Collect()
+}
+
+// An ablation that ends because somebody moves another knob is made again.
+func TestAblationBesideAHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, p := promoted(t, linear(-0.1, 0, 0), []int{5, 5, 5}, []int{6, 6, 5})
+		tu.o.cfg.Collector = hand{p, 2, p.Slice() + 3}
+		first := tu.apart.knobs[0]
+		if err := tu.ablate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all := tu.o.Decisions(0)
+		if d := all[len(all)-1]; d.Trigger != "ablation" || d.Verdict != perfcore.Isolated || len(tu.apart.knobs) != 2 || tu.apart.knobs[0] != first {
+			t.Fatalf("%v; of it are left %+v", d, tu.apart)
+		}
+		takeApart(t, tu)
+		if !slices.Equal(tu.at, []int{6, 5, 5}) {
+			t.Errorf("the incumbents are %v", tu.at)
+		}
+	})
 }
 
 // An ablation belongs to its regime.

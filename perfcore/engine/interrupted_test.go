@@ -33,10 +33,10 @@ func (*pupil) Forget() {}
 // What was interrupted, its perturbations or its trial, is no miss and teaches nothing, unless
 // that happens several times in a row.
 func TestInterruptionIsNoMiss(t *testing.T) {
-	for _, probes := range []bool{false, true} {
+	for _, tt := range []struct{ probes, alarms bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
-			e := &pupil{proposes: 4, probes: probes}
+			e := &pupil{proposes: 4, probes: tt.probes}
 			tu.engine = e
 			search := func(times int) {
 				t.Helper()
@@ -46,17 +46,21 @@ func TestInterruptionIsNoMiss(t *testing.T) {
 					}
 				}
 			}
-			tu.o.cfg.Collector = void{p}
+			tu.o.cfg.Collector = &hindrance{p, tt.alarms, 0}
 			if search(maxTries - 1); tu.misses != 0 || len(e.told) != 0 {
-				t.Errorf("probes %v: interrupted seldom there are %d misses, and %v is known", probes, tu.misses, e.told)
+				t.Errorf("%+v: interrupted seldom there are %d misses, and %v is known", tt, tu.misses, e.told)
 			}
 			tu.o.cfg.Collector = p
 			if search(1); tu.misses != 1 || !slices.Equal(e.told, []perfcore.Verdict{perfcore.Rejected}) {
-				t.Errorf("probes %v: behind a verdict there are %d misses, and %v is known", probes, tu.misses, e.told)
+				t.Errorf("%+v: behind a verdict there are %d misses, and %v is known", tt, tu.misses, e.told)
 			}
-			tu.o.cfg.Collector, e.told = void{p}, nil
-			if search(2*maxTries - 1); tu.misses != 2 || len(e.told) > 1 {
-				t.Errorf("probes %v: interrupted always there are %d misses, and %v is known", probes, tu.misses, e.told)
+			tu.o.cfg.Collector, e.told = &hindrance{p, tt.alarms, 0}, nil
+			var told []perfcore.Verdict // a perturbation has no verdict
+			if !tt.probes {
+				told = []perfcore.Verdict{perfcore.Inconclusive}
+			}
+			if search(2*maxTries - 1); tu.misses != 2 || !slices.Equal(e.told, told) {
+				t.Errorf("%+v: interrupted always there are %d misses, and %v is known; want %v", tt, tu.misses, e.told, told)
 			}
 		})
 	}
@@ -95,38 +99,42 @@ func (*leasing) Forget() {}
 // A search that was interrupted all the time has found nothing: when it rests, that is not
 // optimized, and the next rest is as long, until there is a verdict.
 func TestSearchInVain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
-		tu.engine = &pupil{proposes: 4}
-		tu.beginAnew()
-		for _, tt := range []struct {
-			name  string
-			heard bool
-			is    perfcore.OptimizationStatus
-			rest  int
-		}{
-			{"search", false, perfcore.NotOptimized, firstRest},
-			{"audit", false, perfcore.NotOptimized, firstRest},
-			{"heard audit", true, perfcore.Optimized, 2 * firstRest},
-			{"interrupted audit", false, perfcore.Optimized, 4 * firstRest},
-		} {
-			if tu.o.cfg.Collector = MetricsCollector(void{p}); tt.heard {
-				tu.o.cfg.Collector = p
-			}
-			for tu.misses < tu.most() {
-				if err := tu.search(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			tu.trials = nil
-			if err := tu.park(t.Context()); err != nil {
+	for _, alarms := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) { searchInVain(t, alarms) })
+	}
+}
+
+func searchInVain(t *testing.T, alarms bool) {
+	tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
+	tu.engine = &pupil{proposes: 4}
+	tu.beginAnew()
+	for _, tt := range []struct {
+		name  string
+		heard bool
+		is    perfcore.OptimizationStatus
+		rest  int
+	}{
+		{"search", false, perfcore.NotOptimized, firstRest},
+		{"audit", false, perfcore.NotOptimized, firstRest},
+		{"heard audit", true, perfcore.Optimized, 2 * firstRest},
+		{"interrupted audit", false, perfcore.Optimized, 4 * firstRest},
+	} {
+		if tu.o.cfg.Collector = p; !tt.heard {
+			tu.o.cfg.Collector = &hindrance{p, alarms, 0}
+		}
+		for tu.misses < tu.most() {
+			if err := tu.search(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if is := tu.o.Status(perfcore.CPU); is != tt.is || tu.rest != tt.rest {
-				t.Errorf("%s: at rest it is %v, and the next rest has %d slices; want %v and %d", tt.name, is, tu.rest, tt.is, tt.rest)
-			}
 		}
-	})
+		tu.trials = nil
+		if err := tu.park(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if is := tu.o.Status(perfcore.CPU); is != tt.is || tu.rest != tt.rest {
+			t.Errorf("alarms %v, %s: at rest it is %v, and the next rest has %d slices; want %v and %d", alarms, tt.name, is, tu.rest, tt.is, tt.rest)
+		}
+	}
 }
 
 // Where nothing was measured of a proposal, the next ones go as far.

@@ -295,19 +295,6 @@ func (o *PerformanceOptimizer) beat() {
 	}
 }
 
-// An interruption ended a slice or a trial from outside.
-type interruption struct {
-	verdict perfcore.Verdict
-	reason  string
-}
-
-func (i *interruption) Error() string { return i.reason }
-
-// An excursion is the interruption of a slice by another regime.
-type excursion struct{ interruption }
-
-func (e *excursion) Unwrap() error { return &e.interruption }
-
 // slice runs one slice with the knobs at levels and returns what it measured.
 // Errors are the context's and interruptions, after which the incumbents are in
 // force. again applies values that are in force already.
@@ -459,7 +446,7 @@ func (o *PerformanceOptimizer) sameRegime(before mark) error {
 	return nil
 }
 
-// wait waits for the end of a slice, or for an alarm, a freeze or another regime
+// wait waits for the end of a slice, or for another regime, an alarm or a freeze
 // within it.
 func (o *PerformanceOptimizer) wait(ctx context.Context, before mark) error {
 	left := time.Duration(float64(o.cfg.Slice) * (0.75 + 0.5*o.rand.Float64()))
@@ -471,6 +458,9 @@ func (o *PerformanceOptimizer) wait(ctx context.Context, before mark) error {
 			return ctx.Err()
 		case <-timer.C:
 		}
+		if err := o.sameRegime(before); err != nil { // first: what came with a block is not the candidate's
+			return err
+		}
 		if why := o.cfg.Collector.Alarm(); why != "" {
 			return &alarm{interruption{perfcore.Aborted, why}}
 		}
@@ -479,9 +469,6 @@ func (o *PerformanceOptimizer) wait(ctx context.Context, before mark) error {
 		o.mu.Unlock()
 		if frozen {
 			return &interruption{perfcore.Inconclusive, "the optimizer was frozen"}
-		}
-		if err := o.sameRegime(before); err != nil {
-			return err
 		}
 		if left -= min(left, reflexTime); left == 0 {
 			return nil

@@ -157,27 +157,27 @@ func (t *tuner) retest(ctx context.Context, at int) error {
 }
 
 // retry tries y, which t.trials at an index has replaced, and which has looked better. What
-// comes to a verdict is off probation. Its error is the context's.
+// is not interrupted is off probation. Its error is the context's.
 func (t *tuner) retry(ctx context.Context, at int, y []int) error {
 	r, err := t.trial(ctx, y, t.isBetter())
-	p := t.trials[at]
-	if p.gain != 0 { // what was recalled was not measured
-		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", perfcore.Percent(p.gain))
+	was := t.trials[at]
+	if was.gain != 0 { // what was recalled was not measured
+		r.prediction = fmt.Sprintf("it would cost %.1f %% more, as was measured when it was replaced", perfcore.Percent(was.gain))
 	}
-	switch t.conclude(ctx, "probation", y, r) {
-	case perfcore.Promoted:
+	r = t.conclude(ctx, "probation", y, r)
+	switch {
+	case r.verdict == perfcore.Promoted:
 		t.trials[len(t.trials)-1].credit = 0
-		if t.budget.lose(p.credit + r.evidence.Effect); p.recalled { // it stood for all that was saved in its regime
+		if t.budget.lose(was.credit + r.evidence.Effect); was.recalled { // it stood for all that was saved in its regime
 			t.budget.loseAll()
 		}
-		t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(p probation) bool { return t.replaced(&p) == nil })
+		t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(other probation) bool { return t.replaced(&other) == nil })
 		t.beginAnew()
-	case perfcore.Rejected:
+	case r.interrupted:
+		t.trials[at].tries++
+		t.trials[at].putOff(t.budget.slices)
+	default: // it is no better, or its guard has ended it
 		t.discharge(at)
-	default:
-		p := &t.trials[at]
-		p.tries++
-		p.putOff(t.budget.slices)
 	}
 	return err
 }

@@ -39,7 +39,7 @@ func further(t *testing.T, tu *tuner, levels ...int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := tu.conclude(t.Context(), "search", levels, r); got != perfcore.Promoted {
+	if got := tu.conclude(t.Context(), "search", levels, r).verdict; got != perfcore.Promoted {
 		t.Fatalf("%v are %v: %s", levels, got, r.reason)
 	}
 }
@@ -75,6 +75,27 @@ func TestRetrialIsInterrupted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What looked worse in one test, and is ended by its guard in the trial, is off probation.
+func TestRetrialIsGuarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until := 0
+		tu, p := promoted(t, func(levels []int, slice int) float64 {
+			if slice < until {
+				return -0.1 * float64(6-levels[0])
+			}
+			return float64(6 - levels[0])
+		}, []int{5}, []int{6})
+		until = p.Slice() + 8
+		if err := tu.retest(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		all := tu.o.Decisions(0)
+		if d := all[len(all)-1]; d.Trigger != "probation" || d.Verdict != perfcore.Aborted || len(tu.trials) != 0 || !slices.Equal(tu.at, []int{6}) {
+			t.Errorf("%v; the incumbent is %v; on probation are %+v", d, tu.at, tu.trials)
+		}
+	})
 }
 
 // What looked worse in one test, and is not, is off probation by the verdict of the trial.

@@ -19,8 +19,10 @@ var (
 )
 
 const (
-	// maxVoids ends a trial whose blocks come to nothing.
+	// maxVoids ends a trial whose blocks come to nothing, and maxAway one that goes on behind
+	// excursions.
 	maxVoids = 4
+	maxAway  = 4
 	// maxWash is the most slices that are left out behind a switch.
 	maxWash = 8
 	// maxBursts is after how many slices in a row with a burst nothing is said.
@@ -54,11 +56,6 @@ func (*blame) Is(err error) bool { return err == errBlamed }
 // block returns what is known of a block that ended with the blame: that one of the
 // candidate's two slices was so bad. The others are taken to be alike.
 func (b *blame) block() block { return block{diff: -b.cost / 2, work: -b.work / 2} }
-
-// An alarm is the interruption of a slice in which the program was in trouble.
-type alarm struct{ interruption }
-
-func (a *alarm) Unwrap() error { return &a.interruption }
 
 // A bench measures points against the incumbent. One goroutine uses it.
 type bench struct {
@@ -254,7 +251,9 @@ func (b *bench) incumbent(ctx context.Context, again bool) (seen, error) {
 // burst in it. When the guard fires, the incumbent is back with the slice behind: if it is
 // fine once nothing is left of the candidate, that is to blame, and if not, it was the
 // world, and the reference is renewed. A slice without any work fires the guard too. An
-// alarm is blamed on the candidate when it came with it and has gone with it.
+// alarm is blamed on the candidate when it came with it and has gone with it. Where another
+// regime comes before that is known, the interruption is no excursion: the candidate is not put
+// in force again.
 func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) (seen, error) {
 	if !b.cost.known {
 		if _, err := b.incumbent(ctx, false); err != nil {
@@ -269,17 +268,17 @@ func (b *bench) candidate(ctx context.Context, y []int, bill *bill, again bool) 
 		idle := errors.Is(err, errVoid) && s.Void == ""
 		switch {
 		case errors.As(err, &rang) && calm && !slices.Equal(y, b.at):
-			return s, b.alarmed(ctx, y, rang, bill)
+			return s, forGood(b.alarmed(ctx, y, rang, bill))
 		case err != nil && !idle:
 			return s, err
 		case idle:
 			bill.excess++ // the work is still to be done
-			return s, b.blame(ctx, y, s, bill)
+			return s, forGood(b.blame(ctx, y, s, bill))
 		}
 		bill.excess += math.Expm1(min(s.Cost-b.cost.value-b.excused(s), maxExcess))
 		switch {
 		case b.beyondGuard(s, b.bare.value+b.excused(s), b.work.value):
-			return s, b.blame(ctx, y, s, bill)
+			return s, forGood(b.blame(ctx, y, s, bill))
 		case s.Burst == "":
 			b.caps.visited(y)
 			return s, nil
@@ -500,6 +499,8 @@ type result struct {
 	reason     string
 	evidence   perfcore.Evidence
 	prediction string // as in perfcore.Decision
+	// interrupted: it ended from outside, so that it says nothing of the candidate.
+	interrupted bool
 }
 
 // A question is what a trial asks of the differences between the incumbent and a
@@ -542,11 +543,17 @@ func (b *bench) trial(ctx context.Context, y []int, q question) (result, error) 
 func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (result, error) {
 	var e perfcore.Evidence
 	var work, near, lag []float64
-	wash, voids, pardoned := b.washFor(y), 0, false
+	wash, voids, aways, pardoned := b.washFor(y), 0, 0, false
 	for {
 		one, err := b.block(ctx, y, wash, bill)
-		var stopped *interruption
 		var away *excursion
+		if errors.As(err, &away) && b.returns(ctx) {
+			if aways++; aways < maxAway {
+				continue
+			}
+			err = &interruption{perfcore.Inconclusive, "it was interrupted too often; the last time: " + away.reason}
+		}
+		var stopped *interruption
 		var blamed *blame
 		switch {
 		case errors.As(err, &blamed) && blamed.alarm == "" && len(e.Diffs) > 0 && !pardoned:
@@ -556,17 +563,17 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		case errors.Is(err, errBlamed):
 			b.accuse(y)
 			return result{verdict: perfcore.Aborted, reason: err.Error(), evidence: e}, nil
-		case errors.As(err, &away) && b.returns(ctx) || errors.Is(err, errVoid):
+		case errors.Is(err, errVoid):
 			if voids++; voids >= maxVoids {
-				return result{verdict: perfcore.Inconclusive, reason: "too many slices said nothing; of the last one: " + err.Error(), evidence: e}, nil
+				return interrupted(perfcore.Inconclusive, "too many slices said nothing; of the last one: "+err.Error(), e), nil
 			}
 			continue
 		case errors.As(err, &stopped):
-			return result{verdict: stopped.verdict, reason: stopped.reason, evidence: e}, nil
+			return interrupted(stopped.verdict, stopped.reason, e), nil
 		case err != nil:
-			return result{verdict: perfcore.Inconclusive, reason: "the optimizer ended", evidence: e}, err
+			return interrupted(perfcore.Inconclusive, "the optimizer ended", e), err
 		case b.changed:
-			return result{verdict: perfcore.Inconclusive, reason: "the world changed meanwhile", evidence: e}, nil
+			return interrupted(perfcore.Inconclusive, "the world changed meanwhile", e), nil
 		}
 		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
 		sd := b.noise.within(e.Diffs)
@@ -593,13 +600,6 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		}
 		return result{verdict: q.verdict, reason: q.yes, evidence: e}, nil
 	}
-}
-
-// returns waits until a quiet regime is over, and reports whether the regime is then the one that
-// the trial began in: a block is made again behind an excursion.
-func (b *bench) returns(ctx context.Context) bool {
-	_ = b.o.awaitCalm(ctx) // the excursion that it reports is known; the end of ctx comes again
-	return ctx.Err() == nil && !b.switched()
 }
 
 // without returns the differences less what of each is that targets are missed by less.

@@ -235,15 +235,15 @@ func (t *tuner) search(ctx context.Context) error {
 	prediction := predict(t.engine, before, y)
 	r, err := t.trial(ctx, y, t.isBetter())
 	r.prediction = prediction
-	verdict := t.conclude(ctx, trigger, y, r)
-	if verdict == perfcore.Inconclusive {
+	r = t.conclude(ctx, trigger, y, r)
+	if r.interrupted {
 		if t.interrupted() {
-			t.engine.Learn(verdict)
+			t.engine.Learn(perfcore.Inconclusive)
 		}
 		return err
 	}
-	t.engine.Learn(verdict)
-	if verdict == perfcore.Promoted {
+	t.engine.Learn(r.verdict)
+	if r.verdict == perfcore.Promoted {
 		t.beginAnew()
 		t.apart = t.apart.with(before, y)
 	} else {
@@ -260,17 +260,12 @@ func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) e
 	switch {
 	case errors.Is(err, errBlamed): // a limit is news, and there are only so many
 		t.judged()
-	case errors.Is(err, errVoid), errors.As(err, &stopped) && stopped.verdict == perfcore.Inconclusive:
-		t.interrupted()
-	default:
-		t.misses++
-	}
-	switch {
-	case errors.As(err, &stopped):
-		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: stopped.verdict, Reason: "a perturbation was stopped: " + stopped.reason})
-	case errors.Is(err, errBlamed):
 		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: perfcore.Aborted, Reason: "a perturbation was stopped: " + err.Error()})
+	case errors.As(err, &stopped):
+		t.interrupted()
+		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: stopped.verdict, Reason: "a perturbation was stopped: " + stopped.reason})
 	case errors.Is(err, errVoid):
+		t.interrupted()
 	default:
 		return err
 	}
@@ -278,11 +273,11 @@ func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) e
 }
 
 // conclude makes y the incumbents if the verdict says so, else undoes it, and records
-// the decision. It returns the verdict in the end.
-func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result) perfcore.Verdict {
+// the decision. It returns the result in the end.
+func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result) result {
 	accepted := r.verdict == perfcore.Promoted || r.verdict == perfcore.Withdrawn
 	if accepted && !t.o.Resources.promote(y, t.epoch) {
-		r.verdict, r.reason, accepted = perfcore.Inconclusive, errOwner.Error(), false
+		r.verdict, r.reason, r.interrupted, accepted = perfcore.Inconclusive, errOwner.Error(), true, false
 	}
 	if !accepted {
 		t.o.restore(ctx)
@@ -293,7 +288,7 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 		Verdict: r.verdict, Reason: r.reason, Evidence: r.evidence, Prediction: r.prediction,
 	})
 	if !accepted {
-		return r.verdict
+		return r
 	}
 	gain := r.evidence.Effect
 	t.trials = append(t.trials, probation{
@@ -304,7 +299,7 @@ func (t *tuner) conclude(ctx context.Context, trigger string, y []int, r result)
 	t.cost.value -= gain
 	t.bare.value -= gain - r.evidence.Targets
 	t.shift = shift{}
-	return r.verdict
+	return r
 }
 
 // idle runs the incumbent for n slices.
