@@ -85,7 +85,11 @@ func (t *tuner) run(ctx context.Context) error {
 		t.begin(t.most())
 	}
 	for {
-		var err error
+		// Frozen, it does not even go to what was verified in another regime.
+		err := t.o.untilThawed(ctx)
+		if err != nil {
+			return err
+		}
 		t.o.await("")
 		t.refresh()
 		switch {
