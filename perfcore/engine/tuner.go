@@ -334,11 +334,11 @@ func (t *tuner) heard(ctx context.Context) (said bool, err error) {
 	_, err = t.incumbent(ctx, false)
 	var stopped *interruption
 	switch {
-	case errors.As(err, &stopped) && t.switched(), errors.Is(err, errVoid):
+	case errors.Is(err, errVoid):
 		return false, nil
 	case errors.As(err, &stopped):
 		t.tell(stopped)
-		if t.refresh(); t.retargeted {
+		if t.refresh(); t.retargeted || t.switched() {
 			return false, nil
 		}
 		return false, t.pause(ctx)
