@@ -147,6 +147,18 @@ func (t *tuner) judged() { t.tries, t.unheard = 0, false }
 // inVain reports whether the search has come to rest without a verdict on anything.
 func (t *tuner) inVain() bool { return t.unheard && t.misses > t.begun }
 
+// refresh is the bench's. Where a slice saves nothing, as far as is known, nothing of what it
+// saves later stands for what is on probation.
+func (t *tuner) refresh() {
+	t.bench.refresh()
+	if t.budget.gain > 0 {
+		return
+	}
+	for i := range t.trials {
+		t.trials[i].credit = 0
+	}
+}
+
 // look runs a slice in a regime of which nothing is known, so that it is known what is
 // missed there before anything is tried. Its error is the context's.
 func (t *tuner) look(ctx context.Context) error {
