@@ -29,9 +29,10 @@ func (b *budget) slice() {
 // it cost less is not given back.
 func (b *budget) charge(excess float64) { b.spent += max(excess, 0) }
 
-// earn adds what a slice saves by a change.
+// earn adds what a slice saves by a change. Where nothing is saved, as far as is known, nothing
+// less is by a change that costs something.
 func (b *budget) earn(gain float64, from, to []int) {
-	b.gain += gain
+	b.gain = max(b.gain+gain, 0)
 	by := make(map[int]int) // the one that there was may be in a memory
 	maps.Copy(by, b.by)
 	for i := range to {

@@ -90,6 +90,9 @@ func (t *tuner) calibrate(ctx context.Context) (perfcore.Verdict, error) {
 	voids, before := 0, t.budget.slices
 	t.arm = -1
 	for len(e.Diffs) < maxBlocks {
+		if err := t.o.untilThawed(ctx); err != nil {
+			return 0, err
+		}
 		if t.refresh(); t.retargeted {
 			t.disregard()
 			e.Diffs, work, near, lag, voids = nil, nil, nil, nil, 0

@@ -155,3 +155,48 @@ func TestGainOfARegime(t *testing.T) {
 		}
 	})
 }
+
+// Where nobody knows any more what a slice saves, it is not less behind the withdrawal of a knob
+// that came along; and what a newer change saves stays when that, or an older change, goes back.
+func TestGainBehindAnOperator(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worse, along := 0.0, -0.012
+		tu, _ := promoted(t, func(levels []int, slice int) float64 {
+			cost := linear(-0.1, along, -0.1)(levels, slice)
+			if levels[0] == 6 {
+				cost += worse
+			}
+			return cost
+		}, []int{5, 5, 5}, []int{6, 6, 5})
+		further(t, tu, 6, 6, 6)
+		if err := tu.o.Resources.Pin(t.Context(), "plant.knob2", plant.Value(5)); err != nil {
+			t.Fatal(err)
+		}
+		takeApart(t, tu)
+		if !slices.Equal(tu.at, []int{6, 5, 5}) || tu.budget.gain != 0 {
+			t.Fatalf("at %v a slice saves %v", tu.at, tu.budget.gain)
+		}
+		if err := tu.o.Resources.Release("plant.knob2"); err != nil {
+			t.Fatal(err)
+		}
+		further(t, tu, 6, 5, 6)
+		want := tu.budget.gain
+		if want < 0.09 {
+			t.Fatalf("a newer change saves %v", want)
+		}
+		goesBack := func(withdrawn bool, at ...int) {
+			t.Helper()
+			i := slices.IndexFunc(tu.trials, func(p probation) bool { return p.withdrawn == withdrawn })
+			if err := tu.retest(t.Context(), i); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(tu.at, at) || math.Abs(tu.budget.gain-want) > 1e-9 {
+				t.Errorf("at %v a slice saves %v, want %v at %v", tu.at, tu.budget.gain, want, at)
+			}
+		}
+		along = -0.1
+		goesBack(true, 6, 6, 6)
+		worse = 0.2
+		goesBack(false, 5, 6, 6)
+	})
+}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/plant"
 )
 
 // An operator's knob that hung, or could not be set back, is the operator's again once it is
@@ -136,4 +140,58 @@ func TestMovedBetweenSlices(t *testing.T) {
 	if news := m.news(); len(news) != 2 || len(m.news()) != 0 {
 		t.Errorf("the news are %q, and then again", news)
 	}
+}
+
+// A passing plant is in another regime once the first one is gone.
+type passing struct {
+	*plant.Plant
+	gone atomic.Bool
+}
+
+func (p *passing) Regime() string {
+	if p.gone.Load() {
+		return "second"
+	}
+	return "first"
+}
+
+// Knobs that are isolated behind a slice are told of, also where the regime is another one once
+// they have been read.
+func TestIsolatedWhenTheRegimeChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plant.New(plant.Config{Start: []int{5, 5, 5}, Surface: plant.Flat(), Seed: 1})
+		in := &passing{Plant: p}
+		knobs := p.Knobs()
+		hangs, free := false, make(chan struct{})
+		read := knobs[0].Read
+		knobs[0].Read = func() int64 {
+			if hangs {
+				in.gone.Store(true)
+				<-free
+			}
+			return read()
+		}
+		o, err := New(Config{Knobs: knobs, Collector: in, Slice: time.Second, Seed: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tu := newTuner(o)
+		if err := tu.watched(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		hangs = true
+		p.Interfere(1, 9)
+		if err := tu.watched(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if o.Resources.Knobs()[0].Owner != Nobody || o.Resources.Knobs()[1].Owner != Nobody || !tu.switched() {
+			t.Fatalf("in the regime %q the knobs are %+v", in.Regime(), o.Resources.Knobs())
+		}
+		all := o.Decisions(0)
+		if len(all) != 1 || all[0].Verdict != perfcore.Isolated || !strings.Contains(all[0].Reason, "knob0") || !strings.Contains(all[0].Reason, "knob1") {
+			t.Errorf("it was decided: %v", all)
+		}
+		close(free)
+		synctest.Wait()
+	})
 }

@@ -243,9 +243,9 @@ func (o *PerformanceOptimizer) Run(ctx context.Context) (err error) {
 	defer others.Wait()
 	defer cancel()
 
-	// Frozen before it begins, it does not even go to what was verified in the regime. Its
-	// errors are no news: what was interrupted is nothing yet, and run finds ctx ended.
-	_ = o.awaitThaw(ctx)
+	// The first incumbents are for the regime in which it begins to try things. When it is not to
+	// do that any more, run finds ctx ended.
+	_ = o.untilThawed(ctx)
 	if err := newTuner(o).run(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
@@ -378,6 +378,12 @@ func (o *PerformanceOptimizer) awaitThaw(ctx context.Context) error {
 			o.beat()
 		}
 	}
+}
+
+// untilThawed returns once the optimizer is not frozen. Its error is the context's.
+func (o *PerformanceOptimizer) untilThawed(ctx context.Context) error {
+	_ = o.awaitThaw(ctx) // the freeze that it reports has interrupted nothing; the end of ctx is told below
+	return ctx.Err()
 }
 
 // regime returns the regime that the collector tells; "" when it tells none.

@@ -12,7 +12,6 @@ import (
 	"github.com/outrider-project/outrider/perfcore/engine"
 	"github.com/outrider-project/outrider/perfcore/plant"
 	"github.com/outrider-project/outrider/perfcore/regime"
-	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
 // A knob that somebody else moves, at rest or in a trial, is left alone from
@@ -105,45 +104,6 @@ func TestFreeze(t *testing.T) {
 		}
 		other()
 		until(t, "a trial", time.Hour, r.trying)
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// A tipster is always in the regime "tip".
-type tipster struct{ *plant.Plant }
-
-func (tipster) Regime() string { return "tip" }
-
-// Frozen before it runs, no knob moves, not even to what was verified in the regime, until it
-// thaws.
-func TestFrozenFromTheStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ring := snapshot.NewRing(0)
-		r := newRig(t, worse(7), func(c *engine.Config) {
-			c.Snapshots, c.Collector = ring, tipster{c.Collector.(*plant.Plant)}
-		})
-		kept, err := ring.Take(snapshot.Asked, snapshot.State{
-			Knobs:   []snapshot.Knob{{Name: "plant.knob0", Value: plant.Value(5), Mode: snapshot.Free}},
-			Regime:  "sync",
-			Regimes: []snapshot.Regime{{Name: "tip", Values: []snapshot.Value{{Knob: "plant.knob0", Value: plant.Value(7)}}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.Restore(t.Context(), kept.Seq); err != nil {
-			t.Fatal(err)
-		}
-		thaw := r.Freeze("maintenance")
-		stop := r.start(t)
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if got := r.Levels()[0]; got != 5 || r.Slice() > 0 || len(r.Decisions(0)) != 1 {
-			t.Errorf("frozen, the knob is at level %d after %d slices, and was decided %v", got, r.Slice(), r.Decisions(0))
-		}
-		thaw()
-		until(t, "what was verified in the regime", time.Minute, r.decided(perfcore.Recalled))
 		if err := stop(); err != nil {
 			t.Error(err)
 		}

@@ -85,7 +85,11 @@ func (t *tuner) run(ctx context.Context) error {
 		t.begin(t.most())
 	}
 	for {
-		var err error
+		// Frozen, it does not even go to what was verified in another regime.
+		err := t.o.untilThawed(ctx)
+		if err != nil {
+			return err
+		}
 		t.o.await("")
 		t.refresh()
 		switch {
@@ -142,6 +146,18 @@ func (t *tuner) judged() { t.tries, t.unheard = 0, false }
 
 // inVain reports whether the search has come to rest without a verdict on anything.
 func (t *tuner) inVain() bool { return t.unheard && t.misses > t.begun }
+
+// refresh is the bench's. Where a slice saves nothing, as far as is known, nothing of what it
+// saves later stands for what is on probation.
+func (t *tuner) refresh() {
+	t.bench.refresh()
+	if t.budget.gain > 0 {
+		return
+	}
+	for i := range t.trials {
+		t.trials[i].credit = 0
+	}
+}
 
 // look runs a slice in a regime of which nothing is known, so that it is known what is
 // missed there before anything is tried. Its error is the context's.
@@ -325,11 +341,11 @@ func (t *tuner) heard(ctx context.Context) (said bool, err error) {
 	_, err = t.incumbent(ctx, false)
 	var stopped *interruption
 	switch {
-	case errors.As(err, &stopped) && t.switched(), errors.Is(err, errVoid):
+	case errors.Is(err, errVoid):
 		return false, nil
 	case errors.As(err, &stopped):
 		t.tell(stopped)
-		if t.refresh(); t.retargeted {
+		if t.refresh(); t.retargeted || t.switched() {
 			return false, nil
 		}
 		return false, t.pause(ctx)
