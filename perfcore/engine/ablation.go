@@ -28,8 +28,8 @@ type ablation struct {
 // was worth with it.
 const idle = 0.1
 
-// maxTries is how often an ablation of a knob is begun that is interrupted, and after how many proposals in a row
-// of which nothing was measured there is a miss.
+// maxTries is how often an ablation of a knob is begun that is interrupted, and after how many
+// proposals in a row of which nothing was measured there is a miss.
 const maxTries = 3
 
 // with adds the promotion of to, where the incumbents were from, to what is taken apart:

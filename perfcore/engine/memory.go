@@ -41,6 +41,10 @@ func (b *bench) switched() bool {
 // at once, and lets one block say soon whether it still holds. In a regime that
 // is new the incumbents stay, and the search begins.
 func (t *tuner) enter(ctx context.Context) {
+	next := t.o.regime()
+	if next == t.regime && t.o.Resources.isIn(next) { // it was another one for a moment
+		return
+	}
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
 		t.memory[t.regime] = recollection{
@@ -50,7 +54,7 @@ func (t *tuner) enter(ctx context.Context) {
 			usage: t.o.measured(), aims: t.aims,
 		}
 	}
-	t.regime = t.o.regime()
+	t.regime = next
 	before, levels, known := t.o.Resources.travel(t.regime, t.o.timed)
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)

@@ -96,6 +96,9 @@ func TestRecallAgainAndAgain(t *testing.T) {
 				t.Errorf("at visit %d there are %d changes on probation", i, len(tu.trials))
 			}
 		}
+		if tu.enter(t.Context()); tu.misses != tu.most() || len(tu.trials) != 1 {
+			t.Errorf("where the regime was another one for a moment there are %d misses and %+v", tu.misses, tu.trials)
+		}
 		o.Resources.Forget()
 		in.regime = "first"
 		if tu.enter(t.Context()); tu.misses != 0 || tu.cost.known {
