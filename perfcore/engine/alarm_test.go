@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/plant"
 )
 
@@ -65,4 +69,80 @@ func TestAlarmIsBlamed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A smoky plant raises an alarm while its knob is at 6, and for half a minute behind.
+type smoky struct {
+	*plant.Plant
+	until time.Time
+}
+
+func (s *smoky) Alarm() string {
+	if s.Levels()[0] == 6 {
+		s.until = time.Now().Add(30 * time.Second)
+	}
+	if time.Now().Before(s.until) {
+		return "there is smoke"
+	}
+	return ""
+}
+
+// Of an alarm that came with a candidate, and outlasts its washout, nobody knows. It is no
+// evidence for a limit, and a miss all the same, or the same step would come again and again.
+func TestAlarmThatOutlastsItsCandidate(t *testing.T) {
+	for _, probes := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			tu := settledTuner(t, plant.World{}, 0, 1)
+			e := &pupil{proposes: 6, probes: probes}
+			tu.engine = e
+			tu.o.cfg.Collector = &smoky{Plant: tu.o.cfg.Collector.(*plant.Plant)}
+			for range 3 {
+				time.Sleep(time.Minute)
+				watch(t, tu)
+				if err := tu.search(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			told := slices.Repeat([]perfcore.Verdict{perfcore.Aborted}, 3)
+			if probes { // a perturbation has no verdict
+				told = nil
+			}
+			if tu.misses != 3 || !slices.Equal(e.told, told) {
+				t.Errorf("probes %v: there are %d misses, and %v is known; want %v", probes, tu.misses, e.told, told)
+			}
+		})
+	}
+}
+
+// While an alarm stands nothing is tried, and the loop says why.
+func TestStandingAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plant.New(plant.Config{Start: []int{5}, Surface: plant.Flat(), Seed: 1})
+		o, err := New(Config{Knobs: p.Knobs(), Collector: &hindrance{p, true, 80}, Slice: time.Second, Seed: 2, Engine: &pupil{proposes: 6}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- o.Run(ctx) }()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if why := o.Waits(); !slices.Contains(why, ringing) {
+			t.Errorf("it waits for %q", why)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		all := o.Decisions(0)
+		aborted := 0
+		for _, d := range all {
+			if d.Verdict == perfcore.Aborted {
+				aborted++
+			}
+		}
+		if aborted > 1 || len(all) < 2 {
+			t.Errorf("in an hour %d trials were ended by it: %v", aborted, all)
+		}
+	})
 }

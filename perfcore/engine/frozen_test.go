@@ -105,6 +105,12 @@ func TestFrozenBeforeTheRegimeChanges(t *testing.T) {
 					t.Errorf("frozen, the knob is at level %d, and was decided %v", r.Levels()[0], r.Decisions(0))
 				}
 				thaw()
+				thaw = r.Freeze("maintenance, again")
+				time.Sleep(time.Hour)
+				if _, recalled := r.last(perfcore.Recalled); recalled || r.Levels()[0] != 5 {
+					t.Errorf("frozen again at once, the knob is at level %d, and was decided %v", r.Levels()[0], r.Decisions(0))
+				}
+				thaw()
 				until(t, "what was verified in the regime", time.Minute, r.decided(perfcore.Recalled))
 				if got := r.Resources.Knobs()[0].Incumbent; got != plant.Value(7) {
 					t.Errorf("thawed, the incumbent is %d", got)

@@ -30,6 +30,14 @@ func (p *pupil) Learn(v perfcore.Verdict) { p.told = append(p.told, v) }
 
 func (*pupil) Forget() {}
 
+// watch runs a slice of the incumbent.
+func watch(t *testing.T, tu *tuner) {
+	t.Helper()
+	if err := tu.watched(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What was interrupted, its perturbations or its trial, is no miss and teaches nothing, unless
 // that happens several times in a row.
 func TestInterruptionIsNoMiss(t *testing.T) {
@@ -47,6 +55,7 @@ func TestInterruptionIsNoMiss(t *testing.T) {
 				}
 			}
 			tu.o.cfg.Collector = &hindrance{p, tt.alarms, 0}
+			watch(t, tu) // an alarm that comes with a candidate may be its
 			if search(maxTries - 1); tu.misses != 0 || len(e.told) != 0 {
 				t.Errorf("%+v: interrupted seldom there are %d misses, and %v is known", tt, tu.misses, e.told)
 			}
@@ -55,6 +64,7 @@ func TestInterruptionIsNoMiss(t *testing.T) {
 				t.Errorf("%+v: behind a verdict there are %d misses, and %v is known", tt, tu.misses, e.told)
 			}
 			tu.o.cfg.Collector, e.told = &hindrance{p, tt.alarms, 0}, nil
+			watch(t, tu)
 			var told []perfcore.Verdict // a perturbation has no verdict
 			if !tt.probes {
 				told = []perfcore.Verdict{perfcore.Inconclusive}
@@ -121,6 +131,7 @@ func searchInVain(t *testing.T, alarms bool) {
 	} {
 		if tu.o.cfg.Collector = p; !tt.heard {
 			tu.o.cfg.Collector = &hindrance{p, alarms, 0}
+			watch(t, tu)
 		}
 		for tu.misses < tu.most() {
 			if err := tu.search(t.Context()); err != nil {

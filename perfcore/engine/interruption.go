@@ -21,7 +21,11 @@ type excursion struct{ interruption }
 func (e *excursion) Unwrap() error { return &e.interruption }
 
 // An alarm is the interruption of a slice in which the program was in trouble.
-type alarm struct{ interruption }
+type alarm struct {
+	interruption
+	// came: it came with a candidate, and has not gone with it.
+	came bool
+}
 
 func (a *alarm) Unwrap() error { return &a.interruption }
 
@@ -42,7 +46,13 @@ func (b *bench) returns(ctx context.Context) bool {
 	return ctx.Err() == nil && !b.switched()
 }
 
-// interrupted returns the result of a trial that ended from outside.
-func interrupted(v perfcore.Verdict, reason string, e perfcore.Evidence) result {
+// suspect reports whether err is an alarm that came with a candidate, and has not gone with it.
+func suspect(err error) bool {
+	var rang *alarm
+	return errors.As(err, &rang) && rang.came
+}
+
+// cutShort returns the result of a trial that ended from outside.
+func cutShort(v perfcore.Verdict, reason string, e perfcore.Evidence) result {
 	return result{verdict: v, reason: reason, evidence: e, interrupted: true}
 }

@@ -42,7 +42,7 @@ func (b *bench) switched() bool {
 // is new the incumbents stay, and the search begins.
 func (t *tuner) enter(ctx context.Context) {
 	next := t.o.regime()
-	if next == t.regime && t.o.Resources.isIn(next) { // it was another one for a moment
+	if next == t.regime && t.o.Resources.isIn(next) || slices.Contains(t.o.cfg.Quiet, next) { // it has changed in this moment
 		return
 	}
 	t.refresh()
@@ -109,8 +109,8 @@ func (t *tuner) recall(ctx context.Context, before, to []int) {
 
 // onProbation returns what is on probation behind a recall, which comes first and is due at once.
 // What is on probation for the same moves needs no second one, and goes on with what its tests
-// have said; that of a withdrawal is still due at rest only. Each knob is in one recall
-// at most: what else it would be held against was in force in another regime before.
+// have said: one that comes early does not count. That of a withdrawal is still due at rest only. Each
+// knob is in one recall at most: what else it would be held against was in force in another regime before.
 func (t *tuner) onProbation(before, to []int) []probation {
 	moves := t.o.Resources.moves(before, to)
 	same := func(p probation) bool { return slices.Equal(t.o.Resources.moves(p.from, p.to), moves) }
@@ -121,6 +121,7 @@ func (t *tuner) onProbation(before, to []int) []probation {
 	first := probation{from: before, to: to, recalled: true}
 	if at >= 0 {
 		first = t.trials[at]
+		first.counts = max(first.counts, first.due)
 	}
 	first.due = t.budget.slices
 	all := []probation{first}

@@ -382,7 +382,9 @@ func (o *PerformanceOptimizer) awaitThaw(ctx context.Context) error {
 
 // untilThawed returns once the optimizer is not frozen. Its error is the context's.
 func (o *PerformanceOptimizer) untilThawed(ctx context.Context) error {
-	_ = o.awaitThaw(ctx) // the freeze that it reports has interrupted nothing; the end of ctx is told below
+	for ctx.Err() == nil && o.Frozen() {
+		_ = o.awaitThaw(ctx) // the freeze that it reports has interrupted nothing
+	}
 	return ctx.Err()
 }
 
@@ -468,7 +470,7 @@ func (o *PerformanceOptimizer) wait(ctx context.Context, before mark) error {
 			return err
 		}
 		if why := o.cfg.Collector.Alarm(); why != "" {
-			return &alarm{interruption{perfcore.Aborted, why}}
+			return &alarm{interruption: interruption{perfcore.Aborted, why}}
 		}
 		o.mu.Lock()
 		frozen := o.thawed != nil

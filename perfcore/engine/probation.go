@@ -17,6 +17,7 @@ var probations = [...]float64{10, 40, 160}
 type probation struct {
 	from, to []int
 	due      float64 // slices, as the budget counts them, from which the next test may begin
+	counts   float64 // and from which it counts when it is passed
 	passed   int
 	tries    int       // trials in a row of what it replaced that came to no verdict
 	diffs    []float64 // what the tests that it passed said for it
@@ -33,7 +34,7 @@ func (p *probation) putOff(now float64) { p.due = now + probations[min(p.tries, 
 // renew begins the probation again: what its tests have said, and what was saved, was of
 // another world.
 func (p *probation) renew(now float64) {
-	p.due, p.passed, p.tries, p.diffs, p.credit = now+probations[0], 0, 0, nil, 0
+	p.due, p.counts, p.passed, p.tries, p.diffs, p.credit = now+probations[0], 0, 0, 0, nil, 0
 }
 
 // dueTrial returns the index of the first of t.trials whose test is due; -1 for none. That of
@@ -44,17 +45,18 @@ func (t *tuner) dueTrial(resting bool) int {
 }
 
 // replaced returns the incumbents with what p has replaced; nil where there is nothing to
-// test any more, for a knob of p has moved since.
+// test any more, for a knob of p has moved since, or all of what was recalled.
 func (t *tuner) replaced(p *probation) []int {
 	y := slices.Clone(t.at)
 	for i := range y {
 		if p.from[i] == p.to[i] {
 			continue
 		}
-		if t.at[i] != p.to[i] {
+		if t.at[i] == p.to[i] {
+			y[i] = p.from[i]
+		} else if !p.recalled {
 			return nil
 		}
-		y[i] = p.from[i]
 	}
 	if slices.Equal(y, t.at) {
 		return nil
@@ -62,27 +64,34 @@ func (t *tuner) replaced(p *probation) []int {
 	return y
 }
 
-// part returns p with the knobs of which keep is true; the others stay.
+// part returns p with the knobs of which keep is true; the others stay. What tests of the whole
+// have said is not of a part.
 func (p probation) part(keep func(knob int) bool) probation {
-	p.from, p.diffs = slices.Clone(p.from), slices.Clone(p.diffs)
-	for i := range p.from {
+	from := slices.Clone(p.from)
+	for i := range from {
 		if !keep(i) {
-			p.from[i] = p.to[i]
+			from[i] = p.to[i]
 		}
+	}
+	if !slices.Equal(from, p.from) {
+		p.from, p.passed, p.tries, p.diffs = from, 0, 0, nil
 	}
 	return p
 }
 
 // split splits what was recalled, which t.trials has at an index, into the knobs that can be
-// tested now and the others, which are put off, so that none holds the others up. Nobody has
-// said that they go together. What was promoted stays whole, and waits until all of it can be
-// tested: it was measured as a whole, and a test of a part says nothing about that.
+// tested now and the others, which are put off, so that none holds the others up; one that has
+// moved since is in neither. Nobody has said that they go together. What was promoted stays whole,
+// and waits until all of it can be tested: it was measured as a whole, and a test of a part says
+// nothing about that.
 func (t *tuner) split(at int) {
 	p := t.trials[at]
 	y := t.replaced(&p)
 	if !p.recalled || y == nil {
 		return
 	}
+	p = p.part(func(knob int) bool { return t.at[knob] == p.to[knob] })
+	t.trials[at] = p
 	testable := make([]bool, len(y))
 	for i := range y {
 		alone := slices.Clone(t.at)
@@ -96,7 +105,7 @@ func (t *tuner) split(at int) {
 	}
 	later.putOff(t.budget.slices)
 	t.trials[at] = now
-	t.trials = append(t.trials, later)
+	t.trials = slices.Insert(slices.Clone(t.trials), at+1, later)
 }
 
 // mayMove reports whether the engine may put the knobs where y has them.
@@ -144,6 +153,10 @@ func (t *tuner) retest(ctx context.Context, at int) error {
 		return err
 	case one.diff > 0:
 		return t.retry(ctx, at, y)
+	}
+	if t.budget.slices < p.counts { // its regime is back, and it holds
+		p.due = p.counts
+		return nil
 	}
 	p.diffs = append(p.diffs, -one.diff)
 	p.tries = 0

@@ -99,6 +99,11 @@ func TestRecallAgainAndAgain(t *testing.T) {
 		if tu.enter(t.Context()); tu.misses != tu.most() || len(tu.trials) != 1 {
 			t.Errorf("where the regime was another one for a moment there are %d misses and %+v", tu.misses, tu.trials)
 		}
+		o.cfg.Quiet = []string{"block"}
+		in.regime = "block" // since it was seen that the regime is another one
+		if tu.enter(t.Context()); tu.regime != "second" || len(tu.trials) != 1 {
+			t.Errorf("a quiet regime is entered: %q, with %+v", tu.regime, tu.trials)
+		}
 		o.Resources.Forget()
 		in.regime = "first"
 		if tu.enter(t.Context()); tu.misses != 0 || tu.cost.known {

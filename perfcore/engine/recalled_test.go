@@ -81,6 +81,103 @@ func TestRecalledKnobsDoNotWait(t *testing.T) {
 	}
 }
 
+// recalled returns a tuner of two knobs behind a recall of (3, 2)→(5, 5), and a function that makes
+// the first of them tell nothing.
+func recalled(t *testing.T) (tu *tuner, hinder func()) {
+	t.Helper()
+	p := plant.New(plant.Config{Start: []int{5, 5}, Surface: linear(-0.02, -0.02), Seed: 1})
+	in := &there{Plant: p, regime: "first"}
+	knobs := p.Knobs()
+	why := ""
+	knobs[0].Unready = func(int64) string { return why }
+	o, err := New(Config{Knobs: knobs, Collector: in, Slice: time.Second, Seed: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tu = newTuner(o)
+	in.regime = "second"
+	tu.enter(t.Context())
+	if tu.refresh(); !o.Resources.promote([]int{3, 2}, tu.epoch) {
+		t.Fatal("nothing was promoted")
+	}
+	o.restore(t.Context())
+	in.regime = "first"
+	tu.enter(t.Context())
+	return tu, func() { why = "it is early" }
+}
+
+// Of what was recalled a knob that moves is out, and the others are tested all the same.
+func TestRecallOfWhatMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, _ := recalled(t)
+		if err := tu.o.Resources.Pin(t.Context(), "plant.knob0", plant.Value(6)); err != nil {
+			t.Fatal(err)
+		}
+		tu.refresh()
+		if err := tu.retest(t.Context(), tu.dueTrial(false)); err != nil {
+			t.Fatal(err)
+		}
+		if len(tu.trials) != 1 || tu.trials[0].passed != 1 || !slices.Equal(tu.trials[0].from, []int{5, 2}) {
+			t.Errorf("on probation are %+v", tu.trials)
+		}
+	})
+}
+
+// What tests of a whole have said is not of its parts, of which each is tested anew, in its place.
+func TestRecallInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, hinder := recalled(t)
+		for range 2 {
+			if err := tu.retest(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if tu.trials[0].passed != 2 {
+			t.Fatalf("on probation are %+v", tu.trials)
+		}
+		tu.trials = append(tu.trials, probation{from: []int{4, 4}, to: []int{5, 5}})
+		hinder()
+		if err := tu.retest(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if p := tu.trials; len(p) != 3 || p[0].passed != 1 || len(p[0].diffs) != 1 || !slices.Equal(p[0].from, []int{5, 2}) ||
+			p[1].passed != 0 || p[1].diffs != nil || !slices.Equal(p[1].from, []int{3, 5}) || p[2].recalled {
+			t.Errorf("on probation are %+v", p)
+		}
+	})
+}
+
+// However often a regime comes back, a promotion in it is confirmed by tests as late as others'.
+func TestRecallConfirmsNothingEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu, p := promoted(t, linear(-0.1), []int{5}, []int{6})
+		in := &there{Plant: p, regime: ""}
+		tu.o.cfg.Collector = in
+		begun := tu.budget.slices
+		for range 6 {
+			in.regime = "second"
+			tu.enter(t.Context())
+			if tu.refresh(); tu.at[0] == 6 && !tu.o.Resources.promote([]int{5}, tu.epoch) {
+				t.Fatal("nothing was promoted")
+			}
+			tu.o.restore(t.Context())
+			in.regime = ""
+			tu.enter(t.Context())
+			tu.refresh()
+			if err := tu.retest(t.Context(), tu.dueTrial(false)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		took := tu.budget.slices - begun
+		if took > probations[1] || took < probations[0] {
+			t.Fatalf("it took %v slices", took)
+		}
+		if len(tu.trials) != 1 || tu.trials[0].passed != 1 {
+			t.Errorf("behind %v slices there are on probation %+v", took, tu.trials)
+		}
+	})
+}
+
 // A change that was promoted as a whole waits until all of it can be tested.
 func TestPromotedKnobsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -129,6 +226,7 @@ func TestRecallKeepsAProbation(t *testing.T) {
 			if !holds {
 				slope, want = 0.1, perfcore.Promoted
 			}
+			tu.budget.slices = tu.trials[0].counts
 			if err := tu.retest(t.Context(), 0); err != nil {
 				t.Fatal(err)
 			}

@@ -279,9 +279,13 @@ func (m *ResourceManager) Pin(ctx context.Context, name string, value int64) err
 	return nil
 }
 
+// ErrOperators says that a knob is an operator's, whoever asks.
+var ErrOperators = errors.New("it is the operator's")
+
 // Release gives a pinned or isolated knob back to the engine, or the arbiter, and an
 // isolated one that neither moves to the operator, at the value that it reads; one that hung
-// is set back to its incumbent before. It fails for knobs that are the operator's anyway.
+// is set back to its incumbent before. It fails with ErrOperators for knobs that are the
+// operator's anyway.
 func (m *ResourceManager) Release(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -291,7 +295,7 @@ func (m *ResourceManager) Release(name string) error {
 	}
 	o, why := k.first()
 	if o == Operator && k.owner == Operator {
-		return fmt.Errorf("knob %s: %s", k.Name, why)
+		return fmt.Errorf("knob %s: %w: %s", k.Name, ErrOperators, why)
 	}
 	if k.owner == o {
 		return nil

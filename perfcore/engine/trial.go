@@ -82,6 +82,7 @@ type bench struct {
 	last  []int   // levels in force; nil when unknown
 	stays int     // slices that have run since they were applied
 	calm  bool    // the slice before this one ended by itself, so there was no alarm
+	rings bool    // an alarm has ended a slice, and none has ended by itself since
 	arm   int     // of A/A that the last slice belonged to; -1 for neither
 	cost  average // of the incumbent, between bursts
 	bare  average // the incumbent's, without what is missing of the targets
@@ -172,6 +173,8 @@ func (s seen) bare() float64 { return s.Cost - s.short }
 // one runs one slice at x.
 func (b *bench) one(ctx context.Context, x []int, again bool) (s seen, err error) {
 	s.Sample, err = b.o.slice(ctx, x, b.epoch, again)
+	var rang *alarm
+	b.rings = errors.As(err, &rang) || b.rings && err != nil
 	if b.calm = err == nil; !b.calm {
 		b.last = nil
 		return s, err
@@ -310,12 +313,17 @@ func (b *bench) rinse(ctx context.Context, y []int) error {
 }
 
 // alarmed returns what came of an alarm in a slice of a candidate, where there was none in
-// the slice before: a *blame when it has gone with the candidate, which is charged a slice.
+// the slice before: a *blame when it has gone with the candidate, which is charged a slice, and
+// an *alarm when it has not.
 func (b *bench) alarmed(ctx context.Context, y []int, rang *alarm, bill *bill) error {
 	if err := b.rinse(ctx, y); err != nil {
 		return err
 	}
-	if _, err := b.own(ctx, false); err != nil && !errors.Is(err, errVoid) {
+	var still *alarm
+	switch _, err := b.own(ctx, false); {
+	case errors.As(err, &still):
+		return &alarm{rang.interruption, true}
+	case err != nil && !errors.Is(err, errVoid):
 		return err
 	}
 	bill.excess++
@@ -499,8 +507,9 @@ type result struct {
 	reason     string
 	evidence   perfcore.Evidence
 	prediction string // as in perfcore.Decision
-	// interrupted: it ended from outside, so that it says nothing of the candidate.
-	interrupted bool
+	// interrupted: it ended from outside, so that it says nothing of the candidate. suspect: by an
+	// alarm that came with the candidate, so that nobody knows.
+	interrupted, suspect bool
 }
 
 // A question is what a trial asks of the differences between the incumbent and a
@@ -565,15 +574,17 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			return result{verdict: perfcore.Aborted, reason: err.Error(), evidence: e}, nil
 		case errors.Is(err, errVoid):
 			if voids++; voids >= maxVoids {
-				return interrupted(perfcore.Inconclusive, "too many slices said nothing; of the last one: "+err.Error(), e), nil
+				return cutShort(perfcore.Inconclusive, "too many slices said nothing; of the last one: "+err.Error(), e), nil
 			}
 			continue
 		case errors.As(err, &stopped):
-			return interrupted(stopped.verdict, stopped.reason, e), nil
+			r := cutShort(stopped.verdict, stopped.reason, e)
+			r.suspect = suspect(err)
+			return r, nil
 		case err != nil:
-			return interrupted(perfcore.Inconclusive, "the optimizer ended", e), err
+			return cutShort(perfcore.Inconclusive, "the optimizer ended", e), err
 		case b.changed:
-			return interrupted(perfcore.Inconclusive, "the world changed meanwhile", e), nil
+			return cutShort(perfcore.Inconclusive, "the world changed meanwhile", e), nil
 		}
 		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
 		sd := b.noise.within(e.Diffs)

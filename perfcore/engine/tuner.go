@@ -104,6 +104,9 @@ func (t *tuner) run(ctx context.Context) error {
 			t.enter(ctx)
 		case t.fresh:
 			err = t.look(ctx)
+		case t.rings:
+			t.o.await(ringing)
+			err = t.idle(ctx, 1)
 		case due >= 0 && t.budget.allows():
 			err = t.retest(ctx, due)
 		case t.misses >= t.most(), t.o.content() && !t.asked, !t.canMove():
@@ -130,9 +133,9 @@ func (t *tuner) beginAnew() {
 	t.unheard, t.rest = true, firstRest
 }
 
-// interrupted counts a proposal of which nothing was measured. It is no miss, unless it is one
+// unmeasured counts a proposal of which nothing was measured. It is no miss, unless it is one
 // too many in a row.
-func (t *tuner) interrupted() (missed bool) {
+func (t *tuner) unmeasured() (missed bool) {
 	if t.tries++; t.tries < maxTries {
 		return false
 	}
@@ -252,8 +255,8 @@ func (t *tuner) search(ctx context.Context) error {
 	r, err := t.trial(ctx, y, t.isBetter())
 	r.prediction = prediction
 	r = t.conclude(ctx, trigger, y, r)
-	if r.interrupted {
-		if t.interrupted() {
+	if r.interrupted && !r.suspect {
+		if t.unmeasured() {
 			t.engine.Learn(perfcore.Inconclusive)
 		}
 		return err
@@ -272,19 +275,24 @@ func (t *tuner) search(ctx context.Context) error {
 // proposalFailed deals with a perturbation that could not be measured. Its
 // error is the context's.
 func (t *tuner) proposalFailed(ctx context.Context, trigger string, err error) error {
+	verdict := perfcore.Aborted
 	var stopped *interruption
 	switch {
 	case errors.Is(err, errBlamed): // a limit is news, and there are only so many
 		t.judged()
-		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: perfcore.Aborted, Reason: "a perturbation was stopped: " + err.Error()})
 	case errors.As(err, &stopped):
-		t.interrupted()
-		t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: stopped.verdict, Reason: "a perturbation was stopped: " + stopped.reason})
+		if verdict = stopped.verdict; suspect(err) {
+			t.misses++
+		} else {
+			t.unmeasured()
+		}
 	case errors.Is(err, errVoid):
-		t.interrupted()
+		t.unmeasured()
+		return ctx.Err()
 	default:
 		return err
 	}
+	t.o.decide(perfcore.Decision{Trigger: trigger, Verdict: verdict, Reason: "a perturbation was stopped: " + err.Error()})
 	return ctx.Err()
 }
 

@@ -42,6 +42,9 @@ func (o *PerformanceOptimizer) resting(left int) string {
 	return fmt.Sprintf("the search is at rest until its next audit, in %d slices at most: only what was promoted is tested again", left)
 }
 
+// ringing is why nothing is tried behind an alarm.
+const ringing = "an alarm has stopped what was tried, or what was in force: nothing is tried until a slice ends without one"
+
 // calibrating is why nothing is tried while a calibration runs.
 const calibrating = "a calibration comes first: it tells how noisy the cost is"
 

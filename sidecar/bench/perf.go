@@ -91,7 +91,7 @@ func perfSize(quick bool) (perfShape, perfPlan) {
 		plan := perfPlan{Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
 		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: plan.mostTipBlocks(), Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
 	}
-	plan := perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 384, WarmTip: 40, LearnSync: 8100, LearnTip: 1680}
+	plan := perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 384, WarmTip: 40, LearnSync: 16_200, LearnTip: 3360}
 	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: plan.mostTipBlocks(), Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 

@@ -169,7 +169,9 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 	beside.Wait()
 	if tuning != nil {
 		tuning.tell(run)
-		err = errors.Join(err, tuning.err)
+		if !errors.Is(err, tuning.err) { // which has ended the replay, and is told
+			err = errors.Join(err, tuning.err)
+		}
 	}
 	return run, err
 }
@@ -314,20 +316,20 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 // either fails, and what was learned is kept, or an error, when it returns.
 func (t *tuning) run(ctx context.Context) error {
 	const every = 2 * time.Second
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var law sync.WaitGroup
 	var failed error
 	law.Go(func() {
 		for at := time.Now(); until(ctx, at) == nil; at = at.Add(every) {
 			if failed = t.replay.governor.Step(); failed != nil {
-				cancel(failed)
+				cancel()
 				return
 			}
 		}
 	})
 	err := t.optimizer.Run(ctx)
-	cancel(nil)
+	cancel()
 	law.Wait()
 	return errors.Join(err, failed)
 }

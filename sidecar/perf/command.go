@@ -144,17 +144,16 @@ func (p *Performance) defaults(ctx context.Context) error {
 		})
 		for _, k := range knobs {
 			standard := f.standard[k.Name]
-			if k.Incumbent == standard && k.Read() == standard {
+			if k.Owner != engine.Nobody && k.Incumbent == standard && k.Read() == standard {
 				continue
 			}
 			err := f.optimizer.Resources.Pin(ctx, k.Name, standard)
 			if err == nil && k.Owner != engine.Operator {
-				// What was isolated may be an operator's, and stays so: that is its only error.
-				if released := f.optimizer.Resources.Release(k.Name); k.Owner != engine.Nobody {
-					err = released
-				}
+				err = f.optimizer.Resources.Release(k.Name)
 			}
-			errs = append(errs, err)
+			if !errors.Is(err, engine.ErrOperators) { // what was isolated may be an operator's, and stays so
+				errs = append(errs, err)
+			}
 		}
 		if err := f.optimizer.Preserve(); err != nil {
 			errs = append(errs, fmt.Errorf("no snapshot was taken, so that a restart may return to what was before: %w", err))

@@ -55,10 +55,10 @@ func (s *Store) Put(ctx context.Context, seq uint64, b []byte) error {
 		return err
 	}
 	if n := len(numbers); n > 0 && numbers[n-1] > seq {
-		return fmt.Errorf("keep snapshot %d: there is a newer one, %d, which was not there, or could not be looked at, when the sidecar began: start it again", seq, numbers[n-1])
+		return fmt.Errorf("there is a newer one, %d, which was not there, or could not be looked at, when the sidecar began: start it again", numbers[n-1])
 	}
 	if err := replaceFile(s.path(seq), b); err != nil {
-		return fmt.Errorf("keep snapshot %d: %w", seq, err)
+		return err
 	}
 	numbers, err = s.numbers()
 	for _, old := range numbers[:max(0, len(numbers)-snapshot.Size)] {

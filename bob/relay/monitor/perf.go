@@ -82,7 +82,7 @@ func newInstruments(rec perfcore.Recorder) *instruments {
 // tell sets what is known, and all else to NaN. What stays known is never NaN in between, for a
 // scrape at that moment would take an alert back.
 func (in *instruments) tell(known map[*perfcore.Gauge]float64) {
-	tell := func(g *perfcore.Gauge) {
+	set := func(g *perfcore.Gauge) {
 		v, ok := known[g]
 		if !ok {
 			v = math.NaN()
@@ -90,10 +90,10 @@ func (in *instruments) tell(known map[*perfcore.Gauge]float64) {
 		g.Set(v)
 	}
 	for _, g := range []*perfcore.Gauge{in.best, in.marked, in.stored, in.lagBlocks, in.lagSeconds, in.epochGap, in.forkDepth, in.wedged, in.toRetarget} {
-		tell(g)
+		set(g)
 	}
 	for _, g := range in.outages {
-		tell(g)
+		set(g)
 	}
 }
 
