@@ -71,36 +71,34 @@ func TestDrift(t *testing.T) {
 // What somebody else moved goes to its value at the start with all others, and is tried again.
 func TestDefaultsOfWhatDrifted(t *testing.T) {
 	for _, back := range []int64{2, 1} { // where it is at the command
-		synctest.Test(t, func(t *testing.T) { defaultsOfWhatDrifted(t, back) })
-	}
-}
-
-func defaultsOfWhatDrifted(t *testing.T, back int64) {
-	m := newMill(t)
-	p, stop := m.start(t, Config{Mode: Optimize}, 0)
-	time.Sleep(time.Minute)
-	m.speed.Store(2)
-	time.Sleep(time.Minute)
-	speed := func() Knob {
-		t.Helper()
-		knobs, err := p.knobs()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return knobs[0]
-	}
-	if k := speed(); k.Owner != "nobody" {
-		t.Fatalf("a knob that somebody else moved is %+v", k)
-	}
-	m.speed.Store(back)
-	if err := p.defaults(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if k := speed(); k.Owner != "engine" || k.Value != 1 {
-		t.Errorf("behind defaults it is %+v", k)
-	}
-	if err := stop(); err != nil {
-		t.Error(err)
+		synctest.Test(t, func(t *testing.T) {
+			m := newMill(t)
+			p, stop := m.start(t, Config{Mode: Optimize}, 0)
+			time.Sleep(time.Minute)
+			m.speed.Store(2)
+			time.Sleep(time.Minute)
+			speed := func() Knob {
+				t.Helper()
+				knobs, err := p.knobs()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return knobs[0]
+			}
+			if k := speed(); k.Owner != "nobody" {
+				t.Fatalf("a knob that somebody else moved is %+v", k)
+			}
+			m.speed.Store(back)
+			if err := p.defaults(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if k := speed(); k.Owner != "engine" || k.Value != 1 {
+				t.Errorf("behind defaults it is %+v", k)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
