@@ -102,7 +102,7 @@ func TestLostTrust(t *testing.T) {
 			}
 		},
 	} {
-		v.seen.resize(1 << 20)
+		v.seen = newSeenTxs(1 << 20)
 		asked := 0
 		v.falls = func() int { asked++; return min(asked, 2) } // it falls after the first question
 		before := verdicts(&signatures)
@@ -240,6 +240,10 @@ func TestSeenTxs(t *testing.T) {
 		if !has(n, script.Consensus) {
 			t.Errorf("the %d-th from the end is forgotten", many-n)
 		}
+	}
+	was := s.len()
+	if s.resize(s.bytes()); s.len() != was {
+		t.Errorf("at the size that it has %d are remembered of %d", s.len(), was)
 	}
 	s.resize(1)
 	if s.len() != 0 || has(many-1, 0) {

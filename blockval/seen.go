@@ -47,13 +47,16 @@ type seenSet struct {
 
 // newSeenTxs returns one that takes so much memory, in bytes, and at least a set.
 func newSeenTxs(bytes int64) *seenTxs {
-	s := &seenTxs{seed: maphash.MakeSeed()}
+	s := &seenTxs{seed: maphash.MakeSeed(), limit: -1} // it has no size yet
 	s.resize(bytes)
 	return s
 }
 
-// resize makes the table take so much memory, and forgets everything.
+// resize makes the table take so much memory, and forgets everything unless it does already.
 func (s *seenTxs) resize(bytes int64) {
+	if s.bytes() == bytes {
+		return
+	}
 	sets := make([]seenSet, max(1, bytes/int64(unsafe.Sizeof(seenSet{}))))
 	s.mu.Lock()
 	defer s.mu.Unlock()
