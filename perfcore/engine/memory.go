@@ -42,8 +42,8 @@ func (b *bench) switched() bool {
 // is new the incumbents stay, and the search begins.
 func (t *tuner) enter(ctx context.Context) {
 	next := t.o.regime()
-	if next == t.regime && t.o.Resources.isIn(next) || slices.Contains(t.o.cfg.Quiet, next) { // it has changed in this moment
-		return
+	if next == t.regime && t.o.Resources.isIn(next) || slices.Contains(t.o.cfg.Quiet, next) {
+		return // it has changed in this moment
 	}
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {

@@ -23,18 +23,10 @@ func TestRecalledKnobsDoNotWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := plant.New(plant.Config{Start: []int{5, 5}, Surface: linear(-0.02, -0.02), Seed: 1})
-				in := &there{Plant: p, regime: "first"}
-				knobs := p.Knobs()
-				why := ""
-				knobs[0].Unready = func(int64) string { return why }
-				o, err := New(Config{Knobs: knobs, Collector: in, Slice: time.Second, Seed: 2})
-				if err != nil {
-					t.Fatal(err)
-				}
-				tu := newTuner(o)
+				tu, in, why := travels(t)
+				o := tu.o
 				for n := range 5 {
-					why = ""
+					*why = ""
 					in.regime = "second"
 					tu.enter(t.Context())
 					tu.refresh()
@@ -47,7 +39,7 @@ func TestRecalledKnobsDoNotWait(t *testing.T) {
 					if got := len(tu.trials); tu.trials[0].due > tu.budget.slices || got > 2 {
 						t.Fatalf("back for time %d, %d changes are on probation, of which due first %+v", n+1, got, tu.trials[0])
 					}
-					hinder(t, tu, &why)
+					hinder(t, tu, why)
 					tu.refresh()
 					if err := tu.retest(t.Context(), tu.dueTrial(false)); err != nil {
 						t.Fatal(err)
@@ -67,7 +59,7 @@ func TestRecalledKnobsDoNotWait(t *testing.T) {
 						}
 					}
 				}
-				why = ""
+				*why = ""
 				tu.refresh()
 				waits := slices.IndexFunc(tu.trials, func(p probation) bool { return p.passed == 0 })
 				if err := tu.retest(t.Context(), waits); err != nil {
@@ -81,29 +73,36 @@ func TestRecalledKnobsDoNotWait(t *testing.T) {
 	}
 }
 
-// recalled returns a tuner of two knobs behind a recall of (3, 2)→(5, 5), and a function that makes
-// the first of them tell nothing.
-func recalled(t *testing.T) (tu *tuner, hinder func()) {
+// travels returns a tuner of two knobs in the first regime, the plant that has it, and why the first
+// knob tells nothing; "" while it does.
+func travels(t *testing.T) (tu *tuner, in *there, why *string) {
 	t.Helper()
 	p := plant.New(plant.Config{Start: []int{5, 5}, Surface: linear(-0.02, -0.02), Seed: 1})
-	in := &there{Plant: p, regime: "first"}
+	in = &there{Plant: p, regime: "first"}
 	knobs := p.Knobs()
-	why := ""
-	knobs[0].Unready = func(int64) string { return why }
+	why = new(string)
+	knobs[0].Unready = func(int64) string { return *why }
 	o, err := New(Config{Knobs: knobs, Collector: in, Slice: time.Second, Seed: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tu = newTuner(o)
+	return newTuner(o), in, why
+}
+
+// recalled returns a tuner of two knobs behind a recall of (3, 2)→(5, 5), and a function that makes
+// the first of them tell nothing.
+func recalled(t *testing.T) (tu *tuner, hinder func()) {
+	t.Helper()
+	tu, in, why := travels(t)
 	in.regime = "second"
 	tu.enter(t.Context())
-	if tu.refresh(); !o.Resources.promote([]int{3, 2}, tu.epoch) {
+	if tu.refresh(); !tu.o.Resources.promote([]int{3, 2}, tu.epoch) {
 		t.Fatal("nothing was promoted")
 	}
-	o.restore(t.Context())
+	tu.o.restore(t.Context())
 	in.regime = "first"
 	tu.enter(t.Context())
-	return tu, func() { why = "it is early" }
+	return tu, func() { *why = "it is early" }
 }
 
 // Of what was recalled a knob that moves is out, and the others are tested all the same.

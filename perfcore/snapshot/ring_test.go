@@ -299,6 +299,9 @@ func TestLoadDamaged(t *testing.T) {
 					if left = append(left, l.Seq); l.Err == nil {
 						t.Errorf("%d was left out for nothing", l.Seq)
 					}
+					if b, kept := s.kept[l.Seq]; kept && b == nil && !strings.Contains(l.Err.Error(), "input/output error") {
+						t.Errorf("%d cannot be read, and was left out because %v", l.Seq, l.Err)
+					}
 				}
 				if !slices.Equal(left, tt.left) {
 					t.Errorf("left out were %d, want %d", left, tt.left)

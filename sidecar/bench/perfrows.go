@@ -80,7 +80,8 @@ func (r *PerfReport) improved(from, to string, first int, value func(*PerfRun) f
 // from is between the least and the greatest of n, whatever its distribution.
 func coverage(n int) float64 { return 100 * (1 - math.Pow(0.5, float64(n-1))) }
 
-// worseThanStatic is by how many per cent the optimizer may at most be worse than the best static setting.
+// worseThanStatic is by how many per cent the optimizer may at most be worse than the best static
+// setting.
 const worseThanStatic = 5.0
 
 // outcome says, in a sentence, whether a row reached what it is held against, and what
@@ -108,7 +109,8 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), reached(improved >= aim.original), aim.original, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
 }
 
-// lateness is by how much a run that is measured may outlast its timetable before the report says so.
+// lateness is by how much a run that is measured may outlast its timetable before the report says
+// so.
 const lateness = 1.05
 
 // late says how many runs did not keep to the timetable.
@@ -126,6 +128,7 @@ func (r *PerfReport) late(plan perfPlan) string {
 	return fmt.Sprintf("the timetable: of %d runs %d took more than %.0f %% longer than its %v, the longest %.1f %%", all, n, 100*(lateness-1), due, 100*(most-1))
 }
 
+// reached says in a note whether something was reached.
 func reached(it bool) string {
 	if it {
 		return "reaches"
@@ -136,7 +139,8 @@ func reached(it bool) string {
 // These are what an observation may take at most: nanoseconds, and of the time of client_golang's.
 const observeMost, observeShare = 10.0, 0.4
 
-// observed says what the row observe, the first, is of, and whether it reached what it is held against.
+// observed says what the row observe, the first, is of, and whether it reached what it is held
+// against.
 func (r *PerfReport) observed() string {
 	row := r.Rows[0]
 	share := row.Value / row.AnchorValue
