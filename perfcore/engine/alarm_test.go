@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -143,6 +144,51 @@ func TestStandingAlarm(t *testing.T) {
 		}
 		if aborted > 1 || len(all) < 2 {
 			t.Errorf("in an hour %d trials were ended by it: %v", aborted, all)
+		}
+	})
+}
+
+// A scorched plant has an alarm that stands, and counts how often it was looked at with the knob
+// elsewhere than at 5.
+type scorched struct {
+	*plant.Plant
+	elsewhere int
+}
+
+func (s *scorched) Alarm() string {
+	if s.Levels()[0] != 5 {
+		s.elsewhere++
+	}
+	return "the plant overheats"
+}
+
+// While an alarm stands nothing that is on probation is tested, at rest neither, and the test is
+// still due when it is over.
+func TestStandingAlarmAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tu := settledTuner(t, plant.World{}, 0, 1)
+		watch(t, tu)
+		p := tu.o.cfg.Collector.(*plant.Plant)
+		c := &scorched{Plant: p}
+		tu.o.cfg.Collector = c
+		tu.trials = []probation{{from: []int{4}, to: []int{5}}}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		tu.rest = math.MaxInt
+		tu.begin(tu.most())
+		if err := tu.park(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if c.elsewhere != 0 || tu.dueTrial(true) != 0 {
+			t.Errorf("%d times another value was in force; what is due: %+v", c.elsewhere, tu.trials)
+		}
+		tu.o.cfg.Collector = p
+		watch(t, tu)
+		if err := tu.retest(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if len(tu.trials) > 0 && tu.trials[0].passed == 0 {
+			t.Errorf("behind it nothing was tested: %+v", tu.trials)
 		}
 	})
 }

@@ -119,11 +119,11 @@ func (t *tuner) mayMove(y []int) bool {
 }
 
 // retest runs one block of an old value against what replaced it, which t.trials has at
-// an index; it does nothing for -1. When the old value looks better, it is tried like any
-// other candidate: nothing goes back without evidence either. A test that comes to no verdict
-// is put off. Of what was recalled it tests the knobs that it can.
+// an index; it does nothing for -1, nor while an alarm stands. When the old value looks
+// better, it is tried like any other candidate: nothing goes back without evidence either. A
+// test that comes to no verdict is put off. Of what was recalled it tests the knobs that it can.
 func (t *tuner) retest(ctx context.Context, at int) error {
-	if at < 0 || !t.budget.allows() {
+	if at < 0 || t.rings || !t.budget.allows() {
 		return nil
 	}
 	t.split(at)
