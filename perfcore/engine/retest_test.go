@@ -66,6 +66,7 @@ func TestRetrialIsInterrupted(t *testing.T) {
 				if len(tu.trials) != 1 || tu.trials[0].due != tu.budget.slices+later || tu.trials[0].gain != gain {
 					t.Fatalf("behind an interruption, in slice %v, %+v are on probation", tu.budget.slices, tu.trials)
 				}
+				watch(t, tu) // behind an alarm nothing is tested until a slice has none
 			}
 			if err := tu.retest(t.Context(), 0); err != nil {
 				t.Fatal(err)
