@@ -232,14 +232,14 @@ func (f *flight) next(ctx context.Context) error {
 	return nil
 }
 
-// wait returns when the block is finished.
+// wait returns when the block is finished, or with ctx's error when that has ended: a verdict
+// that comes with the end is too late, for what follows from it could not be stored.
 func (b *flown) wait(ctx context.Context) error {
 	select {
 	case <-b.done:
-		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+	return context.Cause(ctx)
 }
 
 // pop takes the first block out of the queue.

@@ -637,3 +637,19 @@ func TestFlightEnds(t *testing.T) {
 		})
 	}
 }
+
+// A verdict that comes with the end of the flight is too late, each time.
+func TestVerdictAtTheEnd(t *testing.T) {
+	b := &flown{done: make(chan struct{})}
+	close(b.done)
+	if err := b.wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		if err := b.wait(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatalf("it is given: %v", err)
+		}
+	}
+}
