@@ -111,7 +111,8 @@ func utxoNotes(rep *UtxoReport, hits *hitBench) []string {
 		fmt.Sprintf("bytes/coin: of the coins below the ring, all told; what the heap grew by. After the chain of hit/spend-once/100k it is %.1f, as accounted", hits.bytes),
 		fmt.Sprintf("hit/spend-once/100k: of the coins that %d blocks spend, after %d that fill the caches. Each coin is spent once or never, and asked for only then: %s. All held as many coins, ours %d at most, with the ring of %d blocks",
 			hits.blocks.count, hits.blocks.warm, testvectors.SpendAges(), hits.held, hitRing),
-		fmt.Sprintf("get/block8000/pebble and apply: of %d coins; both databases with %d MiB of cache, no compression and the same number of goroutines, goleveldb with filters of 10 bits a key and compacted; the files are in the system's cache", rep.Coins, utxoCache>>20),
+		fmt.Sprintf("get/one/pebble: the %d coins of get/block8000/pebble again, one after the other, each as of the tip, on one thread; most of their blocks are not in the cache", blockSpends),
+		fmt.Sprintf("get/block8000/pebble, get/one/pebble and apply: of %d coins; both databases with %d MiB of cache, no compression and the same number of goroutines, goleveldb with filters of 10 bits a key and compacted; the files are in the system's cache", rep.Coins, utxoCache>>20),
 		fmt.Sprintf("apply: a block of %d spends and %d creations, with what undoes it; on the disk when it is done. What it spends is known from its validation, whose look-up is get/block8000/pebble; in apply/block/read it is not, and is read again", blockSpends, blockCreations),
 		"load: a snapshot as dumptxoutset writes it, with hash_serialized_3, MuHash and the journal by which a killed load goes on",
 	}
@@ -139,7 +140,7 @@ func measureDatabase(ctx context.Context, set coinSet, o UtxoOptions) (rows []Ro
 		return nil, err
 	}
 	reading, err := measureStores(ctx, o, smallMemTable, func(db *coindb.DB, level *levelCoins) []utxoFigure {
-		return []utxoFigure{&getFigure{set: set, db: db, level: level}, &applyFigure{set: set, db: db, level: level}}
+		return []utxoFigure{&getFigure{set: set, db: db, level: level}, &getFigure{set: set, db: db, level: level, single: true}, &applyFigure{set: set, db: db, level: level}}
 	})
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ func TestUtxoReport(t *testing.T) {
 		"get/block8000/warm Go map", "scaling/get hashes, which share nothing",
 		"bytes/coin ristretto alone", "bytes/coin Go map",
 		"hit/spend-once/100k ristretto alone", "hit/spend-once/100k LRU", "hit/spend-once/100k Belady, the bound",
-		"get/block8000/pebble goleveldb", "apply/block/read goleveldb", "apply/block goleveldb", "load/snapshot",
+		"get/block8000/pebble goleveldb", "get/one/pebble goleveldb", "apply/block/read goleveldb", "apply/block goleveldb", "load/snapshot",
 	}
 	if runtime.GOMAXPROCS(0) == 1 {
 		want = slices.DeleteFunc(want, func(row string) bool { return strings.HasPrefix(row, "scaling/") })

@@ -80,20 +80,25 @@ func (l *levelCoins) get(ops []wire.OutPoint) ([]corefile.Coin, [][]byte, error)
 	for g := range l.readers {
 		wg.Go(func() {
 			for i := len(ops) * g / l.readers; i < len(ops)*(g+1)/l.readers; i++ {
-				value, err := l.db.Get(levelKey(sorted[i]), nil)
-				if err == nil {
-					_, err = coins[i].Decode(value)
-				}
-				if err != nil {
-					errs[g] = fmt.Errorf("goleveldb: %s: %w", sorted[i], err)
+				if coins[i], values[i], errs[g] = l.one(sorted[i]); errs[g] != nil {
 					return
 				}
-				values[i] = value
 			}
 		})
 	}
 	wg.Wait()
 	return coins, values, errors.Join(errs...)
+}
+
+// one returns the coin of op and its value.
+func (l *levelCoins) one(op wire.OutPoint) (c corefile.Coin, value []byte, err error) {
+	if value, err = l.db.Get(levelKey(op), nil); err == nil {
+		_, err = c.Decode(value)
+	}
+	if err != nil {
+		return c, nil, fmt.Errorf("goleveldb: %s: %w", op, err)
+	}
+	return c, value, nil
 }
 
 // apply does what coindb.DB.Apply does for a block: it reads what is spent unless

@@ -10,11 +10,13 @@ import (
 	"github.com/outrider-project/outrider/utxocache/coindb"
 )
 
-// A getFigure is get/block8000/pebble: a block's coins, asked for at once.
+// A getFigure is get/block8000/pebble, a block's coins, asked for at once; or else
+// get/one/pebble, as many, one after the other.
 type getFigure struct {
 	set          coinSet
 	db           *coindb.DB
 	level        *levelCoins
+	single       bool
 	ours, theirs []float64
 }
 
@@ -25,17 +27,26 @@ func (f *getFigure) measure(_ context.Context, round int) error {
 		ops[i] = f.set.outPoint(index)
 	}
 	answers := make([]coindb.Answer, len(ops))
-	took, err := inTurns(round, func() (err error) {
-		view, err := f.db.View()
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, view.Close()) }()
-		return view.GetBatch(ops, answers)
-	}, func() error {
+	ours := func() error { return f.look(ops, answers) }
+	theirs := func() error {
 		_, _, err := f.level.get(ops)
 		return err
-	})
+	}
+	if f.single {
+		ours = func() (err error) {
+			for i := 0; i < len(ops) && err == nil; i++ {
+				err = f.look(ops[i:i+1], answers[i:i+1])
+			}
+			return err
+		}
+		theirs = func() (err error) {
+			for i := 0; i < len(ops) && err == nil; i++ {
+				_, _, err = f.level.one(ops[i])
+			}
+			return err
+		}
+	}
+	took, err := inTurns(round, ours, theirs)
 	if err != nil {
 		return err
 	}
@@ -48,7 +59,21 @@ func (f *getFigure) measure(_ context.Context, round int) error {
 	return nil
 }
 
+// look asks for coins, as of one tip.
+func (f *getFigure) look(ops []wire.OutPoint, answers []coindb.Answer) (err error) {
+	view, err := f.db.View()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, view.Close()) }()
+	return view.GetBatch(ops, answers)
+}
+
 func (f *getFigure) rows() []Row {
+	if f.single {
+		const each = 1000. / blockSpends // microseconds of a coin, where all take milliseconds
+		return []Row{lessIsBetter("get/one/pebble", each*median(f.ours), "µs", "goleveldb", each*median(f.theirs))}
+	}
 	return []Row{lessIsBetter("get/block8000/pebble", median(f.ours), "ms", "goleveldb", median(f.theirs))}
 }
 

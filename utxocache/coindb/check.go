@@ -437,5 +437,5 @@ func (d *DB) Repair(ctx context.Context) (*Report, error) {
 
 // excise removes keys without reading them.
 func (d *DB) excise(ctx context.Context, lower, upper []byte) error {
-	return d.explain(d.pebble.Excise(ctx, pebble.KeyRange{Start: lower, End: upper}))
+	return d.explain(errors.Join(d.pebble.Excise(ctx, pebble.KeyRange{Start: lower, End: upper}), d.moved()))
 }

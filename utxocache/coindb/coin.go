@@ -39,17 +39,24 @@ func decodeCoin(c *Coin, value []byte) error {
 // value: the largest that has a short form is an uncompressed key's.
 func scriptRoom(value []byte) int { return max(67, len(value)) }
 
-// scripts is memory for the scripts of many coins, in pieces that are not so
+// scripts is memory for the scripts of coins, in pieces that are not so
 // large that one coin that is kept keeps much alive.
-type scripts struct{ free []byte }
+type scripts struct {
+	free  []byte
+	piece int
+}
 
 const scriptsPiece = 8 << 10
+
+// scriptsOf returns memory for those of n coins: of one, which is what applications ask for, no
+// more than it may take.
+func scriptsOf(n int) scripts { return scripts{piece: min(n*scriptRoom(nil), scriptsPiece)} }
 
 // decode sets c to the coin that is value.
 func (s *scripts) decode(c *Coin, value []byte) error {
 	room := scriptRoom(value)
 	if len(s.free) < room {
-		s.free = make([]byte, max(room, scriptsPiece))
+		s.free = make([]byte, max(room, s.piece))
 	}
 	c.Script = s.free[:0:room]
 	if err := decodeCoin(c, value); err != nil {

@@ -71,6 +71,9 @@ type DB struct {
 	closed atomic.Bool
 	idle   chan struct{}
 
+	sharing sync.Mutex // guards now, and how many views it has
+	now     *snapshot  // what the next View is of; nil behind a change
+
 	// mu guards what follows.
 	mu      sync.Mutex
 	memory  int64
@@ -134,7 +137,7 @@ func (d *DB) Close() error {
 	for d.users.Load() > 0 {
 		<-d.idle
 	}
-	err := errors.Join(d.pebble.Close(), d.disk.check())
+	err := errors.Join(d.moved(), d.pebble.Close(), d.disk.check())
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.release()
@@ -220,7 +223,8 @@ func (d *DB) commit(b *pebble.Batch, opts *pebble.WriteOptions) error {
 	if err := d.room(b.Len()); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	return d.explain(errors.Join(b.Commit(opts), d.disk.check(), b.Close()))
+	err := b.Commit(opts)
+	return d.explain(errors.Join(err, d.moved(), d.disk.check(), b.Close()))
 }
 
 // explain returns err, as one of the errors that callers tell apart if it is.

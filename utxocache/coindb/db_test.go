@@ -339,7 +339,7 @@ func TestRepair(t *testing.T) {
 				must(t, err)
 			}
 			must(t, d.BuildIndex(t.Context(), nil))
-			must(t, tt.damage(d))
+			must(t, errors.Join(tt.damage(d), d.moved()))
 			report, err := d.Repair(t.Context())
 			found := slices.ContainsFunc(report.Problems, func(p Problem) bool { return p.Part == tt.part })
 			if tt.part != 0 && !found || tt.part == 0 && len(report.Problems) > 0 {

@@ -24,7 +24,7 @@ func FuzzCoin(f *testing.F) {
 		if err := decodeCoin(&again, encoded); err != nil || !equalCoin(coin, again) {
 			t.Fatalf("%+v becomes %+v, %v", coin, again, err)
 		}
-		var s scripts
+		s := scriptsOf(2)
 		if err := s.decode(&shared, value); err != nil || !equalCoin(coin, shared) {
 			t.Fatalf("%+v becomes %+v, %v", coin, shared, err)
 		}

@@ -16,9 +16,16 @@ import (
 // what is overwritten from being dropped, so it should not live for long. Its
 // methods are safe for concurrent use, but for Close.
 type View struct {
-	db    *DB
+	db *DB
+	*snapshot
+}
+
+// A snapshot is the database as of one tip, which Views share until it changes: an application
+// asks for one coin after the other.
+type snapshot struct {
 	snap  *pebble.Snapshot
 	state state
+	views int // guarded by DB.sharing; one of them the database's own
 }
 
 // View returns the coins as of the tip. Close must be called. It returns an
@@ -40,18 +47,56 @@ func (d *DB) view() (*View, error) {
 	if err := d.disk.check(); err != nil {
 		return nil, err
 	}
-	snap := d.pebble.NewSnapshot()
-	s, err := d.readState(snap)
-	if err != nil {
-		return nil, errors.Join(err, snap.Close())
+	d.sharing.Lock()
+	defer d.sharing.Unlock()
+	if d.now == nil {
+		snap := d.pebble.NewSnapshot()
+		s, err := d.readState(snap)
+		if err != nil {
+			return nil, errors.Join(err, snap.Close())
+		}
+		d.now = &snapshot{snap: snap, state: s, views: 1}
 	}
-	return &View{db: d, snap: snap, state: s}, nil
+	d.now.views++
+	return &View{d, d.now}, nil
 }
 
-// Close ends the view.
+// moved says that the database has changed: a View that is opened from now on is of no earlier
+// snapshot. As view holds sharing from before it takes one until that is shared, none that is of
+// before the change can be shared behind it.
+func (d *DB) moved() error {
+	d.sharing.Lock()
+	s := d.now
+	d.now = nil
+	d.sharing.Unlock()
+	if s == nil {
+		return nil
+	}
+	return d.drop(s)
+}
+
+// drop ends one view of s. The last closes it, and not under the lock: Pebble may have to wait
+// for the disk there.
+func (d *DB) drop(s *snapshot) error {
+	d.sharing.Lock()
+	s.views--
+	last := s.views == 0
+	d.sharing.Unlock()
+	if !last {
+		return nil
+	}
+	return s.snap.Close()
+}
+
+// Close ends the view, of which nothing may be asked then. It panics when it is called again.
 func (v *View) Close() error {
+	s := v.snapshot
+	if s == nil {
+		panic("coindb: a view is closed twice")
+	}
+	v.snapshot = nil
 	defer v.db.leave()
-	return v.snap.Close()
+	return v.db.drop(s)
 }
 
 // Tip returns the tip as of which the view answers.
@@ -112,7 +157,7 @@ func (v *View) GetBatch(ops []wire.OutPoint, answers []Answer) error {
 func (v *View) lookUp(ops []wire.OutPoint, answers []Answer) error {
 	places := sorted(len(ops), func(i int) *wire.OutPoint { return &ops[i] })
 	err := v.db.read(v.snap, ops, places, func() reader {
-		var s scripts
+		s := scriptsOf(len(ops))
 		return func(i int, value []byte) error {
 			answers[i] = Answer{}
 			if value == nil {
