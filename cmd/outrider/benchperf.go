@@ -22,14 +22,15 @@ func benchPerf(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	fs.IntVar(&o.Rounds, "rounds", 3, "have the optimizer learn for each row this `number` of times, and print medians of all turns; at least 3, and 1 with --quick")
 	fs.IntVar(&o.Turns, "turns", 4, "measure what it has learned beside the settings this `number` of times in each round, and the best of the sweep as often; 2 at most with --quick")
 	fs.BoolVar(&o.Quick, "quick", false, "make all of it short, to show that everything works; its figures mean little")
-	rows := fs.String("rows", "", "`list` of the rows to measure, of cpu, memory and database, with commas between them (default: all)")
+	rows := fs.String("rows", "", "`list` of the rows to measure, of cpu, memory, database and contrast, with commas between them (default: all)")
 	dir := fs.String("dir", "", "`directory` on the disk to measure; a new one is made in it, and removed (default: that of temporary files)")
 	asJSON := fs.Bool("json", false, "print JSON")
 	fs.Usage = func() {
 		fmt.Fprintln(fs.Output(), "outrider bench perf measures what the optimizer makes of the parts of the sidecar on generated blocks, beside the\n"+
 			"defaults of the libraries and of Go, and beside the best static setting of a sweep: processor time, memory and\n"+
-			"the latency of the coin database, each as an aim of its own. It takes some 85 minutes on two cores that\n"+
-			"nobody else uses. Flags:")
+			"the latency of the coin database, each as an aim of its own, and on a workload whose regimes want different\n"+
+			"settings processor time and memory together. It takes some three hours on two cores that nobody else\n"+
+			"uses. Flags:")
 		fs.PrintDefaults()
 	}
 	if err := parse(fs, args, stderr); err != nil {

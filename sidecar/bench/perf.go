@@ -30,7 +30,7 @@ type PerfOptions struct {
 	// Quick makes all of it short, with two settings in the sweep: it shows that everything
 	// works, and its figures mean little.
 	Quick bool
-	// Rows are which of cpu, memory and database are measured; none means all.
+	// Rows are which of cpu, memory, database and contrast are measured; none means all.
 	Rows []string
 	// Log is told of each run; nil for nobody.
 	Log io.Writer
@@ -44,9 +44,9 @@ type PerfReport struct {
 	Quick bool `json:"quick"`
 	// Before is the setting that is improved on.
 	Before PerfSetting `json:"before"`
-	// Work is what each run of a round did.
-	Work perfWork `json:"work"`
-	// Sweep is each static setting that was tried, and Best the best for each row.
+	// Work is what each run that is measured did, by the workload.
+	Work map[string]perfWork `json:"work"`
+	// Sweep is each static setting that was tried on each workload, and Best the best for each row.
 	Sweep []PerfTried            `json:"sweep"`
 	Best  map[string]PerfSetting `json:"best_static"`
 	// Learned is what the optimizer did for each row before it was measured, in each
@@ -58,7 +58,8 @@ type PerfReport struct {
 	Turns int                   `json:"turns"`
 	// Intervals are the least and the greatest improvement of a round, the median of its
 	// turns, of each row that is one. The turns of a round share what was learned in it,
-	// so that rounds are what is independent: see coverage.
+	// so that rounds are what is independent: see coverage. Those of a room are what it is by
+	// either turn.
 	Intervals map[string][2]float64 `json:"intervals"`
 	// AllocationsPerObserve is of observe.
 	AllocationsPerObserve float64 `json:"allocations_per_observe"`
@@ -69,30 +70,21 @@ type PerfReport struct {
 
 // A PerfTried is a static setting and what it came to, at its two turns.
 type PerfTried struct {
-	Setting PerfSetting `json:"setting"`
-	Run     *PerfRun    `json:"run"`
-	Again   *PerfRun    `json:"again"`
+	Workload string      `json:"workload"`
+	Setting  PerfSetting `json:"setting"`
+	Run      *PerfRun    `json:"run"`
+	Again    *PerfRun    `json:"again"`
 	// Finals are its turns among the best of a row.
 	Finals []*PerfRun `json:"finals,omitempty"`
 }
 
-// cost returns what the setting cost under an aim, on the mean of its turns.
-func (t *PerfTried) cost(aim *perfAim) float64 {
-	sum := aim.cost(t.Run.Figures) + aim.cost(t.Again.Figures)
+// cost returns what the setting costs, on the mean of its turns, where cost is that of a run.
+func (t *PerfTried) cost(cost func(*PerfRun) float64) float64 {
+	sum := cost(t.Run) + cost(t.Again)
 	for _, run := range t.Finals {
-		sum += aim.cost(run.Figures)
+		sum += cost(run)
 	}
 	return sum / float64(2+len(t.Finals))
-}
-
-// perfSize returns the recording and the plan.
-func perfSize(quick bool) (perfShape, perfPlan) {
-	if quick {
-		plan := perfPlan{Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
-		return perfShape{Transactions: 40, SyncBlocks: 12, TipBlocks: plan.mostTipBlocks(), Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20}, plan
-	}
-	plan := perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 384, WarmTip: 40, LearnSync: 16_200, LearnTip: 3360}
-	return perfShape{Transactions: 40, SyncBlocks: 32, TipBlocks: plan.mostTipBlocks(), Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50}, plan
 }
 
 // Perf measures what the optimizer of perfcore/engine makes of the parts of the sidecar,
@@ -100,8 +92,8 @@ func perfSize(quick bool) (perfShape, perfPlan) {
 // things take turns, each in a process of its own: the setting that is "before", the
 // best of the static settings that a sweep has tried, and the optimizer, which in each round
 // has begun with "before", learned for some minutes, and resumes from what it had verified
-// then, as after a restart. Each row is an aim of its own. First, it measures what an
-// observation costs.
+// then, as after a restart. Each row is an aim of its own, on one of the workloads. First, it
+// measures what an observation costs.
 func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	if o.Rounds < 1 {
 		return nil, fmt.Errorf("%d rounds are none", o.Rounds)
@@ -123,42 +115,63 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 		o.Log = io.Discard
 	}
 	rep := &PerfReport{
-		Quick: o.Quick, Before: perfBefore, Best: make(map[string]PerfSetting),
+		Quick: o.Quick, Before: perfBefore, Work: make(map[string]perfWork), Best: make(map[string]PerfSetting),
 		Learned: make(map[string][]*PerfRun), Runs: make(map[string][]*PerfRun), Turns: o.Turns,
 		Intervals: make(map[string][2]float64), Report: Report{Machine: ThisMachine()},
 	}
 	observe, allocations := measureObserve()
 	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
-
-	shape, plan := perfSize(o.Quick)
-	b := &perfBench{o: o, plan: plan, recorded: filepath.Join(o.Dir, "recording"), work: make(map[perfPlan]perfWork)}
-	if err := os.Mkdir(b.recorded, 0o700); err != nil {
-		return nil, err
+	all := perfWorkloads()
+	if o.Quick {
+		all = quickWorkloads()
 	}
-	if err := record(ctx, b.recorded, shape); err != nil {
-		return nil, err
+	var of []perfWorkload
+	for _, w := range all {
+		b := &perfBench{perfWorkload: w, o: o, recorded: filepath.Join(o.Dir, w.name), work: make(map[perfPlan]perfWork)}
+		b.o.aims = slices.DeleteFunc(slices.Clone(o.aims), func(a perfAim) bool { return a.workload != w.name })
+		if len(b.o.aims) == 0 {
+			continue
+		}
+		if err := b.replay(ctx, rep); err != nil {
+			return nil, err
+		}
+		of = append(of, w)
 	}
-	if err := b.sweep(ctx, rep); err != nil {
-		return nil, err
-	}
-	if err := b.compare(ctx, rep); err != nil {
-		return nil, err
-	}
-	rep.Work = b.work[plan]
 	for i := range o.aims {
 		rep.judge(&o.aims[i])
 	}
-	rep.Notes = append(rep.Notes, perfNotes(rep, shape, plan)...)
+	rep.Notes = append(rep.Notes, perfNotes(rep, of)...)
 	return rep, nil
 }
 
-// A perfBench runs processes.
+// A perfBench runs processes that replay one workload.
 type perfBench struct {
-	o        PerfOptions
-	plan     perfPlan
+	perfWorkload
+	o        PerfOptions // its aims those on that workload
 	recorded string
 	runs     int
 	work     map[perfPlan]perfWork // of the first run of each plan, and so of all
+}
+
+// replay measures the aims on the workload: it records it, and has the sweep and what is compared
+// replay it.
+func (b *perfBench) replay(ctx context.Context, rep *PerfReport) error {
+	if err := os.Mkdir(b.recorded, 0o700); err != nil {
+		return err
+	}
+	if err := record(ctx, b.recorded, b.shape); err != nil {
+		return err
+	}
+	swept, err := b.sweep(ctx, rep)
+	if err != nil {
+		return err
+	}
+	rep.Sweep = append(rep.Sweep, swept...)
+	if err := b.compare(ctx, rep); err != nil {
+		return err
+	}
+	rep.Work[b.name] = b.work[b.plan]
+	return nil
 }
 
 // perfFinalists is how many settings of the sweep, the best of each row by their first
@@ -168,60 +181,62 @@ const perfFinalists = 3
 // sweep tries each static setting twice, the second time in the opposite order, as the
 // machine may have become slower meanwhile, then the best of them more often, and names
 // the best for each row.
-func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) error {
+func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) (swept []PerfTried, err error) {
 	try := func(s PerfSetting) (*PerfRun, error) {
-		return b.measure(ctx, "sweep: "+s.String(), b.plan.short(), s, nil)
+		return b.measure(ctx, fmt.Sprintf("sweep (%s): %v", b.name, s), b.plan.short(), s, nil)
 	}
 	for _, s := range b.o.settings {
 		run, err := try(s)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		rep.Sweep = append(rep.Sweep, PerfTried{Setting: s, Run: run})
+		swept = append(swept, PerfTried{Workload: b.name, Setting: s, Run: run})
 	}
 	for i, s := range slices.Backward(b.o.settings) {
 		run, err := try(s)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		rep.Sweep[i].Again = run
+		swept[i].Again = run
 	}
-	finalists := rep.finalists(b.o.aims)
+	best := finalists(swept, b.o.aims)
 	for range b.o.Turns {
-		slices.Reverse(finalists)
-		for _, t := range finalists {
+		slices.Reverse(best)
+		for _, t := range best {
 			run, err := try(t.Setting)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			t.Finals = append(t.Finals, run)
 		}
 	}
 	for i := range b.o.aims {
 		aim := &b.o.aims[i]
-		best := slices.MinFunc(finalists, func(s, t *PerfTried) int { return cmp.Compare(s.cost(aim), t.cost(aim)) })
-		rep.Best[aim.row] = best.Setting
+		first := slices.MinFunc(best, func(s, t *PerfTried) int { return cmp.Compare(s.cost(aim.spent), t.cost(aim.spent)) })
+		rep.Best[aim.row] = first.Setting
 	}
-	return nil
+	return swept, nil
 }
 
-// finalists returns those of the sweep that are among the best perfFinalists of a row,
+// finalists returns those of a sweep that are among the best perfFinalists of a row,
 // in the order of the sweep.
-func (r *PerfReport) finalists(aims []perfAim) (best []*PerfTried) {
-	among := make([]bool, len(r.Sweep))
+func finalists(swept []PerfTried, aims []perfAim) (best []*PerfTried) {
+	among := make([]bool, len(swept))
 	for i := range aims {
-		order := make([]int, len(r.Sweep))
+		order := make([]int, len(swept))
 		for k := range order {
 			order[k] = k
 		}
-		slices.SortStableFunc(order, func(s, t int) int { return cmp.Compare(r.Sweep[s].cost(&aims[i]), r.Sweep[t].cost(&aims[i])) })
+		slices.SortStableFunc(order, func(s, t int) int {
+			return cmp.Compare(swept[s].cost(aims[i].spent), swept[t].cost(aims[i].spent))
+		})
 		for _, k := range order[:min(perfFinalists, len(order))] {
 			among[k] = true
 		}
 	}
-	for k := range r.Sweep {
+	for k := range swept {
 		if among[k] {
-			best = append(best, &r.Sweep[k])
+			best = append(best, &swept[k])
 		}
 	}
 	return best

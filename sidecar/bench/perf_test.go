@@ -56,6 +56,9 @@ func TestPerfReport(t *testing.T) {
 	want := []string{"observe"}
 	for _, aim := range aims {
 		want = append(want, aim.row, aim.row+"/static", aim.row+"/switching", aim.row+"/sync", aim.row+"/tip")
+		if aim.figure == nil {
+			want = append(want, aim.row+"/room")
+		}
 	}
 	rows := make(map[string]Row)
 	var got []string
@@ -74,7 +77,11 @@ func TestPerfReport(t *testing.T) {
 	for _, aim := range aims {
 		for _, name := range []string{aim.row, aim.row + "/static"} {
 			row := rows[name]
-			if row.Anchor != originalFigure || row.AnchorValue != aim.original || row.Ratio != row.Value/aim.original {
+			if aim.original == 0 {
+				if row.Anchor != "" {
+					t.Errorf("row %+v", row)
+				}
+			} else if row.Anchor != originalFigure || row.AnchorValue != aim.original || row.Ratio != row.Value/aim.original {
 				t.Errorf("row %+v", row)
 			}
 			if in := rep.Intervals[name]; in[0] > row.Value || in[1] < row.Value {
@@ -85,15 +92,20 @@ func TestPerfReport(t *testing.T) {
 			t.Errorf("the best setting for %s is %v, which was not tried", aim.row, setting)
 		}
 	}
-	if rep.Turns != 2 || len(rep.Sweep) != 2 || len(rep.Sweep[0].Finals) != 2 || len(rep.Sweep[1].Finals) != 2 {
-		t.Errorf("settings that were tried: %+v", rep.Sweep)
+	for i, tried := range rep.Sweep {
+		if tried.Workload != quickWorkloads()[i/2].name || len(tried.Finals) != 2 {
+			t.Errorf("setting %d that was tried: %+v", i, tried)
+		}
+	}
+	if rep.Turns != 2 || len(rep.Sweep) != 2*len(rep.Work) {
+		t.Errorf("%d settings were tried", len(rep.Sweep))
 	}
 	// Thirty-two megabytes less for signatures, and fifteen for transactions, cannot be
 	// missed.
 	if best := rep.Best["memory"]; best.String() != small.String() || rows["memory/static"].Value < 20 {
 		t.Errorf("the best setting for memory is %v, with %v %% less", best, rows["memory/static"].Value)
 	}
-	checkRuns(t, rep, len(aims))
+	checkRuns(t, rep, aims)
 
 	var out bytes.Buffer
 	if err := WriteJSON(&out, rep); err != nil {
@@ -117,17 +129,23 @@ func TestPerfReport(t *testing.T) {
 	}
 }
 
-// checkRuns checks that all runs did the same, and that those of the optimizer say
+// checkRuns checks that all runs on a workload did the same, and that those of the optimizer say
 // what it set.
-func checkRuns(t *testing.T, rep *PerfReport, aims int) {
+func checkRuns(t *testing.T, rep *PerfReport, aims []perfAim) {
 	t.Helper()
-	if w := rep.Work; w.Blocks != 34 || w.Inputs == 0 || w.Mempool == 0 || w.Lookups == 0 || w.Found >= w.Lookups || w.Found < w.Lookups*8/10 || w.Value == 0 {
-		t.Errorf("the work was %+v", w)
+	lookups := map[string]int{usualWork: 24*20 + 10*100, contrastWork: 10 * 1000}
+	of := make(map[string]perfWork)
+	for _, aim := range aims {
+		w := rep.Work[aim.workload]
+		of[aim.row] = w
+		if w.Blocks != 34 || w.Inputs == 0 || w.Mempool == 0 || w.Lookups != lookups[aim.workload] || w.Found >= w.Lookups || w.Found < w.Lookups*8/10 || w.Value == 0 {
+			t.Errorf("the work was %+v", w)
+		}
 	}
-	if len(rep.Runs) != 3*aims {
+	if len(rep.Runs) != 3*len(aims) {
 		t.Errorf("%d arms", len(rep.Runs))
 	}
-	if len(rep.Learned) != aims {
+	if len(rep.Learned) != len(aims) {
 		t.Errorf("it learned for %d rows", len(rep.Learned))
 	}
 	for row, runs := range rep.Learned {
@@ -143,7 +161,7 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 	for name, runs := range rep.Runs {
 		for _, run := range runs {
 			f := run.Figures
-			if run.Work != rep.Work || f.CPU <= 0 || f.ReadP90 <= 0 || f.Memory < 1<<20 || f.Peak < f.Memory || f.Seconds < 0.5 {
+			if run.Work != of[name[strings.Index(name, "/")+1:]] || f.CPU <= 0 || f.ReadP90 <= 0 || f.Memory < 1<<20 || f.Peak < f.Memory || f.Seconds < 0.5 {
 				t.Errorf("%s: %+v", name, run)
 			}
 			if tuned := strings.HasPrefix(name, "perfcore/"); tuned != (len(run.Settings) == 2) {
@@ -165,14 +183,13 @@ func checkRuns(t *testing.T, rep *PerfReport, aims int) {
 
 // smallRecording is that of the tests; its slices are not to be changed.
 var smallRecording = sync.OnceValues(func() (*recording, error) {
-	shape, _ := perfSize(true)
-	return generateRecording(context.Background(), shape)
+	return generateRecording(context.Background(), quickWorkloads()[0].shape)
 })
 
 // newTestReplay returns a replay of a small recording.
 func newTestReplay(t *testing.T, spoil func(*recording)) (*replay, perfPlan) {
 	t.Helper()
-	_, plan := perfSize(true)
+	plan := quickWorkloads()[0].plan
 	small, err := smallRecording()
 	if err != nil {
 		t.Fatal(err)
@@ -365,7 +382,7 @@ func TestRunPerfRefuses(t *testing.T) {
 
 // A run that did something else is refused, and so is one that fails.
 func TestRunsThatDoNotCompare(t *testing.T) {
-	_, plan := perfSize(true)
+	plan := quickWorkloads()[0].plan
 	dir := t.TempDir()
 	small, err := smallRecording()
 	if err != nil {
@@ -374,7 +391,7 @@ func TestRunsThatDoNotCompare(t *testing.T) {
 	if err := errors.Join(small.writeCoins(filepath.Join(dir, recordedCoins)), small.write(dir)); err != nil {
 		t.Fatal(err)
 	}
-	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, plan: plan, recorded: dir, runs: 1, work: map[perfPlan]perfWork{plan: {Blocks: 1}}}
+	b := &perfBench{o: PerfOptions{Program: program(t), Dir: t.TempDir(), Log: new(bytes.Buffer)}, recorded: dir, runs: 1, work: map[perfPlan]perfWork{plan: {Blocks: 1}}}
 	if _, err := b.measure(t.Context(), "it", plan, nil, nil); err == nil || !strings.Contains(err.Error(), "do not compare") {
 		t.Errorf("other work: %v", err)
 	}
@@ -413,14 +430,15 @@ func TestObserved(t *testing.T) {
 // memory is of another time.
 func TestLate(t *testing.T) {
 	plan := perfPlan{Sync: 100, Tip: 40}
-	if due := 2*100*syncGap + 40*tipGap; plan.due() != due {
-		t.Errorf("the timetable is %v long, want %v", plan.due(), due)
+	w := &perfWorkload{usualWork, perfShape{SyncGap: 20 * time.Millisecond}, plan}
+	if due := 4*time.Second + 40*tipGap; w.due() != due {
+		t.Errorf("the timetable is %v long, want %v", w.due(), due)
 	}
 	took := func(times float64) *PerfRun {
-		return &PerfRun{Figures: PerfFigures{Seconds: times * plan.due().Seconds()}}
+		return &PerfRun{Figures: PerfFigures{Seconds: times * w.due().Seconds()}}
 	}
-	rep := &PerfReport{Runs: map[string][]*PerfRun{"before/cpu": {took(1), took(1.04)}, "perfcore/cpu": {took(1.2), took(1.01)}}}
-	if said := rep.late(plan); !strings.Contains(said, "of 4 runs 1 took") || !strings.Contains(said, "20.0 %") {
+	rep := &PerfReport{Runs: map[string][]*PerfRun{"before/cpu": {took(1), took(1.04)}, "perfcore/cpu": {took(1.2), took(1.01)}, "static/contrast": {took(9)}}}
+	if said := rep.late(w); !strings.Contains(said, "of 4 runs 1 took") || !strings.Contains(said, "20.0 %") {
 		t.Error(said)
 	}
 }
@@ -430,13 +448,13 @@ func TestFinalists(t *testing.T) {
 	run := func(cpu, read float64) *PerfRun {
 		return &PerfRun{Figures: PerfFigures{CPU: cpu, ReadP90: read, Memory: 1}}
 	}
-	rep := new(PerfReport)
+	var swept []PerfTried
 	for i, costs := range [][2]float64{{10, 9}, {11, 8}, {12, 1}, {9, 7}, {20, 2}, {30, 3}, {8, 10}} {
 		cpu, read := costs[0], costs[1]
-		rep.Sweep = append(rep.Sweep, PerfTried{Setting: PerfSetting{"go.gogc": int64(i)}, Run: run(cpu-2, read), Again: run(cpu+2, read)})
+		swept = append(swept, PerfTried{Setting: PerfSetting{"go.gogc": int64(i)}, Run: run(cpu-2, read), Again: run(cpu+2, read)})
 	}
 	numbers := func(aims []perfAim) (got []int64) {
-		for _, t := range rep.finalists(aims) {
+		for _, t := range finalists(swept, aims) {
 			got = append(got, t.Setting["go.gogc"])
 		}
 		return got
@@ -447,12 +465,12 @@ func TestFinalists(t *testing.T) {
 	if got := numbers([]perfAim{perfAims[0], perfAims[2]}); !slices.Equal(got, []int64{0, 2, 3, 4, 5, 6}) {
 		t.Errorf("of both %v", got)
 	}
-	tried := &rep.Sweep[6]
+	tried := &swept[6]
 	tried.Finals = []*PerfRun{run(100, 1), run(100, 1)}
-	if a, b := tried.cost(&perfAims[0]), (math.Log(6e-6)+math.Log(10e-6)+2*math.Log(100e-6))/4; math.Abs(a-b) > 1e-9 {
+	if a, b := tried.cost(perfAims[0].spent), (math.Log(6e-6)+math.Log(10e-6)+2*math.Log(100e-6))/4; math.Abs(a-b) > 1e-9 {
 		t.Errorf("the mean of four turns is %v, want %v", a, b)
 	}
-	rep.Sweep = rep.Sweep[:2]
+	swept = swept[:2]
 	if got := numbers(perfAims[:1]); !slices.Equal(got, []int64{0, 1}) {
 		t.Errorf("of two %v", got)
 	}
@@ -522,6 +540,71 @@ func TestJudge(t *testing.T) {
 	rep.Rows, rep.Notes = nil, nil
 	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "-5.5 % below the best static setting, and MISSES to be at most 5 % above") {
 		t.Errorf("note %q", rep.Notes[0])
+	}
+}
+
+// regimesRun is a run that took so much of the processor in each regime.
+func regimesRun(sync, tip float64) *PerfRun {
+	part := func(cpu float64) PerfFigures { return PerfFigures{CPU: cpu, Memory: 1, Seconds: cpu} }
+	return &PerfRun{Figures: PerfFigures{CPU: 1e3, Memory: 1}, Parts: [3]PerfFigures{part(sync / 2), part(tip), part(sync * 3 / 2)}}
+}
+
+// The row contrast is the cost of both regimes, whichever has more of the processor time.
+func TestContrast(t *testing.T) {
+	aim, err := aimOf("contrast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := 1e6*aim.whole(regimesRun(1, 16)), 4.0; math.Abs(got-want) > 1e-9 {
+		t.Errorf("1 and 16 are %v, want %v", got, want)
+	}
+	rep := &PerfReport{
+		Intervals: make(map[string][2]float64), Turns: 1, Learned: map[string][]*PerfRun{"contrast": {{}}},
+		Runs: map[string][]*PerfRun{
+			"before/contrast": {regimesRun(2, 32)}, "static/contrast": {regimesRun(1, 16)}, "perfcore/contrast": {regimesRun(1, 9)},
+		},
+	}
+	rep.judge(aim)
+	want := map[string]float64{"contrast": 62.5, "contrast/static": 50, "contrast/switching": 25, "contrast/sync": 0, "contrast/tip": 100 * 7. / 16}
+	for _, row := range rep.Rows {
+		if w, ok := want[row.Name]; !ok || math.Abs(row.Value-w) > 1e-9 || row.Anchor != "" {
+			t.Errorf("row %+v, want %v", row, w)
+		}
+	}
+	if len(rep.Rows) != len(want) || !strings.Contains(rep.Notes[0], "; reaches to be better than the best static setting. It is 25.0 % below") || strings.Contains(rep.Notes[0], "original") {
+		t.Errorf("rows %+v, note %q", rep.Rows, rep.Notes[0])
+	}
+	rep.Runs["perfcore/contrast"] = []*PerfRun{regimesRun(1, 16.5)}
+	rep.Rows, rep.Notes = nil, nil
+	if rep.judge(aim); !strings.Contains(rep.Notes[0], "; MISSES to be better") {
+		t.Errorf("note %q", rep.Notes[0])
+	}
+}
+
+// What there is to win where the regime switches is judged by another turn than it is chosen by.
+func TestRoom(t *testing.T) {
+	aim, err := aimOf("contrast")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep := &PerfReport{Sweep: []PerfTried{
+		{Workload: usualWork, Run: regimesRun(0.1, 0.1), Again: regimesRun(0.1, 0.1)},
+		{Workload: contrastWork, Run: regimesRun(1, 4), Again: regimesRun(2, 4)},
+		{Workload: contrastWork, Run: regimesRun(4, 1), Again: regimesRun(4, 1)},
+		{Workload: contrastWork, Run: regimesRun(1.8, 1.8), Again: regimesRun(1.8, 1.8)},
+	}}
+	got := rep.room(aim)
+	want := []float64{100 * (1 - math.Sqrt(2)/1.8), 100 * (1 - math.Sqrt(1.8)/1.8)}
+	if len(got) != 2 || math.Abs(got[0]-want[0]) > 1e-9 || math.Abs(got[1]-want[1]) > 1e-9 {
+		t.Errorf("room %v, want %v", got, want)
+	}
+	rep.Sweep[1] = PerfTried{Workload: contrastWork, Run: regimesRun(1, 1), Again: regimesRun(1, 1)}
+	if got := rep.room(aim); math.Abs(got[0])+math.Abs(got[1]) > 1e-9 {
+		t.Errorf("room %v where one setting is the best for both regimes", got)
+	}
+	rep.Sweep = rep.Sweep[:1]
+	if got := rep.room(aim); got != nil {
+		t.Errorf("room %v where nothing was tried", got)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
 
@@ -35,6 +36,9 @@ type perfShape struct {
 	// TipLookups are asked for while a block is waited for at the tip, and SyncLookups
 	// for each block of a synchronisation.
 	TipLookups, SyncLookups int
+	// SyncGap is the time from block to block of a synchronisation, as which a node may hand
+	// them over: that the same is done in the same time makes what it costs comparable.
+	SyncGap time.Duration
 }
 
 // A recording is the generated blocks of a replay. It is written by the process

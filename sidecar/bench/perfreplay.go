@@ -30,10 +30,8 @@ import (
 
 const (
 	// tipGap is the time from block to block at the tip: ten minutes, twelve thousand
-	// times as fast. syncGap is that of a synchronisation, which is as fast as the node
-	// hands blocks over: that the same is done in the same time makes what it costs
-	// comparable.
-	tipGap, syncGap = 50 * time.Millisecond, 15 * time.Millisecond
+	// times as fast.
+	tipGap = 50 * time.Millisecond
 	// replayRing is how many blocks the coin cache has in its ring: a replay fills it in half
 	// a second, so that what is measured does not grow.
 	replayRing = 32
@@ -326,7 +324,7 @@ func (r *replay) synchronise(ctx context.Context, blocks int) error {
 	}, func(ctx context.Context) error {
 		defer close(due)
 		for i := range blocks {
-			if err := until(ctx, start.Add(time.Duration(i)*syncGap)); err != nil {
+			if err := until(ctx, start.Add(time.Duration(i)*r.rec.Shape.SyncGap)); err != nil {
 				return err
 			}
 			if err := r.connectNext(ctx); err != nil {

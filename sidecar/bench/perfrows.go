@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -24,29 +25,28 @@ func (run *PerfRun) part(tip bool) PerfFigures {
 	}
 }
 
-func (run *PerfRun) whole() PerfFigures { return run.Figures }
-
 // judge adds the rows of an aim: the improvement on before, by the optimizer and by the
 // best static setting, and that of the optimizer on the best static setting where
-// the regime switches, and within each regime.
+// the regime switches, and within each regime; and, of a row that is the cost itself, how much
+// there is to win by switching.
 func (r *PerfReport) judge(aim *perfAim) {
-	sync := func(run *PerfRun) PerfFigures { return run.part(false) }
-	tip := func(run *PerfRun) PerfFigures { return run.part(true) }
+	sync := func(run *PerfRun) float64 { return aim.value(run.part(false)) }
+	tip := func(run *PerfRun) float64 { return aim.value(run.part(true)) }
 	before, static, tuned := "before/"+aim.row, "static/"+aim.row, "perfcore/"+aim.row
 	for _, row := range []struct {
 		name, from, to string
-		of             func(*PerfRun) PerfFigures
+		of             func(*PerfRun) float64
 		original       bool
 	}{
-		{aim.row, before, tuned, (*PerfRun).whole, true},
-		{aim.row + "/static", before, static, (*PerfRun).whole, true},
-		{aim.row + "/switching", static, tuned, (*PerfRun).whole, false},
+		{aim.row, before, tuned, aim.whole, aim.figure != nil},
+		{aim.row + "/static", before, static, aim.whole, aim.figure != nil},
+		{aim.row + "/switching", static, tuned, aim.whole, false},
 		{aim.row + "/sync", static, tuned, sync, false},
 		{aim.row + "/tip", static, tuned, tip, false},
 	} {
 		var improved, rounds []float64
 		for i := range r.Learned[aim.row] {
-			turns := r.improved(row.from, row.to, i*r.Turns, func(run *PerfRun) float64 { return aim.value(row.of(run)) })
+			turns := r.improved(row.from, row.to, i*r.Turns, row.of)
 			if len(turns) > 0 {
 				improved, rounds = append(improved, turns...), append(rounds, median(turns))
 			}
@@ -62,7 +62,43 @@ func (r *PerfReport) judge(aim *perfAim) {
 			r.Rows = append(r.Rows, plain(row.name, v, "% less"))
 		}
 	}
+	if rooms := r.room(aim); aim.figure == nil && rooms != nil {
+		name := aim.row + "/room"
+		r.Intervals[name] = [2]float64{slices.Min(rooms), slices.Max(rooms)}
+		r.Rows = append(r.Rows, plain(name, median(rooms), "% less"))
+	}
 	r.Notes = append(r.Notes, r.outcome(aim))
+}
+
+// tried returns what of the sweep is of an aim's workload.
+func (r *PerfReport) tried(aim *perfAim) (tried []*PerfTried) {
+	for i := range r.Sweep {
+		if r.Sweep[i].Workload == aim.workload {
+			tried = append(tried, &r.Sweep[i])
+		}
+	}
+	return tried
+}
+
+// room returns by how many per cent the settings of the sweep that are best for each regime,
+// each in its own, cost less than the one that is best for all of the replay. Those that are
+// best by the first turn are judged by the second, and the other way round: who is both chosen
+// and judged by the same turn is better by luck.
+func (r *PerfReport) room(aim *perfAim) (rooms []float64) {
+	tried := r.tried(aim)
+	if len(tried) == 0 {
+		return nil
+	}
+	first := func(t *PerfTried) *PerfRun { return t.Run }
+	second := func(t *PerfTried) *PerfRun { return t.Again }
+	for _, turns := range [][2]func(*PerfTried) *PerfRun{{first, second}, {second, first}} {
+		best := func(cost func(*PerfRun) float64) float64 {
+			return cost(turns[1](slices.MinFunc(tried, func(s, t *PerfTried) int { return cmp.Compare(cost(turns[0](s)), cost(turns[0](t))) })))
+		}
+		own := (best(aim.sync) + best(aim.tip)) / 2
+		rooms = append(rooms, 100*(1-math.Exp(own-best(aim.regimes))))
+	}
+	return rooms
 }
 
 // improved returns by how many per cent a value is less in one arm than in another, in each
@@ -94,8 +130,8 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 	in := r.Intervals[aim.row]
 	var side strings.Builder
 	for _, other := range perfAims {
-		if other.row != aim.row {
-			before, after := r.figures("before/"+aim.row, other.value), r.figures("perfcore/"+aim.row, other.value)
+		if other.row != aim.row && other.figure != nil {
+			before, after := r.figures("before/"+aim.row, other.figure), r.figures("perfcore/"+aim.row, other.figure)
 			side.WriteString(fmt.Sprintf(", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1)))
 		}
 	}
@@ -105,18 +141,26 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		}
 		return n
 	}
-	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s the original %.1f %%. It is %.1f %% below the best static setting, and %s to be at most %.0f %% above. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
-		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), reached(improved >= aim.original), aim.original, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.Sweep), r.Best[aim.row])
+	wanted := fmt.Sprintf("%s the original %.1f %%", reached(improved >= aim.original), aim.original)
+	if aim.figure == nil {
+		wanted = reached(switching > 0) + " to be better than the best static setting"
+	}
+	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s. It is %.1f %% below the best static setting, and %s to be at most %.0f %% above. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
+		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), wanted, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.tried(aim)), r.Best[aim.row])
 }
 
 // lateness is by how much a run that is measured may outlast its timetable before the report says
 // so.
 const lateness = 1.05
 
-// late says how many runs did not keep to the timetable.
-func (r *PerfReport) late(plan perfPlan) string {
-	due, most, n, all := plan.due(), 1.0, 0, 0
-	for _, runs := range r.Runs {
+// late says how many runs on a workload did not keep to the timetable.
+func (r *PerfReport) late(w *perfWorkload) string {
+	due, most, n, all := w.due(), 1.0, 0, 0
+	for name, runs := range r.Runs {
+		_, row, _ := strings.Cut(name, "/")
+		if aim, err := aimOf(row); err != nil || aim.workload != w.name {
+			continue
+		}
 		for _, run := range runs {
 			over := run.Figures.Seconds / due.Seconds()
 			if all++; over > lateness {
@@ -158,18 +202,22 @@ func (r *PerfReport) figures(arm string, value func(PerfFigures) float64) []floa
 	return vs
 }
 
-// perfNotes returns what the rows are of.
-func perfNotes(r *PerfReport, shape perfShape, plan perfPlan) []string {
-	notes := []string{
-		r.observed(),
-		fmt.Sprintf("what is replayed: %d blocks of a synchronisation, one each %v, %d of the tip, one each %v, and %d of a synchronisation again, of %d transactions each, with real signatures; %d coins of %d are asked for, one in %d of which does not exist. All runs did the same: %d blocks, %d inputs, %d transactions of the mempool, %d look-ups that found %d",
-			plan.Sync, syncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, r.Work.Lookups, shape.Coins, absentOf, r.Work.Blocks, r.Work.Inputs, r.Work.Mempool, r.Work.Lookups, r.Work.Found),
-		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache",
-		"of each row, the original figure is for perfcore and for /static, the best of the sweep; /switching is how much less than that perfcore is at on the whole replay, /sync and /tip within one regime. Below 0 it is more",
-		fmt.Sprintf("perfcore learns for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", plan.LearnSync, plan.LearnTip, syncGap, tipGap),
-		"not in it: the node, the flight of several blocks, and the MuHash of the coins",
+// perfNotes returns what the rows are of, and the workloads.
+func perfNotes(r *PerfReport, of []perfWorkload) []string {
+	notes := []string{r.observed()}
+	for i := range of {
+		w := &of[i]
+		shape, plan, work := &w.shape, &w.plan, r.Work[w.name]
+		notes = append(notes,
+			fmt.Sprintf("what is replayed (%s): %d blocks of a synchronisation, one each %v, %d of the tip, one each %v, and %d of a synchronisation again, of %d transactions each, with real signatures; %d coins of %d are asked for, %d for each block of a synchronisation and %d for one of the tip, one in %d of which does not exist. All runs did the same: %d blocks, %d inputs, %d transactions of the mempool, %d look-ups that found %d",
+				w.name, plan.Sync, shape.SyncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, work.Lookups, shape.Coins, shape.SyncLookups, shape.TipLookups, absentOf, work.Blocks, work.Inputs, work.Mempool, work.Lookups, work.Found),
+			fmt.Sprintf("perfcore learns (%s) for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", w.name, plan.LearnSync, plan.LearnTip, shape.SyncGap, tipGap),
+			r.late(w))
 	}
-	notes = append(notes, r.late(plan))
+	notes = append(notes,
+		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache. contrast: processor time for a unit, times memory to the power of 0.45; the geometric mean of both regimes",
+		"of each row, the original figure is for perfcore and for /static, the best of the sweep; /switching is how much less than that perfcore is at on the whole replay, /sync and /tip within one regime. Below 0 it is more. /room is how much less it would be than with the best setting of the sweep for both regimes, if each had its own; chosen by one turn, and judged by another",
+		"not in it: the node, the flight of several blocks, and the MuHash of the coins")
 	if r.Quick {
 		notes = append(notes, "quick: everything is short, and the figures mean little")
 	}

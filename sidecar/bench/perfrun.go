@@ -73,11 +73,6 @@ func (p *perfPlan) mostTipBlocks() int {
 	return max(p.tipBlocks(true), p.tipBlocks(false))
 }
 
-// due returns how long what is measured takes by its timetable.
-func (p *perfPlan) due() time.Duration {
-	return 2*time.Duration(p.Sync)*syncGap + time.Duration(p.Tip)*tipGap
-}
-
 // PerfFigures are what was measured.
 type PerfFigures struct {
 	// CPU is the processor time for a unit of work, in microseconds: an input of a

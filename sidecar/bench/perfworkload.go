@@ -1,0 +1,61 @@
+package bench
+
+import "time"
+
+// A perfWorkload is a recording and how it is replayed.
+type perfWorkload struct {
+	name  string
+	shape perfShape
+	plan  perfPlan
+}
+
+// The names of the workloads. In usualWork coins are asked for in both regimes, which want
+// much the same settings. In contrastWork nobody asks for any while blocks are synchronised,
+// and many do at the tip: a cache that saves much there only takes memory in a synchronisation.
+const usualWork, contrastWork = "usual", "contrast"
+
+// perfWorkloads returns the workloads, each of a size that says something.
+func perfWorkloads() [2]perfWorkload {
+	return workloads(
+		perfWorkload{
+			usualWork,
+			perfShape{
+				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50, SyncGap: 15 * time.Millisecond,
+			},
+			perfPlan{Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 384, WarmTip: 40, LearnSync: 16_200, LearnTip: 3360},
+		},
+		perfWorkload{
+			contrastWork,
+			perfShape{
+				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 160_000, TipLookups: 2000, SyncGap: 30 * time.Millisecond,
+			},
+			perfPlan{Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 8100, LearnTip: 3360},
+		},
+	)
+}
+
+// quickWorkloads returns them so short that they only show that everything works.
+func quickWorkloads() [2]perfWorkload {
+	plan := perfPlan{Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
+	return workloads(
+		perfWorkload{usualWork, perfShape{
+			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20, SyncGap: 15 * time.Millisecond,
+		}, plan},
+		perfWorkload{contrastWork, perfShape{
+			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 1000, SyncGap: 30 * time.Millisecond,
+		}, plan},
+	)
+}
+
+// due returns how long what is measured takes by its timetable.
+func (w *perfWorkload) due() time.Duration {
+	return 2*time.Duration(w.plan.Sync)*w.shape.SyncGap + time.Duration(w.plan.Tip)*tipGap
+}
+
+// workloads gives each as many blocks of the tip as its plan replays at most.
+func workloads(both ...perfWorkload) [2]perfWorkload {
+	for i := range both {
+		both[i].shape.TipBlocks = both[i].plan.mostTipBlocks()
+	}
+	return [2]perfWorkload(both)
+}
