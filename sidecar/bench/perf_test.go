@@ -617,11 +617,11 @@ func TestDue(t *testing.T) {
 		if err := s.apply(t.Context(), knobs); err != nil {
 			t.Fatal(err)
 		}
-		bytes, err := r.due()
+		outside, err := r.outside()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return bytes
+		return r.due(outside)
 	}
 	small := due(PerfSetting{"go.gogc": 50, "sigverify.cache": 1 << 20})
 	if large := due(PerfSetting{"go.gogc": 400}); large < 1.5*small {
