@@ -487,7 +487,7 @@ func TestJudge(t *testing.T) {
 	}
 	rep := &PerfReport{
 		Intervals: make(map[string][2]float64), Best: map[string]PerfSetting{"cpu": {"go.gogc": 400}},
-		Learned: map[string][]*PerfRun{"cpu": {{Decisions: map[string]int{"promoted": 7}}, {Decisions: map[string]int{"promoted": 2}}}},
+		Learned: map[string][]*PerfRun{"cpu": {{Decisions: map[string]int{"promoted": 7}, Regret: 0.0239}, {Decisions: map[string]int{"promoted": 2}}}},
 		Runs: map[string][]*PerfRun{
 			"before/cpu":   {run(100), run(200), run(100), run(100)},
 			"static/cpu":   {run(90, 80, 100, 80), run(160, 80, 100, 80), run(100, 80, 100, 80), run(80, 80, 100, 80)},
@@ -495,6 +495,7 @@ func TestJudge(t *testing.T) {
 		},
 		Turns: 2,
 	}
+	rep.Runs["perfcore/cpu"][2].Decisions = map[string]int{"calibrated": 1}
 	rep.judge(&perfAims[0])
 	want := map[string][3]float64{ // median of the turns, least and greatest of the rounds
 		"cpu": {30, 25, 42.5}, "cpu/static": {15, 10, 15}, "cpu/switching": {21.25, 15, 31.25}, "cpu/sync": {25, 25, 25}, "cpu/tip": {-10, -10, -10},
@@ -512,7 +513,8 @@ func TestJudge(t *testing.T) {
 		t.Errorf("rows %+v", rep.Rows)
 	}
 	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, the median of 4 turns; from 25.0 to 42.5 in 2 rounds (the true median, with 50 %); reaches the original 23.5 %") ||
-		!strings.Contains(note, "21.2 % below the best static setting, and reaches to be at most 5 % above") || !strings.Contains(note, "memory -25.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") {
+		!strings.Contains(note, "21.2 % below the best static setting, and reaches to be at most 5 % above") || !strings.Contains(note, "memory -25.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") ||
+		!strings.Contains(note, "in 3 of these runs it was calibrating to the end, and tried nothing. Of the cost, experiments took 2.4, 0.0 % while") {
 		t.Errorf("note %q", note)
 	}
 	rep.Rows = append(rep.Rows, plain("observe", 40, "ns"))

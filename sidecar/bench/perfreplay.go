@@ -156,7 +156,7 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 		return nil, err
 	}
 	r.validator = blockval.New(params, blockval.Options{Verifier: r.verifier, SeenBytes: perfBefore["blockval.seen"], Recorder: &r.registry})
-	r.governor, err = heap.New(heap.Config{Limit: processLimit, OffHeap: r.db.OffHeap, Settle: perfSlice})
+	r.governor, err = heap.New(heap.Config{Limit: processLimit, OffHeap: r.db.OffHeap, Settle: tipGap})
 	r.enter(regime.InitialSync)
 	return r, err
 }

@@ -141,12 +141,22 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		}
 		return n
 	}
+	calibrating := 0
+	for _, run := range r.Runs["perfcore/"+aim.row] {
+		if run.Decisions["calibrated"] == 0 {
+			calibrating++
+		}
+	}
+	var regret []string
+	for _, run := range r.Learned[aim.row] {
+		regret = append(regret, fmt.Sprintf("%.1f", 100*run.Regret))
+	}
 	wanted := fmt.Sprintf("%s the original %.1f %%", reached(improved >= aim.original), aim.original)
 	if aim.figure == nil {
 		wanted = reached(switching > 0) + " to be better than the best static setting"
 	}
-	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s. It is %.1f %% below the best static setting, and %s to be at most %.0f %% above. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. Best static setting of %d: %s",
-		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), wanted, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), len(r.tried(aim)), r.Best[aim.row])
+	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s. It is %.1f %% below the best static setting, and %s to be at most %.0f %% above. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v; in %d of these runs it was calibrating to the end, and tried nothing. Of the cost, experiments took %s %% while it learned. Best static setting of %d: %s",
+		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), wanted, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), calibrating, strings.Join(regret, ", "), len(r.tried(aim)), r.Best[aim.row])
 }
 
 // lateness is by how much a run that is measured may outlast its timetable before the report says
@@ -211,7 +221,7 @@ func perfNotes(r *PerfReport, of []perfWorkload) []string {
 		notes = append(notes,
 			fmt.Sprintf("what is replayed (%s): %d blocks of a synchronisation, one each %v, %d of the tip, one each %v, and %d of a synchronisation again, of %d transactions each, with real signatures; %d coins of %d are asked for, %d for each block of a synchronisation and %d for one of the tip, one in %d of which does not exist. All runs did the same: %d blocks, %d inputs, %d transactions of the mempool, %d look-ups that found %d",
 				w.name, plan.Sync, shape.SyncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, work.Lookups, shape.Coins, shape.SyncLookups, shape.TipLookups, absentOf, work.Blocks, work.Inputs, work.Mempool, work.Lookups, work.Found),
-			fmt.Sprintf("perfcore learns (%s) for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, and goes on while it is measured; its own work is in its figures", w.name, plan.LearnSync, plan.LearnTip, shape.SyncGap, tipGap),
+			fmt.Sprintf("perfcore learns (%s) for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, calibrates, and goes on while it is measured; its own work is in its figures", w.name, plan.LearnSync, plan.LearnTip, shape.SyncGap, tipGap),
 			r.late(w))
 	}
 	notes = append(notes,

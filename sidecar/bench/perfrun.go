@@ -18,9 +18,6 @@ import (
 	"github.com/outrider-project/outrider/sidecar/perf"
 )
 
-// perfSlice is the mean length of the optimizer's slices: some blocks of either regime.
-const perfSlice = 120 * time.Millisecond
-
 // A perfSpec says what one process is to measure. It reads it from its standard input.
 type perfSpec struct {
 	// Recorded is the directory of the recording, Dir an empty one.
@@ -39,6 +36,9 @@ type perfSpec struct {
 
 // A perfPlan says how long a process replays what.
 type perfPlan struct {
+	// Slice is the mean length of the optimizer's slices: some blocks of either regime, and as many
+	// as it takes that slices differ by no more than what the optimizer looks for.
+	Slice time.Duration
 	// Sync and Tip are the blocks of each part of what is measured: a synchronisation,
 	// the tip, and a synchronisation again. Sync is of whole replays of the recording, so
 	// that the same is done wherever it begins.
@@ -287,7 +287,7 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 		return nil, err
 	}
 	t.optimizer, err = engine.New(engine.Config{
-		Knobs: collecting(r.knobs()), Collector: collector, Slice: perfSlice, Seed: spec.Seed, Store: store,
+		Knobs: collecting(r.knobs()), Collector: collector, Slice: spec.Plan.Slice, Seed: spec.Seed, Store: store,
 		Decided: func(d perfcore.Decision) { t.decisions = append(t.decisions, d) },
 	})
 	if err != nil {
