@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrider-project/outrider/perfcore"
 	"github.com/outrider-project/outrider/perfcore/collect"
 	"github.com/outrider-project/outrider/sidecar/node/nodetest"
 	"github.com/outrider-project/outrider/sidecar/perf"
@@ -255,4 +256,37 @@ func TestCatchUpIsNotAnnounced(t *testing.T) {
 	if tip["tip block"] < 3 {
 		t.Errorf("at the tip the regimes are %v", tip)
 	}
+}
+
+// A fault that is counted in the moment in which a sidecar is told to end is told to the webhook.
+func TestCountedAtTheEnd(t *testing.T) {
+	told := make(chan perf.Notice, 16)
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		var n perf.Notice
+		if err := json.NewDecoder(req.Body).Decode(&n); err != nil {
+			t.Error(err)
+		}
+		told <- n
+	}))
+	defer hook.Close()
+	r := newRider(t, nodetest.BtcdOptions{})
+	r.cfg.Perf, r.cfg.PerfWebhook = perf.Observe, hook.URL
+	r.btcd.Mine(3)
+	r.run(t)
+	r.awaitTip(t)
+	r.dialPerf(t)
+	r.s.registry.Counter(perfcore.Metric{
+		Name: "outrider_faults_total", Help: "Faults.", Alert: perfcore.Alert{Name: "fault", Help: "There was a fault.", Urgent: true, Keep: time.Hour},
+	}).Add(1)
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	hook.Close()
+	close(told)
+	for n := range told {
+		if n.Name == "fault" && n.State == perf.Firing && n.Network == "regtest" {
+			return
+		}
+	}
+	t.Error("nobody was told of the fault")
 }

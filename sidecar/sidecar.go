@@ -157,15 +157,12 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		s.log.Warn("running at normal priority: the node may be slowed", "err", err)
 	}
 	parts := map[string]func(context.Context) error{"web": s.web.Run, "follow": s.follow}
-	if s.perf != nil {
-		parts["perf"] = func(ctx context.Context) error { return s.perf.Run(ctx, s.Addr()) }
-	}
 	if s.bob != nil {
 		parts["bob"] = s.bob.Run
 	}
-	results := make(chan error, len(parts))
-	var wg sync.WaitGroup
-	for name, run := range parts {
+	results := make(chan error, len(parts)+1)
+	var others, telling sync.WaitGroup
+	begin := func(wg *sync.WaitGroup, name string, run func(context.Context) error) {
 		wg.Go(func() {
 			err := run(ctx)
 			switch {
@@ -178,7 +175,17 @@ func (s *Sidecar) Run(ctx context.Context) error {
 			results <- err
 		})
 	}
-	wg.Wait()
+	for name, run := range parts {
+		begin(&others, name, run)
+	}
+	counted := make(chan struct{})
+	if s.perf != nil { // it raises alerts of what the others count until they have ended
+		begin(&telling, "perf", func(ctx context.Context) error { return s.perf.Run(ctx, s.Addr(), counted) })
+	}
+	others.Wait()
+	s.claims.close()
+	close(counted)
+	telling.Wait()
 	close(results)
 	var errs []error
 	for err := range results {

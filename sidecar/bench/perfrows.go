@@ -6,6 +6,9 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // originalFigure is what the improvements are held against: what was asked for when the
@@ -141,10 +144,10 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		}
 		return n
 	}
-	calibrating := 0
-	for _, run := range r.Runs["perfcore/"+aim.row] {
-		if run.Decisions["calibrated"] == 0 {
-			calibrating++
+	tuned, tried := r.Runs["perfcore/"+aim.row], 0
+	for _, run := range tuned {
+		if run.triedSomething() {
+			tried++
 		}
 	}
 	var regret []string
@@ -155,31 +158,48 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 	if aim.figure == nil {
 		wanted = reached(switching > 0) + " to be better than the best static setting"
 	}
-	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s. It is %.1f %% below the best static setting, and %s to be at most %.0f %% above. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v; in %d of these runs it was calibrating to the end, and tried nothing. Of the cost, experiments took %s %% while it learned. Best static setting of %d: %s",
-		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), wanted, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(r.Runs["perfcore/"+aim.row]), calibrating, strings.Join(regret, ", "), len(r.tried(aim)), r.Best[aim.row])
+	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s. It is %.1f %% below the best static setting, and %s to be at most %.0f %% above. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. In %d of these %d runs something was tried: in the others there is nothing of what experiments take, which was %s %% of the cost while it learned. Best static setting of %d: %s",
+		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), wanted, switching, reached(switching >= -worseThanStatic), worseThanStatic, side.String(), promoted(r.Learned[aim.row]), promoted(tuned), tried, len(tuned), strings.Join(regret, ", "), len(r.tried(aim)), r.Best[aim.row])
+}
+
+// triedSomething reports whether the optimizer came to a verdict on an experiment. Behind its start
+// it calibrates, and rests, for longer than most runs take.
+func (run *PerfRun) triedSomething() bool {
+	return slices.ContainsFunc([]perfcore.Verdict{
+		perfcore.Promoted, perfcore.Rejected, perfcore.Aborted, perfcore.Withdrawn, perfcore.Confirmed,
+	}, func(v perfcore.Verdict) bool { return run.Decisions[v.String()] > 0 })
 }
 
 // lateness is by how much a run that is measured may outlast its timetable before the report says
 // so.
 const lateness = 1.05
 
-// late says how many runs on a workload did not keep to the timetable.
+// late says how many runs on a workload did not keep to the timetable, measured or of the sweep.
 func (r *PerfReport) late(w *perfWorkload) string {
-	due, most, n, all := w.due(), 1.0, 0, 0
-	for name, runs := range r.Runs {
-		_, row, _ := strings.Cut(name, "/")
-		if aim, err := aimOf(row); err != nil || aim.workload != w.name {
-			continue
-		}
+	count := func(runs []*PerfRun, due time.Duration) string {
+		most, n := 1.0, 0
 		for _, run := range runs {
 			over := run.Figures.Seconds / due.Seconds()
-			if all++; over > lateness {
+			if over > lateness {
 				n++
 			}
 			most = max(most, over)
 		}
+		return fmt.Sprintf("%d took more than %.0f %% longer than their %v, the longest %.1f %%", n, 100*(lateness-1), due, 100*(most-1))
 	}
-	return fmt.Sprintf("the timetable: of %d runs %d took more than %.0f %% longer than its %v, the longest %.1f %%", all, n, 100*(lateness-1), due, 100*(most-1))
+	var measured, swept []*PerfRun
+	for name, runs := range r.Runs {
+		_, row, _ := strings.Cut(name, "/")
+		if aim, err := aimOf(row); err == nil && aim.workload == w.name {
+			measured = append(measured, runs...)
+		}
+	}
+	for _, t := range r.Sweep {
+		if t.Workload == w.name {
+			swept = append(append(swept, t.Run, t.Again), t.Finals...)
+		}
+	}
+	return fmt.Sprintf("the timetable: of %d runs %s; of %d in the sweep %s", len(measured), count(measured, w.due(w.plan)), len(swept), count(swept, w.due(w.plan.short())))
 }
 
 // reached says in a note whether something was reached.
@@ -221,7 +241,7 @@ func perfNotes(r *PerfReport, of []perfWorkload) []string {
 		notes = append(notes,
 			fmt.Sprintf("what is replayed (%s): %d blocks of a synchronisation, one each %v, %d of the tip, one each %v, and %d of a synchronisation again, of %d transactions each, with real signatures; %d coins of %d are asked for, %d for each block of a synchronisation and %d for one of the tip, one in %d of which does not exist. All runs did the same: %d blocks, %d inputs, %d transactions of the mempool, %d look-ups that found %d",
 				w.name, plan.Sync, shape.SyncGap, plan.Tip, tipGap, plan.Sync, shape.Transactions, work.Lookups, shape.Coins, shape.SyncLookups, shape.TipLookups, absentOf, work.Blocks, work.Inputs, work.Mempool, work.Lookups, work.Found),
-			fmt.Sprintf("perfcore learns (%s) for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v. It resumes from what it had verified then, calibrates, and goes on while it is measured; its own work is in its figures", w.name, plan.LearnSync, plan.LearnTip, shape.SyncGap, tipGap),
+			fmt.Sprintf("perfcore learns (%s) for each row and in each round anew, from what is before, in %d blocks of a synchronisation and %d of the tip, one each %v and %v, in slices of %v. It resumes from what it had verified then, and calibrates, which is about as long as it is measured; its own work is in its figures", w.name, plan.LearnSync, plan.LearnTip, shape.SyncGap, tipGap, plan.Slice),
 			r.late(w))
 	}
 	notes = append(notes,

@@ -36,8 +36,8 @@ type perfSpec struct {
 
 // A perfPlan says how long a process replays what.
 type perfPlan struct {
-	// Slice is the mean length of the optimizer's slices: some blocks of either regime, and as many
-	// as it takes that slices differ by no more than what the optimizer looks for.
+	// Slice is the mean length of the optimizer's slices: some blocks of either regime, and so many
+	// that slices of one setting differ less.
 	Slice time.Duration
 	// Sync and Tip are the blocks of each part of what is measured: a synchronisation,
 	// the tip, and a synchronisation again. Sync is of whole replays of the recording, so

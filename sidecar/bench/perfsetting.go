@@ -124,9 +124,9 @@ func (s PerfSetting) apply(ctx context.Context, knobs []perfcore.Knob) error {
 // signatures takes an hour to be filled, here a gap between blocks. What is not named is
 // as its part says.
 //
-// go.gogc is tried though few slices have more than one cycle in them, and would tell nothing by what
-// its part says: what memory is due shows at once, and what the collector costs falls on the slices in
-// which it runs, behind a switch to a smaller value mostly on one that is left out.
+// go.gogc is tried though few slices have more than one cycle in them, and would tell nothing by
+// what its part says: what memory is due shows at once, and what the collector costs falls on the
+// slices in which it runs, behind a switch to a smaller value mostly on one that is left out.
 var showsWithin = map[string]time.Duration{
 	"go.gogc":         tipGap,
 	"coindb.memory":   480 * time.Millisecond, // by then most of it has been asked for

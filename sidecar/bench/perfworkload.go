@@ -47,9 +47,9 @@ func quickWorkloads() [2]perfWorkload {
 	)
 }
 
-// due returns how long what is measured takes by its timetable.
-func (w *perfWorkload) due() time.Duration {
-	return 2*time.Duration(w.plan.Sync)*w.shape.SyncGap + time.Duration(w.plan.Tip)*tipGap
+// due returns how long what is measured by a plan takes by its timetable.
+func (w *perfWorkload) due(p perfPlan) time.Duration {
+	return 2*time.Duration(p.Sync)*w.shape.SyncGap + time.Duration(p.Tip)*tipGap
 }
 
 // workloads gives each as many blocks of the tip as its plan replays at most.

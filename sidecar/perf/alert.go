@@ -181,9 +181,10 @@ func (as *alerts) observe(now time.Time, value func(quantity string) (float64, b
 
 // grown returns what the rules' counters have grown by in a second since the last look, by
 // quantity; since 0 where there was none. A slice has only its own: a fault that is counted
-// between two, or before the first, is in none. as.mu is held.
+// between two, or before the first, is in none. One that is counted right behind a look is told as
+// one in a second, and not as thousands. as.mu is held.
 func (as *alerts) grown(now time.Time) map[string]float64 {
-	seconds := max(now.Sub(as.looked), 1).Seconds()
+	seconds := max(now.Sub(as.looked), time.Second).Seconds()
 	rates, totals := make(map[string]float64), make(map[*perfcore.Counter]uint64)
 	for _, r := range as.rules {
 		for i, s := range r.Series {

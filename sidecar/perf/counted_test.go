@@ -138,7 +138,7 @@ func TestCountedByALatePart(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var parts sync.WaitGroup
 		parts.Go(func() {
-			if err := p.Run(ctx, "127.0.0.1:1"); err != nil {
+			if err := p.Run(ctx, "127.0.0.1:1", nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -154,4 +154,78 @@ func TestCountedByALatePart(t *testing.T) {
 		cancel()
 		parts.Wait()
 	})
+}
+
+// What is counted behind the last slice, also by who ends behind everybody else, raises its alert,
+// of which the webhook is told, once, before the program ends.
+func TestCountedAtTheEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		plant, late bool
+		ends        time.Duration // that the others take
+		want        []string
+	}{
+		"nothing":                {plant: true},
+		"behind the last slice":  {plant: true, want: []string{"fault firing 1"}},
+		"by who ends last":       {plant: true, late: true, ends: 5 * time.Second, want: []string{"fault firing 1"}},
+		"before there is a node": {late: true, ends: 5 * time.Second, want: []string{"fault firing 1"}},
+		"while somebody hangs":   {plant: true, ends: time.Minute, want: []string{"fault firing 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMill(t)
+				bad := faults(m.registry)
+				p, err := New(Config{Mode: Observe, Datadir: m.dir, Registry: m.registry, Webhook: "https://hooks.example/"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.system = m.machine
+				hook := &outage{up: true}
+				p.webhook.client.Transport = hook
+				ctx, cancel := context.WithCancel(t.Context())
+				var following, running sync.WaitGroup
+				counted := make(chan struct{})
+				running.Go(func() {
+					if err := p.Run(ctx, "127.0.0.1:1", counted); err != nil {
+						t.Error(err)
+					}
+				})
+				if tt.plant {
+					following.Go(func() {
+						plant := Plant{
+							Network: "regtest", Dir: filepath.Join(m.dir, "regtest", "perf"), Knobs: m.knobs(),
+							Behind: func() (float64, bool) { return 0, true },
+						}
+						if err := p.Follow(ctx, plant); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				time.Sleep(35 * time.Second)
+				if got := hook.set(true); !slices.Equal(got, []string{"outrider started 0"}) {
+					t.Fatalf("before the end it was told %q", got)
+				}
+				if tt.want != nil && !tt.late {
+					bad.Add(1)
+				}
+				cancel()
+				following.Wait()
+				time.Sleep(tt.ends)
+				synctest.Wait()
+				if _, err := readAddress(m.dir); err == nil {
+					t.Error("whoever comes is still sent to the address")
+				}
+				if tt.late {
+					bad.Add(1)
+				}
+				close(counted)
+				running.Wait()
+				if got := hook.set(true); !slices.Equal(got, tt.want) {
+					t.Errorf("at the end it was told %q, want %q", got, tt.want)
+				}
+				if network := map[bool]string{true: "regtest"}[tt.plant]; tt.want != nil && hook.network != network {
+					t.Errorf("it was told of the network %q, want %q", hook.network, network)
+				}
+			})
+		})
+	}
 }

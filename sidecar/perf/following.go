@@ -75,7 +75,7 @@ func (p *Performance) Follow(ctx context.Context, plant Plant) (err error) {
 	f.resume(ctx)
 	p.mu.Lock()
 	p.alerts.hold(Rules(p.cfg.Registry.Series()))
-	p.following = f
+	p.following, p.network = f, plant.Network
 	p.mu.Unlock()
 
 	var loops sync.WaitGroup

@@ -40,7 +40,7 @@ func TestOperatorsMemoryLimit(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			var parts sync.WaitGroup
 			parts.Go(func() {
-				if err := p.Run(ctx, "127.0.0.1:1"); err != nil {
+				if err := p.Run(ctx, "127.0.0.1:1", nil); err != nil {
 					t.Error(err)
 				}
 			})

@@ -75,12 +75,13 @@ type Performance struct {
 	readers    chan struct{}         // places of who reads the events
 	strangers  chan struct{}         // those of them that bear no token
 	reader     string                // the token for readers
-	ended      chan struct{}         // closed when Run ends
+	ended      chan struct{}         // closed when Run is told to end, and streams end then
 
 	// Commands hold it for writing, and what tells of the plant for reading, so that
 	// no knob is touched when the plant is gone.
 	mu        sync.RWMutex
 	following *following // nil while there is no plant
+	network   string     // of the plant that was followed last; "" before there was one
 	refused   bool       // there is a plant, and to follow it failed
 }
 
@@ -131,12 +132,15 @@ func New(cfg Config) (*Performance, error) {
 
 // Run has the command line find the API at address, raises alerts while nothing is
 // followed, that there is no node among them, and delivers all alerts, until ctx ends;
-// then it ends the streams of events, sends what waits for the webhook once more, for
-// seconds at most, and returns nil. It is called once.
-func (p *Performance) Run(ctx context.Context, address string) error {
+// then it ends the streams of events, and sends what waits for the webhook once more, for
+// seconds at most. When counted is closed, which says that nobody counts what alerts are of any
+// more, or behind lastCounts, it raises those of what was counted since the last slice, delivers
+// them in the same time, and returns nil; a nil counted is one that is closed. It is called once.
+func (p *Performance) Run(ctx context.Context, address string, counted <-chan struct{}) error {
 	var delivery sync.WaitGroup
 	defer delivery.Wait()
-	defer close(p.ended)
+	end := sync.OnceFunc(func() { close(p.ended) })
+	defer end()
 	name := filepath.Join(p.cfg.Datadir, addressFile)
 	if err := replaceFile(name, []byte(address+"\n")); err != nil {
 		return fmt.Errorf("say where the API is: %w", err)
@@ -149,14 +153,40 @@ func (p *Performance) Run(ctx context.Context, address string) error {
 		p.log.Error("no alert is raised while no node is followed", "err", err)
 	}
 	<-ctx.Done()
-	if err != nil {
-		return err
-	}
+	end()
 	// Another sidecar may use the directory for another network.
-	if at, err := readAddress(p.cfg.Datadir); err == nil && at == address {
-		return os.Remove(name)
+	if at, failed := readAddress(p.cfg.Datadir); failed == nil && at == address {
+		err = errors.Join(err, os.Remove(name))
 	}
-	return nil
+	if counted != nil {
+		select {
+		case <-counted:
+		case <-time.After(lastCounts):
+			p.log.Warn("what is counted from now on raises no alert: the sidecar takes long to end")
+		}
+	}
+	delivery.Wait()
+	p.lookLast()
+	if p.webhook != nil {
+		p.webhook.last(ctx)
+	}
+	return err
+}
+
+// lastCounts is how long Run waits for others to end: less than a service manager waits before it
+// kills.
+const lastCounts = 20 * time.Second
+
+// lookLast raises the alerts of what was counted since the last slice: the next run counts from 0,
+// so that nobody would be told of it.
+func (p *Performance) lookLast() {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	p.alerts.hold(Rules(p.cfg.Registry.Series()))
+	unmeasured := func(string) (float64, bool) { return 0, false }
+	for _, a := range p.alerts.observe(time.Now(), unmeasured) {
+		p.raise(p.network, a)
+	}
 }
 
 // Announce tells that a block is at hand: what is tried ends within a second and counts for

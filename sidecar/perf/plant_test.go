@@ -105,7 +105,7 @@ func (m *mill) served(t testing.TB, cfg Config) (*Performance, *Client) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	var err error
-	running.Go(func() { err = p.Run(ctx, server.Listener.Addr().String()) })
+	running.Go(func() { err = p.Run(ctx, server.Listener.Addr().String(), nil) })
 	t.Cleanup(func() {
 		cancel()
 		if running.Wait(); err != nil {

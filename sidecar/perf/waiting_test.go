@@ -39,7 +39,7 @@ func TestAlertsWithoutANode(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var parts sync.WaitGroup
 		parts.Go(func() {
-			if err := p.Run(ctx, "127.0.0.1:1"); err != nil {
+			if err := p.Run(ctx, "127.0.0.1:1", nil); err != nil {
 				t.Error(err)
 			}
 		})

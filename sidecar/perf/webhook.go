@@ -159,7 +159,6 @@ func (w *webhook) again(key string) (tries int) {
 
 // run delivers until ctx ends, and then sends what waits once more.
 func (w *webhook) run(ctx context.Context) {
-	defer w.client.CloseIdleConnections()
 	wait := w.first
 	for ctx.Err() == nil {
 		took, left := w.round(ctx, attempts)
@@ -177,9 +176,16 @@ func (w *webhook) run(ctx context.Context) {
 		case <-again:
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastNotices)
+	w.last(ctx)
+}
+
+// last sends what waits once more, whether or not ctx has ended; run has. It takes lastNotices at
+// most.
+func (w *webhook) last(ctx context.Context) {
+	defer w.client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastNotices)
 	defer cancel()
-	w.round(last, 1)
+	w.round(ctx, 1)
 	if left := len(w.queued()); left > 0 {
 		w.log.Warn("the webhook was not told all", "notices", left)
 	}

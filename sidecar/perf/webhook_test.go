@@ -248,6 +248,8 @@ type outage struct {
 	up  bool
 	got []string
 	n   int // attempts
+
+	network string // of the last notice
 }
 
 func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -261,7 +263,7 @@ func (o *outage) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !o.up {
 		return nil, errors.New("nobody is there")
 	}
-	o.got = append(o.got, fmt.Sprintf("%s %s %d", n.Name, n.State, n.Times))
+	o.got, o.network = append(o.got, fmt.Sprintf("%s %s %d", n.Name, n.State, n.Times)), n.Network
 	return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
 }
 
@@ -340,7 +342,7 @@ func TestWebhookOfARun(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() {
-				if err := p.Run(ctx, "127.0.0.1:1"); err != nil {
+				if err := p.Run(ctx, "127.0.0.1:1", nil); err != nil {
 					t.Error(err)
 				}
 			})
