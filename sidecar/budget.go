@@ -34,7 +34,7 @@ func (b *budget) share() time.Duration {
 	if b.elastic == nil || b.late || percent == 0 {
 		return time.Duration(percent)
 	}
-	return time.Duration(max(percent*b.elastic.part.Load()/100, 1))
+	return time.Duration(max(percent*b.elastic.now()/100, 1))
 }
 
 // refill brings the credit up to date.

@@ -19,6 +19,8 @@ type elastic struct {
 	// from it.
 	least *atomic.Int64
 	part  atomic.Int64
+	// block is until when a block is at hand, in nanoseconds since 1970; 0 while none is.
+	block atomic.Int64
 	// wanted is set by work that has used up what it got.
 	wanted  atomic.Bool
 	metrics elasticMetrics
@@ -44,7 +46,7 @@ const (
 func newElasticMetrics(rec perfcore.Recorder) elasticMetrics {
 	m := elasticMetrics{
 		part: rec.Gauge(perfcore.Metric{
-			Name: "outrider_elastic_ratio", Help: "Part that work which can wait gets of its share of the processors: it falls while goroutines wait for one, and rises only while such work wants more.",
+			Name: "outrider_elastic_ratio", Help: "Part that work which can wait gets of its share of the processors: it falls while goroutines wait for one, and for as long as a block is at hand, and rises only while such work wants more.",
 		}),
 		pieces: make(map[elasticWork]*perfcore.Timer),
 	}
@@ -78,7 +80,34 @@ func newElastic(least *atomic.Int64, rec perfcore.Recorder) *elastic {
 
 func (e *elastic) set(part int64) {
 	e.part.Store(part)
-	e.metrics.part.Set(float64(part) / 100)
+	e.tell()
+}
+
+// now returns the part of this moment: the least of all while a block is at hand, for that is known
+// before anybody waits for a processor.
+func (e *elastic) now() int64 {
+	part := e.part.Load()
+	if until := e.block.Load(); until > 0 && time.Now().UnixNano() < until {
+		return min(part, e.least.Load())
+	}
+	return part
+}
+
+func (e *elastic) tell() { e.metrics.part.Set(float64(e.now()) / 100) }
+
+// elasticBlock is how long a block is at hand at most, as in perfcore/regime.
+const elasticBlock = 30 * time.Second
+
+// announce says that a block is at hand, until it has arrived, or for elasticBlock.
+func (e *elastic) announce() {
+	e.block.Store(time.Now().Add(elasticBlock).UnixNano())
+	e.tell()
+}
+
+// arrived says that the block is done with.
+func (e *elastic) arrived() {
+	e.block.Store(0)
+	e.tell()
 }
 
 // A pace is called behind each piece of work that can wait, with how long that took, and

@@ -363,3 +363,38 @@ func TestWhatCanWait(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// While a block is at hand work that can wait gets the least part at once, and behind it what it had;
+// if nobody says that it has arrived, half a minute later.
+func TestElasticBeforeABlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var least, share atomic.Int64
+		least.Store(25)
+		share.Store(80)
+		e := newElastic(&least, new(perfcore.Registry))
+		b := budget{percent: &share, elastic: e}
+		check := func(when string, part int64) {
+			t.Helper()
+			if got := e.now(); got != part || int64(b.share()) != 80*part/100 || e.metrics.part.Value() != float64(part)/100 {
+				t.Errorf("%s the part is %d, of which a budget has %d, and it is told to be %v; want %d", when, got, b.share(), e.metrics.part.Value(), part)
+			}
+		}
+		check("at first", 100)
+		e.announce()
+		check("while a block is at hand", 25)
+		e.wanted.Store(true)
+		e.step(0)
+		check("however little others wait,", 25)
+		e.arrived()
+		check("behind the block", 100)
+		e.announce()
+		time.Sleep(elasticBlock - time.Nanosecond)
+		check("while it does not come", 25)
+		time.Sleep(time.Nanosecond)
+		e.step(0)
+		check("half a minute later", 100)
+		least.Store(100)
+		e.announce()
+		check("where nothing is to be taken away", 100)
+	})
+}

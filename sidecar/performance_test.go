@@ -226,6 +226,7 @@ func TestCatchUpIsNotAnnounced(t *testing.T) {
 	r.cfg.Perf = perf.Observe
 	var mu sync.Mutex // guards what follows
 	regimes := map[bool]map[string]int{true: {}, false: {}}
+	part := 0.0                 // that work which can wait gets at the tip, at most
 	r.hear = func(rep Report) { // while the block is judged
 		w := httptest.NewRecorder()
 		r.s.perfHandler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, perf.Prefix+"status", nil))
@@ -236,6 +237,11 @@ func TestCatchUpIsNotAnnounced(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		regimes[rep.CatchUp][s.Regime]++
+		for _, m := range r.s.registry.Series() {
+			if m.Metric.Name == "outrider_elastic_ratio" && !rep.CatchUp {
+				part = max(part, m.Gauge.Value())
+			}
+		}
 	}
 	r.btcd.Mine(60)
 	r.run(t)
@@ -255,6 +261,9 @@ func TestCatchUpIsNotAnnounced(t *testing.T) {
 	}
 	if tip["tip block"] < 3 {
 		t.Errorf("at the tip the regimes are %v", tip)
+	}
+	if least := float64(r.cfg.ElasticFloor) / 100; part != least {
+		t.Errorf("while a block is judged at the tip, work that can wait gets %v, want %v", part, least)
 	}
 }
 

@@ -322,7 +322,7 @@ func (s *Sidecar) wire(ctx context.Context, params *blockval.Params, use func(co
 	}
 	early := newEarly(set, &s.tuning.prefetch, s.registry)
 	feed := node.NewFeed(s.node, headers, node.FeedOptions{
-		Fetched: early.look, Announced: s.perf.Announce, Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
+		Fetched: early.look, Announced: func() { s.announce(elastic) }, Poll: s.cfg.Poll, Resync: s.cfg.Resync, Branches: s.cfg.Branches,
 		Depth: ringBlocks, Start: s.cfg.Start, Recorder: s.registry, Log: s.log,
 	})
 	j.trouble = feed.Trouble
@@ -398,9 +398,9 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 	return w.feed.Run(ctx, w.stored, func(ctx context.Context, ev node.Event) error {
 		if b, ok := ev.(node.Connected); ok {
 			if !b.CatchUp { // as those that nobody has announced
-				s.perf.Announce()
+				s.announce(w.elastic)
 			}
-			defer s.perf.Arrived()
+			defer s.arrived(w.elastic)
 		}
 		if err := w.judge.handle(ctx, ev); err != nil {
 			return err
@@ -412,6 +412,11 @@ func (s *Sidecar) ride(ctx context.Context, w *wiring) error {
 		return nil
 	})
 }
+
+// announce tells those that make way for a block that one is at hand, and arrived that it is done
+// with.
+func (s *Sidecar) announce(e *elastic) { e.announce(); s.perf.Announce() }
+func (s *Sidecar) arrived(e *elastic)  { e.arrived(); s.perf.Arrived() }
 
 // attach waits until the node answers and returns what the rules take from its
 // network.

@@ -26,7 +26,7 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 		},
 		{
 			Name: "sigverify.chunk", Help: "How many signatures a worker takes at a time.", Unit: "signatures",
-			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Ladder: ladder([]int64{16, 32, 64, 128, maxChunk}, int64(chunk)),
+			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Hastens: true, Ladder: ladder([]int64{16, 32, 64, 128, maxChunk}, int64(chunk)),
 			Apply: func(_ context.Context, n int64) error { v.pool.set(0, int(n)); return nil },
 			Read:  func() int64 { _, n := v.pool.settings(); return int64(n) },
 		},

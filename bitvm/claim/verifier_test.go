@@ -301,7 +301,7 @@ func TestKnobs(t *testing.T) {
 		if err := k.Check(); err != nil || k.Read() != want[k.Name] {
 			t.Errorf("%s reads %d: %v", k.Name, k.Read(), err)
 		}
-		if k.Hastens != (k.Name == "bitvm.claims") {
+		if k.Hastens == (k.Name == "bitvm.keys") {
 			t.Errorf("%s hastens: %v", k.Name, k.Hastens)
 		}
 		delete(want, k.Name)

@@ -73,7 +73,11 @@ func TestRandomHands(t *testing.T) {
 					if d.Verdict == perfcore.Recalled {
 						recalled++
 					}
-					if e := d.Evidence; d.Verdict == perfcore.Promoted && !(e.Ratio >= 10 && e.Effect >= 0.015 && len(e.Diffs) >= 2) {
+					least := 10.0
+					if d.Evidence.Targets != 0 {
+						least = 30
+					}
+					if e := d.Evidence; d.Verdict == perfcore.Promoted && !(e.Ratio >= least && e.Effect >= 0.015 && len(e.Diffs) >= 2) {
 						t.Errorf("seed %d: promoted on %+v", seed, e)
 					}
 					if e := d.Evidence; d.Verdict == perfcore.Withdrawn && !(e.Effect > -0.015 && len(e.Diffs) >= 2 && len(d.Moves) == 1) {

@@ -498,7 +498,7 @@ func TestJudge(t *testing.T) {
 		t.Errorf("rows %+v", rep.Rows)
 	}
 	if note := rep.Notes[0]; !strings.Contains(note, "30.0 % less, the median of 4 turns; from 25.0 to 42.5 in 2 rounds (the true median, with 50 %); reaches the original 23.5 %") ||
-		!strings.Contains(note, "21.2 % below the best static setting, and reaches to be at most 5 % above") || !strings.Contains(note, "memory -25.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") ||
+		!strings.Contains(note, "21.2 % below the best static setting (from 15.0 to 31.2 in its rounds), and reaches to be at most 5 % above by its median, reaches in each round, reaches in a synchronisation (25.0), MISSES at the tip (-10.0)") || !strings.Contains(note, "memory -25.0 %, database +0.0 %") || !strings.Contains(note, "learned, in each round: [7 2], and while") || !strings.Contains(note, "go.gogc=400") ||
 		!strings.Contains(note, "In 2 of these 4 runs something was tried: in the others there is nothing of what experiments take, which was 2.4, 0.0 % of the cost") {
 		t.Errorf("note %q", note)
 	}
@@ -525,7 +525,7 @@ func TestJudge(t *testing.T) {
 	}
 	rep.Runs["static/cpu"], rep.Runs["perfcore/cpu"] = []*PerfRun{run(100), run(100), run(100), run(100)}, []*PerfRun{run(105), run(106), run(106), run(104)}
 	rep.Rows, rep.Notes = nil, nil
-	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "-5.5 % below the best static setting, and MISSES to be at most 5 % above") {
+	if rep.judge(&perfAims[0]); !strings.Contains(rep.Notes[0], "-5.5 % below the best static setting (from -5.5 to -5.0 in its rounds), and MISSES to be at most 5 % above by its median, MISSES in each round") {
 		t.Errorf("note %q", rep.Notes[0])
 	}
 }
@@ -558,7 +558,7 @@ func TestContrast(t *testing.T) {
 			t.Errorf("row %+v, want %v", row, w)
 		}
 	}
-	if len(rep.Rows) != len(want) || !strings.Contains(rep.Notes[0], "; reaches to be better than the best static setting. It is 25.0 % below") || strings.Contains(rep.Notes[0], "original") {
+	if len(rep.Rows) != len(want) || !strings.Contains(rep.Notes[0], "; reaches to be better than the best static setting by its median, reaches in each round. It is 25.0 % below") || strings.Contains(rep.Notes[0], "original") {
 		t.Errorf("rows %+v, note %q", rep.Rows, rep.Notes[0])
 	}
 	rep.Runs["perfcore/contrast"] = []*PerfRun{regimesRun(1, 16.5)}

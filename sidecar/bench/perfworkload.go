@@ -29,7 +29,7 @@ func perfWorkloads() [2]perfWorkload {
 			perfShape{
 				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 160_000, TipLookups: 2000, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 480 * time.Millisecond, Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 8100, LearnTip: 3360},
+			perfPlan{Slice: 480 * time.Millisecond, Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 12_000, LearnTip: 4800},
 		},
 	)
 }

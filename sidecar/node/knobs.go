@@ -37,7 +37,7 @@ func (f *Feed) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{
 		{
 			Name: "node.ahead", Help: "How many blocks are fetched ahead of the one that is judged.", Unit: "blocks",
-			Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Warm, Settle: fetching,
+			Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Warm, Settle: fetching, Hastens: true,
 			Ladder: with([]int64{1, 2, 4, 8, 16}, int64(f.ahead.Size())),
 			Apply: func(_ context.Context, n int64) error {
 				if n < 1 || n > maxAhead {

@@ -217,9 +217,13 @@ func TestCountedAtTheEnd(t *testing.T) {
 				if tt.late {
 					bad.Add(1)
 				}
+				early := hook.set(true)
+				if tt.ends > lastCounts && !slices.Equal(early, tt.want) {
+					t.Errorf("while somebody hangs it was told %q, want %q", early, tt.want)
+				}
 				close(counted)
 				running.Wait()
-				if got := hook.set(true); !slices.Equal(got, tt.want) {
+				if got := append(early, hook.set(true)...); !slices.Equal(got, tt.want) {
 					t.Errorf("at the end it was told %q, want %q", got, tt.want)
 				}
 				if network := map[bool]string{true: "regtest"}[tt.plant]; tt.want != nil && hook.network != network {

@@ -78,6 +78,9 @@ func (p *Performance) actions() map[string]action {
 			if err != nil {
 				return nil, err
 			}
+			if b.Target.Latency != 0 && b.Target.Quantile == 0 {
+				b.Target.Quantile = latencyQuantile
+			}
 			latency := b.Target.Latency * float64(time.Second)
 			if !(latency >= 0 && latency < float64(1<<62)) {
 				return nil, fmt.Errorf("a latency of %v seconds is none", b.Target.Latency)

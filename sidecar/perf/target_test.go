@@ -92,3 +92,22 @@ func TestRecordersExist(t *testing.T) {
 		}
 	}
 }
+
+// A latency that is asked for without a quantile is that of nine operations in ten, and another
+// quantile is refused.
+func TestTargetWithoutAQuantile(t *testing.T) {
+	m := newMill(t)
+	m.registry.Timer(perfcore.Metric{Name: "outrider_coindb_batch_seconds", Help: "Coins."})
+	p, c := m.served(t, Config{Mode: Optimize, seed: 1})
+	if err := c.Post(t.Context(), "target", TargetRequest{"database", Targets{Latency: 0.25}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(p.status().Resources, func(r Resource) bool { return r.Resource == perfcore.Database.String() })
+	if got, want := p.status().Resources[i].Target, (Targets{Latency: 0.25, Quantile: 0.9}); got != want {
+		t.Errorf("the target is %+v, want %+v", got, want)
+	}
+	err := c.Post(t.Context(), "target", TargetRequest{"database", Targets{Latency: 0.25, Quantile: 0.5}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "0.9") {
+		t.Errorf("a median is a target: %v", err)
+	}
+}

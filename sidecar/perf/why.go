@@ -102,6 +102,8 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []ui
 	switch {
 	case d.Trigger == "memory":
 		w.Guards, w.Prediction = leaseGuards, d.Prediction
+	case d.Verdict == perfcore.Recalled, d.Verdict == perfcore.Restored:
+		w.Prediction = "none: it was no trial. What is in force is tested by later ones, as anything else is"
 	case len(d.Moves) > 0:
 		w.Guards = guardsOf(d)
 		if w.Prediction = d.Prediction; w.Prediction == "" {

@@ -21,6 +21,7 @@ func TestWhyOfEachVerdict(t *testing.T) {
 	}{
 		{"search", perfcore.Promoted, true}, {"ablation", perfcore.Withdrawn, true}, {"memory", perfcore.Leased, true},
 		{"search", perfcore.Rejected, false}, {"ablation", perfcore.Rejected, false}, {"regime", perfcore.Recalled, true},
+		{"search", perfcore.Aborted, false}, {"audit", perfcore.Inconclusive, false},
 		{"probation", perfcore.Confirmed, false},
 		{"inspection", perfcore.Isolated, false},
 		{perfcore.TargetMissed + "cpu.utilization 0.81 > 0.65", perfcore.Promoted, true},
@@ -38,6 +39,9 @@ func TestWhyOfEachVerdict(t *testing.T) {
 		}
 		if w.Trigger == "" || w.Trigger == "the loop itself" {
 			t.Errorf("%s is explained by %q", tt.trigger, w.Trigger)
+		}
+		if untried := tt.verdict == perfcore.Recalled; untried != (len(w.Guards) == 0) || w.Prediction == "" && tt.trigger != "memory" {
+			t.Errorf("%v was guarded by %q, and predicted: %q", tt.verdict, w.Guards, w.Prediction)
 		}
 	}
 }
@@ -61,6 +65,9 @@ func TestWhyOfARestoration(t *testing.T) {
 		w := explain([]perfcore.Decision{{Seq: 1, Trigger: "restore", Verdict: perfcore.Restored, Moves: moves, Before: tt.before}}, 0, knobs, tt.kept)
 		if !slices.Equal(w.Undo, []string{tt.undo}) || !strings.Contains(w.Gone, tt.gone) || (w.Gone == "") != (tt.gone == "") {
 			t.Errorf("%s: it is undone by %q; gone: %q", tt.name, w.Undo, w.Gone)
+		}
+		if len(w.Guards) > 0 || !strings.Contains(w.Prediction, "no trial") {
+			t.Errorf("%s: it was guarded by %q, and predicted: %q", tt.name, w.Guards, w.Prediction)
 		}
 		var out strings.Builder
 		if err := w.WriteTable(&out); err != nil || !strings.Contains(out.String(), tt.undo) || !strings.Contains(out.String(), tt.gone) {
