@@ -132,20 +132,20 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 	improved, switching := value(aim.row), value(aim.row+"/switching")
 	in, beside := r.Intervals[aim.row], r.Intervals[aim.row+"/switching"]
 	within := func(below float64) string { return reached(below >= -worseThanStatic) }
-	regimes := ""
+	var regimes strings.Builder
 	for _, row := range r.Rows {
 		switch row.Name {
 		case aim.row + "/sync":
-			regimes += fmt.Sprintf(", %s in a synchronisation (%.1f)", within(row.Value), row.Value)
+			fmt.Fprintf(&regimes, ", %s in a synchronisation (%.1f)", within(row.Value), row.Value)
 		case aim.row + "/tip":
-			regimes += fmt.Sprintf(", %s at the tip (%.1f)", within(row.Value), row.Value)
+			fmt.Fprintf(&regimes, ", %s at the tip (%.1f)", within(row.Value), row.Value)
 		}
 	}
 	var side strings.Builder
 	for _, other := range perfAims {
 		if other.row != aim.row && other.figure != nil {
 			before, after := r.figures("before/"+aim.row, other.figure), r.figures("perfcore/"+aim.row, other.figure)
-			side.WriteString(fmt.Sprintf(", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1)))
+			fmt.Fprintf(&side, ", %s %+.1f %%", other.row, 100*(median(after)/median(before)-1))
 		}
 	}
 	promoted := func(runs []*PerfRun) (n []int) {
@@ -169,7 +169,7 @@ func (r *PerfReport) outcome(aim *perfAim) string {
 		wanted = fmt.Sprintf("%s to be better than the best static setting by its median, %s in each round", reached(switching > 0), reached(beside[0] > 0))
 	}
 	return fmt.Sprintf("%s: %.1f %% less, the median of %d turns; from %.1f to %.1f in %d rounds (the true median, with %.0f %%); %s. It is %.1f %% below the best static setting (from %.1f to %.1f in its rounds), and %s to be at most %.0f %% above by its median, %s in each round%s. Beside it%s. Changes that were promoted while it learned, in each round: %v, and while it was measured: %v. In %d of these %d runs something was tried: in the others there is nothing of what experiments take, which was %s %% of the cost while it learned. Best static setting of %d: %s",
-		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), wanted, switching, beside[0], beside[1], within(switching), worseThanStatic, within(beside[0]), regimes, side.String(), promoted(r.Learned[aim.row]), promoted(tuned), tried, len(tuned), strings.Join(regret, ", "), len(r.tried(aim)), r.Best[aim.row])
+		aim.row, improved, len(r.Runs["before/"+aim.row]), in[0], in[1], len(r.Learned[aim.row]), coverage(len(r.Learned[aim.row])), wanted, switching, beside[0], beside[1], within(switching), worseThanStatic, within(beside[0]), regimes.String(), side.String(), promoted(r.Learned[aim.row]), promoted(tuned), tried, len(tuned), strings.Join(regret, ", "), len(r.tried(aim)), r.Best[aim.row])
 }
 
 // triedSomething reports whether the optimizer came to a verdict on an experiment. Behind its start
