@@ -280,6 +280,8 @@ func TestCountedAtTheEnd(t *testing.T) {
 	defer hook.Close()
 	r := newRider(t, nodetest.BtcdOptions{})
 	r.cfg.Perf, r.cfg.PerfWebhook = perf.Observe, hook.URL
+	j := new(journal)
+	r.log = slog.New(slog.NewTextHandler(j, nil))
 	r.btcd.Mine(3)
 	r.run(t)
 	r.awaitTip(t)
@@ -289,6 +291,9 @@ func TestCountedAtTheEnd(t *testing.T) {
 	}).Add(1)
 	if err := r.stop(); err != nil {
 		t.Error(err)
+	}
+	if said := j.String(); strings.Contains(said, "takes long to end") {
+		t.Errorf("who tells waits for nobody: %s", said)
 	}
 	hook.Close()
 	close(told)

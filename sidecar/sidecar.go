@@ -151,7 +151,6 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer s.node.Close()
-	defer s.claims.close()
 
 	if err := lowerPriority(s.cfg.Nice); err != nil {
 		s.log.Warn("running at normal priority: the node may be slowed", "err", err)

@@ -103,6 +103,9 @@ func TestKnobs(t *testing.T) {
 			if k.Carry != carry || (k.Settle > 0) != (carry == perfcore.Stateful) {
 				t.Errorf("%s carries %d over %v", k.Name, k.Carry, k.Settle)
 			}
+			if k.Hastens == (k.Name == "sigverify.cache") {
+				t.Errorf("%s hastens: %v", k.Name, k.Hastens)
+			}
 			if err := k.Check(); err != nil {
 				t.Error(err)
 			}

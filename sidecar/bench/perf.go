@@ -92,8 +92,8 @@ func (t *PerfTried) cost(cost func(*PerfRun) float64) float64 {
 // things take turns, each in a process of its own: the setting that is "before", the
 // best of the static settings that a sweep has tried, and the optimizer, which in each round
 // has begun with "before", learned for some minutes, and resumes from what it had verified
-// then, as after a restart, and calibrates meanwhile. Each row is an aim of its own, on one of the workloads. First, it
-// measures what an observation costs.
+// then, as after a restart, and calibrates meanwhile. Each row is an aim of its own, on one of the
+// workloads. First, it measures what an observation costs.
 func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	if o.Rounds < 1 {
 		return nil, fmt.Errorf("%d rounds are none", o.Rounds)

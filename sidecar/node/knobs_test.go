@@ -111,6 +111,9 @@ func TestFeedKnobs(t *testing.T) {
 		if owned := k.Carry != 0; owned != (k.Name == "node.ahead") {
 			t.Errorf("%s carries %d over", k.Name, k.Carry)
 		}
+		if k.Hastens != (k.Name == "node.ahead") {
+			t.Errorf("%s hastens: %v", k.Name, k.Hastens)
+		}
 	}
 	begun, proceed := make(chan struct{}), make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())

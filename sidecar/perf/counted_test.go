@@ -233,3 +233,17 @@ func TestCountedAtTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// A fault that is counted right behind a look is told as one in a second.
+func TestCountedRightBehindALook(t *testing.T) {
+	registry := new(perfcore.Registry)
+	bad := faults(registry)
+	looked := time.Now()
+	as := &alerts{looked: looked}
+	as.hold(Rules(registry.Series()))
+	bad.Add(1)
+	told := as.observe(looked.Add(time.Millisecond), func(string) (float64, bool) { return 0, false })
+	if len(told) != 1 || told[0].Value != 1 {
+		t.Errorf("it is told as %+v", told)
+	}
+}

@@ -145,7 +145,8 @@ type Move struct {
 	To   int64  `json:"to"`
 }
 
-// Evidence is perfcore's. Effects are differences of the cost's natural logarithm: 0.05 is 4.9 % less.
+// Evidence is perfcore's. Effects are differences of the cost's natural logarithm: 0.05 is 4.9 %
+// less.
 type Evidence struct {
 	Effect   float64 `json:"effect"`
 	Low      float64 `json:"effect_low"`

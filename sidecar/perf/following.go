@@ -143,6 +143,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 // the regime than what is measured without them.
 type classified struct{ *regime.Classifier }
 
+// Observe implements collect.Classifier.
 func (classified) Observe(regime.Measurement) {}
 
 // takeable returns the knobs that the optimizer can take over, and tells the log of

@@ -169,6 +169,9 @@ func (p *Performance) Run(ctx context.Context, address string, counted <-chan st
 	p.lookLast()
 	if p.webhook != nil {
 		p.webhook.last(ctx)
+		if left := len(p.webhook.queued()); left > 0 {
+			p.log.Warn("the webhook was not told all", "notices", left)
+		}
 	}
 	return err
 }

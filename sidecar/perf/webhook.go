@@ -186,9 +186,6 @@ func (w *webhook) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastNotices)
 	defer cancel()
 	w.round(ctx, 1)
-	if left := len(w.queued()); left > 0 {
-		w.log.Warn("the webhook was not told all", "notices", left)
-	}
 }
 
 // round sends what waits, in order, once each. One that is not taken holds up those
