@@ -131,7 +131,9 @@ func (r *replay) outside() (float64, error) {
 // outside of Go's: the heap may grow to its goal before it is collected, and is given back some
 // cycles after a goal has fallen. That takes seconds where a slice is a fraction of one. What the
 // cache of signatures may yet take is live one day: in a synchronisation it takes nothing, and so
-// a size that costs nothing there would be paid for at the tip.
+// a size that costs nothing there would be paid for at the tip. And Pebble's cache takes, outside of
+// Go's memory, what has been read since it may be that large: a slice would be charged with the
+// little that it has read itself.
 func (r *replay) due(outside float64) float64 {
 	s := []metrics.Sample{
 		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
@@ -145,7 +147,7 @@ func (r *replay) due(outside float64) float64 {
 	for _, heap := range s[1:5] {
 		beside -= heap.Value.Uint64()
 	}
-	return float64(beside+s[5].Value.Uint64()) + grows + outside
+	return float64(beside+s[5].Value.Uint64()) + grows + max(outside, float64(r.db.OffHeap()))
 }
 
 // drain returns what was seen since it was called last.

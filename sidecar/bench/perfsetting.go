@@ -193,7 +193,7 @@ type perfAim struct {
 // contrastMemory is the weight of memory in the row contrast. A cache of all coins that are asked
 // for saves so much of the processor time at the tip, and so little in a synchronisation, that
 // it pays in one and not in the other by about as much.
-const contrastMemory = 0.45
+const contrastMemory = 0.35
 
 var perfAims = []perfAim{
 	{"cpu", usualWork, []collect.Term{cpuTerm(1), memoryTerm(0.1)}, func(f PerfFigures) float64 { return f.CPU }, 23.5},

@@ -27,9 +27,9 @@ func perfWorkloads() [2]perfWorkload {
 		perfWorkload{
 			contrastWork,
 			perfShape{
-				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 160_000, TipLookups: 2000, SyncGap: 30 * time.Millisecond,
+				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 190_000, TipLookups: 2000, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 480 * time.Millisecond, Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 12_000, LearnTip: 4800},
+			perfPlan{Slice: 480 * time.Millisecond, Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 16_000, LearnTip: 16_000},
 		},
 	)
 }
