@@ -284,7 +284,7 @@ func TestReplayNoticesInvalidBlocks(t *testing.T) {
 // begins.
 func TestPerfSettings(t *testing.T) {
 	r, _ := newTestReplay(t, nil)
-	knobs := r.knobs()
+	knobs := r.knobs(new(perfPlan))
 	values := func() PerfSetting {
 		s := make(PerfSetting)
 		for _, k := range knobs {
@@ -603,7 +603,7 @@ func TestRoom(t *testing.T) {
 // What memory is due follows the settings at once, and what is given back is given back.
 func TestDue(t *testing.T) {
 	r, _ := newTestReplay(t, nil)
-	knobs := collecting(r.knobs())
+	knobs := collecting(r.knobs(new(perfPlan)))
 	due := func(s PerfSetting) float64 {
 		t.Helper()
 		if err := s.apply(t.Context(), knobs); err != nil {

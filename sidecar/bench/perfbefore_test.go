@@ -73,7 +73,7 @@ func TestBeforeIsGo(t *testing.T) {
 func TestBeforeIsComplete(t *testing.T) {
 	r, _ := newTestReplay(t, nil)
 	var left []string
-	for _, k := range r.knobs() {
+	for _, k := range r.knobs(new(perfPlan)) {
 		if _, ok := perfBefore[k.Name]; !ok {
 			left = append(left, k.Name)
 		}

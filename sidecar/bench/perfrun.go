@@ -39,6 +39,9 @@ type perfPlan struct {
 	// Slice is the mean length of the optimizer's slices: some blocks of either regime, and so many
 	// that slices of one setting differ less.
 	Slice time.Duration
+	// Fills is for how long slices behind another size of Pebble's cache are left out, while it
+	// fills.
+	Fills time.Duration
 	// Sync and Tip are the blocks of each part of what is measured: a synchronisation,
 	// the tip, and a synchronisation again. Sync is of whole replays of the recording, so
 	// that the same is done wherever it begins.
@@ -125,7 +128,7 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := spec.Setting.apply(ctx, r.knobs()); err != nil {
+	if err := spec.Setting.apply(ctx, r.knobs(&spec.Plan)); err != nil {
 		return nil, err
 	}
 	meter := &memoryMeter{replay: r}
@@ -287,7 +290,7 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 		return nil, err
 	}
 	t.optimizer, err = engine.New(engine.Config{
-		Knobs: collecting(r.knobs()), Collector: collector, Slice: spec.Plan.Slice, Seed: spec.Seed, Store: store,
+		Knobs: collecting(r.knobs(&spec.Plan)), Collector: collector, Slice: spec.Plan.Slice, Seed: spec.Seed, Store: store,
 		Decided: func(d perfcore.Decision) { t.decisions = append(t.decisions, d) },
 	})
 	if err != nil {

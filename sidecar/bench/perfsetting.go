@@ -122,14 +122,13 @@ func (s PerfSetting) apply(ctx context.Context, knobs []perfcore.Knob) error {
 // showsWithin is for how long a value of these knobs shows in a replay when it is another.
 // What their parts say is for a chain with a block every ten minutes: there, the cache of
 // signatures takes an hour to be filled, here a gap between blocks. What is not named is
-// as its part says.
+// as its part says, but for coindb.memory, of which the plan says it.
 //
 // go.gogc is tried though few slices have more than one cycle in them, and would tell nothing by
 // what its part says: what memory is due shows at once, and what the collector costs falls on the
 // slices in which it runs, behind a switch to a smaller value mostly on one that is left out.
 var showsWithin = map[string]time.Duration{
 	"go.gogc":         tipGap,
-	"coindb.memory":   480 * time.Millisecond, // by then most of it has been asked for
 	"sigverify.cache": tipGap,
 	"blockval.seen":   tipGap,
 }
@@ -156,12 +155,14 @@ func collecting(knobs []perfcore.Knob) []perfcore.Knob {
 	return knobs
 }
 
-// knobs returns the knobs of the parts as they are for a replay.
-func (r *replay) knobs() []perfcore.Knob {
+// knobs returns the knobs of the parts as they are for a replay by a plan.
+func (r *replay) knobs(p *perfPlan) []perfcore.Knob {
+	shows := maps.Clone(showsWithin)
+	shows["coindb.memory"] = p.Fills
 	var all []perfcore.Knob
 	for _, part := range []interface{ Knobs() []perfcore.Knob }{r.governor, r.verifier, r.validator, r.cache, r.db} {
 		for _, k := range part.Knobs() {
-			if settle, ok := showsWithin[k.Name]; ok {
+			if settle, ok := shows[k.Name]; ok {
 				k.Carry, k.Settle, k.Unready = perfcore.Warm, settle, nil
 			}
 			all = append(all, k)

@@ -22,27 +22,27 @@ func perfWorkloads() [2]perfWorkload {
 			perfShape{
 				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50, SyncGap: 15 * time.Millisecond,
 			},
-			perfPlan{Slice: 240 * time.Millisecond, Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 384, WarmTip: 40, LearnSync: 16_200, LearnTip: 3360},
+			perfPlan{Slice: 240 * time.Millisecond, Fills: 480 * time.Millisecond, Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 384, WarmTip: 40, LearnSync: 16_200, LearnTip: 3360},
 		},
 		perfWorkload{
 			contrastWork,
 			perfShape{
-				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 190_000, TipLookups: 2000, SyncGap: 30 * time.Millisecond,
+				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 190_000, TipLookups: 2000, SyncGap: 15 * time.Millisecond,
 			},
-			perfPlan{Slice: 480 * time.Millisecond, Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 16_000, LearnTip: 16_000},
+			perfPlan{Slice: 240 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 320, Tip: 140, SweepSync: 128, SweepTip: 40, WarmSync: 128, WarmTip: 100, LearnSync: 18_000, LearnTip: 9600},
 		},
 	)
 }
 
 // quickWorkloads returns them so short that they only show that everything works.
 func quickWorkloads() [2]perfWorkload {
-	plan := perfPlan{Slice: 120 * time.Millisecond, Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
+	plan := perfPlan{Slice: 120 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
 	return workloads(
 		perfWorkload{usualWork, perfShape{
 			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20, SyncGap: 15 * time.Millisecond,
 		}, plan},
 		perfWorkload{contrastWork, perfShape{
-			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 1000, SyncGap: 30 * time.Millisecond,
+			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 1000, SyncGap: 15 * time.Millisecond,
 		}, plan},
 	)
 }
