@@ -27,9 +27,9 @@ func perfWorkloads() [2]perfWorkload {
 		perfWorkload{
 			contrastWork,
 			perfShape{
-				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 190_000, TipLookups: 2000, SyncGap: 15 * time.Millisecond,
+				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 190_000, TipLookups: 2000, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 240 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 320, Tip: 140, SweepSync: 128, SweepTip: 40, WarmSync: 128, WarmTip: 100, LearnSync: 18_000, LearnTip: 9600},
+			perfPlan{Slice: 360 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 8000, LearnTip: 11_400},
 		},
 	)
 }
@@ -42,7 +42,7 @@ func quickWorkloads() [2]perfWorkload {
 			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20, SyncGap: 15 * time.Millisecond,
 		}, plan},
 		perfWorkload{contrastWork, perfShape{
-			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 1000, SyncGap: 15 * time.Millisecond,
+			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 1000, SyncGap: 30 * time.Millisecond,
 		}, plan},
 	)
 }
