@@ -284,7 +284,12 @@ func TestReplayNoticesInvalidBlocks(t *testing.T) {
 // begins.
 func TestPerfSettings(t *testing.T) {
 	r, _ := newTestReplay(t, nil)
-	knobs := r.knobs(new(perfPlan))
+	knobs := r.knobs(&perfPlan{Fills: time.Hour})
+	for _, k := range knobs {
+		if k.Name == "coindb.memory" && k.Settle != time.Hour {
+			t.Errorf("%s shows behind %v, and the plan says an hour", k.Name, k.Settle)
+		}
+	}
 	values := func() PerfSetting {
 		s := make(PerfSetting)
 		for _, k := range knobs {
