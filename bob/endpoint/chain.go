@@ -55,15 +55,21 @@ func (n *node) askChain(ctx context.Context, role Role, chain uint64) *Error {
 	if perr != nil {
 		return n.err(q, Malformed, perr.Error())
 	}
+	n.told.Store(id)
 	if id != chain {
 		n.chain.Store(chainWrong)
 		n.perf.wrong.Set(1)
 		n.perf.failed(WrongChain)
-		return n.err(q, WrongChain, fmt.Sprintf("it is of chain %d, not of %d", id, chain))
+		return n.stranger(q, chain)
 	}
 	n.chain.Store(chainRight)
 	n.perf.wrong.Set(0)
 	return nil
+}
+
+// stranger is the error of a question to a node that is not of the chain.
+func (n *node) stranger(q *question, chain uint64) *Error {
+	return n.err(q, WrongChain, fmt.Sprintf("it is of chain %d, not of %d", n.told.Load(), chain))
 }
 
 // method is what a node of the role is asked for its chain.

@@ -35,8 +35,9 @@ func TestWrongChain(t *testing.T) {
 	b.chain.Store(1)
 	p.prove(t.Context())
 	for _, method := range []string{"eth_gasPrice", "eth_sendRawTransaction"} {
-		if _, err := p.Call(t.Context(), method); !errors.Is(err, WrongChain) {
-			t.Errorf("%s where all are of another chain: %v", method, err)
+		_, err := p.Call(t.Context(), method)
+		if want := method + ": a: wrong chain: it is of chain 1, not of 60808"; !errors.Is(err, WrongChain) || err.Error() != want {
+			t.Errorf("%s where all are of another chain: %v, want %s", method, err, want)
 		}
 	}
 	a.chain.Store(60808)

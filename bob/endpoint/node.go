@@ -65,7 +65,9 @@ type node struct {
 
 	// chain says whether the endpoint is of the pool's chain. proving is held by the
 	// one who asks it, so that others wait for the answer.
+	// told is the id of the chain that it last told of.
 	chain   atomic.Int32
+	told    atomic.Uint64
 	proving chan struct{}
 
 	mu sync.Mutex // guards what follows

@@ -255,16 +255,16 @@ func (p *Pool) ranked(except []*node) []*node {
 	return nodes
 }
 
-// nobody is the error of a question that no endpoint can be asked, after the error last.
+// nobody is the error of a question that no endpoint can be asked, after the error last. Where
+// all are of another chain it is that of the first.
 func (p *Pool) nobody(q *question, last *Error) *Error {
 	if last != nil {
 		return last
 	}
-	e := &Error{Kind: Resting, Method: q.method, Message: "no endpoint can be asked now"}
 	if !slices.ContainsFunc(p.nodes, func(n *node) bool { return n.chain.Load() != chainWrong }) {
-		e.Kind, e.Message = WrongChain, "all endpoints are of another chain"
+		return p.nodes[0].stranger(q, p.opts.ChainID)
 	}
-	return e
+	return &Error{Kind: Resting, Method: q.method, Message: "no endpoint can be asked now"}
 }
 
 // Call calls a method and returns its result, which is not null. Reads are asked at other
