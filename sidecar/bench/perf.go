@@ -119,12 +119,19 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 		Learned: make(map[string][]*PerfRun), Runs: make(map[string][]*PerfRun), Turns: o.Turns,
 		Intervals: make(map[string][2]float64), Report: Report{Machine: ThisMachine()},
 	}
-	observe, allocations := measureObserve()
-	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
 	all := perfWorkloads()
 	if o.Quick {
 		all = quickWorkloads()
 	}
+	for _, w := range all {
+		if w.shape.NoPageCache && !o.Quick && slices.ContainsFunc(o.aims, func(a perfAim) bool { return a.workload == w.name }) {
+			if err := checkDisk(o.Dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+	observe, allocations := measureObserve()
+	rep.Rows, rep.AllocationsPerObserve = []Row{observe}, allocations
 	var of []perfWorkload
 	for _, w := range all {
 		b := &perfBench{perfWorkload: w, o: o, recorded: filepath.Join(o.Dir, w.name), work: make(map[perfPlan]perfWork)}

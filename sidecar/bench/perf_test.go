@@ -133,7 +133,7 @@ func TestPerfReport(t *testing.T) {
 // what it set.
 func checkRuns(t *testing.T, rep *PerfReport, aims []perfAim) {
 	t.Helper()
-	lookups := map[string]int{usualWork: 24*20 + 10*100, contrastWork: 10 * 1000}
+	lookups := map[string]int{usualWork: 24*20 + 10*100, contrastWork: 10 * 400}
 	of := make(map[string]perfWork)
 	for _, aim := range aims {
 		w := rep.Work[aim.workload]
@@ -224,12 +224,13 @@ func TestReplay(t *testing.T) {
 	n := len(r.blocks)
 	var inputs int
 	for round := range 3 {
+		r.ask(1)
 		r.work = perfWork{}
 		if err := r.synchronise(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}
-		if r.work.Blocks != n || r.work.Inputs < n || r.work.Lookups != n*r.rec.Shape.SyncLookups {
-			t.Errorf("round %d did %+v", round, r.work)
+		if did := r.did(); did.Blocks != n || did.Inputs < n || did.Lookups != n*r.rec.Shape.SyncLookups {
+			t.Errorf("round %d did %+v", round, did)
 		}
 		if round > 0 && r.work.Inputs != inputs {
 			t.Errorf("round %d decided %d inputs, the one before %d", round, r.work.Inputs, inputs)
@@ -540,20 +541,31 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// regimesRun is a run that took so much of the processor in each regime.
+// regimesRun is a run that took so much memory in each regime.
 func regimesRun(sync, tip float64) *PerfRun {
-	part := func(cpu float64) PerfFigures { return PerfFigures{CPU: cpu, Memory: 1, Seconds: cpu} }
-	return &PerfRun{Figures: PerfFigures{CPU: 1e3, Memory: 1}, Parts: [3]PerfFigures{part(sync / 2), part(tip), part(sync * 3 / 2)}}
+	part := func(memory float64) PerfFigures {
+		return PerfFigures{CPU: 1e6, Memory: memory, ReadP90: 1, Seconds: memory}
+	}
+	return &PerfRun{Figures: PerfFigures{CPU: 1e6, Memory: 1e3, ReadP90: 1}, Parts: [3]PerfFigures{part(sync / 2), part(tip), part(sync * 3 / 2)}}
 }
 
-// The row contrast is the cost of both regimes, whichever has more of the processor time.
+// The row contrast is the cost of both regimes, whichever has more of the look-ups: the time of one,
+// times memory, and a little of the processor time.
 func TestContrast(t *testing.T) {
 	aim, err := aimOf("contrast")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := 1e6*aim.whole(regimesRun(1, 16)), 4.0; math.Abs(got-want) > 1e-9 {
+	if got, want := aim.whole(regimesRun(1, 16)), 4.0; math.Abs(got-want) > 1e-9 {
 		t.Errorf("1 and 16 are %v, want %v", got, want)
+	}
+	one, other := PerfFigures{CPU: 1e6, Memory: 6, ReadP90: 1e-5}, PerfFigures{CPU: 1024e6, Memory: 1, ReadP90: 3e-5}
+	if got, want := aim.value(one), aim.value(other); math.Abs(got/want-1) > 1e-9 {
+		t.Errorf("it is %v and %v, and not the same", got, want)
+	}
+	one, other = PerfFigures{CPU: 1, Memory: 1}, PerfFigures{CPU: 1, Memory: 2}
+	if got := aim.value(other) / aim.value(one); math.Abs(got-2) > 1e-9 {
+		t.Errorf("where nobody asks for coins twice the memory is %v times the cost", got)
 	}
 	rep := &PerfReport{
 		Intervals: make(map[string][2]float64), Turns: 1, Learned: map[string][]*PerfRun{"contrast": {{}}},

@@ -36,6 +36,11 @@ type perfShape struct {
 	// TipLookups are asked for while a block is waited for at the tip, and SyncLookups
 	// for each block of a synchronisation.
 	TipLookups, SyncLookups int
+	// Askers are who ask for coins at the tip, at once and each for its share; 0 is one.
+	Askers int
+	// NoPageCache leaves the coins out of the system's cache, as where there are more than the
+	// machine has memory for.
+	NoPageCache bool
 	// SyncGap is the time from block to block of a synchronisation, as which a node may hand
 	// them over: that the same is done in the same time makes what it costs comparable.
 	SyncGap time.Duration

@@ -65,7 +65,7 @@ type replay struct {
 	validator *blockval.Validator
 	governor  *heap.Governor
 	blocks    []replayBlock // of the synchronisation
-	asked     *rand.Rand    // draws the coins that are asked for
+	askers    []asker       // who ask for coins; the first of them does in a synchronisation
 	reads     readTimes
 
 	tip       utxocache.Tip
@@ -75,6 +75,31 @@ type replay struct {
 	now       atomic.Pointer[string] // the regime
 	units     atomic.Uint64          // of work that are done
 	work      perfWork
+}
+
+// An asker asks for one coin after the other. One goroutine uses it.
+type asker struct {
+	rand *rand.Rand // draws the coins
+	did  perfWork
+}
+
+// ask has other askers ask from now on, who ask for the same coins where the stream is the same.
+func (r *replay) ask(stream uint64) {
+	r.askers = make([]asker, max(r.rec.Shape.Askers, 1))
+	for i := range r.askers {
+		r.askers[i].rand = rand.New(rand.NewPCG(firstSeed+uint64(i), stream))
+	}
+}
+
+// did returns what was done since work was reset, and ask was called.
+func (r *replay) did() perfWork {
+	all := r.work
+	for i := range r.askers {
+		all.Lookups += r.askers[i].did.Lookups
+		all.Found += r.askers[i].did.Found
+		all.Value += r.askers[i].did.Value
+	}
+	return all
 }
 
 // A perfWork counts what was done.
@@ -97,10 +122,11 @@ type replayBlock struct {
 // newReplay copies the recording's database to dir and opens the parts with the
 // settings that are "before". It has so many blocks of the tip. The caller closes it.
 func newReplay(recorded, dir string, tip int) (r *replay, err error) {
-	r = &replay{asked: rand.New(rand.NewPCG(firstSeed, 1))}
+	r = new(replay)
 	if r.rec, err = readRecording(recorded); err != nil {
 		return nil, err
 	}
+	r.ask(1)
 	if r.rec.Shape.TipBlocks < tip {
 		return nil, fmt.Errorf("the recording has %d blocks of the tip, and %d are asked for", r.rec.Shape.TipBlocks, tip)
 	}
@@ -121,7 +147,7 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 	debug.SetGCPercent(int(perfBefore["go.gogc"]))
 	r.db, err = coindb.Open(copied, coindb.Options{
 		UndoBlocks: replayLag, Memory: perfBefore["coindb.memory"], MemTable: pebbleMemTable, Compactions: int(perfBefore["coindb.compactions"]),
-		Recorder: &r.registry,
+		NoPageCache: r.rec.Shape.NoPageCache, Recorder: &r.registry,
 	})
 	if err != nil {
 		return nil, err
@@ -316,7 +342,7 @@ func (r *replay) synchronise(ctx context.Context, blocks int) error {
 	due := make(chan int, blocks)
 	return r.beside(ctx, func(ctx context.Context) error {
 		for n := range due {
-			if err := r.lookUp(ctx, n); err != nil {
+			if err := r.lookUp(ctx, &r.askers[0], n); err != nil {
 				return err
 			}
 		}
@@ -345,19 +371,23 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 	}
 	start := time.Now()
 	verified := make(chan *recordedBlock, blocks)
-	return r.beside(ctx, func(ctx context.Context) error {
-		ticks := int(tipGap / lookupTick)
-		for i := range blocks * ticks {
-			if err := until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
-				return err
+	var all []func(context.Context) error
+	for k := range r.askers {
+		all = append(all, func(ctx context.Context) error {
+			ticks := int(tipGap / lookupTick)
+			for i := range blocks * ticks {
+				if err := until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
+					return err
+				}
+				n := r.rec.Shape.TipLookups / len(r.askers)
+				if err := r.lookUp(ctx, &r.askers[k], n*(i%ticks+1)/ticks-n*(i%ticks)/ticks); err != nil {
+					return err
+				}
 			}
-			n := r.rec.Shape.TipLookups
-			if err := r.lookUp(ctx, n*(i%ticks+1)/ticks-n*(i%ticks)/ticks); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, func(ctx context.Context) error {
+			return nil
+		})
+	}
+	return r.beside(ctx, append(all, func(ctx context.Context) error {
 		for i := range blocks {
 			b, err := r.coming.next()
 			if err != nil {
@@ -384,7 +414,7 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 			}
 		}
 		return nil
-	})
+	})...)
 }
 
 // beside calls functions at once, and returns when all have; the first error ends
@@ -484,12 +514,12 @@ func (r *replay) verifyBatch(ctx context.Context, txs []*wire.MsgTx, recorded *s
 	return nil
 }
 
-// lookUp asks for n coins, one after the other, most of which exist.
-func (r *replay) lookUp(ctx context.Context, n int) error {
+// lookUp has n coins asked for, one after the other, most of which exist.
+func (r *replay) lookUp(ctx context.Context, by *asker, n int) error {
 	set := coinSet(r.rec.Shape.Coins)
 	for range n {
-		op := set.outPoint(r.asked.IntN(int(set)))
-		if r.asked.IntN(absentOf) == 0 {
+		op := set.outPoint(by.rand.IntN(int(set)))
+		if by.rand.IntN(absentOf) == 0 {
 			op.Index += 4 // no coin has such a number
 		}
 		start := time.Now()
@@ -501,10 +531,10 @@ func (r *replay) lookUp(ctx context.Context, n int) error {
 			return err
 		}
 		r.reads.add(time.Since(start))
-		r.work.Lookups++
+		by.did.Lookups++
 		if a.State == utxocache.Unspent {
-			r.work.Found++
-			r.work.Value += a.Coin.Value
+			by.did.Found++
+			by.did.Value += a.Coin.Value
 		}
 		r.units.Add(1)
 	}

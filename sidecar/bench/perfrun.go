@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -205,7 +204,7 @@ func (r *replay) measure(ctx context.Context, meter *memoryMeter, p *perfPlan, r
 		return err
 	}
 	// Everybody asks for the same coins.
-	r.asked = rand.New(rand.NewPCG(firstSeed, 2))
+	r.ask(2)
 	r.work = perfWork{}
 	r.reads.drain()
 	if _, err := meter.drain(); err != nil {
@@ -243,7 +242,7 @@ func (r *replay) measure(ctx context.Context, meter *memoryMeter, p *perfPlan, r
 	run.Figures.CPU = perUnit(cpu, r.units.Load()-units)
 	run.Figures.Memory, run.Figures.Peak = memory.mean(), memory.peak
 	run.Figures.ReadP90 = p90(all)
-	run.Work = r.work
+	run.Work = r.did()
 	return nil
 }
 

@@ -191,24 +191,24 @@ type perfAim struct {
 	original float64
 }
 
-// contrastMemory is the weight of memory in the row contrast. A cache of all coins that are asked
-// for saves so much of the processor time at the tip, and so little in a synchronisation, that
-// it pays in one and not in the other by about as much.
-const contrastMemory = 0.35
-
 var perfAims = []perfAim{
 	{"cpu", usualWork, []collect.Term{cpuTerm(1), memoryTerm(0.1)}, func(f PerfFigures) float64 { return f.CPU }, 23.5},
 	{"memory", usualWork, []collect.Term{memoryTerm(1), cpuTerm(0.1)}, func(f PerfFigures) float64 { return f.Memory }, 20.0},
 	{
-		"database", usualWork, []collect.Term{{Quantity: perfRead, Weight: 1, Floor: 1e-9}, cpuTerm(0.1), memoryTerm(0.1)},
+		"database", usualWork, []collect.Term{readTerm(1), cpuTerm(0.1), memoryTerm(0.1)},
 		func(f PerfFigures) float64 { return f.ReadP90 }, 33.3,
 	},
-	{"contrast", contrastWork, []collect.Term{cpuTerm(1), memoryTerm(contrastMemory)}, nil, 0},
+	{"contrast", contrastWork, []collect.Term{readTerm(1), memoryTerm(1), cpuTerm(0.1)}, nil, 0},
 }
 
 // cpuTerm is the processor time for a unit of work, with this weight.
 func cpuTerm(weight float64) collect.Term {
 	return collect.Term{Quantity: perfCores, Weight: weight, PerWork: true, Floor: 1e-9}
+}
+
+// readTerm is the 90th percentile of the time to look up a coin, with this weight.
+func readTerm(weight float64) collect.Term {
+	return collect.Term{Quantity: perfRead, Weight: weight, Floor: 1e-9}
 }
 
 // memoryTerm is the memory that is due, with this weight.

@@ -27,9 +27,9 @@ func perfWorkloads() [2]perfWorkload {
 		perfWorkload{
 			contrastWork,
 			perfShape{
-				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 190_000, TipLookups: 2000, SyncGap: 30 * time.Millisecond,
+				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 80_000, TipLookups: 500, Askers: 8, NoPageCache: true, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 360 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 160, Tip: 140, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 8000, LearnTip: 11_400},
+			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 600, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 5000, LearnTip: 7000},
 		},
 	)
 }
@@ -42,7 +42,7 @@ func quickWorkloads() [2]perfWorkload {
 			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20, SyncGap: 15 * time.Millisecond,
 		}, plan},
 		perfWorkload{contrastWork, perfShape{
-			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 1000, SyncGap: 30 * time.Millisecond,
+			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 400, Askers: 4, NoPageCache: true, SyncGap: 30 * time.Millisecond,
 		}, plan},
 	)
 }

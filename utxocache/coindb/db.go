@@ -93,7 +93,7 @@ func Open(dir string, opts Options) (*DB, error) {
 		opts: opts, dir: dir,
 		flushed: make(chan struct{}, 1),
 		hashing: make(chan struct{}, 1),
-		disk:    newDisk(opts.fs),
+		disk:    newDisk(opts.fs, opts.NoPageCache),
 		cache:   pebble.NewCache(memoryCeiling),
 		perf:    newInstruments(opts.Recorder),
 	}

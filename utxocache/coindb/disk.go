@@ -55,12 +55,15 @@ var (
 // whoever committed asks whether it is broken before he believes it.
 type disk struct {
 	vfs.FS
-	broken atomic.Pointer[error]
+	noPageCache bool // what look-ups read is not left in the system's cache
+	broken      atomic.Pointer[error]
 	// dead is closed when the disk breaks.
 	dead chan struct{}
 }
 
-func newDisk(fs vfs.FS) *disk { return &disk{FS: fs, dead: make(chan struct{})} }
+func newDisk(fs vfs.FS, noPageCache bool) *disk {
+	return &disk{FS: fs, noPageCache: noPageCache, dead: make(chan struct{})}
+}
 
 // retryDelay is how long a failed write keeps its caller. Pebble tries a flush
 // that failed again at once, for ever.
@@ -126,6 +129,15 @@ func (d *disk) file(category vfs.DiskWriteCategory, open func() (vfs.File, error
 		f = vfs.NewMemFile(nil) // which nothing is written to
 	}
 	return &diskFile{f, d, vital}, nil
+}
+
+// Open implements vfs.FS.
+func (d *disk) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := d.FS.Open(name, opts...)
+	if err != nil || !d.noPageCache || !forLookUps(opts) {
+		return f, err
+	}
+	return openUncached(f)
 }
 
 // Create implements vfs.FS.

@@ -54,6 +54,9 @@ type Options struct {
 	// Compactions is how many compactions Pebble may run at a time; the default
 	// is 1. It runs that many when it falls behind, and one else.
 	Compactions int
+	// NoPageCache, if it is set, leaves nothing of what look-ups read of tables in the system's
+	// cache, which belongs to the node then: Memory is all that the database has. Only Linux can.
+	NoPageCache bool
 	// Recorder receives the metrics; the default is perfcore.Discard.
 	Recorder perfcore.Recorder
 	// Log receives what an operator may act on; the default discards it.
