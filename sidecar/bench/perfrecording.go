@@ -36,7 +36,8 @@ type perfShape struct {
 	// TipLookups are asked for while a block is waited for at the tip, and SyncLookups
 	// for each block of a synchronisation.
 	TipLookups, SyncLookups int
-	// Askers are who ask for coins at the tip, at once and each for its share; 0 is one.
+	// Askers are who ask for coins at the tip, at once and each for its share, a whole number of
+	// them; 0 is one.
 	Askers int
 	// NoPageCache leaves the coins out of the system's cache, as where there are more than the
 	// machine has memory for.

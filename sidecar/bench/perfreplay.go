@@ -372,20 +372,8 @@ func (r *replay) follow(ctx context.Context, blocks int) error {
 	start := time.Now()
 	verified := make(chan *recordedBlock, blocks)
 	var all []func(context.Context) error
-	for k := range r.askers {
-		all = append(all, func(ctx context.Context) error {
-			ticks := int(tipGap / lookupTick)
-			for i := range blocks * ticks {
-				if err := until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
-					return err
-				}
-				n := r.rec.Shape.TipLookups / len(r.askers)
-				if err := r.lookUp(ctx, &r.askers[k], n*(i%ticks+1)/ticks-n*(i%ticks)/ticks); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	for i := range r.askers {
+		all = append(all, func(ctx context.Context) error { return r.asks(ctx, &r.askers[i], start, blocks) })
 	}
 	return r.beside(ctx, append(all, func(ctx context.Context) error {
 		for i := range blocks {
@@ -510,6 +498,20 @@ func (r *replay) verifyBatch(ctx context.Context, txs []*wire.MsgTx, recorded *s
 		}
 		r.work.Mempool++
 		r.units.Add(uint64(len(tx.TxIn)))
+	}
+	return nil
+}
+
+// asks has the share of one asker asked for at so many blocks of the tip, by the timetable.
+func (r *replay) asks(ctx context.Context, by *asker, start time.Time, blocks int) error {
+	n, ticks := r.rec.Shape.TipLookups/len(r.askers), int(tipGap/lookupTick)
+	for i := range blocks * ticks {
+		if err := until(ctx, start.Add(time.Duration(i)*lookupTick)); err != nil {
+			return err
+		}
+		if err := r.lookUp(ctx, by, n*(i%ticks+1)/ticks-n*(i%ticks)/ticks); err != nil {
+			return err
+		}
 	}
 	return nil
 }
