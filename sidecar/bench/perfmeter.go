@@ -168,8 +168,7 @@ func (m *memoryMeter) drainDue() memorySum {
 	return s
 }
 
-// A replaySource measures a replay for the optimizer. It is a collect.Source. Where nobody asks for
-// coins nobody waits for one.
+// A replaySource measures a replay for the optimizer. It is a collect.Source.
 type replaySource struct {
 	replay *replay
 	memory *memoryMeter
@@ -188,7 +187,9 @@ func (s *replaySource) Begin() {
 func (s *replaySource) End(slice *collect.Slice) {
 	slice.SetRate(perfWorkRate, float64(s.units), float64(s.replay.units.Load()))
 	slice.SetRate(perfCores, s.cpu.Seconds(), processTime().Seconds())
-	slice.Set(perfRead, p90(s.replay.reads.drainSlice()))
+	if took := s.replay.reads.drainSlice(); len(took) > 0 {
+		slice.Set(perfRead, p90(took))
+	}
 	if m := s.memory.drainDue(); m.looks > 0 {
 		slice.Set(perfMemory, m.mean())
 	}

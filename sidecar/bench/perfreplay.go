@@ -253,9 +253,8 @@ func (r *replay) connect(ctx context.Context, b *recordedBlock, again *replayBlo
 	if err != nil {
 		return err
 	}
-	verdict, err := r.validator.Check(ctx, block, blockval.At{
-		Height: r.rec.Height, Ancestors: r.ancestors, Coins: &replayCoins{r.set, r.tip.Hash, newSpent(block.Msg, b.coins())},
-	})
+	coins := &replayCoins{set: r.set, parent: r.tip.Hash, recorded: newSpent(block.Msg, b.coins()), own: make(map[wire.OutPoint]utxocache.Coin)}
+	verdict, err := r.validator.Check(ctx, block, blockval.At{Height: r.rec.Height, Ancestors: r.ancestors, Coins: coins})
 	if err != nil {
 		return err
 	}
@@ -268,10 +267,14 @@ func (r *replay) connect(ctx context.Context, b *recordedBlock, again *replayBlo
 	}
 	next := utxocache.Tip{Height: r.tip.Height + 1}
 	binary.BigEndian.PutUint32(next.Hash[:], next.Height)
+	does := coindb.NewBlock(coindb.Tip(next), r.tip.Hash, txids, txs)
+	if does.Known, err = coins.known(does.Spent); err != nil {
+		return err
+	}
 	if err := r.cache.Apply(utxocache.Block{Tip: next, Prev: r.tip.Hash, Txids: txids, Txs: txs}); err != nil {
 		return err
 	}
-	if err := r.db.Apply(coindb.NewBlock(coindb.Tip(next), r.tip.Hash, txids, txs)); err != nil {
+	if err := r.db.Apply(does); err != nil {
 		return err
 	}
 	r.tip = next
@@ -290,6 +293,7 @@ type replayCoins struct {
 	set      *coins.Set
 	parent   chainhash.Hash
 	recorded *spent
+	own      map[wire.OutPoint]utxocache.Coin // those that were answered for the block's inputs
 }
 
 // Prevouts implements blockval.Coins.
@@ -307,8 +311,33 @@ func (c *replayCoins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []
 			continue
 		}
 		into[i].Value, into[i].Script = answers[i].Coin.Value, answers[i].Coin.Script
+		c.own[ops[i]] = answers[i].Coin
 	}
 	return blockval.Own, nil
+}
+
+// known returns which coins ops are, as the sidecar's own blocks have it: what was answered for the
+// block's inputs, and what is spent beside them; a zero coin for those that are none yet.
+func (c *replayCoins) known(ops []wire.OutPoint) ([]coindb.Coin, error) {
+	coins := make([]coindb.Coin, len(ops))
+	var others []wire.OutPoint
+	var places []int
+	for i, op := range ops {
+		coin, ok := c.own[op]
+		if coins[i] = coindb.Coin(coin); !ok {
+			others, places = append(others, op), append(places, i)
+		}
+	}
+	answers := make([]utxocache.Answer, len(others))
+	if err := c.set.Fetch(c.parent, others, answers); err != nil {
+		return nil, err
+	}
+	for i, place := range places {
+		if answers[i].State == utxocache.Unspent {
+			coins[place] = coindb.Coin(answers[i].Coin)
+		}
+	}
+	return coins, nil
 }
 
 // Unspent implements blockval.Coins.

@@ -195,20 +195,15 @@ var perfAims = []perfAim{
 	{"cpu", usualWork, []collect.Term{cpuTerm(1), memoryTerm(0.1)}, func(f PerfFigures) float64 { return f.CPU }, 23.5},
 	{"memory", usualWork, []collect.Term{memoryTerm(1), cpuTerm(0.1)}, func(f PerfFigures) float64 { return f.Memory }, 20.0},
 	{
-		"database", usualWork, []collect.Term{readTerm(1), cpuTerm(0.1), memoryTerm(0.1)},
+		"database", usualWork, []collect.Term{{Quantity: perfRead, Weight: 1, Floor: 1e-9}, cpuTerm(0.1), memoryTerm(0.1)},
 		func(f PerfFigures) float64 { return f.ReadP90 }, 33.3,
 	},
-	{"contrast", contrastWork, []collect.Term{readTerm(1), memoryTerm(1), cpuTerm(0.1)}, nil, 0},
+	{"contrast", contrastWork, []collect.Term{cpuTerm(1), memoryTerm(1)}, nil, 0},
 }
 
 // cpuTerm is the processor time for a unit of work, with this weight.
 func cpuTerm(weight float64) collect.Term {
 	return collect.Term{Quantity: perfCores, Weight: weight, PerWork: true, Floor: 1e-9}
-}
-
-// readTerm is the 90th percentile of the time to look up a coin, with this weight.
-func readTerm(weight float64) collect.Term {
-	return collect.Term{Quantity: perfRead, Weight: weight, Floor: 1e-9}
 }
 
 // memoryTerm is the memory that is due, with this weight.
