@@ -30,7 +30,7 @@ func perfWorkloads() [2]perfWorkload {
 			perfShape{
 				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 80_000, TipLookups: 496, Askers: 8, NoPageCache: true, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 600, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 5000, LearnTip: 7000},
+			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 400, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 3000, LearnTip: 5500},
 		},
 	)
 }
