@@ -237,16 +237,22 @@ func TestReplay(t *testing.T) {
 		}
 		inputs = r.work.Inputs
 	}
+	counted := func(name, label string) (sum uint64) {
+		for _, s := range r.registry.Series() {
+			if s.Metric.Name == name && slices.Contains(s.Metric.Labels, label) {
+				sum += s.Counter.Value()
+			}
+		}
+		return sum
+	}
+	const spent = "outrider_coindb_spent_total"
+	if known, read := counted(spent, "known"), counted(spent, "read"); known < 8*read || read == 0 {
+		t.Errorf("the database knew %d coins that were spent, and read %d, want one in %d or so", known, read, 64)
+	}
 	if err := r.follow(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	remembered := uint64(0)
-	for _, s := range r.registry.Series() {
-		if s.Metric.Name == "outrider_blockval_inputs_total" && slices.Contains(s.Metric.Labels, "remembered") {
-			remembered = s.Counter.Value()
-		}
-	}
-	if remembered == 0 {
+	if counted("outrider_blockval_inputs_total", "remembered") == 0 {
 		t.Error("the block had nothing that was in the mempool")
 	}
 	if err := r.follow(t.Context(), r.coming.left+1); err == nil {
