@@ -268,7 +268,7 @@ func (d *DB) spentValues(b *Block, places []place, complete bool) ([][]byte, err
 // ops; nil where there is none.
 func (d *DB) values(ops []wire.OutPoint, places []place) ([][]byte, error) {
 	values := make([][]byte, len(ops))
-	err := d.read(d.pebble, ops, places, func() reader {
+	err := d.read(anew{d.pebble}, ops, places, func() reader {
 		var free []byte
 		return func(i int, value []byte) error {
 			if value == nil {

@@ -286,7 +286,7 @@ func BenchmarkReadWays(b *testing.B) {
 	prefix := func(n int, order func([]wire.OutPoint) []place) func([]wire.OutPoint) {
 		return func(ops []wire.OutPoint) {
 			snap := d.pebble.NewSnapshot()
-			split(n, order(ops), func(part []place) { must(b, d.readPart(snap, ops, part, read)) })
+			split(n, order(ops), func(part []place) { must(b, d.readPart(anew{snap}, ops, part, read)) })
 			must(b, snap.Close())
 		}
 	}

@@ -81,7 +81,7 @@ func TestReadersKnob(t *testing.T) {
 		v, err := d.View()
 		must(t, err)
 		var opened atomic.Int64
-		must(t, d.read(v.snap, ops, places, func() reader {
+		must(t, d.read(v.snapshot, ops, places, func() reader {
 			opened.Add(1)
 			return func(int, []byte) error { return nil }
 		}))

@@ -364,7 +364,7 @@ func (c *checker) heights(coins []rawCoin) ([]int64, error) {
 	for i := range places {
 		heights[i], places[i].index, ops[i] = -1, uint32(i), coins[i].op
 	}
-	err := c.db.read(c.view.snap, ops, places, func() reader {
+	err := c.db.read(c.view.snapshot, ops, places, func() reader {
 		var coin Coin
 		return func(i int, value []byte) error {
 			if value != nil && decodeCoin(&coin, value) == nil {

@@ -71,8 +71,9 @@ type DB struct {
 	closed atomic.Bool
 	idle   chan struct{}
 
-	sharing sync.Mutex // guards now, and how many views it has
-	now     *snapshot  // what the next View is of; nil behind a change
+	sharing sync.Mutex    // guards now, and how many views it has
+	now     *snapshot     // what the next View is of; nil behind a change
+	tables  atomic.Uint64 // flushes and compactions that have ended
 
 	// mu guards what follows.
 	mu      sync.Mutex

@@ -54,9 +54,13 @@ func (d *DB) events() *pebble.EventListener {
 			flush = info.Err
 			flushed(nil)
 			running.end(&d.perf)
+			d.tables.Add(1)
 		},
 		CompactionBegin: func(pebble.CompactionInfo) { running.begin(&d.perf) },
-		CompactionEnd:   func(pebble.CompactionInfo) { running.end(&d.perf) },
+		CompactionEnd: func(pebble.CompactionInfo) {
+			running.end(&d.perf)
+			d.tables.Add(1)
+		},
 		BackgroundError: func(err error) {
 			err = d.explain(err)
 			if flush != nil && errors.Is(err, flush) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -26,6 +27,10 @@ type snapshot struct {
 	snap  *pebble.Snapshot
 	state state
 	views int // guarded by DB.sharing; one of them the database's own
+
+	tables *atomic.Uint64 // DB.tables
+	idling sync.Mutex     // guards idle
+	idle   []opened       // iterators that look-ups have left for the next ones
 }
 
 // View returns the coins as of the tip. Close must be called. It returns an
@@ -55,7 +60,7 @@ func (d *DB) view() (*View, error) {
 		if err != nil {
 			return nil, errors.Join(err, snap.Close())
 		}
-		d.now = &snapshot{snap: snap, state: s, views: 1}
+		d.now = &snapshot{snap: snap, state: s, views: 1, tables: &d.tables}
 	}
 	d.now.views++
 	return &View{d, d.now}, nil
@@ -85,7 +90,16 @@ func (d *DB) drop(s *snapshot) error {
 	if !last {
 		return nil
 	}
-	return s.snap.Close()
+	return s.close()
+}
+
+// close closes s, of which there is no view any more.
+func (s *snapshot) close() error {
+	var errs []error
+	for _, it := range s.idle {
+		errs = append(errs, it.Close())
+	}
+	return errors.Join(append(errs, s.snap.Close())...)
 }
 
 // Close ends the view, of which nothing may be asked then. It panics when it is called again.
@@ -156,7 +170,7 @@ func (v *View) GetBatch(ops []wire.OutPoint, answers []Answer) error {
 // lookUp sets answers[i] to what there is of ops[i], for every i.
 func (v *View) lookUp(ops []wire.OutPoint, answers []Answer) error {
 	places := sorted(len(ops), func(i int) *wire.OutPoint { return &ops[i] })
-	err := v.db.read(v.snap, ops, places, func() reader {
+	err := v.db.read(v.snapshot, ops, places, func() reader {
 		s := scriptsOf(len(ops))
 		return func(i int, value []byte) error {
 			answers[i] = Answer{}
@@ -191,7 +205,7 @@ const readersShare = 64
 // read gives the value of every outpoint to a reader, in the order of places.
 // It reads on several goroutines; each has a reader of its own, which open
 // makes.
-func (d *DB) read(from pebble.Reader, ops []wire.OutPoint, places []place, open func() reader) error {
+func (d *DB) read(from coinReader, ops []wire.OutPoint, places []place, open func() reader) error {
 	n := max(1, min(int(d.readers.Load()), len(places)/readersShare))
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -209,9 +223,8 @@ func (d *DB) read(from pebble.Reader, ops []wire.OutPoint, places []place, open 
 }
 
 // readPart gives the values of part to read.
-func (d *DB) readPart(from pebble.Reader, ops []wire.OutPoint, part []place, read reader) error {
-	lower, upper := span(kindCoin)
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+func (d *DB) readPart(from coinReader, ops []wire.OutPoint, part []place, read reader) error {
+	it, err := from.open()
 	if err != nil {
 		return err
 	}
@@ -225,12 +238,15 @@ func (d *DB) readPart(from pebble.Reader, ops []wire.OutPoint, part []place, rea
 		}
 	}
 	d.blocks.add(it.Stats().InternalStats)
-	return errors.Join(err, it.Close())
+	if err != nil {
+		return errors.Join(err, it.Close())
+	}
+	return from.leave(it)
 }
 
 // seek gives the value of op to read. The whole key is the prefix by which
 // Pebble asks its filters.
-func seek(it *pebble.Iterator, op wire.OutPoint, i int, read reader) error {
+func seek(it opened, op wire.OutPoint, i int, read reader) error {
 	key := coinKeyOf(op)
 	if !it.SeekPrefixGE(key[:]) {
 		if err := it.Error(); err != nil {
