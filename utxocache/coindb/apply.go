@@ -447,8 +447,8 @@ func (d *DB) revert(u *undoRecord, s *state, height uint32) error {
 	return d.commit(c.batch, pebble.Sync)
 }
 
-// dropOldUndo removes the undo records that Options.UndoBlocks no longer
-// covers, and the MuHashes.
+// dropOldUndo removes the undo records below those that Options.UndoBlocks covers, and their
+// MuHashes.
 func (d *DB) dropOldUndo() error {
 	s, err := d.readState(d.pebble)
 	if errors.Is(err, ErrNoTip) || errors.Is(err, ErrLoading) {

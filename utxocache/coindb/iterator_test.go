@@ -1,6 +1,7 @@
 package coindb
 
 import (
+	"errors"
 	"sync"
 	"testing"
 
@@ -57,8 +58,16 @@ func TestIteratorsAreLeft(t *testing.T) {
 	if second == first || len(v.snapshot.idle) > 0 {
 		t.Error("an iterator is used, or left, where its memtable is in a table by now")
 	}
-	d.tables.Add(1) // while a look-up is under way
 	must(t, v.snapshot.leave(second))
+	failed := errors.New("no")
+	mustFail(t, d.read(v.snapshot, ops[:1], []place{{}}, func() reader { return func(int, []byte) error { return failed } }), failed)
+	if n := len(v.snapshot.idle); n != 0 {
+		t.Errorf("%d iterators are left by a look-up that failed", n)
+	}
+	third, err := v.snapshot.open()
+	must(t, err)
+	d.tables.Add(1) // while a look-up is under way
+	must(t, v.snapshot.leave(third))
 	if n := len(v.snapshot.idle); n != 0 {
 		t.Errorf("%d iterators of tables that are gone are left", n)
 	}
