@@ -246,12 +246,20 @@ func (d *DB) SetMemory(bytes int64) error {
 	if err := checkMemory(bytes); err != nil {
 		return fmt.Errorf("coindb: %w", err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed.Load() {
-		return ErrClosed
+	if err := d.enter(); err != nil {
+		return err
 	}
+	defer d.leave()
+	d.mu.Lock()
 	d.setMemory(bytes)
+	d.mu.Unlock()
+	// Iterators hold blocks that the cache has dropped.
+	d.sharing.Lock()
+	s := d.now
+	d.sharing.Unlock()
+	if s != nil {
+		s.endIdle(false)
+	}
 	return nil
 }
 

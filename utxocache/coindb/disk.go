@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -134,7 +135,8 @@ func (d *disk) file(category vfs.DiskWriteCategory, open func() (vfs.File, error
 // Open implements vfs.FS.
 func (d *disk) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	f, err := d.FS.Open(name, opts...)
-	if err != nil || !d.noPageCache || !forLookUps(opts) {
+	// So Pebble opens tables to be read here and there; a compaction opens them once more.
+	if err != nil || !d.noPageCache || !slices.Contains(opts, vfs.RandomReadsOption) {
 		return f, err
 	}
 	return openUncached(f)

@@ -26,8 +26,9 @@ func (r anew) open() (it opened, err error) {
 
 func (anew) leave(it opened) error { return it.Close() }
 
-// maxIdle is how many iterators wait for the next look-ups at most. Each keeps some blocks of
-// tables in the cache.
+// maxIdle is how many iterators wait for the next look-ups at most. Each holds some blocks of
+// tables, those that the cache has dropped too: a block of coins and two of an index in each level
+// at most.
 const maxIdle = maxReaders
 
 // open returns an iterator that was left, or a new one: to open one takes a fifth of a look-up whose
@@ -35,21 +36,24 @@ const maxIdle = maxReaders
 // is used again when there are others. The next change of the database closes them all.
 func (s *snapshot) open() (opened, error) {
 	for {
-		tables := s.tables.Load()
+		tables := s.db.tables.Load()
 		it, ok := s.left()
 		switch {
 		case !ok:
+			s.db.installed()
 			it, err := anew{s.snap}.open()
 			it.tables = tables
 			return it, err
 		case it.tables == tables:
 			return it, nil
 		}
-		if err := it.Close(); err != nil {
-			return opened{}, err
-		}
+		s.end(it)
 	}
 }
+
+// installed returns when what has been counted in tables is there for new iterators. Pebble tells of
+// the end of a compaction before its tables are, and holds the lock meanwhile that a snapshot takes.
+func (d *DB) installed() { d.pebble.NewSnapshot().Close() }
 
 // left returns an iterator that was left, if there is one.
 func (s *snapshot) left() (it opened, ok bool) {
@@ -68,7 +72,7 @@ func (s *snapshot) left() (it opened, ok bool) {
 func (s *snapshot) leave(it opened) error {
 	it.ResetStats()
 	s.idling.Lock()
-	if len(s.idle) < maxIdle && it.tables == s.tables.Load() {
+	if !s.past && len(s.idle) < maxIdle && it.tables == s.db.tables.Load() {
 		s.idle = append(s.idle, it)
 		it.Iterator = nil
 	}
@@ -77,4 +81,23 @@ func (s *snapshot) leave(it opened) error {
 		return nil
 	}
 	return it.Close()
+}
+
+// endIdle closes the iterators that were left. If s is of the past, none is left from now on.
+func (s *snapshot) endIdle(past bool) {
+	s.idling.Lock()
+	idle := s.idle
+	s.idle, s.past = nil, s.past || past
+	s.idling.Unlock()
+	for _, it := range idle {
+		s.end(it)
+	}
+}
+
+// end closes an iterator that was left: what it was asked for it has answered, so that nobody fails
+// by it.
+func (s *snapshot) end(it opened) {
+	if err := it.Close(); err != nil {
+		s.db.opts.Log.Warn("coin database: an iterator is not closed", "error", err)
+	}
 }

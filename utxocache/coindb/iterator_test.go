@@ -93,24 +93,84 @@ func TestIteratorsAreLeft(t *testing.T) {
 	must(t, d.Close()) // which tells of iterators that are open
 }
 
-// Many who look up at once, while tables come and go, are answered right.
+// What a View of an earlier tip opens is left to nobody, and the next change of the database closes
+// what was left. SetMemory does, too: what iterators hold is beside the cache.
+func TestIteratorsAreClosed(t *testing.T) {
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{})
+	must(t, d.Reset(c.top().tip, true))
+	must(t, d.Apply(c.mine()))
+	v, err := d.View()
+	must(t, err)
+	defer func() { must(t, v.Close()) }()
+	left := func() int {
+		t.Helper()
+		var answers [1]Answer
+		must(t, v.GetBatch([]wire.OutPoint{{Index: 7}}, answers[:]))
+		return len(v.snapshot.idle)
+	}
+	if n := left(); n != 1 {
+		t.Fatalf("%d iterators are left, want the one", n)
+	}
+	must(t, d.SetMemory(1<<20))
+	if n := len(v.snapshot.idle); n != 0 {
+		t.Errorf("%d iterators are left behind SetMemory", n)
+	}
+	if n := left(); n != 1 {
+		t.Errorf("%d iterators are left, want one again", n)
+	}
+	must(t, d.Apply(c.mine()))
+	if n := len(v.snapshot.idle); n != 0 {
+		t.Errorf("%d iterators are left behind a block", n)
+	}
+	if n := left(); n != 0 {
+		t.Errorf("a view of an earlier tip leaves %d iterators", n)
+	}
+}
+
+// Many who look up at once, while blocks and tables come and go, are answered as of their tip, and
+// no iterator that is of tables that are gone is taken for one of those that are there.
 func TestIteratorsWhileTablesCome(t *testing.T) {
-	m, ops := loaded(seedOf(t), 3000)
-	d := mustOpen(t, vfs.NewMem(), Options{MemTable: 256 << 10})
-	must(t, load(d, m, ops, LoadOptions{}))
+	const turns = 40
+	c := newChain(seedOf(t))
+	d := mustOpen(t, vfs.NewMem(), Options{})
+	must(t, d.Reset(c.top().tip, true))
+	var mu sync.Mutex
+	as := make(map[Tip]map[wire.OutPoint]Coin)
+	grow := func() {
+		b := c.mine()
+		mu.Lock()
+		as[b.Tip] = c.top().coins
+		mu.Unlock()
+		must(t, d.Apply(b))
+	}
+	grow()
+	done := make(chan struct{})
 	var readers sync.WaitGroup
-	for g := range 4 {
+	stop := sync.OnceFunc(func() { close(done); readers.Wait() })
+	defer stop()
+	for range 4 {
 		readers.Go(func() {
-			for i := range 600 {
-				op := ops[(i*7+g*len(ops)/4)%len(ops)]
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
 				v, err := d.View()
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				var answers [1]Answer
-				if err := v.GetBatch([]wire.OutPoint{op}, answers[:]); err != nil || !answers[0].Found || !equalCoin(answers[0].Coin, m.coins[op]) {
-					t.Errorf("%s is %+v, %v, want %+v", op, answers[0], err, m.coins[op])
+				mu.Lock()
+				coins := as[v.Tip()]
+				mu.Unlock()
+				for op, want := range coins {
+					var answers [1]Answer
+					if err := v.GetBatch([]wire.OutPoint{op}, answers[:]); err != nil || !answers[0].Found || !equalCoin(answers[0].Coin, want) {
+						t.Errorf("%s is %+v, %v, want %+v", op, answers[0], err, want)
+						break
+					}
 				}
 				if err := v.Close(); err != nil {
 					t.Error(err)
@@ -118,10 +178,33 @@ func TestIteratorsWhileTablesCome(t *testing.T) {
 			}
 		})
 	}
-	for range 30 {
-		must(t, d.pebble.Flush())
-		must(t, d.pebble.Compact(t.Context(), []byte{0}, []byte{0xff}, false))
-		d.tables.Add(1)
+	gone := func(when string) {
+		t.Helper()
+		if m := d.pebble.Metrics(); m.Table.ZombieCount != 0 {
+			t.Errorf("%s, %d tables that are gone are held", when, m.Table.ZombieCount)
+		}
 	}
-	readers.Wait()
+	for range turns {
+		grow()
+		must(t, d.pebble.Flush())
+		must(t, d.Compact(t.Context()))
+	}
+	stop()
+	if n := d.tables.Load(); n < 2*turns {
+		t.Errorf("%d flushes and compactions, want two in each of %d turns", n, turns)
+	}
+	d.sharing.Lock()
+	now := d.now
+	d.sharing.Unlock()
+	if now != nil {
+		now.idling.Lock()
+		for len(now.idle) > 0 && now.idle[0].tables != d.tables.Load() {
+			now.end(now.idle[0])
+			now.idle = now.idle[1:]
+		}
+		now.idling.Unlock()
+	}
+	gone("by iterators that pass for new ones")
+	grow()
+	gone("behind a block")
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -55,7 +56,8 @@ type Options struct {
 	// is 1. It runs that many when it falls behind, and one else.
 	Compactions int
 	// NoPageCache, if it is set, leaves nothing of what look-ups read of tables in the system's
-	// cache, which belongs to the node then: Memory is all that the database has. Only Linux can.
+	// cache, which belongs to the node then: Memory is all that the database has. It is ignored
+	// where the system is not Linux, and on a file system that does not use the system's cache.
 	NoPageCache bool
 	// Recorder receives the metrics; the default is perfcore.Discard.
 	Recorder perfcore.Recorder
@@ -194,6 +196,11 @@ func (o *Options) pebble(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 		p.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
 	p.TargetFileSizes[0] = 4 << 20
+	if o.NoPageCache {
+		// Blocks that happen to be asked for in their order are not read ahead, into that cache.
+		p.Local.ReadaheadConfig = new(pebble.ReadaheadConfig)
+		p.Local.ReadaheadConfig.Set(objstorageprovider.FadviseSequential, objstorageprovider.NoReadahead)
+	}
 	if o.tune != nil {
 		o.tune(p)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/wire/v2"
@@ -24,13 +23,14 @@ type View struct {
 // A snapshot is the database as of one tip, which Views share until it changes: an application
 // asks for one coin after the other.
 type snapshot struct {
+	db    *DB
 	snap  *pebble.Snapshot
 	state state
 	views int // guarded by DB.sharing; one of them the database's own
 
-	tables *atomic.Uint64 // DB.tables
-	idling sync.Mutex     // guards idle
-	idle   []opened       // iterators that look-ups have left for the next ones
+	idling sync.Mutex // guards what follows
+	idle   []opened   // iterators that look-ups have left for the next ones
+	past   bool       // the database has changed since
 }
 
 // View returns the coins as of the tip. Close must be called. It returns an
@@ -60,7 +60,7 @@ func (d *DB) view() (*View, error) {
 		if err != nil {
 			return nil, errors.Join(err, snap.Close())
 		}
-		d.now = &snapshot{snap: snap, state: s, views: 1, tables: &d.tables}
+		d.now = &snapshot{db: d, snap: snap, state: s, views: 1}
 	}
 	d.now.views++
 	return &View{d, d.now}, nil
@@ -77,6 +77,7 @@ func (d *DB) moved() error {
 	if s == nil {
 		return nil
 	}
+	s.endIdle(true)
 	return d.drop(s)
 }
 
@@ -90,16 +91,7 @@ func (d *DB) drop(s *snapshot) error {
 	if !last {
 		return nil
 	}
-	return s.close()
-}
-
-// close closes s, of which there is no view any more.
-func (s *snapshot) close() error {
-	var errs []error
-	for _, it := range s.idle {
-		errs = append(errs, it.Close())
-	}
-	return errors.Join(append(errs, s.snap.Close())...)
+	return s.snap.Close()
 }
 
 // Close ends the view, of which nothing may be asked then. It panics when it is called again.
