@@ -55,8 +55,8 @@ func (n *node) askChain(ctx context.Context, role Role, chain uint64) *Error {
 	if perr != nil {
 		return n.err(q, Malformed, perr.Error())
 	}
-	n.told.Store(id)
 	if id != chain {
+		n.told.Store(id) // before others are told by it
 		n.chain.Store(chainWrong)
 		n.perf.wrong.Set(1)
 		n.perf.failed(WrongChain)
