@@ -172,6 +172,7 @@ func (t *tuner) retest(ctx context.Context, at int) error {
 // retry tries y, which t.trials at an index has replaced, and which has looked better. What
 // is not interrupted is off probation. Its error is the context's.
 func (t *tuner) retry(ctx context.Context, at int, y []int) error {
+	before := t.at
 	r, err := t.trial(ctx, y, t.isBetter())
 	was := t.trials[at]
 	if was.gain != 0 { // what was recalled was not measured
@@ -186,6 +187,7 @@ func (t *tuner) retry(ctx context.Context, at int, y []int) error {
 		}
 		t.trials = slices.DeleteFunc(slices.Clone(t.trials), func(other probation) bool { return t.replaced(&other) == nil })
 		t.beginAnew()
+		t.apart = t.apart.with(before, y)
 	case r.interrupted:
 		t.trials[at].tries++
 		t.trials[at].putOff(t.budget.slices)

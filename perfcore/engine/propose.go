@@ -17,6 +17,9 @@ type Space struct {
 	// Arms holds, for each knob whose values have no order, the levels that may
 	// be tried; nil for the others.
 	Arms [][]int
+	// Warm says of which knobs a value shows some slices later, as where a cache has to fill; nil for
+	// none.
+	Warm []bool
 }
 
 // clamp returns level within the bounds of knob i.
@@ -60,7 +63,7 @@ func predict(e OptimizationEngine, from, to []int) string {
 
 // The hybrid engine perturbs all knobs at once (Spall's SPSA) in a few pairs of
 // neighbouring slices, whose common noise cancels, and proposes one step
-// against the gradient. When such steps fail it steps along single knobs. Before
+// against the gradient. When such steps fail it steps along single knobs, and leaps. Before
 // all that it perturbs each knob alone, until a pair is measured that raises no guard, so
 // that one behind which a cliff lies is found by name, and on which side.
 type hybrid struct {
@@ -70,6 +73,7 @@ type hybrid struct {
 	pairs  []float64 // and their number
 	misses int       // proposals in a row that were not promoted
 	alone  []bool    // which knobs have been perturbed alone
+	leaps  leaps
 }
 
 const (
@@ -98,7 +102,7 @@ type turns struct {
 }
 
 func (e *turns) Propose(ctx context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error) {
-	ranks, names := Space{At: s.At, Low: slices.Clone(s.Low), High: slices.Clone(s.High)}, false
+	ranks, names := Space{At: s.At, Low: slices.Clone(s.Low), High: slices.Clone(s.High), Warm: s.Warm}, false
 	for i, arms := range s.Arms {
 		if arms != nil {
 			ranks.Low[i], ranks.High[i] = s.At[i], s.At[i]
@@ -143,6 +147,7 @@ func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []in
 	n := len(s.At)
 	if h.slope == nil {
 		h.slope, h.pairs, h.alone = make([]float64, n), make([]float64, n), make([]bool, n)
+		h.leaps.done = make([][2]int, n)
 	}
 	for knob, done := range h.alone {
 		if done || s.Low[knob] == s.High[knob] {
@@ -152,6 +157,12 @@ func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []in
 			return nil, err
 		}
 		h.alone[knob] = true
+	}
+	h.leaps.last = nil
+	if h.misses%4 == 1 {
+		if y, ok := h.leaps.next(s, h.clear(s)); ok {
+			return y, nil
+		}
 	}
 	h.fade(lasting)
 	for range pairsPerProposal {
@@ -230,17 +241,25 @@ func (h *hybrid) descend(s Space) []int {
 	return y
 }
 
+// clear returns how clear the slope of each knob is that may move.
+func (h *hybrid) clear(s Space) []float64 {
+	clear := make([]float64, len(s.At))
+	for i := range clear {
+		if s.Low[i] < s.High[i] {
+			clear[i] = math.Abs(h.gradient(i)) * math.Sqrt(h.pairs[i])
+		}
+	}
+	return clear
+}
+
 // single returns the point one or two levels down along one knob, drawn by how
 // clear its slope is.
 func (h *hybrid) single(s Space) []int {
 	y := slices.Clone(s.At)
+	clear := h.clear(s)
 	var total float64
-	clear := make([]float64, len(y))
-	for i := range y {
-		if s.Low[i] < s.High[i] {
-			clear[i] = math.Abs(h.gradient(i)) * math.Sqrt(h.pairs[i])
-			total += clear[i]
-		}
+	for _, c := range clear {
+		total += c
 	}
 	draw := h.rand.Float64() * total
 	for i := range y {
@@ -257,14 +276,16 @@ func (h *hybrid) single(s Space) []int {
 }
 
 func (h *hybrid) Learn(v perfcore.Verdict) {
+	leapt := v != perfcore.Inconclusive && h.leaps.judged()
 	if v == perfcore.Promoted {
 		h.misses = 0
 		h.radius = min(h.radius*1.3, maxRadius)
 		h.fade(remembered)
+		h.leaps.forget()
 		return
 	}
 	h.misses++
-	if v != perfcore.Inconclusive {
+	if v != perfcore.Inconclusive && !leapt {
 		h.radius = max(h.radius*0.6, 1)
 	}
 }
@@ -281,4 +302,5 @@ func (h *hybrid) Forget() {
 	h.fade(0)
 	h.misses = 0
 	h.radius = movedRadius
+	h.leaps.forget()
 }

@@ -28,7 +28,8 @@ const (
 	// maxBursts is after how many slices in a row with a burst nothing is said.
 	maxBursts = 8
 	// fewBursts are too few slices of a candidate with a burst to tell what it makes of
-	// them. It waits for more where a share of rareBursts of the slices has one.
+	// them. It waits for more where a share of rareBursts of the slices has one, and what it
+	// saves between them is not more than it could lose.
 	fewBursts  = 2
 	rareBursts = 0.02
 	// oftenRate is the share of the newest slice in how often there are bursts.
@@ -394,10 +395,12 @@ const guardNoise = 4
 // missing of the targets: that is no danger, and noisier. Bursts differ by as much as
 // there is in one.
 func (b *bench) beyondGuard(s seen, cost, work float64) bool {
-	guard := func(noise *spread) float64 {
-		return max(math.Log1p(b.o.cfg.Guard), min(guardNoise*noise.deviation(), math.Ln2)) + b.excused(s)
-	}
-	return s.bare()-cost > guard(&b.plain) || work-math.Log(s.Work) > guard(&b.effort)
+	return s.bare()-cost > b.guard(&b.plain)+b.excused(s) || work-math.Log(s.Work) > b.guard(&b.effort)+b.excused(s)
+}
+
+// guard is by how much a slice may be worse, as a logarithm, where a block has such noise.
+func (b *bench) guard(noise *spread) float64 {
+	return max(math.Log1p(b.o.cfg.Guard), min(guardNoise*noise.deviation(), math.Ln2))
 }
 
 // A bill is what one experiment cost.
@@ -594,7 +597,7 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 			e.CarryOver = mean(lag) / e.Effect
 		}
 		saw := q.look(e.Diffs, sd)
-		if saw == undecided || saw == better && len(work) < maxBlocks && (b.mayDoLess(work) || b.often > rareBursts && len(bill.bursts) < fewBursts) {
+		if saw == undecided || saw == better && len(work) < maxBlocks && (b.mayDoLess(work) || b.awaitsBursts(bill.bursts, e.Effect)) {
 			continue
 		}
 		b.noise.add(e.Diffs)
@@ -640,11 +643,19 @@ func (b *bench) doesLess(e *perfcore.Evidence, work []float64) bool {
 // loses that in them, by what its slices with one have cost more than the incumbent's, in
 // their share of all that is spent.
 func (b *bench) dearerInBursts(more []float64, effect float64) bool {
-	if len(more) < fewBursts {
-		return false
-	}
-	in := b.often * math.Exp(b.burst.value)
-	return mean(more)*in > effect*(1-b.often)
+	return len(more) >= fewBursts && b.losesInBursts(mean(more), effect)
+}
+
+// awaitsBursts reports whether a candidate that costs less by effect between bursts had too few to
+// tell, and could lose all of that in them without the guard's firing.
+func (b *bench) awaitsBursts(more []float64, effect float64) bool {
+	return b.often > rareBursts && len(more) < fewBursts && b.losesInBursts(b.guard(&b.plain), effect)
+}
+
+// losesInBursts reports whether what costs less by effect between bursts, and so much more in them
+// than the incumbent does, costs more in all.
+func (b *bench) losesInBursts(more, effect float64) bool {
+	return more*b.often*math.Exp(b.burst.value) > effect*(1-b.often)
 }
 
 // uncertainty returns the standard deviation of the mean of x, which has two values at

@@ -199,8 +199,9 @@ func (t *tuner) canMove() bool {
 
 // space returns where the knobs stand and how far they may move.
 func (t *tuner) space() Space {
-	s := Space{At: slices.Clone(t.at), Low: slices.Clone(t.at), High: slices.Clone(t.at), Arms: make([][]int, len(t.at))}
+	s := Space{At: slices.Clone(t.at), Low: slices.Clone(t.at), High: slices.Clone(t.at), Arms: make([][]int, len(t.at)), Warm: make([]bool, len(t.at))}
 	for i, k := range t.o.Resources.Knobs() {
+		s.Warm[i] = k.Carry == perfcore.Warm
 		if !t.free[i] {
 			continue
 		}
