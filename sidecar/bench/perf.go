@@ -35,7 +35,7 @@ type PerfOptions struct {
 	// Log is told of each run; nil for nobody.
 	Log io.Writer
 
-	settings []PerfSetting // of the sweep; nil means perfSettings
+	settings []PerfSetting // of the sweep; nil means those of each workload
 	aims     []perfAim     // those of Rows
 }
 
@@ -68,23 +68,29 @@ type PerfReport struct {
 	Report
 }
 
-// A PerfTried is a static setting and what it came to, at its two turns.
+// A PerfTried is a static setting and what it came to, at its two turns, which are shorter than what
+// is measured.
 type PerfTried struct {
 	Workload string      `json:"workload"`
 	Setting  PerfSetting `json:"setting"`
 	Run      *PerfRun    `json:"run"`
 	Again    *PerfRun    `json:"again"`
-	// Finals are its turns among the best of a row.
+	// Finals are its turns among the best of a row, as long as what is measured.
 	Finals []*PerfRun `json:"finals,omitempty"`
 }
 
-// cost returns what the setting costs, on the mean of its turns, where cost is that of a run.
+// cost returns what the setting costs, on the mean of its finals, or of its two turns where it
+// has none, where cost is that of a run.
 func (t *PerfTried) cost(cost func(*PerfRun) float64) float64 {
-	sum := cost(t.Run) + cost(t.Again)
-	for _, run := range t.Finals {
+	runs := t.Finals
+	if runs == nil {
+		runs = []*PerfRun{t.Run, t.Again}
+	}
+	var sum float64
+	for _, run := range runs {
 		sum += cost(run)
 	}
-	return sum / float64(2+len(t.Finals))
+	return sum / float64(len(runs))
 }
 
 // Perf measures what the optimizer of perfcore/engine makes of the parts of the sidecar,
@@ -100,12 +106,6 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 	}
 	if o.Turns < 1 {
 		return nil, fmt.Errorf("%d turns are none", o.Turns)
-	}
-	if o.settings == nil {
-		o.settings = perfSettings()
-		if o.Quick {
-			o.settings = []PerfSetting{o.settings[0], o.settings[len(o.settings)-1]}
-		}
 	}
 	var err error
 	if o.aims, err = aimsOf(o.Rows); err != nil {
@@ -138,6 +138,12 @@ func Perf(ctx context.Context, o PerfOptions) (*PerfReport, error) {
 		b.o.aims = slices.DeleteFunc(slices.Clone(o.aims), func(a perfAim) bool { return a.workload != w.name })
 		if len(b.o.aims) == 0 {
 			continue
+		}
+		if b.o.settings == nil {
+			b.o.settings = w.settings()
+			if o.Quick {
+				b.o.settings = []PerfSetting{b.o.settings[0], b.o.settings[len(b.o.settings)-1]}
+			}
 		}
 		if err := b.replay(ctx, rep); err != nil {
 			return nil, err
@@ -189,18 +195,19 @@ const perfFinalists = 3
 // machine may have become slower meanwhile, then the best of them more often, and names
 // the best for each row.
 func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) (swept []PerfTried, err error) {
-	try := func(s PerfSetting) (*PerfRun, error) {
-		return b.measure(ctx, fmt.Sprintf("sweep (%s): %v", b.name, s), b.plan.short(), s, nil)
+	try := func(plan perfPlan, s PerfSetting) (*PerfRun, error) {
+		return b.measure(ctx, fmt.Sprintf("sweep (%s): %v", b.name, s), plan, s, nil)
 	}
+	short := b.plan.short()
 	for _, s := range b.o.settings {
-		run, err := try(s)
+		run, err := try(short, s)
 		if err != nil {
 			return nil, err
 		}
 		swept = append(swept, PerfTried{Workload: b.name, Setting: s, Run: run})
 	}
 	for i, s := range slices.Backward(b.o.settings) {
-		run, err := try(s)
+		run, err := try(short, s)
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +217,7 @@ func (b *perfBench) sweep(ctx context.Context, rep *PerfReport) (swept []PerfTri
 	for range b.o.Turns {
 		slices.Reverse(best)
 		for _, t := range best {
-			run, err := try(t.Setting)
+			run, err := try(b.plan, t.Setting)
 			if err != nil {
 				return nil, err
 			}

@@ -44,7 +44,7 @@ func program(t *testing.T) string {
 // named. Each process is a real one.
 func TestPerfReport(t *testing.T) {
 	small := PerfSetting{"go.gogc": 50, "coindb.memory": 8 << 20, "sigverify.cache": 2 << 20, "blockval.seen": 1 << 20}
-	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Turns: 2, Quick: true, settings: []PerfSetting{perfSettings()[0], small}}
+	o := PerfOptions{Program: program(t), Dir: t.TempDir(), Rounds: 1, Turns: 2, Quick: true, settings: []PerfSetting{{}, small}}
 	aims := perfAims
 	if testing.Short() {
 		o.Rows, aims = []string{"memory"}, perfAims[1:2] // which no other program on the machine disturbs
@@ -166,6 +166,13 @@ func checkRuns(t *testing.T, rep *PerfReport, aims []perfAim) {
 			}
 			if tuned := strings.HasPrefix(name, "perfcore/"); tuned != (len(run.Settings) == 2) {
 				t.Errorf("%s: settings %v", name, run.Settings)
+			}
+			decided := 0
+			for _, n := range run.Decisions {
+				decided += n
+			}
+			if len(run.Decided) != decided {
+				t.Errorf("%s: it has decided %v, and explains %d", name, run.Decisions, len(run.Decided))
 			}
 			if restored := run.Decisions["restored"]; strings.HasPrefix(name, "perfcore/") && restored != 1 {
 				t.Errorf("%s: what was learned was restored %d times", name, restored)
@@ -315,24 +322,34 @@ func TestPerfSettings(t *testing.T) {
 			t.Errorf("%s is %d at first, want %d", name, got, v)
 		}
 	}
-	settings := perfSettings()
-	if settings[0].String() != "as before" {
-		t.Errorf("the first setting is %v", settings[0])
-	}
-	seen := make(map[string]bool)
-	for _, s := range settings {
-		if err := s.apply(t.Context(), knobs); err != nil {
-			t.Error(err)
+	for _, w := range perfWorkloads() {
+		settings := w.settings()
+		if settings[0].String() != "as before" {
+			t.Errorf("the first setting of %s is %v", w.name, settings[0])
 		}
-		for name, v := range s {
-			if values()[name] != v || !inGrid(name) {
-				t.Errorf("%s is %d, and was set to %d", name, values()[name], v)
+		seen := make(map[string]bool)
+		for _, s := range settings {
+			if err := s.apply(t.Context(), knobs); err != nil {
+				t.Error(err)
+			}
+			for name, v := range s {
+				if values()[name] != v || !inGrid(name) {
+					t.Errorf("%s is %d, and was set to %d", name, values()[name], v)
+				}
+			}
+			if seen[s.String()] {
+				t.Errorf("%v is tried twice", s)
+			}
+			seen[s.String()] = true
+		}
+		if w.name != contrastWork {
+			continue
+		}
+		for _, k := range knobs {
+			if tried := slices.Sorted(slices.Values(w.memory)); k.Name == "coindb.memory" && !slices.Equal(tried, k.Ladder) {
+				t.Errorf("the sweep of %s tries %v for %s, and the optimizer %v", w.name, tried, k.Name, k.Ladder)
 			}
 		}
-		if seen[s.String()] {
-			t.Errorf("%v is tried twice", s)
-		}
-		seen[s.String()] = true
 	}
 	if err := (PerfSetting{"coindb.memroy": 1}).apply(t.Context(), knobs); err == nil || !strings.Contains(err.Error(), "memroy") {
 		t.Errorf("a knob that does not exist: %v", err)
@@ -438,7 +455,7 @@ func TestObserved(t *testing.T) {
 	}
 }
 
-// Those that are best by two turns have more, and all their turns say which is.
+// Those that are best by two turns have finals, which say which is.
 func TestFinalists(t *testing.T) {
 	run := func(cpu, read float64) *PerfRun {
 		return &PerfRun{Figures: PerfFigures{CPU: cpu, ReadP90: read, Memory: 1}}
@@ -461,9 +478,12 @@ func TestFinalists(t *testing.T) {
 		t.Errorf("of both %v", got)
 	}
 	tried := &swept[6]
-	tried.Finals = []*PerfRun{run(100, 1), run(100, 1)}
-	if a, b := tried.cost(perfAims[0].spent), (math.Log(6e-6)+math.Log(10e-6)+2*math.Log(100e-6))/4; math.Abs(a-b) > 1e-9 {
-		t.Errorf("the mean of four turns is %v, want %v", a, b)
+	if a, b := tried.cost(perfAims[0].spent), (math.Log(6e-6)+math.Log(10e-6))/2; math.Abs(a-b) > 1e-9 {
+		t.Errorf("the mean of two turns is %v, want %v", a, b)
+	}
+	tried.Finals = []*PerfRun{run(100, 1), run(400, 1)}
+	if a, b := tried.cost(perfAims[0].spent), math.Log(200e-6); math.Abs(a-b) > 1e-9 {
+		t.Errorf("the mean of the finals is %v, want %v", a, b)
 	}
 	swept = swept[:2]
 	if got := numbers(perfAims[:1]); !slices.Equal(got, []int64{0, 1}) {

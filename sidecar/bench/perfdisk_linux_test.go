@@ -31,3 +31,27 @@ func TestContrastNeedsDisk(t *testing.T) {
 		t.Error("a directory that is none is on a disk")
 	}
 }
+
+// A directory on a disk is good enough, and nothing is left in it.
+func TestDisk(t *testing.T) {
+	for _, parent := range []string{os.TempDir(), "/var/tmp"} {
+		dir, err := os.MkdirTemp(parent, "bench-")
+		if err != nil {
+			continue
+		}
+		defer os.RemoveAll(dir)
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		switch int64(st.Type) {
+		case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC:
+			err := checkDisk(dir)
+			if left, _ := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("%v, and %d files are left", err, len(left))
+			}
+			return
+		}
+	}
+	t.Log("not checked: that a disk is taken for one, for no directory for temporary files is on ext4 or XFS")
+}

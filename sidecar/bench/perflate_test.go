@@ -10,7 +10,7 @@ import (
 // other, and its memory is of another time.
 func TestLate(t *testing.T) {
 	plan := perfPlan{Sync: 100, Tip: 40, SweepSync: 50, SweepTip: 20}
-	w := &perfWorkload{usualWork, perfShape{SyncGap: 20 * time.Millisecond}, plan}
+	w := &perfWorkload{name: usualWork, shape: perfShape{SyncGap: 20 * time.Millisecond}, plan: plan}
 	whole, swept := 4*time.Second+40*tipGap, 2*time.Second+20*tipGap
 	took := func(times float64, due time.Duration) *PerfRun {
 		return &PerfRun{Figures: PerfFigures{Seconds: times * due.Seconds()}}
@@ -21,12 +21,12 @@ func TestLate(t *testing.T) {
 			"static/contrast": {took(9, whole)},
 		},
 		Sweep: []PerfTried{
-			{Workload: usualWork, Run: took(1, swept), Again: took(1.1, swept), Finals: []*PerfRun{took(1.3, swept)}},
+			{Workload: usualWork, Run: took(1, swept), Again: took(1.1, swept), Finals: []*PerfRun{took(1.3, whole)}},
 			{Workload: contrastWork, Run: took(9, swept), Again: took(9, swept)},
 		},
 	}
 	said := rep.late(w)
-	for _, want := range []string{"of 4 runs 1 took", "their 6s, the longest 20.0 %", "of 3 in the sweep 2 took", "their 3s, the longest 30.0 %"} {
+	for _, want := range []string{"of 5 runs 2 took", "their 6s, the longest 30.0 %", "of 2 in the sweep 1 took", "their 3s, the longest 10.0 %"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("there is no %q in %q", want, said)
 		}

@@ -141,7 +141,7 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 		r.blocks = append(r.blocks, again)
 	}
 	copied := filepath.Join(dir, recordedCoins)
-	if err := os.CopyFS(copied, os.DirFS(filepath.Join(recorded, recordedCoins))); err != nil {
+	if err := copyDir(copied, filepath.Join(recorded, recordedCoins)); err != nil {
 		return nil, err
 	}
 	debug.SetGCPercent(int(perfBefore["go.gogc"]))
@@ -185,6 +185,27 @@ func newReplay(recorded, dir string, tip int) (r *replay, err error) {
 	r.governor, err = heap.New(heap.Config{Limit: processLimit, OffHeap: r.db.OffHeap, Settle: tipGap})
 	r.enter(regime.InitialSync)
 	return r, err
+}
+
+// copyDir copies a directory of files, and returns when they are on the disk: what is not could not
+// be left out of the system's cache.
+func copyDir(to, from string) error {
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(to)
+	for _, e := range entries {
+		err = errors.Join(err, syncFile(filepath.Join(to, e.Name())))
+	}
+	return err
+}
+
+func syncFile(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // close closes the parts.
@@ -316,8 +337,9 @@ func (c *replayCoins) Prevouts(ctx context.Context, ops []wire.OutPoint, into []
 	return blockval.Own, nil
 }
 
-// known returns which coins ops are, as the sidecar's own blocks have it: what was answered for the
-// block's inputs, and what is spent beside them; a zero coin for those that are none yet.
+// known returns which coins ops are, or a zero coin for those that are none yet, for the database
+// need not read those that its caller knows: as in a sidecar, what was answered for the block's inputs,
+// and, as those are of the replay only, the coins that it spends beside them to repeat itself.
 func (c *replayCoins) known(ops []wire.OutPoint) ([]coindb.Coin, error) {
 	coins := make([]coindb.Coin, len(ops))
 	var others []wire.OutPoint

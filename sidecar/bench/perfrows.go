@@ -184,7 +184,8 @@ func (run *PerfRun) triedSomething() bool {
 // so.
 const lateness = 1.05
 
-// late says how many runs on a workload did not keep to the timetable, measured or of the sweep.
+// late says how many runs on a workload did not keep to the timetable, those as long as what is measured
+// and the shorter ones of the sweep.
 func (r *PerfReport) late(w *perfWorkload) string {
 	count := func(runs []*PerfRun, due time.Duration) string {
 		most, n := 1.0, 0
@@ -206,7 +207,7 @@ func (r *PerfReport) late(w *perfWorkload) string {
 	}
 	for _, t := range r.Sweep {
 		if t.Workload == w.name {
-			swept = append(append(swept, t.Run, t.Again), t.Finals...)
+			swept, measured = append(swept, t.Run, t.Again), append(measured, t.Finals...)
 		}
 	}
 	return fmt.Sprintf("the timetable: of %d runs %s; of %d in the sweep %s", len(measured), count(measured, w.due(w.plan)), len(swept), count(swept, w.due(w.plan.short())))

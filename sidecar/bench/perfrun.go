@@ -100,9 +100,9 @@ type PerfRun struct {
 	Work  perfWork       `json:"work"`
 	// Settings are the optimizer's incumbents in each regime, at its end.
 	Settings map[string]PerfSetting `json:"settings,omitempty"`
-	// Decisions counts the optimizer's by verdict, and Promoted says what was promoted.
+	// Decisions counts the optimizer's by verdict, and Decided explains each.
 	Decisions map[string]int `json:"decisions,omitempty"`
-	Promoted  []string       `json:"promoted,omitempty"`
+	Decided   []string       `json:"decided,omitempty"`
 	// Regret is the share of the cost that experiments have taken.
 	Regret float64 `json:"regret,omitempty"`
 }
@@ -348,9 +348,7 @@ func (t *tuning) tell(run *PerfRun) {
 	run.Decisions = make(map[string]int)
 	for _, d := range t.decisions {
 		run.Decisions[d.Verdict.String()]++
-		if d.Verdict == perfcore.Promoted {
-			run.Promoted = append(run.Promoted, d.String())
-		}
+		run.Decided = append(run.Decided, d.String())
 	}
 	run.Regret = t.optimizer.Regret()
 }

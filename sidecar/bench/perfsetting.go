@@ -46,33 +46,38 @@ var perfBefore = PerfSetting{
 // pebbleMemTable is Pebble's default size of a memtable.
 const pebbleMemTable = 4 << 20
 
-// perfGrid is what the sweep for the best static setting tries, each value with each of
-// the others. The first of each is as before, and the least that the optimizer could set is
-// among them, so that memory is not better by what was not tried. The optimizer turns the same
-// knobs, at all their values; the others are pinned, as the minutes that it has are few.
-var perfGrid = []struct {
+// A perfAxis is knobs that the sweep turns together, and the values that it tries.
+type perfAxis struct {
 	knobs  []string
 	values [][]int64
-}{
-	{[]string{"go.gogc"}, [][]int64{{100}, {50}, {400}}},
-	{[]string{"coindb.memory"}, [][]int64{{8 << 20}, {1 << 20}, {32 << 20}}},
-	{[]string{"sigverify.cache", "blockval.seen"}, [][]int64{{32 << 20, 16 << 20}, {2 << 20, 1 << 20}, {0, 1 << 20}}},
+}
+
+// perfGrid returns what the sweep for the best static setting tries, each value with each of
+// the others, where these are the values of coindb.memory. The first of each is as before, and the
+// least that the optimizer could set is among them, so that memory is not better by what was not
+// tried. The optimizer turns the same knobs, at all their values; the others are pinned, as the
+// minutes that it has are few.
+func perfGrid(memory []int64) []perfAxis {
+	axis := perfAxis{knobs: []string{"coindb.memory"}}
+	for _, n := range memory {
+		axis.values = append(axis.values, []int64{n})
+	}
+	return []perfAxis{
+		{[]string{"go.gogc"}, [][]int64{{100}, {50}, {400}}},
+		axis,
+		{[]string{"sigverify.cache", "blockval.seen"}, [][]int64{{32 << 20, 16 << 20}, {2 << 20, 1 << 20}, {0, 1 << 20}}},
+	}
 }
 
 // inGrid reports whether the sweep and the optimizer turn a knob.
 func inGrid(name string) bool {
-	for _, axis := range perfGrid {
-		if slices.Contains(axis.knobs, name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(perfGrid(nil), func(a perfAxis) bool { return slices.Contains(a.knobs, name) })
 }
 
-// perfSettings returns the settings of the sweep, that of before first.
-func perfSettings() []PerfSetting {
+// settings returns the settings of the sweep, that of before first.
+func (w *perfWorkload) settings() []PerfSetting {
 	settings := []PerfSetting{{}}
-	for _, axis := range perfGrid {
+	for _, axis := range perfGrid(w.memory) {
 		var next []PerfSetting
 		for _, values := range axis.values {
 			for _, s := range settings {

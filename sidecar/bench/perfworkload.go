@@ -7,6 +7,10 @@ type perfWorkload struct {
 	name  string
 	shape perfShape
 	plan  perfPlan
+	// memory is the values of coindb.memory that the sweep tries, that of before first: where
+	// regimes may want different ones, all that the optimizer could set, for one between them may be
+	// the best for both.
+	memory []int64
 }
 
 // The names of the workloads. In usualWork coins are asked for in both regimes, which want
@@ -24,27 +28,30 @@ func perfWorkloads() [2]perfWorkload {
 				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 250_000, TipLookups: 200, SyncLookups: 50, SyncGap: 15 * time.Millisecond,
 			},
 			perfPlan{Slice: 240 * time.Millisecond, Fills: 480 * time.Millisecond, Sync: 224, Tip: 70, SweepSync: 96, SweepTip: 40, WarmSync: 384, WarmTip: 40, LearnSync: 16_200, LearnTip: 3360},
+			[]int64{8 << 20, 1 << 20, 32 << 20},
 		},
 		perfWorkload{
 			contrastWork,
 			perfShape{
 				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 80_000, TipLookups: 496, Askers: 8, NoPageCache: true, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 400, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 3000, LearnTip: 5500},
+			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 400, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 3000, LearnTip: 12_000},
+			[]int64{8 << 20, 1 << 20, 2 << 20, 4 << 20, 16 << 20, 32 << 20},
 		},
 	)
 }
 
 // quickWorkloads returns them so short that they only show that everything works.
 func quickWorkloads() [2]perfWorkload {
+	memory := []int64{8 << 20, 32 << 20}
 	plan := perfPlan{Slice: 120 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
 	return workloads(
 		perfWorkload{usualWork, perfShape{
 			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20, SyncGap: 15 * time.Millisecond,
-		}, plan},
+		}, plan, memory},
 		perfWorkload{contrastWork, perfShape{
 			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 400, Askers: 4, NoPageCache: true, SyncGap: 30 * time.Millisecond,
-		}, plan},
+		}, plan, memory},
 	)
 }
 
