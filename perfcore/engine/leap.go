@@ -12,9 +12,10 @@ type leaps struct {
 	last *int     // which of done the last proposal is of; nil if it is no leap
 }
 
-// reaches are how many levels the leaps of a knob one way go, one after the other, or to the end if
-// that is nearer, and leastLeap is as far as slopes and steps along single knobs do not reach.
-var reaches = [...]int{3, math.MaxInt32}
+// reaches are how many levels the leaps of a knob one way go, one after the other: to its end, where a
+// cache holds all that it could, and the guard soon tells if that is too dear, and then less far.
+// leastLeap is as far as slopes and steps along single knobs do not reach.
+var reaches = [...]int{math.MaxInt32, 3}
 
 const leastLeap = 2
 

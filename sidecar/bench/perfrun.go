@@ -47,6 +47,9 @@ type perfPlan struct {
 	Sync, Tip int
 	// SweepSync and SweepTip are these in the sweep, which has more settings than rounds.
 	SweepSync, SweepTip int
+	// Prime is how many blocks of a synchronisation are connected before all, by no timetable:
+	// Pebble begins with small memtables, and leaves its cache the room that others take later.
+	Prime int
 	// WarmSync and WarmTip are the blocks that are replayed before, of each: caches fill,
 	// and the heap grows to its goal.
 	WarmSync, WarmTip int
@@ -127,6 +130,11 @@ func runPerf(ctx context.Context, spec *perfSpec) (run *PerfRun, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	for range spec.Plan.Prime {
+		if err := r.connectNext(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := spec.Setting.apply(ctx, r.knobs(&spec.Plan)); err != nil {
 		return nil, err
 	}

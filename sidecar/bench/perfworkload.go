@@ -33,9 +33,9 @@ func perfWorkloads() [2]perfWorkload {
 		perfWorkload{
 			contrastWork,
 			perfShape{
-				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 80_000, TipLookups: 496, Askers: 8, NoPageCache: true, SyncGap: 30 * time.Millisecond,
+				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 250_000, TipLookups: 248, Askers: 8, NoPageCache: true, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 400, SweepSync: 64, SweepTip: 40, WarmSync: 64, WarmTip: 100, LearnSync: 3000, LearnTip: 12_000},
+			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 400, SweepSync: 64, SweepTip: 40, Prime: 448, WarmSync: 64, WarmTip: 100, LearnSync: 5000, LearnTip: 6600},
 			[]int64{8 << 20, 1 << 20, 2 << 20, 4 << 20, 16 << 20, 32 << 20},
 		},
 	)
@@ -44,7 +44,7 @@ func perfWorkloads() [2]perfWorkload {
 // quickWorkloads returns them so short that they only show that everything works.
 func quickWorkloads() [2]perfWorkload {
 	memory := []int64{8 << 20, 32 << 20}
-	plan := perfPlan{Slice: 120 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
+	plan := perfPlan{Slice: 120 * time.Millisecond, Fills: 240 * time.Millisecond, Sync: 12, Tip: 10, SweepSync: 12, SweepTip: 6, Prime: 4, WarmSync: 4, WarmTip: 2, LearnSync: 36, LearnTip: 12}
 	return workloads(
 		perfWorkload{usualWork, perfShape{
 			Transactions: 40, SyncBlocks: 12, Rounds: 2, Coins: 20_000, TipLookups: 100, SyncLookups: 20, SyncGap: 15 * time.Millisecond,
