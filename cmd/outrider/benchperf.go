@@ -29,7 +29,7 @@ func benchPerf(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 		fmt.Fprintln(fs.Output(), "outrider bench perf measures what the optimizer makes of the parts of the sidecar on generated blocks, beside the\n"+
 			"defaults of the libraries and of Go, and beside the best static setting of a sweep: processor time, memory and\n"+
 			"the latency of the coin database, each as an aim of its own, and on a workload whose regimes want different\n"+
-			"settings processor time and memory together. It takes some three hours on\n"+
+			"settings processor time and memory together. It takes some three and a half hours on\n"+
 			"two cores that nobody else uses. Flags:")
 		fs.PrintDefaults()
 	}
