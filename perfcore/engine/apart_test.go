@@ -66,9 +66,7 @@ func promoted(t *testing.T, surface plant.Surface, from, to []int) (*tuner, *pla
 		t.Fatal(err)
 	}
 	tu := newTuner(o)
-	tu.noise.addZero(slices.Repeat([]float64{0.005}, 60))
-	tu.plain = tu.noise
-	tu.effort.addZero(make([]float64, maxBlocks))
+	calm(tu)
 	r, err := tu.trial(t.Context(), to, tu.isBetter())
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +76,13 @@ func promoted(t *testing.T, surface plant.Surface, from, to []int) (*tuner, *pla
 	}
 	tu.apart = tu.apart.with(from, to)
 	return tu, p
+}
+
+// calm has tu know that there is no noise to speak of.
+func calm(tu *tuner) {
+	tu.noise.addZero(slices.Repeat([]float64{0.005}, 60))
+	tu.plain = tu.noise
+	tu.effort.addZero(make([]float64, maxBlocks))
 }
 
 // takeApart ablates until nothing is left.

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// leaps are the far values of single caches that a search has tried. What a cache saves begins where
+// leaps are the far values that a search has tried of single knobs that show late. What a cache saves begins where
 // what is asked for again fits into it: below, its cost is flat, or rises, and no slope leads there.
 type leaps struct {
 	done [][2]int // of each knob, down and up: how many of reaches

@@ -116,9 +116,7 @@ func TestWhatReplacesARecallIsTakenApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		tu := newTuner(o)
-		tu.noise.addZero(slices.Repeat([]float64{0.005}, 60))
-		tu.plain = tu.noise
-		tu.effort.addZero(make([]float64, maxBlocks))
+		calm(tu)
 		in.regime = "second"
 		tu.enter(t.Context())
 		if tu.refresh(); !o.Resources.promote([]int{3, 3}, tu.epoch) {

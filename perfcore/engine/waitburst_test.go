@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,9 +19,7 @@ func TestClearSavingsWaitForNoBurst(t *testing.T) {
 				t.Fatal(err)
 			}
 			tu := newTuner(o)
-			tu.noise.addZero(slices.Repeat([]float64{0.005}, 60))
-			tu.plain = tu.noise
-			tu.effort.addZero(make([]float64, maxBlocks))
+			calm(tu)
 			tu.ran, tu.often, tu.burst = 1000, 0.2, average{0.7, true}
 			r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
 			if err != nil {
