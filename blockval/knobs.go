@@ -17,7 +17,7 @@ func (v *Validator) Knobs() []perfcore.Knob {
 	}
 	return []perfcore.Knob{{
 		Name: "blockval.seen", Help: "Memory for transactions that were verified before their block came. What is remembered is forgotten.",
-		Unit: "bytes", Scope: perfcore.Live, Ladder: ladder,
+		Unit: "bytes", Scope: perfcore.Live, Fills: true, Ladder: ladder,
 		Apply: func(_ context.Context, n int64) error {
 			if n != v.seen.bytes() {
 				v.seen.resize(n)

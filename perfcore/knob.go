@@ -50,6 +50,9 @@ type Knob struct {
 	// Carry and Settle say how long the value before still shows after Apply.
 	Carry  Carry
 	Settle time.Duration
+	// Fills says that it sizes what has to fill before a value shows what it is worth, as a cache: a
+	// search also tries values far away, for less than what is asked for again may save nothing.
+	Fills bool
 	// Hastens says that what the knob buys is time: of a block's verdict, of an answer. It is
 	// tried only where time is in the cost, or where Resource misses a target of time, for
 	// elsewhere the least of it would cost least.

@@ -32,7 +32,7 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 		},
 		{
 			Name: "sigverify.cache", Help: "Memory for signatures that were verified before their block came.", Unit: "bytes",
-			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill,
+			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Fills: true,
 			Ladder: ladder([]int64{0, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20, 128 << 20, 256 << 20},
 				v.cache.limit.Load()),
 			Apply: func(_ context.Context, n int64) error { v.cache.resize(n); return nil },

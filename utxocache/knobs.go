@@ -31,7 +31,7 @@ func (c *Cache) Knobs() []perfcore.Knob {
 	if budgeted {
 		return []perfcore.Knob{{
 			Name: "utxocache.budget", Help: "Memory for all coins: what recent blocks changed, and older coins.", Unit: "bytes",
-			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Ladder: ladder,
+			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Fills: true, Ladder: ladder,
 			Apply: func(_ context.Context, n int64) error { return c.tryBudget(n) },
 			Read:  c.budgetNow,
 		}, {
@@ -45,14 +45,14 @@ func (c *Cache) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{
 		{
 			Name: "utxocache.blocks", Help: "How many blocks the ring of exact answers holds.", Unit: "blocks",
-			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill,
+			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Fills: true,
 			Ladder: with([]int64{36, 72, 144, 288, 576, MaxBlocks}, blocks),
 			Apply:  func(_ context.Context, n int64) error { return c.setBlocks(int(n)) },
 			Read:   func() int64 { n, _ := c.sizes(); return n },
 		},
 		{
 			Name: "utxocache.bytes", Help: "Memory for coins that are older than the ring.", Unit: "bytes",
-			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Ladder: ladder,
+			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Fills: true, Ladder: ladder,
 			Apply: func(_ context.Context, n int64) error { return c.setBytes(n) },
 			Read:  func() int64 { _, n := c.sizes(); return n },
 		},

@@ -46,7 +46,7 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 		},
 		{
 			Name: "bitvm.keys", Help: "Memory for prepared verifying keys.", Unit: "bytes",
-			Resource: perfcore.Cache, Carry: perfcore.Stateful, Settle: time.Minute,
+			Resource: perfcore.Cache, Carry: perfcore.Stateful, Settle: time.Minute, Fills: true,
 			Ladder: []int64{1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20},
 			Apply:  func(_ context.Context, n int64) error { v.keys.resize(n); return nil },
 			Read:   v.keys.bound,

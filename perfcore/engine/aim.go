@@ -171,7 +171,8 @@ const aimedProposals = 3
 // aimed returns s without the knobs that trade in nothing that is missed, if others can
 // be moved.
 func (t *tuner) aimed(s Space, missed []miss) Space {
-	narrow := Space{At: s.At, Low: slices.Clone(s.Low), High: slices.Clone(s.High), Arms: slices.Clone(s.Arms)}
+	narrow := s
+	narrow.Low, narrow.High, narrow.Arms = slices.Clone(s.Low), slices.Clone(s.High), slices.Clone(s.Arms)
 	any := false
 	for i, r := range t.trades {
 		if slices.ContainsFunc(missed, func(m miss) bool { return m.resource == r }) {

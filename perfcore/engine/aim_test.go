@@ -15,11 +15,11 @@ import (
 // What a slice misses is the sum over the targets; what was not measured in it is missed as
 // the incumbent misses it on average.
 func TestShortfallOfASlice(t *testing.T) {
-	b := bench{aims: []aim{
+	b := bench{knowledge: knowledge{aims: []aim{
 		{resource: perfcore.CPU, targets: perfcore.Targets{Utilization: 0.5}},
 		{resource: perfcore.Disk, targets: perfcore.Targets{Throughput: 100}},
 		{resource: perfcore.Disk, targets: perfcore.Targets{Latency: time.Second, Quantile: 0.9}},
-	}}
+	}}}
 	type usage = map[perfcore.ResourceType]perfcore.Usage
 	cpu := func(share float64) usage { return usage{perfcore.CPU: {Utilization: share}} }
 	both := usage{perfcore.CPU: {Utilization: 1}, perfcore.Disk: {Throughput: 25}}
@@ -60,7 +60,7 @@ func TestRetarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tu, _ := promoted(t, linear(-0.1, -0.1), []int{5, 5}, []int{6, 6})
 		tu.o.usage[perfcore.CPU] = perfcore.Usage{Utilization: 0.9}
-		tu.memory["elsewhere"] = recollection{rest: maxRest, misses: 3, gain: 1, cost: average{1, true}}
+		tu.memory["elsewhere"] = recollection{knowledge: knowledge{cost: average{1, true}}, progress: progress{rest: maxRest, misses: 3}, gain: 1}
 		tu.budget.saved, tu.budget.spent, tu.misses, tu.rest = 50, 1, 3, maxRest
 		tu.shift, tu.burst = shift{level: 1, n: 50}, average{1, true}
 		freedom := tu.noise.freedom
@@ -143,7 +143,7 @@ func (still) Forget() {}
 // leaves those with an order and those without.
 func TestAimed(t *testing.T) {
 	tu := &tuner{bench: &bench{trades: []perfcore.ResourceType{perfcore.CPU, perfcore.Database, perfcore.Database}}}
-	s := Space{At: []int{5, 5, 2}, Low: []int{0, 0, 0}, High: []int{9, 9, 3}, Arms: [][]int{{0, 5}, nil, {0, 1, 2}}}
+	s := Space{At: []int{5, 5, 2}, Low: []int{0, 0, 0}, High: []int{9, 9, 3}, Arms: [][]int{{0, 5}, nil, {0, 1, 2}}, Fills: []bool{true, false, true}}
 	for _, tt := range []struct {
 		missed []miss
 		room   []bool
@@ -156,7 +156,7 @@ func TestAimed(t *testing.T) {
 		got := tu.aimed(s, tt.missed)
 		for i, want := range tt.room {
 			room := got.Low[i] < got.High[i] && (got.Arms[i] == nil || len(got.Arms[i]) > 1)
-			if room != want || !slices.Equal(got.At, s.At) {
+			if room != want || !slices.Equal(got.At, s.At) || !slices.Equal(got.Fills, s.Fills) {
 				t.Errorf("%v: knob %d may move: %v; %+v", tt.missed, i, room, got)
 			}
 		}

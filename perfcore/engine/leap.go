@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// leaps are the far values that a search has tried of single knobs that show late. What a cache saves begins where
-// what is asked for again fits into it: below, its cost is flat, or rises, and no slope leads there.
+// leaps are the far values that a search has tried of single knobs that size what has to fill. What a cache saves begins
+// where what is asked for again fits into it: below, its cost is flat, or rises, and no slope leads there.
 type leaps struct {
 	done [][2]int // of each knob, down and up: how many of reaches
 	last *int     // which of done the last proposal is of; nil if it is no leap
@@ -25,7 +25,7 @@ func (l *leaps) next(s Space, clear []float64) (y []int, ok bool) {
 	l.last = nil
 	flattest, longest := math.Inf(1), 0
 	for i, at := range s.At {
-		if i >= len(s.Warm) || !s.Warm[i] {
+		if i >= len(s.Fills) || !s.Fills[i] {
 			continue
 		}
 		for way, sign := range [2]int{-1, 1} {

@@ -30,7 +30,7 @@ func TestLeapsOverAPlateau(t *testing.T) {
 					Surface: func(levels []int, _ int) float64 { return tt.cost(levels[1]) },
 				})
 				knobs := p.Knobs()
-				knobs[1].Carry = perfcore.Warm
+				knobs[1].Fills = true
 				o, err := New(Config{Knobs: knobs, Collector: p, Slice: 10 * time.Second, Seed: 2})
 				if err != nil {
 					t.Fatal(err)
@@ -53,7 +53,7 @@ func TestLeapsOverAPlateau(t *testing.T) {
 // slopes say least comes first, of equals the longest leap, and none is as short as a step.
 func TestLeaps(t *testing.T) {
 	h := &hybrid{rand: rand.New(rand.NewPCG(1, 2)), radius: firstRadius}
-	s := Space{At: []int{4, 1, 5, 2}, Low: []int{0, 0, 5, 2}, High: []int{9, 2, 9, 2}, Arms: make([][]int, 4), Warm: []bool{true, true, true, true}}
+	s := Space{At: []int{4, 1, 5, 2}, Low: []int{0, 0, 5, 2}, High: []int{9, 2, 9, 2}, Arms: make([][]int, 4), Fills: []bool{true, true, true, true}}
 	slopes := func(_, _ []int) (float64, error) { return 0, nil }
 	propose := func() []int {
 		t.Helper()

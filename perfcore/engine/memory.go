@@ -14,20 +14,16 @@ type memory map[string]recollection
 
 // A recollection is what was known in one regime.
 type recollection struct {
-	cost, bare, work average
-	noise, plain     spread
-	effort, lag      spread
-	missing          bool
-	misses, begun    int
-	tries            int
-	unheard          bool
-	rest             int
-	trials           []probation
-	apart            ablation
-	gain             float64
-	by               map[int]int // as in a budget
-	usage            map[perfcore.ResourceType]perfcore.Usage
-	aims             []aim
+	knowledge
+	progress
+	gain  float64     // as in a budget
+	by    map[int]int // as in a budget
+	usage map[perfcore.ResourceType]perfcore.Usage
+}
+
+// unknown is the recollection of a regime of which nothing is known but what resources do in it.
+func unknown(usage map[perfcore.ResourceType]perfcore.Usage) recollection {
+	return recollection{progress: progress{rest: firstRest, unheard: true}, usage: usage}
 }
 
 // switched reports whether the program is in another regime than the bench, or
@@ -47,19 +43,14 @@ func (t *tuner) enter(ctx context.Context) {
 	}
 	t.refresh()
 	if len(t.memory) < snapshot.MaxRegimes || t.memory[t.regime].rest > 0 {
-		t.memory[t.regime] = recollection{
-			cost: t.cost, bare: t.bare, work: t.work, noise: t.noise, plain: t.plain, effort: t.effort, lag: t.lag,
-			missing: t.missing, misses: t.misses, begun: t.begun, tries: t.tries, unheard: t.unheard, rest: t.rest,
-			trials: t.trials, apart: t.apart, gain: t.budget.gain, by: t.budget.by,
-			usage: t.o.measured(), aims: t.aims,
-		}
+		t.memory[t.regime] = recollection{t.knowledge, t.progress, t.budget.gain, t.budget.by, t.o.measured()}
 	}
 	t.regime = next
 	before, levels, known := t.o.Resources.travel(t.regime, t.o.timed)
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
 	if visited && !known { // what was promoted there was forgotten, and so is what it cost
-		was = recollection{rest: firstRest, unheard: true, usage: was.usage}
+		was = unknown(was.usage)
 	}
 	if !visited {
 		was.rest, was.unheard = firstRest, !known
@@ -75,17 +66,13 @@ func (t *tuner) enter(ctx context.Context) {
 	if !known {
 		t.o.settle(perfcore.NotOptimized)
 	}
+	t.knowledge, t.progress = was.knowledge, was.progress
+	t.budget.gain, t.budget.by = was.gain, was.by
 	t.shift, t.changed = shift{}, false
-	t.cost, t.bare, t.work = was.cost, was.bare, was.work
-	t.noise, t.plain, t.effort, t.lag = was.noise, was.plain, was.effort, was.lag
-	t.missing = was.missing
-	t.aims, t.fresh = was.aims, len(was.usage) == 0 && len(t.o.allTargets()) > 0
+	t.fresh = len(was.usage) == 0 && len(t.o.allTargets()) > 0
 	if !t.cost.known { // nothing is left that is of another cost under other targets
 		t.aims = t.o.aims()
 	}
-	t.misses, t.begun, t.tries, t.unheard = was.misses, was.begun, was.tries, was.unheard
-	t.rest, t.trials, t.apart = was.rest, was.trials, was.apart
-	t.budget.gain, t.budget.by = was.gain, was.by
 	t.engine.Forget()
 	t.caps.doubt(t.budget.slices)
 	if !slices.Equal(before, levels) {

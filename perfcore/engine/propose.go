@@ -17,9 +17,9 @@ type Space struct {
 	// Arms holds, for each knob whose values have no order, the levels that may
 	// be tried; nil for the others.
 	Arms [][]int
-	// Warm says of which knobs a value shows some slices later, as where a cache has to fill; nil for
-	// none.
-	Warm []bool
+	// Fills says of which knobs a value shows what it is worth once something has filled, as a
+	// cache has to; nil for none.
+	Fills []bool
 }
 
 // clamp returns level within the bounds of knob i.
@@ -102,7 +102,8 @@ type turns struct {
 }
 
 func (e *turns) Propose(ctx context.Context, s Space, probe func(plus, minus []int) (float64, error)) ([]int, error) {
-	ranks, names := Space{At: s.At, Low: slices.Clone(s.Low), High: slices.Clone(s.High), Warm: s.Warm}, false
+	ranks, names := s, false
+	ranks.Low, ranks.High, ranks.Arms = slices.Clone(s.Low), slices.Clone(s.High), nil
 	for i, arms := range s.Arms {
 		if arms != nil {
 			ranks.Low[i], ranks.High[i] = s.At[i], s.At[i]
@@ -159,7 +160,7 @@ func (h *hybrid) Propose(_ context.Context, s Space, probe func(plus, minus []in
 		h.alone[knob] = true
 	}
 	h.leaps.last = nil
-	if h.misses%4 == 1 {
+	if turn := h.misses % 4; turn == 1 || turn == 2 {
 		if y, ok := h.leaps.next(s, h.clear(s)); ok {
 			return y, nil
 		}

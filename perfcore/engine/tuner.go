@@ -28,16 +28,21 @@ const (
 // Run's goroutine.
 type tuner struct {
 	*bench
+	progress
 	engine OptimizationEngine
+	memory memory
+	// asked: an operator wants the audit that is under way.
+	asked bool
+}
+
+// progress is how far the search has come in one regime.
+type progress struct {
 	misses int
 	begun  int // misses when the search, or the audit, began
 	tries  int // proposals in a row that were interrupted
 	rest   int // slices until the next audit
 	trials []probation
 	apart  ablation
-	memory memory
-	// asked: an operator wants the audit that is under way.
-	asked bool
 	// unheard: since the search began no proposal has come to a verdict.
 	unheard bool
 	// missing: the noise is that of slices that missed targets.
@@ -49,9 +54,9 @@ func newTuner(o *PerformanceOptimizer) *tuner {
 		bench: &bench{
 			o: o, rand: rand.New(rand.NewPCG(o.cfg.Seed, 3)), budget: budget{share: o.cfg.Budget}, regime: o.regime(),
 		},
-		engine: o.cfg.Engine,
-		rest:   firstRest,
-		memory: make(memory),
+		progress: progress{rest: firstRest},
+		engine:   o.cfg.Engine,
+		memory:   make(memory),
 	}
 	o.Resources.settleIn(t.regime)
 	for _, k := range o.Resources.Knobs() {
@@ -199,9 +204,9 @@ func (t *tuner) canMove() bool {
 
 // space returns where the knobs stand and how far they may move.
 func (t *tuner) space() Space {
-	s := Space{At: slices.Clone(t.at), Low: slices.Clone(t.at), High: slices.Clone(t.at), Arms: make([][]int, len(t.at)), Warm: make([]bool, len(t.at))}
+	s := Space{At: slices.Clone(t.at), Low: slices.Clone(t.at), High: slices.Clone(t.at), Arms: make([][]int, len(t.at)), Fills: make([]bool, len(t.at))}
 	for i, k := range t.o.Resources.Knobs() {
-		s.Warm[i] = k.Carry == perfcore.Warm
+		s.Fills[i] = k.Fills
 		if !t.free[i] {
 			continue
 		}
@@ -391,7 +396,7 @@ func (t *tuner) disregard() {
 		return
 	}
 	for regime, was := range t.memory {
-		t.memory[regime] = recollection{rest: firstRest, unheard: true, usage: was.usage}
+		t.memory[regime] = unknown(was.usage)
 	}
 }
 

@@ -35,7 +35,7 @@ func perfWorkloads() [2]perfWorkload {
 			perfShape{
 				Transactions: 40, SyncBlocks: 32, Rounds: 50, Coins: 250_000, TipLookups: 248, Askers: 8, NoPageCache: true, SyncGap: 30 * time.Millisecond,
 			},
-			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 400, SweepSync: 64, SweepTip: 40, Prime: 448, WarmSync: 64, WarmTip: 100, LearnSync: 5000, LearnTip: 6600},
+			perfPlan{Slice: 360 * time.Millisecond, Fills: 1440 * time.Millisecond, Sync: 160, Tip: 400, SweepSync: 64, SweepTip: 40, Prime: 448, WarmSync: 64, WarmTip: 100, LearnSync: 10_000, LearnTip: 6600},
 			[]int64{8 << 20, 1 << 20, 2 << 20, 4 << 20, 16 << 20, 32 << 20},
 		},
 	)

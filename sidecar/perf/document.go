@@ -121,6 +121,8 @@ type Knob struct {
 	// Hastens says that it buys time: it is tried where time is in the cost, and elsewhere
 	// while a target asks for time.
 	Hastens bool `json:"hastens"`
+	// Fills says that it sizes what has to fill, as a cache.
+	Fills bool `json:"fills"`
 }
 
 // A Decision is one of /api/v1/perf/decisions.
@@ -205,7 +207,7 @@ func newKnob(k engine.KnobState, standard int64) Knob {
 	out := Knob{
 		Name: k.Name, Help: k.Help, Unit: k.Unit, Owner: k.Owner.String(), Why: k.Why,
 		Incumbent: k.Incumbent, Value: k.Read(), Default: standard, Ladder: k.Ladder,
-		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered, Hastens: k.Hastens,
+		Carry: carries[k.Carry], Settle: k.Settle.Seconds(), Unordered: k.Unordered, Hastens: k.Hastens, Fills: k.Fills,
 	}
 	if k.Drift != "" {
 		out.Why += "; " + k.Drift

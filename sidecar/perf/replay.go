@@ -185,7 +185,7 @@ func (r *recording) knobs() []perfcore.Knob {
 			carry = perfcore.Warm
 		}
 		knobs[i] = perfcore.Knob{
-			Name: k.Name, Help: "As recorded.", Unit: "as recorded", Scope: perfcore.Live, Carry: carry, Unordered: k.Unordered, Hastens: k.Hastens,
+			Name: k.Name, Help: "As recorded.", Unit: "as recorded", Scope: perfcore.Live, Carry: carry, Unordered: k.Unordered, Hastens: k.Hastens, Fills: k.Fills,
 			Settle: time.Duration(k.Settle / length * float64(replaySlice)), Ladder: k.Ladder,
 			Apply: func(_ context.Context, v int64) error { r.now[i] = v; return nil },
 			Read:  func() int64 { return r.now[i] },

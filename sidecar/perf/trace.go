@@ -130,6 +130,7 @@ func (t *Trace) list(data []byte) error {
 	}
 	for i, k := range knobs { // an older recording does not tell
 		t.Knobs[i].Hastens = t.Knobs[i].Hastens || k.Hastens
+		t.Knobs[i].Fills = t.Knobs[i].Fills || k.Fills
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ func (d *DB) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{
 		{
 			Name: "coindb.memory", Help: "Memory for coins on disk: cached blocks of tables, and what is not in tables yet.", Unit: "bytes",
-			Scope: perfcore.Live, Resource: perfcore.Database, Carry: perfcore.Stateful, Settle: time.Minute,
+			Scope: perfcore.Live, Resource: perfcore.Database, Carry: perfcore.Stateful, Settle: time.Minute, Fills: true,
 			Ladder: with(with(with(memory, d.opts.Memory), d.Memory()), most),
 			Apply:  func(_ context.Context, n int64) error { return d.SetMemory(n) },
 			Read:   d.Memory,
