@@ -2,7 +2,6 @@ package blockval
 
 import (
 	"context"
-	"slices"
 
 	"github.com/outrider-project/outrider/perfcore"
 )
@@ -10,14 +9,10 @@ import (
 // Knobs returns what may be tried at other values. They change nothing about a
 // verdict.
 func (v *Validator) Knobs() []perfcore.Knob {
-	ladder := []int64{1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20}
-	now := v.seen.bytes()
-	if i, ok := slices.BinarySearch(ladder, now); !ok {
-		ladder = slices.Insert(ladder, i, now)
-	}
 	return []perfcore.Knob{{
 		Name: "blockval.seen", Help: "Memory for transactions that were verified before their block came. What is remembered is forgotten.",
-		Unit: "bytes", Scope: perfcore.Live, Fills: true, Ladder: ladder,
+		Unit: "bytes", Scope: perfcore.Live, Fills: true,
+		Ladder: perfcore.Ladder([]int64{1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20}, v.seen.bytes()),
 		Apply: func(_ context.Context, n int64) error {
 			if n != v.seen.bytes() {
 				v.seen.resize(n)

@@ -77,6 +77,14 @@ type Knob struct {
 	Within time.Duration
 }
 
+// Ladder returns a ladder of steps and values, in a slice of its own, ascending and each once: what is
+// in force must be on the ladder of its knob, wherever an operator has put it.
+func Ladder(steps []int64, values ...int64) []int64 {
+	all := slices.Concat(steps, values)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // DefaultWithin is the time that a knob has for Apply, and for Read, when it does not say.
 const DefaultWithin = 10 * time.Second
 

@@ -99,10 +99,11 @@ type Config struct {
 	// Poll, Resync and Branches are how often to look, without a
 	// notification, at the node's tip, mempool and rejected branches.
 	Poll, Resync, Branches time.Duration
-	// Perf says what is done about performance, PerfSnapshots after how many accepted
-	// changes a snapshot is taken (0 is never), and PerfWebhook where alerts are sent;
-	// empty is nowhere.
+	// Perf says what is done about performance, PerfTolerance what is asked of a change and
+	// may be spent on experiments, PerfSnapshots after how many accepted changes a snapshot is
+	// taken (0 is never), and PerfWebhook where alerts are sent; empty is nowhere.
 	Perf          perf.Mode
+	PerfTolerance perf.Tolerance
 	PerfSnapshots uint32
 	PerfWebhook   string
 	// BOB says which nodes of BOB are asked, which relay is watched, and who tells it of
@@ -208,6 +209,7 @@ func DefaultConfig() Config {
 		Resync:          30 * time.Second,
 		Branches:        10 * time.Second,
 		Perf:            perf.Observe,
+		PerfTolerance:   perf.DefaultTolerance(),
 		PerfSnapshots:   snapshot.DefaultEvery,
 		BOB:             bob.DefaultConfig(),
 		LogFormat:       "text",
@@ -305,6 +307,9 @@ func Settings() []Setting {
 			return err
 		}},
 		{Name: "perf-snapshots", Help: "keep the state of the knobs after every so many accepted changes, a `number`; 0 is never (default: 20)", set: number(func(c *Config, n int64) { c.PerfSnapshots = uint32(n) }, 0, 1<<20)},
+		{Name: "perf-budget", Help: "what experiments of the optimizer may add to the cost in the long run, in `percent`, from 0.1 to 20 (default: 2)", set: percent(func(c *Config) *float64 { return &c.PerfTolerance.Budget }, 0.1, 20)},
+		{Name: "perf-min-effect", Help: "the least saving that the optimizer keeps a change for, in `percent`, from 0.1 to 10 (default: 1.5)", set: percent(func(c *Config) *float64 { return &c.PerfTolerance.MinEffect }, 0.1, 10)},
+		{Name: "perf-guard", Help: "by how much more than what is in force a change may cost before its trial ends, in `percent`; so does as much more of it for as much work, from 11 to 90 (default: 25)", set: percent(func(c *Config) *float64 { return &c.PerfTolerance.Guard }, 11, 90)},
 		{Name: "perf-webhook", Secret: true, Help: "URL that receives alerts as JSON, by https, or by http on this machine; off sends none (default: off)", set: func(c *Config, v string) error {
 			if c.PerfWebhook = v; v == "off" {
 				c.PerfWebhook = ""
@@ -566,6 +571,18 @@ func number(put func(*Config, int64), lo, hi int64) func(*Config, string) error 
 			return fmt.Errorf("must be a whole number from %d to %d", lo, hi)
 		}
 		put(c, n)
+		return nil
+	}
+}
+
+// percent sets a share.
+func percent(field func(*Config) *float64, lo, hi float64) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		p, err := strconv.ParseFloat(v, 64)
+		if err != nil || !(p >= lo && p <= hi) {
+			return fmt.Errorf("must be a number from %v to %v, in percent", lo, hi)
+		}
+		*field(c) = p / 100
 		return nil
 	}
 }

@@ -131,6 +131,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 			"network": "mainnett", "http": "0.0.0.0:9330", "node-address": "nonsense", "node-user": "u",
 			"node-notls": "yes please", "start": "soon", "log-level": "loud", "log-format": "xml", "nice": "-5",
 			"utxo-bytes": "1", "memory-limit": "1000", "db-bytes": "800000000", "utxo-mode": "half", "utxo-compare": "now", "signet-challenge": "OP_TRUE", "sigverify": "fast", "sigverify-recheck": "0", "elastic-floor": "4",
+			"perf-budget": "0", "perf-min-effect": "NaN", "perf-guard": "25%",
 		},
 	})
 	if err == nil {
@@ -139,7 +140,7 @@ func TestLoadConfigListsEveryMistake(t *testing.T) {
 	for _, want := range []string{
 		"poll", "node-address:", "no-such-thing", "branches", "workers", "node-password-file", "network", "http:", "node-user, node-password",
 		"node-notls", "start", "log-level", "log-format", "nice", "utxo-bytes", "memory-limit: 1000 is too little", "db-bytes: 800000000 is more than half", "utxo-mode", "utxo-compare", "signet-challenge: \"OP_TRUE\": must be a script in hexadecimal digits",
-		"sigverify: \"fast\"", "sigverify-recheck", "elastic-floor: \"4\"",
+		"sigverify: \"fast\"", "sigverify-recheck", "elastic-floor: \"4\"", "perf-budget: \"0\": must be a number from 0.1 to 20, in percent", "perf-min-effect: \"NaN\"", "perf-guard: \"25%\"",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the mistake in %q is not in the message:\n%v", want, err)

@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -63,9 +62,7 @@ type tuned interface{ Knobs() []perfcore.Knob }
 
 // live returns k as a knob that turns v, with v's present value on its ladder.
 func live(k perfcore.Knob, v *atomic.Int64) perfcore.Knob {
-	if i, ok := slices.BinarySearch(k.Ladder, v.Load()); !ok {
-		k.Ladder = slices.Insert(k.Ladder, i, v.Load())
-	}
+	k.Ladder = perfcore.Ladder(k.Ladder, v.Load())
 	k.Scope = perfcore.Live
 	k.Apply = func(_ context.Context, n int64) error { v.Store(n); return nil }
 	k.Read = v.Load

@@ -18,7 +18,7 @@ func (s *Sidecar) newPerformance() (*perf.Performance, error) {
 	limit, _ := divide(s.cfg.MemoryLimit, s.cfg.UTXOBytes, 0)
 	return perf.New(perf.Config{
 		Mode: s.cfg.Perf, Datadir: s.cfg.Datadir, Registry: s.registry, MemoryLimit: uint64(limit),
-		SnapshotEvery: s.cfg.PerfSnapshots, Webhook: s.cfg.PerfWebhook, Log: s.log,
+		Tolerance: s.cfg.PerfTolerance, SnapshotEvery: s.cfg.PerfSnapshots, Webhook: s.cfg.PerfWebhook, Log: s.log,
 	})
 }
 

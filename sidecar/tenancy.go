@@ -110,10 +110,7 @@ func (t *tenancy) inUnits(ladder []int64, now int64) []int64 {
 	for n := (least + t.unit - 1) / t.unit * t.unit; n <= most; n += t.unit {
 		steps = append(steps, n)
 	}
-	if i, ok := slices.BinarySearch(steps, now); !ok {
-		steps = slices.Insert(steps, i, now)
-	}
-	return steps
+	return perfcore.Ladder(steps, now)
 }
 
 // memory returns the tenants, for an arbiter. What it may be set to is knobs'.

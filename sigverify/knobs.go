@@ -3,7 +3,6 @@ package sigverify
 import (
 	"context"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -20,33 +19,25 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 	return []perfcore.Knob{
 		{
 			Name: "sigverify.workers", Help: "How many goroutines verify signatures at once.", Unit: "goroutines",
-			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Hastens: true, Ladder: ladder(workerSteps(), int64(workers)),
+			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Hastens: true, Ladder: perfcore.Ladder(workerSteps(), int64(workers)),
 			Apply: func(_ context.Context, n int64) error { v.pool.set(int(n), 0); return nil },
 			Read:  func() int64 { n, _ := v.pool.settings(); return int64(n) },
 		},
 		{
 			Name: "sigverify.chunk", Help: "How many signatures a worker takes at a time.", Unit: "signatures",
-			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Hastens: true, Ladder: ladder([]int64{16, 32, 64, 128, maxChunk}, int64(chunk)),
+			Scope: perfcore.Live, Resource: perfcore.CPU, Carry: perfcore.Memoryless, Hastens: true, Ladder: perfcore.Ladder([]int64{16, 32, 64, 128, maxChunk}, int64(chunk)),
 			Apply: func(_ context.Context, n int64) error { v.pool.set(0, int(n)); return nil },
 			Read:  func() int64 { _, n := v.pool.settings(); return int64(n) },
 		},
 		{
 			Name: "sigverify.cache", Help: "Memory for signatures that were verified before their block came.", Unit: "bytes",
 			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Fills: true,
-			Ladder: ladder([]int64{0, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20, 128 << 20, 256 << 20},
+			Ladder: perfcore.Ladder([]int64{0, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20, 64 << 20, 128 << 20, 256 << 20},
 				v.cache.limit.Load()),
 			Apply: func(_ context.Context, n int64) error { v.cache.resize(n); return nil },
 			Read:  func() int64 { return v.cache.limit.Load() },
 		},
 	}
-}
-
-// ladder returns steps, which ascend, with now among them.
-func ladder(steps []int64, now int64) []int64 {
-	if i, ok := slices.BinarySearch(steps, now); !ok {
-		return slices.Insert(steps, i, now)
-	}
-	return steps
 }
 
 // workerSteps returns numbers of workers up to twice the processors.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -27,7 +26,7 @@ func (c *Cache) Knobs() []perfcore.Knob {
 	for n := max(first/16, 1); n < growth*first; n *= 2 {
 		ladder = append(ladder, n)
 	}
-	ladder = with(with(ladder, first), growth*first)
+	ladder = perfcore.Ladder(ladder, first, growth*first)
 	if budgeted {
 		return []perfcore.Knob{{
 			Name: "utxocache.budget", Help: "Memory for all coins: what recent blocks changed, and older coins.", Unit: "bytes",
@@ -37,7 +36,7 @@ func (c *Cache) Knobs() []perfcore.Knob {
 		}, {
 			Name: "utxocache.ring", Help: "The share of it that recent blocks may have, beyond those that a reorganisation may need.", Unit: "percent",
 			Scope: perfcore.Live, Resource: perfcore.Cache, Carry: perfcore.Stateful, Settle: refill,
-			Ladder: with([]int64{5, 10, 15, ringShare, 35, 50}, c.ring()),
+			Ladder: perfcore.Ladder([]int64{5, 10, 15, ringShare, 35, 50}, c.ring()),
 			Apply:  func(_ context.Context, n int64) error { return c.setRing(n) },
 			Read:   c.ring,
 		}}
@@ -46,7 +45,7 @@ func (c *Cache) Knobs() []perfcore.Knob {
 		{
 			Name: "utxocache.blocks", Help: "How many blocks the ring of exact answers holds.", Unit: "blocks",
 			Scope: perfcore.Live, Carry: perfcore.Stateful, Settle: refill, Fills: true,
-			Ladder: with([]int64{36, 72, 144, 288, 576, MaxBlocks}, blocks),
+			Ladder: perfcore.Ladder([]int64{36, 72, 144, 288, 576, MaxBlocks}, blocks),
 			Apply:  func(_ context.Context, n int64) error { return c.setBlocks(int(n)) },
 			Read:   func() int64 { n, _ := c.sizes(); return n },
 		},
@@ -73,14 +72,6 @@ func (c *Cache) tryBudget(n int64) error {
 		err = errors.Join(err, c.SetBudget(was))
 	}
 	return err
-}
-
-// with returns steps, which ascend, with n among them.
-func with(steps []int64, n int64) []int64 {
-	if i, ok := slices.BinarySearch(steps, n); !ok {
-		return slices.Insert(steps, i, n)
-	}
-	return steps
 }
 
 func (c *Cache) sizes() (blocks, bytes int64) {

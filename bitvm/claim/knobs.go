@@ -2,7 +2,6 @@ package claim
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -55,10 +54,7 @@ func (v *Verifier) Knobs() []perfcore.Knob {
 	for i := range knobs {
 		k := &knobs[i]
 		k.Scope = perfcore.Live
-		now := k.Read()
-		if at, ok := slices.BinarySearch(k.Ladder, now); !ok {
-			k.Ladder = slices.Insert(k.Ladder, at, now)
-		}
+		k.Ladder = perfcore.Ladder(k.Ladder, k.Read())
 	}
 	return knobs
 }

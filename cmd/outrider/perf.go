@@ -227,6 +227,14 @@ func perfTarget(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
+	f.Visit(func(g *flag.Flag) {
+		if v := g.Value.(flag.Getter).Get(); v == 0.0 || v == time.Duration(0) {
+			err = &usageError{fmt.Errorf("--%s %v is no target: leave it out, and what is not given is no target any more", g.Name, v)}
+		}
+	})
+	if err != nil {
+		return err
+	}
 	if t.Latency = latency.Seconds(); latency != 0 {
 		t.Quantile = 0.9
 	}

@@ -107,6 +107,8 @@ func TestPerf(t *testing.T) {
 		{"thaw", 1, "nothing is frozen"},
 		{"target cpu --utilization 0.75", 0, "done"},
 		{"target cpu --utilization 75", 1, "is not from 0 to 1"},
+		{"target cpu --utilization 0", 2, "--utilization 0 is no target"},
+		{"target cpu --utilization 0.75 --latency 0s", 2, "--latency 0s is no target"},
 		{"target gold", 1, "gold"},
 		{"snap restore 1", 0, "snapshot 1 is in force"},
 		{"snap restore 99", 1, "99"},

@@ -78,7 +78,7 @@ func TestRetarget(t *testing.T) {
 		if tu.retargeted || tu.trials != nil || tu.apart.due() || tu.misses != 0 || tu.rest != firstRest || tu.burst.known || tu.shift != (shift{}) {
 			t.Errorf("it is known that %+v", tu)
 		}
-		if got := tu.budget.granted(); tu.budget.gain != 0 || got > tu.budget.share*(advance+tu.budget.slices)+1e-9 {
+		if got := tu.budget.granted(); tu.budget.gain != 0 || got > tu.budget.share*(Advance+tu.budget.slices)+1e-9 {
 			t.Errorf("%v are granted, of what was saved under other targets", got)
 		}
 		if was := tu.memory["elsewhere"]; was.cost.known || was.misses != 0 || was.gain != 0 || was.rest != firstRest {

@@ -54,6 +54,14 @@ func (b *bench) block(ctx context.Context, y []int, wash int, bill *bill) (block
 	return measured(order, samples), nil
 }
 
+// blocks are those of one trial, by what they measured.
+type blocks struct{ diff, bare, work, near, lag []float64 }
+
+func (b *blocks) add(one block) {
+	b.diff, b.bare = append(b.diff, one.diff), append(b.bare, one.diff-one.near)
+	b.work, b.near, b.lag = append(b.work, one.work), append(b.near, one.near), append(b.lag, one.lag)
+}
+
 func measured(order [4]int, samples [4]seen) block {
 	var result block
 	for i, arm := range order {

@@ -16,8 +16,8 @@ type budget struct {
 	by map[int]int
 }
 
-// advance is what a new program may spend: as if so many slices had passed.
-const advance = 250
+// Advance is what a new program may spend: as if so many slices had passed.
+const Advance = 250
 
 // slice counts one slice, whoever ran in it.
 func (b *budget) slice() {
@@ -53,14 +53,14 @@ func (b *budget) loseAll() { b.gain, b.by = 0, nil }
 // other targets.
 func (b *budget) forfeit() {
 	b.loseAll()
-	b.saved = min(b.saved, max(b.spent-b.share*(advance+b.slices), 0))
+	b.saved = min(b.saved, max(b.spent-b.share*(Advance+b.slices), 0))
 }
 
 // allows reports whether another experiment may begin.
 func (b *budget) allows() bool { return b.spent <= b.granted() }
 
 // granted is what all experiments so far may have cost.
-func (b *budget) granted() float64 { return b.share*(advance+b.slices) + b.saved }
+func (b *budget) granted() float64 { return b.share*(Advance+b.slices) + b.saved }
 
 // used returns the share of the budget that is spent. The last experiment may have taken
 // it beyond one.

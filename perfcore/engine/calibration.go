@@ -86,16 +86,16 @@ func (t *tuner) rested(ctx context.Context, n int, verdict perfcore.Verdict) (en
 func (t *tuner) calibrate(ctx context.Context) (perfcore.Verdict, error) {
 	var bill bill
 	var e perfcore.Evidence
-	var work, near, lag []float64
+	var all blocks
 	voids, before := 0, t.budget.slices
 	t.arm = -1
-	for len(e.Diffs) < maxBlocks {
+	for len(all.diff) < maxBlocks {
 		if err := t.o.untilThawed(ctx); err != nil {
 			return 0, err
 		}
 		if t.refresh(); t.retargeted {
 			t.disregard()
-			e.Diffs, work, near, lag, voids = nil, nil, nil, nil, 0
+			all, voids = blocks{}, 0
 		}
 		if t.switched() {
 			t.enter(ctx)
@@ -117,13 +117,14 @@ func (t *tuner) calibrate(ctx context.Context) (perfcore.Verdict, error) {
 		case err != nil:
 			return 0, err
 		}
-		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
+		all.add(one)
 	}
+	e.Diffs = all.diff
 	t.noise, t.plain, t.effort, t.lag = spread{}, spread{}, spread{}, spread{}
-	t.noise.addZero(e.Diffs)
-	t.plain.addZero(without(e.Diffs, near))
-	t.effort.addZero(work)
-	t.lag.addZero(lag)
+	t.noise.addZero(all.diff)
+	t.plain.addZero(all.bare)
+	t.effort.addZero(all.work)
+	t.lag.addZero(all.lag)
 	t.missing = len(t.o.missed()) > 0
 	weigh(&e, t.noise.deviation())
 	e.Slices = int(t.budget.slices - before)

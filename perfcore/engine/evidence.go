@@ -10,15 +10,16 @@ import (
 // The sequential test is a mixture likelihood ratio (Robbins 1970): effects
 // are taken to be normal around 0 with deviation mixture, and the ratio to no
 // effect may be looked at after every block without the error growing. Of
-// useless changes 1 in 10 would pass minRatio if nobody ever stopped, half of
+// useless changes 1 in 10 would pass MinRatio if nobody ever stopped, half of
 // them in the wrong direction; the block limit and the minimum effect leave
 // 1 to 2 in 100.
 const (
-	mixture  = 0.05
-	minRatio = 10
-	// aimedRatio is minRatio where a target is in the cost, which is noisier then than
+	mixture = 0.05
+	// MinRatio is the likelihood ratio that a promotion needs.
+	MinRatio = 10
+	// AimedRatio is MinRatio where a target is in the cost, which is noisier then than
 	// any noise that was learned without.
-	aimedRatio = 30
+	AimedRatio = 30
 	maxBlocks  = 8
 	// mostBlocks is the limit where the ratio is promising at least.
 	mostBlocks = 16

@@ -193,34 +193,34 @@ func TestLook(t *testing.T) {
 		{"eight below the minimum", []float64{0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01}, notBetter},
 		{"eight above it", []float64{0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05}, better},
 	} {
-		if got := look(tt.diffs, sd, least, minRatio); got != tt.want {
+		if got := look(tt.diffs, sd, least, MinRatio); got != tt.want {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}
 	// Noise that has gone is no reason to doubt what is plain, and one large difference
 	// is not plain.
 	plain := []float64{0.16, 0.24, 0.26, 0.17, 0.26, 0.16}
-	if got := look(plain, 0.2, least, minRatio); got != better {
+	if got := look(plain, 0.2, least, MinRatio); got != better {
 		t.Errorf("%v beside a deviation of 20 %%: %d, want %d", plain, got, better)
 	}
-	if got := look([]float64{0.02, 0.03, 0.9, 0.02, 0.04, 0.03}, 0.2, least, minRatio); got == better {
+	if got := look([]float64{0.02, 0.03, 0.9, 0.02, 0.04, 0.03}, 0.2, least, MinRatio); got == better {
 		t.Error("one large difference decides")
 	}
 	burst := []float64{0.06, 0.08, 0.17, 0.1, 0.77, 0.09, 0.16, 0.03}
-	if got := look(burst, 0.18, least, minRatio); got != better {
+	if got := look(burst, 0.18, least, MinRatio); got != better {
 		t.Errorf("eight of one sign, a burst among them: %d, want %d", got, better)
 	}
 	// What promises something at the last block has more, and what does not has none.
 	promise := []float64{0.05, 0.05, 0.02, -0.03, 0.04, 0.06, 0.03, 0.01}
-	if got, e := look(promise, 0.03, least, minRatio), ratio(promise, 0.03); got != undecided || e < promising || e >= minRatio {
+	if got, e := look(promise, 0.03, least, MinRatio), ratio(promise, 0.03); got != undecided || e < promising || e >= MinRatio {
 		t.Errorf("eight that promise, at a ratio of %v: %d, want %d", e, got, undecided)
 	}
 	all := slices.Concat(promise, []float64{0.05, -0.02, 0.03, -0.03, 0.05, 0.02, 0.03, 0.01})
-	if got, e := look(all, 0.035, least, minRatio), ratio(all, 0.035); got != notBetter || e < promising || e >= minRatio {
+	if got, e := look(all, 0.035, least, MinRatio), ratio(all, 0.035); got != notBetter || e < promising || e >= MinRatio {
 		t.Errorf("sixteen that only promise, at a ratio of %v: %d, want %d", e, got, notBetter)
 	}
 	// Certainty about a useless effect is no reason to promote it.
-	if got := look([]float64{0.01, 0.01}, 1e-6, least, minRatio); got != notBetter {
+	if got := look([]float64{0.01, 0.01}, 1e-6, least, MinRatio); got != notBetter {
 		t.Errorf("a certain effect below the minimum: %d, want %d", got, notBetter)
 	}
 }

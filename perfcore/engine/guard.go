@@ -13,10 +13,10 @@ var errBlamed = errors.New("it cost far more than the incumbent behind it, or di
 // maxExcess bounds what one slice is charged, and blamed for: e^5 slices of the incumbent.
 const maxExcess = 5
 
-// guardNoise is how many deviations of a block's difference, of cost and of work, a
+// GuardNoise is how many deviations of a block's difference, of cost and of work, a
 // guard lies away, if that is more than Config.Guard and less than a doubling: one that
 // noise passes does not tell who is to blame.
-const guardNoise = 4
+const GuardNoise = 4
 
 // A blame is errBlamed, and says by how much.
 type blame struct {
@@ -186,7 +186,7 @@ func (b *bench) beyondGuard(s seen, cost, work float64) bool {
 
 // guard is by how much a slice may be worse, as a logarithm, where a block has such noise.
 func (b *bench) guard(noise *spread) float64 {
-	return max(math.Log1p(b.o.cfg.Guard), min(guardNoise*noise.deviation(), math.Ln2))
+	return max(math.Log1p(b.o.cfg.Guard), min(GuardNoise*noise.deviation(), math.Ln2))
 }
 
 // accuse limits the knob that is to blame for a guard at y.

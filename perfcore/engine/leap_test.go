@@ -89,6 +89,18 @@ func TestLeaps(t *testing.T) {
 			t.Errorf("the radius is %v", h.radius)
 		}
 	}
+	// Of four proposals that come to nothing one behind the other, the second and the third leap.
+	h.Forget()
+	var leapt []bool
+	for misses := range 8 {
+		h.misses = misses
+		before := slices.Clone(h.pairs)
+		propose()
+		leapt = append(leapt, slices.Equal(before, h.pairs))
+	}
+	if want := []bool{false, true, true, false, false, true, true, false}; !slices.Equal(leapt, want) {
+		t.Errorf("of proposals behind each other leap %v, want %v", leapt, want)
+	}
 	// What came to no verdict is tried again, and the steps are as long as they were.
 	h.Forget()
 	h.slope, h.pairs = []float64{0.1, 0, 0.3, 0}, []float64{4, 4, 4, 4}

@@ -21,9 +21,12 @@ type recollection struct {
 	usage map[perfcore.ResourceType]perfcore.Usage
 }
 
-// unknown is the recollection of a regime of which nothing is known but what resources do in it.
-func unknown(usage map[perfcore.ResourceType]perfcore.Usage) recollection {
-	return recollection{progress: progress{rest: firstRest, unheard: true}, usage: usage}
+// withoutCosts is what is left where costs are of other targets, or of values that are forgotten: what resources do,
+// and how often there are bursts.
+func (r recollection) withoutCosts() recollection {
+	return recollection{
+		knowledge: knowledge{often: r.often, ran: r.ran}, progress: progress{rest: firstRest, unheard: true}, usage: r.usage,
+	}
 }
 
 // switched reports whether the program is in another regime than the bench, or
@@ -50,7 +53,7 @@ func (t *tuner) enter(ctx context.Context) {
 	was, visited := t.memory[t.regime]
 	t.o.resume(was.usage)
 	if visited && !known { // what was promoted there was forgotten, and so is what it cost
-		was = unknown(was.usage)
+		was = was.withoutCosts()
 	}
 	if !visited {
 		was.rest, was.unheard = firstRest, !known

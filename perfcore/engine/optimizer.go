@@ -57,6 +57,13 @@ type RegimeCounter interface {
 	Changes() int
 }
 
+// These are shares that Config has by default.
+const (
+	DefaultMinEffect = 0.015
+	DefaultGuard     = 0.25
+	DefaultBudget    = 0.02
+)
+
 // Config says what to optimize and how. Knobs and Collector are needed; zero
 // fields have the defaults that their comments name.
 type Config struct {
@@ -68,15 +75,15 @@ type Config struct {
 	// shorter or longer, so that none of the program's own periods fits.
 	Slice time.Duration
 	// MinEffect is the smallest fall of the cost that a change is promoted
-	// for, as a share (0.015). A candidate that does less work by more than that is not
+	// for, as a share (DefaultMinEffect). A candidate that does less work by more than that is not
 	// accepted where what is missing beyond it exceeds its own standard error, or where
 	// nothing but the work is saved.
 	MinEffect float64
 	// Guard is by how much a candidate's slice may exceed the incumbent's
-	// cost, or fall short of its work, as a share (0.25). Where noise alone comes to
+	// cost, or the incumbent's work that of the candidate, as a share (DefaultGuard). Where noise alone comes to
 	// that, it is more, up to twice the cost or half the work.
 	Guard float64
-	// Budget is the share of the cost that experiments may add (0.02).
+	// Budget is the share of the cost that experiments may add (DefaultBudget).
 	Budget float64
 	// Quiet are regimes in which nothing is tried, nor measured: the incumbents
 	// of the regime before hold until it is over, as for the seconds in which a
@@ -112,7 +119,7 @@ func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		value    *float64
 		standard float64
-	}{{&c.MinEffect, 0.015}, {&c.Guard, 0.25}, {&c.Budget, 0.02}} {
+	}{{&c.MinEffect, DefaultMinEffect}, {&c.Guard, DefaultGuard}, {&c.Budget, DefaultBudget}} {
 		if *d.value == 0 {
 			*d.value = d.standard
 		}

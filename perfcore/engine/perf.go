@@ -24,7 +24,7 @@ func newMetrics(r perfcore.Recorder, knobs []KnobState) metrics {
 			Name: "outrider_perfcore_regret_ratio", Help: "The share of the cost so far that experiments have added.",
 		}),
 		budget: r.Gauge(perfcore.Metric{
-			Name: "outrider_perfcore_budget_used_ratio", Help: "The share of their budget that experiments have spent: of 2 % of all so far and of what a new program may spend, and of what promotions have saved.",
+			Name: "outrider_perfcore_budget_used_ratio", Help: "The share of their budget that experiments have spent: of its share (2 % by default) of all so far and of what a new program may spend, and of what promotions have saved.",
 			Alert: perfcore.Alert{
 				Name: "regret", Help: "Experiments have cost more than their budget.",
 				Raise: 1.25, Clear: 1, For: time.Minute, Keep: 10 * time.Minute,

@@ -41,9 +41,9 @@ type question struct {
 
 // isBetter asks whether a candidate is worth its promotion.
 func (b *bench) isBetter() question {
-	least := float64(minRatio)
+	least := float64(MinRatio)
 	if len(b.aims) > 0 {
-		least = aimedRatio
+		least = AimedRatio
 	}
 	q := question{
 		look:    func(diffs []float64, sd float64) outlook { return look(diffs, sd, b.o.cfg.MinEffect, least) },
@@ -70,7 +70,7 @@ func (b *bench) trial(ctx context.Context, y []int, q question) (result, error) 
 
 func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (result, error) {
 	var e perfcore.Evidence
-	var work, near, lag []float64
+	var all blocks
 	wash, voids, aways, pardoned := b.washFor(y), 0, 0, false
 	for {
 		one, err := b.block(ctx, y, wash, bill)
@@ -84,7 +84,7 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		var stopped *interruption
 		var blamed *blame
 		switch {
-		case errors.As(err, &blamed) && blamed.alarm == "" && len(e.Diffs) > 0 && !pardoned:
+		case errors.As(err, &blamed) && blamed.alarm == "" && len(all.diff) > 0 && !pardoned:
 			// It was fine before: once may be the world. It counts as the incumbent's bad
 			// slices do, for what is left out on one side only makes that side better.
 			pardoned, one = true, blamed.block()
@@ -105,40 +105,32 @@ func (b *bench) compare(ctx context.Context, y []int, q question, bill *bill) (r
 		case b.changed:
 			return cutShort(perfcore.Inconclusive, "the world changed meanwhile", e), nil
 		}
-		e.Diffs, work, near, lag = append(e.Diffs, one.diff), append(work, one.work), append(near, one.near), append(lag, one.lag)
-		sd := b.noise.within(e.Diffs)
+		all.add(one)
+		e.Diffs = all.diff
+		sd := b.noise.within(all.diff)
 		weigh(&e, sd)
-		e.Work, e.Targets = mean(work), mean(near)
+		e.Work, e.Targets = mean(all.work), mean(all.near)
 		if e.Effect != 0 {
-			e.CarryOver = mean(lag) / e.Effect
+			e.CarryOver = mean(all.lag) / e.Effect
 		}
-		saw := q.look(e.Diffs, sd)
-		if saw == undecided || saw == better && len(work) < maxBlocks && (b.mayDoLess(work) || b.awaitsBursts(bill.bursts, e.Effect)) {
+		saw := q.look(all.diff, sd)
+		if saw == undecided || saw == better && len(all.diff) < maxBlocks && (b.mayDoLess(all.work) || b.awaitsBursts(bill.bursts, e.Effect)) {
 			continue
 		}
-		b.noise.add(e.Diffs)
-		b.plain.add(without(e.Diffs, near))
-		b.effort.add(work)
-		b.carriedOver(y, e.Effect, lag)
+		b.noise.add(all.diff)
+		b.plain.add(all.bare)
+		b.effort.add(all.work)
+		b.carriedOver(y, e.Effect, all.lag)
 		switch {
 		case saw == notBetter:
 			return result{verdict: perfcore.Rejected, reason: q.no, evidence: e}, nil
-		case b.doesLess(&e, work):
+		case b.doesLess(&e, all.work):
 			return result{verdict: perfcore.Rejected, reason: "it costs less, but it does less work", evidence: e}, nil
 		case b.dearerInBursts(bill.bursts, e.Effect):
 			return result{verdict: perfcore.Rejected, reason: "it costs less between bursts of the background, and so much more in them", evidence: e}, nil
 		}
 		return result{verdict: q.verdict, reason: q.yes, evidence: e}, nil
 	}
-}
-
-// without returns the differences less what of each is that targets are missed by less.
-func without(diffs, near []float64) []float64 {
-	bare := make([]float64, len(diffs))
-	for i := range diffs {
-		bare[i] = diffs[i] - near[i]
-	}
-	return bare
 }
 
 // mayDoLess reports whether the work of a trial's blocks is on the whole less than

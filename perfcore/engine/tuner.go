@@ -396,7 +396,7 @@ func (t *tuner) disregard() {
 		return
 	}
 	for regime, was := range t.memory {
-		t.memory[regime] = unknown(was.usage)
+		t.memory[regime] = was.withoutCosts()
 	}
 }
 

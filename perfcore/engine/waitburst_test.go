@@ -51,6 +51,9 @@ func TestBurstsAreOfARegime(t *testing.T) {
 			if tu.switched() {
 				tu.enter(t.Context())
 			}
+			if tu.burst.known != in.waits || (tu.ran > 0) != in.waits {
+				t.Errorf("%s: of bursts it is known that %+v", in.regime, tu.knowledge)
+			}
 			calm(tu)
 			r, err := tu.trial(t.Context(), []int{6}, tu.isBetter())
 			if err != nil {

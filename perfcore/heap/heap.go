@@ -15,7 +15,6 @@ import (
 	"math"
 	"runtime/debug"
 	"runtime/metrics"
-	"slices"
 	"sync"
 	"time"
 
@@ -99,8 +98,8 @@ func New(cfg Config) (*Governor, error) {
 // is.
 func (g *Governor) Knobs() []perfcore.Knob {
 	ladder := percents
-	if i, found := slices.BinarySearch(ladder, g.percent); !found && g.percent > 0 {
-		ladder = slices.Insert(slices.Clone(ladder), i, g.percent)
+	if g.percent > 0 {
+		ladder = perfcore.Ladder(ladder, g.percent)
 	}
 	knobs := []perfcore.Knob{
 		{
@@ -141,13 +140,10 @@ func (g *Governor) Knobs() []perfcore.Knob {
 	for n := max(g.cfg.Headroom/roomShrinks, 1); n < roomGrowth*g.cfg.Headroom; n *= 2 {
 		rooms = append(rooms, n)
 	}
-	if i, found := slices.BinarySearch(rooms, g.cfg.Headroom); !found {
-		rooms = slices.Insert(rooms, i, g.cfg.Headroom)
-	}
 	return append(knobs, perfcore.Knob{
 		Name: "go.headroom", Help: "How much the heap may have beyond what is live, before it is collected.", Unit: "bytes",
 		Scope: perfcore.Live, Resource: perfcore.Memory, Carry: perfcore.Stateful, Settle: g.cfg.Settle,
-		Ladder: slices.Compact(append(rooms, roomGrowth*g.cfg.Headroom)),
+		Ladder: perfcore.Ladder(rooms, g.cfg.Headroom, roomGrowth*g.cfg.Headroom),
 		Apply: func(_ context.Context, v int64) error {
 			g.mu.Lock()
 			defer g.mu.Unlock()

@@ -256,9 +256,9 @@ func perfNotes(r *PerfReport, of []perfWorkload) []string {
 			r.late(w))
 	}
 	notes = append(notes,
-		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache. contrast: processor time for a unit, times memory; the geometric mean of both regimes, with the files on the disk",
+		"cpu: processor time for an input that was decided, a transaction's input that was verified, or a coin that was asked for. memory: the mean of what the Go runtime has mapped and not given back, and Pebble's cache and memtables. database: the 90th percentile of the time to look up one coin, misses of Pebble's cache included; the files are in the system's cache. contrast: processor time for a unit, times memory; the geometric mean of both regimes, with the files on the disk, and with the least caches of signatures in all settings, before too",
 		"of each row, the original figure is for perfcore and for /static, the best of the sweep; /switching is how much less than that perfcore is at on the whole replay, /sync and /tip within one regime. Below 0 it is more. /room is how much less it would be than with the best setting of the sweep for both regimes, if each had its own; chosen by one turn, and judged by another",
-		"not in it: the node, the flight of several blocks, the MuHash of the coins, bursts of RPC, and work for an L2 or for bridges")
+		"not in it: the node, the arbiter that has coindb.memory in a sidecar, the flight of several blocks, the MuHash of the coins, bursts of RPC, and work for an L2 or for bridges")
 	if r.Quick {
 		notes = append(notes, "quick: everything is short, and the figures mean little")
 	}

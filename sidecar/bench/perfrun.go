@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type perfSpec struct {
 	// Learned, a directory, it resumes from the snapshots in it, as after a restart. With
 	// Learn it leaves them there, and nothing is measured.
 	Aim     string
+	Turned  []string // the knobs that it may turn
 	Learned string
 	Learn   bool
 	Seed    uint64 // of the optimizer
@@ -308,7 +310,7 @@ func newTuning(ctx context.Context, r *replay, meter *memoryMeter, spec *perfSpe
 		return nil, errors.Join(err, fmt.Errorf("what was learned is not restored: %v", refused))
 	}
 	for _, k := range t.optimizer.Resources.Knobs() {
-		if !inGrid(k.Name) && k.Owner == engine.Engine {
+		if !slices.Contains(spec.Turned, k.Name) && k.Owner == engine.Engine {
 			if err := t.optimizer.Resources.Pin(ctx, k.Name, k.Incumbent); err != nil {
 				return nil, err
 			}

@@ -52,32 +52,39 @@ type perfAxis struct {
 	values [][]int64
 }
 
-// perfGrid returns what the sweep for the best static setting tries, each value with each of
-// the others, where these are the values of coindb.memory. The first of each is as before, and the
+// axes returns what the sweep for the best static setting tries, each value with each of
+// the others. The first of each is as before, where there are several, and the
 // least that the optimizer could set is among them, so that memory is not better by what was not
 // tried. The optimizer turns the same knobs, at all their values; the others are pinned, as the
-// minutes that it has are few.
-func perfGrid(memory []int64) []perfAxis {
-	axis := perfAxis{knobs: []string{"coindb.memory"}}
-	for _, n := range memory {
-		axis.values = append(axis.values, []int64{n})
+// minutes that it has are few, as are those that have one value here.
+func (w *perfWorkload) axes() []perfAxis {
+	memory := perfAxis{knobs: []string{"coindb.memory"}}
+	for _, n := range w.memory {
+		memory.values = append(memory.values, []int64{n})
 	}
-	return []perfAxis{
-		{[]string{"go.gogc"}, [][]int64{{100}, {50}, {400}}},
-		axis,
-		{[]string{"sigverify.cache", "blockval.seen"}, [][]int64{{32 << 20, 16 << 20}, {2 << 20, 1 << 20}, {0, 1 << 20}}},
-	}
+	return []perfAxis{{[]string{"go.gogc"}, [][]int64{{100}, {50}, {400}}}, memory, {signatureCaches, w.signatures}}
 }
 
-// inGrid reports whether the sweep and the optimizer turn a knob.
-func inGrid(name string) bool {
-	return slices.ContainsFunc(perfGrid(nil), func(a perfAxis) bool { return slices.Contains(a.knobs, name) })
+// signatureCaches are the caches of what was verified before its block.
+var signatureCaches = []string{"sigverify.cache", "blockval.seen"}
+
+// turned returns the knobs that the sweep and the optimizer turn.
+func (w *perfWorkload) turned() (names []string) {
+	for _, axis := range w.axes() {
+		if len(axis.values) > 1 {
+			names = append(names, axis.knobs...)
+		}
+	}
+	return names
 }
+
+// before returns the setting that is improved on: perfBefore, but for what has one value in the sweep.
+func (w *perfWorkload) before() PerfSetting { return w.settings()[0] }
 
 // settings returns the settings of the sweep, that of before first.
 func (w *perfWorkload) settings() []PerfSetting {
 	settings := []PerfSetting{{}}
-	for _, axis := range perfGrid(w.memory) {
+	for _, axis := range w.axes() {
 		var next []PerfSetting
 		for _, values := range axis.values {
 			for _, s := range settings {

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,7 +29,7 @@ func (f *Feed) Knobs() []perfcore.Knob {
 		for _, s := range steps {
 			k.Ladder = append(k.Ladder, s.Milliseconds())
 		}
-		k.Ladder = with(k.Ladder, k.Read())
+		k.Ladder = perfcore.Ladder(k.Ladder, k.Read())
 		return k
 	}
 	const s = time.Second
@@ -38,7 +37,7 @@ func (f *Feed) Knobs() []perfcore.Knob {
 		{
 			Name: "node.ahead", Help: "How many blocks are fetched ahead of the one that is judged.", Unit: "blocks",
 			Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Warm, Settle: fetching, Hastens: true,
-			Ladder: with([]int64{1, 2, 4, 8, 16}, int64(f.ahead.Size())),
+			Ladder: perfcore.Ladder([]int64{1, 2, 4, 8, 16}, int64(f.ahead.Size())),
 			Apply: func(_ context.Context, n int64) error {
 				if n < 1 || n > maxAhead {
 					return fmt.Errorf("node: %d blocks cannot be fetched ahead", n)
@@ -70,7 +69,7 @@ func (c *rpcClient) knob() perfcore.Knob {
 	}
 	return perfcore.Knob{
 		Name: "node.calls", Help: "How many calls to the node are open at once.", Unit: "calls",
-		Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Memoryless, Hastens: true, Ladder: with(with(ladder, most), int64(c.slots.Size())),
+		Scope: perfcore.Live, Resource: perfcore.Network, Carry: perfcore.Memoryless, Hastens: true, Ladder: perfcore.Ladder(ladder, most, int64(c.slots.Size())),
 		Apply: func(_ context.Context, n int64) error {
 			if n < 1 || n > most {
 				return fmt.Errorf("node: %d calls cannot be open at once: at most %d are the node's to spare", n, most)
@@ -80,12 +79,4 @@ func (c *rpcClient) knob() perfcore.Knob {
 		},
 		Read: func() int64 { return int64(c.slots.Size()) },
 	}
-}
-
-// with returns steps, which ascend, with n among them.
-func with(steps []int64, n int64) []int64 {
-	if i, ok := slices.BinarySearch(steps, n); !ok {
-		return slices.Insert(steps, i, n)
-	}
-	return steps
 }

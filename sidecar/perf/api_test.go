@@ -13,8 +13,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore"
 )
 
 // commands are bodies that change something, by the path of each action.
@@ -225,6 +229,41 @@ func TestNothingIsFollowed(t *testing.T) {
 	}
 	if err := c.Post(t.Context(), "snap", struct{}{}, nil); err == nil || err.Error() != errNotFollowing.Error() {
 		t.Errorf("snap: %v", err)
+	}
+}
+
+// A knob takes its time, and who asks for the status does not wait for it.
+func TestStatusDoesNotWaitForKnobs(t *testing.T) {
+	m := newMill(t)
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	var value atomic.Int64
+	m.leases = []perfcore.Knob{{
+		Name: "plant.slow", Help: "A knob that takes its time.", Unit: "things", Scope: perfcore.Live, Ladder: []int64{0, 1},
+		Apply: func(_ context.Context, n int64) error {
+			once.Do(func() { close(begun) })
+			<-proceed
+			value.Store(n)
+			return nil
+		},
+		Read: value.Load,
+	}}
+	_, c := m.served(t, Config{Mode: Observe})
+	pinned := make(chan error, 1)
+	go func() {
+		pinned <- c.Post(context.Background(), "pin", PinRequest{Knob: "plant.slow", Value: 1}, nil)
+	}()
+	<-begun
+	var s Status
+	err := c.Get(t.Context(), "status", &s)
+	select {
+	case <-pinned:
+		t.Error("the status waits for a knob")
+	default:
+	}
+	close(proceed)
+	if err := errors.Join(err, <-pinned); err != nil || !s.Following {
+		t.Errorf("status: %+v, %v", s, err)
 	}
 }
 

@@ -17,10 +17,13 @@ import (
 type partly struct{ error }
 
 // command has do give an operator's command to the plant, one at a time, and tells
-// of it when it was obeyed. If do fails with a partly, it tells of that too.
+// of it when it was obeyed. If do fails with a partly, it tells of that too. Knobs take their
+// time: meanwhile the status is told all the same.
 func (p *Performance) command(did string, do func(f *following) (what string, err error)) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.commands.Lock()
+	defer p.commands.Unlock()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
 	if p.following == nil {
 		return errNotFollowing
 	}

@@ -129,6 +129,7 @@ func (p *Performance) newFollowing(plant Plant) (*following, error) {
 	}
 	f.optimizer, err = engine.New(engine.Config{
 		Knobs: knobs, Collector: trials, Slice: p.cfg.Slice, Seed: p.cfg.seed, Quiet: quiet,
+		MinEffect: p.cfg.Tolerance.MinEffect, Guard: p.cfg.Tolerance.Guard, Budget: p.cfg.Tolerance.Budget,
 		Timed:     timed,
 		Decided:   func(d perfcore.Decision) { p.decided(d) },
 		Snapshots: f.ring, Store: f.store, Log: p.log, Recorder: p.cfg.Registry,

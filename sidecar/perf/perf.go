@@ -35,6 +35,8 @@ type Config struct {
 	// SnapshotEvery is after how many accepted changes a snapshot is taken; 0 is
 	// never.
 	SnapshotEvery uint32
+	// Tolerance is what is asked of a change, and what experiments may cost (the engine's).
+	Tolerance Tolerance
 	// Webhook is where alerts are sent, an address that CheckWebhook accepts
 	// (nowhere). It is never logged.
 	Webhook string
@@ -77,8 +79,10 @@ type Performance struct {
 	reader     string                // the token for readers
 	ended      chan struct{}         // closed when Run is told to end, and streams end then
 
-	// Commands hold it for writing, and what tells of the plant for reading, so that
-	// no knob is touched when the plant is gone.
+	commands sync.Mutex // orders operators' commands
+
+	// Who uses the plant holds it for reading, so that no knob is touched when the plant
+	// is gone.
 	mu        sync.RWMutex
 	following *following // nil while there is no plant
 	network   string     // of the plant that was followed last; "" before there was one
@@ -103,6 +107,9 @@ func New(cfg Config) (*Performance, error) {
 		return nil, err
 	}
 	cfg.Slice = cmp.Or(cfg.Slice, 10*time.Second)
+	if cfg.Tolerance, err = cfg.Tolerance.withDefaults(); err != nil {
+		return nil, err
+	}
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	classifier, err := regime.New(regime.Config{})
 	if err != nil {

@@ -36,13 +36,9 @@ type Left struct {
 	Why  string `json:"why"`
 }
 
-const rule = "blocks of four slices in random order, the candidate twice and the incumbent twice; kept when the cost of a unit of work falls " +
-	"by 1.5 % or more with a likelihood ratio above 10 (30 where there are targets), and undone within one slice of a guard; experiments may add 2 % to the cost in the long run, and 3.4 % in the first hour of a run; " +
-	"of a target that is missed, each per cent that is missing counts as a per cent of cost"
-
 // plan returns the dry run.
 func (p *Performance) plan() (plan Plan, err error) {
-	plan = Plan{Waits: []string{}, Trials: []Trial{}, Left: []Left{}, Rule: rule}
+	plan = Plan{Waits: []string{}, Trials: []Trial{}, Left: []Left{}, Rule: p.cfg.Tolerance.rule(p.cfg.Slice)}
 	s := p.status()
 	if s.Mode != Optimize {
 		plan.Waits = append(plan.Waits, fmt.Sprintf("the setting perf is %s; with optimize, the following is tried", s.Mode))

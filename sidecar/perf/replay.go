@@ -27,7 +27,7 @@ const (
 const limits = "a trace has only what was measured under the values that were in force then: where others would have been tried, " +
 	"a slice near by with these stands for them, and without one the slice says nothing; so a trace that was recorded while nothing was tried " +
 	"shows how noisy it is, and hardly more. Memory is not divided again: its curves are not in a trace. Nor are targets and what misses them: " +
-	"what is replayed has none, and lowers the cost of a unit of work alone"
+	"what is replayed has none, and lowers the cost of a unit of work alone. Nor are settings: the budget, the least effect and the guard are those by default"
 
 // A Replayed is what the optimizer would have decided in the time of a trace.
 type Replayed struct {
@@ -91,8 +91,8 @@ func (t *Trace) Replay(ctx context.Context, seed uint64) (*Replayed, error) {
 	return r.result(all, o.Resources.Knobs()), nil
 }
 
-// A recording plays a trace: it is the collector of an optimizer, and has its knobs. It
-// belongs to the optimizer's goroutine.
+// A recording plays a trace: it is the collector of an optimizer, and has its knobs. The optimizer
+// orders all that it does with either, though knobs are set and read on goroutines of their own.
 type recording struct {
 	trace *Trace
 	tried []Knob
@@ -272,7 +272,7 @@ func (r *recording) result(all []perfcore.Decision, knobs []engine.KnobState) *R
 		Decisions: []Why{}, Left: r.left, Limits: limits,
 	}
 	for i := range all {
-		why := explain(all, i, knobs, nil)
+		why := explain(all, i, knobs, nil, DefaultTolerance())
 		why.Undo = []string{}
 		out.Decisions = append(out.Decisions, why)
 	}

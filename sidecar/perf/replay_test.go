@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
+	"github.com/outrider-project/outrider/perfcore/snapshot"
 )
 
 // traceLine returns a line of a trace.
@@ -218,6 +220,11 @@ func TestReplayHasNoTargets(t *testing.T) {
 func TestReadTraceRefuses(t *testing.T) {
 	good := recorded(t, 20, func(int) int64 { return 1 }, map[int64]float64{1: 1})
 	knobs, rest, _ := strings.Cut(good, "\n")
+	slice := func(m Measured) string { return traceLine(t, Sliced, m) }
+	many := make(map[string]int64)
+	for n := range int64(snapshot.MaxKnobs + 1) {
+		many[fmt.Sprint("plant.knob", n)] = n
+	}
 	list := func(k Knob) string { return traceLine(t, Listed, []Knob{k}) + rest }
 	with := func(change func(*Knob)) string {
 		k := speed()
@@ -231,6 +238,9 @@ func TestReadTraceRefuses(t *testing.T) {
 		{"no JSON", "hello", "line 1: it is no event"},
 		{"another line", good + "{}\n[]\n", "line 23: it is no event"},
 		{"a slice that is none", knobs + "\n" + `{"kind":"slice","data":{"work_per_second":"x"}}`, "line 2: it is no slice"},
+		{"a slice of many knobs", knobs + "\n" + slice(Measured{Knobs: many}), "the values of 257 knobs"},
+		{"a slice of a long name", knobs + "\n" + slice(Measured{Knobs: map[string]int64{strings.Repeat("x", snapshot.MaxName+1): 1}}), "a knob whose name has"},
+		{"a slice of a long reason", knobs + "\n" + slice(Measured{Void: strings.Repeat("x", maxReason+1)}), "a reason of 1025 bytes"},
 		{"a decision that is none", knobs + "\n" + `{"kind":"decision","data":7}`, "line 2: it is no decision"},
 		{"a list that is none", `{"kind":"knobs","data":7}`, "line 1: it is no list"},
 		{"an empty list", `{"kind":"knobs","data":[]}`, "line 1: 0 knobs"},

@@ -38,13 +38,16 @@ type Trace struct {
 	Aimed int
 }
 
-// These bound a trace, so that a file cannot ask for much memory.
+// These bound a trace, so that no slice of a file asks for more memory than its line has bytes, about.
 const (
 	// maxSlices is a month of slices.
 	maxSlices = 1 << 18
-	// maxLadder is how many values a knob has at most, maxSettle how long it settles.
+	// maxLadder is how many values a knob has at most, and maxSettle how long it settles.
 	maxLadder = 1 << 12
 	maxSettle = 7 * 24 * time.Hour
+	// maxReason is how many bytes a slice has for each of its regime, why it says nothing, and
+	// what burst was in it.
+	maxReason = 1 << 10
 )
 
 // ReadTrace reads a trace, a JSON object a line. Lines of kinds that it does not know are
@@ -85,6 +88,9 @@ func (t *Trace) add(line []byte) error {
 		var m Measured
 		if err := json.Unmarshal(l.Data, &m); err != nil {
 			return fmt.Errorf("it is no slice: %w", err)
+		}
+		if err := m.check(); err != nil {
+			return err
 		}
 		if slices.Contains(quiet, m.Regime) {
 			return nil
@@ -131,6 +137,22 @@ func (t *Trace) list(data []byte) error {
 	for i, k := range knobs { // an older recording does not tell
 		t.Knobs[i].Hastens = t.Knobs[i].Hastens || k.Hastens
 		t.Knobs[i].Fills = t.Knobs[i].Fills || k.Fills
+	}
+	return nil
+}
+
+// check returns what is wrong with a slice of a trace.
+func (m *Measured) check() error {
+	switch longest := max(len(m.Regime), len(m.Void), len(m.Burst)); {
+	case len(m.Knobs) > snapshot.MaxKnobs:
+		return fmt.Errorf("a slice has the values of %d knobs, and may have %d", len(m.Knobs), snapshot.MaxKnobs)
+	case longest > maxReason:
+		return fmt.Errorf("a slice has a regime or a reason of %d bytes, and may have %d", longest, maxReason)
+	}
+	for name := range m.Knobs {
+		if len(name) > snapshot.MaxName {
+			return fmt.Errorf("a slice has the value of a knob whose name has %d bytes, and may have %d", len(name), snapshot.MaxName)
+		}
 	}
 	return nil
 }

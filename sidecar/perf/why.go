@@ -69,7 +69,7 @@ func (p *Performance) why(seq uint64) (w Why, err error) {
 		for _, s := range f.ring.Snapshots() {
 			kept = append(kept, s.Seq)
 		}
-		w = explain(all, i, f.optimizer.Resources.Knobs(), kept)
+		w = explain(all, i, f.optimizer.Resources.Knobs(), kept, p.cfg.Tolerance)
 		return nil
 	})
 	return w, err
@@ -80,7 +80,7 @@ const maxAlternatives = 8
 
 // explain explains one of all decisions, with the knobs as they are now, and the numbers of
 // the snapshots that are kept.
-func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []uint64) Why {
+func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []uint64, of Tolerance) Why {
 	d := all[i]
 	w := Why{
 		Decision: newDecision(d), Trigger: triggers[d.Trigger], Guards: []string{}, Alternatives: []Alternative{}, Probation: []Alternative{}, Undo: []string{},
@@ -105,7 +105,7 @@ func explain(all []perfcore.Decision, i int, knobs []engine.KnobState, kept []ui
 	case d.Verdict == perfcore.Recalled, d.Verdict == perfcore.Restored:
 		w.Prediction = "none: it was no trial. What is in force is tested by later ones, as anything else is"
 	case len(d.Moves) > 0:
-		w.Guards = guardsOf(d)
+		w.Guards = guardsOf(d, of)
 		if w.Prediction = d.Prediction; w.Prediction == "" {
 			w.Prediction = "none: only the trial says what it is worth"
 		}
@@ -133,12 +133,9 @@ var leaseGuards = []string{
 	"a lease does not go back before three times the time in which its part settles",
 }
 
-// guardsOf says what stood guard over a trial.
-func guardsOf(d perfcore.Decision) []string {
-	guards := []string{
-		"a slice that costs 25 % more, or does 25 % less work, than the incumbent's of the same minutes ends the trial, unless the candidate was fine for a block before and it is the first: that counts against it; where that is noise, four deviations of it do, a doubling at most",
-		"memory that runs out, or that every task waits for, ends it within a second; where that comes and goes with the candidate, its value is left alone for a while",
-	}
+// guardsOf says what stood guard over a trial, with such a tolerance.
+func guardsOf(d perfcore.Decision, of Tolerance) []string {
+	guards := of.guards()
 	if e := d.Evidence; len(e.Diffs) > 0 && d.Verdict != perfcore.Confirmed {
 		guards = append(guards, fmt.Sprintf("work done %+.1f %%; %d slices, of which %d stopped the trial until the incumbent proved as bad", perfcore.Percent(e.Work), e.Slices, e.Exonerated))
 	}

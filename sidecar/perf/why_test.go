@@ -29,7 +29,7 @@ func TestWhyOfEachVerdict(t *testing.T) {
 		all := []perfcore.Decision{{
 			Seq: 1, Trigger: tt.trigger, Verdict: tt.verdict, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},
 		}}
-		w := explain(all, 0, knobs, nil)
+		w := explain(all, 0, knobs, nil, DefaultTolerance())
 		var want []string
 		if tt.undone {
 			want = []string{"outrider perf pin plant.a 20"}
@@ -62,7 +62,7 @@ func TestWhyOfARestoration(t *testing.T) {
 		{"gone", 57, []uint64{58, 59}, "outrider perf pin plant.a 20", "snapshot 57, "},
 		{"at the start", 0, []uint64{1}, "outrider perf defaults", "when the sidecar started"},
 	} {
-		w := explain([]perfcore.Decision{{Seq: 1, Trigger: "restore", Verdict: perfcore.Restored, Moves: moves, Before: tt.before}}, 0, knobs, tt.kept)
+		w := explain([]perfcore.Decision{{Seq: 1, Trigger: "restore", Verdict: perfcore.Restored, Moves: moves, Before: tt.before}}, 0, knobs, tt.kept, DefaultTolerance())
 		if !slices.Equal(w.Undo, []string{tt.undo}) || !strings.Contains(w.Gone, tt.gone) || (w.Gone == "") != (tt.gone == "") {
 			t.Errorf("%s: it is undone by %q; gone: %q", tt.name, w.Undo, w.Gone)
 		}
@@ -123,7 +123,7 @@ func TestWhyOfATarget(t *testing.T) {
 	w := explain([]perfcore.Decision{{
 		Seq: 1, Trigger: trigger, Verdict: perfcore.Promoted, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},
 		Evidence: perfcore.Evidence{Diffs: []float64{0.15, 0.15}, Effect: 0.15, Targets: 0.2},
-	}}, 0, nil, nil)
+	}}, 0, nil, nil, DefaultTolerance())
 	if w.Trigger != trigger || !strings.HasSuffix(w.Effect, "; -18.1 % by what targets miss, and +5.1 % on top of that by the cost of a unit of work") {
 		t.Errorf("it is explained by %q: %s", w.Trigger, w.Effect)
 	}
@@ -137,7 +137,7 @@ func TestWhyOfAConfirmation(t *testing.T) {
 	w := explain([]perfcore.Decision{{
 		Seq: 1, Trigger: "probation", Verdict: perfcore.Confirmed, Moves: []perfcore.Move{{Knob: "plant.a", From: 20, To: 10}},
 		Evidence: perfcore.Evidence{Diffs: []float64{0.05, 0, 0.1}, Slices: 12},
-	}}, 0, nil, nil)
+	}}, 0, nil, nil, DefaultTolerance())
 	if want := "what it replaced cost +5.1, +0.0, +10.5 % more in its tests, "; !strings.HasPrefix(w.Effect, want) {
 		t.Errorf("effect %q, want %q", w.Effect, want)
 	}

@@ -192,7 +192,9 @@ func (d *DB) change() (end func(), err error) {
 			end()
 			return nil, err
 		}
-		if d.pebble.Metrics().MemTable.Size <= maxMemTables*uint64(d.opts.MemTable) {
+		m := d.pebble.Metrics()
+		d.perf.tell(m)
+		if m.MemTable.Size <= maxMemTables*uint64(d.opts.MemTable) {
 			return end, nil
 		}
 		select {

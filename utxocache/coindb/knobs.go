@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -35,21 +34,21 @@ func (d *DB) Knobs() []perfcore.Knob {
 		{
 			Name: "coindb.memory", Help: "Memory for coins on disk: cached blocks of tables, and what is not in tables yet.", Unit: "bytes",
 			Scope: perfcore.Live, Resource: perfcore.Database, Carry: perfcore.Stateful, Settle: time.Minute, Fills: true,
-			Ladder: with(with(with(memory, d.opts.Memory), d.Memory()), most),
+			Ladder: perfcore.Ladder(memory, d.opts.Memory, d.Memory(), most),
 			Apply:  func(_ context.Context, n int64) error { return d.SetMemory(n) },
 			Read:   d.Memory,
 		},
 		{
 			Name: "coindb.compactions", Help: "How many compactions of coins on disk may run at a time.", Unit: "compactions",
 			Scope: perfcore.Live, Resource: perfcore.Disk, Carry: perfcore.Stateful, Settle: time.Minute,
-			Ladder: with(compactions, d.compactions.Load()),
+			Ladder: perfcore.Ladder(compactions, d.compactions.Load()),
 			Apply:  func(_ context.Context, n int64) error { return d.setCompactions(n) },
 			Read:   d.compactions.Load,
 		},
 		{
 			Name: "coindb.readers", Help: "How many goroutines read coins on disk for one block.", Unit: "goroutines",
 			Scope: perfcore.Live, Resource: perfcore.Database, Carry: perfcore.Memoryless, Hastens: true,
-			Ladder: with([]int64{1, 2, 4, maxReaders}, d.readers.Load()),
+			Ladder: perfcore.Ladder([]int64{1, 2, 4, maxReaders}, d.readers.Load()),
 			Apply:  func(_ context.Context, n int64) error { return d.setReaders(n) },
 			Read:   d.readers.Load,
 		},
@@ -67,14 +66,6 @@ func (d *DB) setReaders(n int64) error {
 	defer d.leave()
 	d.readers.Store(n)
 	return nil
-}
-
-// with returns steps, which ascend, with n among them.
-func with(steps []int64, n int64) []int64 {
-	if i, ok := slices.BinarySearch(steps, n); !ok {
-		return slices.Insert(steps, i, n)
-	}
-	return steps
 }
 
 // setCompactions sets how many compactions may run at a time. Those that run

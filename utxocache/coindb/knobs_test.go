@@ -1,10 +1,12 @@
 package coindb
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -76,6 +78,54 @@ func TestCompacting(t *testing.T) {
 	must(t, d.Close())
 	if n := tables.Load() - before; n < 2 || unseen.Load() > 0 || ended.Value() < 2 || running.Value() != 0 {
 		t.Errorf("%d tables were written, %d of them while nothing ran; %d flushes and compactions have ended, and %v run", n, unseen.Load(), ended.Value(), running.Value())
+	}
+}
+
+// What Pebble counts of its cache is told with each block, each read once, and what it has yet to compact.
+func TestCacheReadsAreTold(t *testing.T) {
+	var registry perfcore.Registry
+	told := func() (hits, misses int64) {
+		for _, s := range registry.Series() {
+			if s.Metric.Name != "outrider_coindb_cache_reads_total" {
+				continue
+			}
+			if s.Metric.Labels[1] == "hit" {
+				hits = int64(s.Counter.Value())
+			} else {
+				misses = int64(s.Counter.Value())
+			}
+		}
+		return hits, misses
+	}
+	d := mustOpen(t, vfs.NewMem(), Options{MemTable: 64 << 10, Recorder: &registry})
+	c := newChain(seedOf(t))
+	must(t, d.Reset(c.top().tip, true))
+	for range 300 {
+		must(t, d.Apply(c.mine()))
+	}
+	must(t, d.Compact(t.Context()))
+	for range 2 {
+		compareDB(t, d, c.top())
+		s, err := d.Stats()
+		must(t, err)
+		must(t, d.Apply(c.mine()))
+		if hits, misses := told(); s.CacheHits == 0 || s.CacheMisses == 0 || hits < s.CacheHits || misses < s.CacheMisses {
+			t.Errorf("%d hits and %d misses are told, behind %d and %d", hits, misses, s.CacheHits, s.CacheMisses)
+		} else if again, err := d.Stats(); err != nil || hits > again.CacheHits || misses > again.CacheMisses {
+			t.Errorf("%d hits and %d misses are told of %d and %d; %v", hits, misses, again.CacheHits, again.CacheMisses, err)
+		}
+	}
+	must(t, d.Close())
+
+	var other perfcore.Registry
+	m, p := new(pebble.Metrics), newInstruments(&other)
+	m.Compact.EstimatedDebt = 5
+	p.tell(m)
+	is := func(s perfcore.Series) bool {
+		return s.Metric.Name == "outrider_coindb_compaction_debt_bytes" && s.Gauge.Value() == 5
+	}
+	if !slices.ContainsFunc(other.Series(), is) {
+		t.Error("nobody tells that 5 bytes are to be compacted")
 	}
 }
 

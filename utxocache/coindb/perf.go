@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/outrider-project/outrider/perfcore"
 )
 
@@ -15,6 +17,9 @@ type instruments struct {
 	compactions        *perfcore.Counter
 	compacting         *perfcore.Gauge
 	coins, full        *perfcore.Gauge
+	hits, misses       *perfcore.Counter // of Pebble's cache
+	debt               *perfcore.Gauge
+	seen               struct{ hits, misses int64 } // told; guarded by DB.write
 	apply, undo, batch *perfcore.Timer
 	muhash             *perfcore.Timer
 }
@@ -41,6 +46,13 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Name:   "outrider_coindb_spent_total",
 			Help:   "Coins that blocks spent, by whether they were known from the blocks' validation or read from the disk.",
 			Labels: []string{"source", source},
+		})
+	}
+	cached := func(answer string) *perfcore.Counter {
+		return rec.Counter(perfcore.Metric{
+			Name:   "outrider_coindb_cache_reads_total",
+			Help:   "Blocks of tables that were asked for in Pebble's cache, by whether they were there; up to the last change of the coins.",
+			Labels: []string{"answer", answer},
 		})
 	}
 	timer := func(name, help, panel string) *perfcore.Timer {
@@ -77,6 +89,12 @@ func newInstruments(rec perfcore.Recorder) instruments {
 			Help: "Unspent coins on disk.",
 		}),
 		full:   rec.Gauge(fullMetric),
+		hits:   cached("hit"),
+		misses: cached("miss"),
+		debt: rec.Gauge(perfcore.Metric{
+			Name: "outrider_coindb_compaction_debt_bytes",
+			Help: "What Pebble has yet to compact of the coins on disk, as it estimates, before the last change of the coins.",
+		}),
 		apply:  timer("outrider_coindb_apply_seconds", "Time to apply a block to the coins on disk, durably.", block),
 		undo:   timer("outrider_coindb_undo_seconds", "Time to undo a block in the coins on disk, durably.", block),
 		muhash: timer("outrider_coindb_muhash_seconds", "Time to hash what a block did to the coins, after it was applied.", block),
@@ -92,6 +110,14 @@ func (p *instruments) changed(err error) {
 	case errors.Is(err, ErrDiskFull):
 		p.full.Set(1)
 	}
+}
+
+// tell records what Pebble measures of itself.
+func (p *instruments) tell(m *pebble.Metrics) {
+	p.hits.Add(uint64(m.BlockCache.Hits - p.seen.hits))
+	p.misses.Add(uint64(m.BlockCache.Misses - p.seen.misses))
+	p.seen.hits, p.seen.misses = m.BlockCache.Hits, m.BlockCache.Misses
+	p.debt.Set(float64(m.Compact.EstimatedDebt))
 }
 
 func (p *instruments) report(s *state) { p.coins.Set(float64(s.coins)) }

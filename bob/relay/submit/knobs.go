@@ -2,7 +2,6 @@ package submit
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/outrider-project/outrider/perfcore"
@@ -19,8 +18,6 @@ func (s *Submitter) Knobs() []perfcore.Knob {
 		Apply:  func(_ context.Context, n int64) error { s.poll.Store(n * int64(time.Millisecond)); return nil },
 		Read:   func() int64 { return s.poll.Load() / int64(time.Millisecond) },
 	}
-	if i, ok := slices.BinarySearch(k.Ladder, k.Read()); !ok {
-		k.Ladder = slices.Insert(k.Ladder, i, k.Read())
-	}
+	k.Ladder = perfcore.Ladder(k.Ladder, k.Read())
 	return []perfcore.Knob{k}
 }
