@@ -309,7 +309,7 @@ func Settings() []Setting {
 		{Name: "perf-snapshots", Help: "keep the state of the knobs after every so many accepted changes, a `number`; 0 is never (default: 20)", set: number(func(c *Config, n int64) { c.PerfSnapshots = uint32(n) }, 0, 1<<20)},
 		{Name: "perf-budget", Help: "what experiments of the optimizer may add to the cost in the long run, in `percent`, from 0.1 to 20 (default: 2)", set: percent(func(c *Config) *float64 { return &c.PerfTolerance.Budget }, 0.1, 20)},
 		{Name: "perf-min-effect", Help: "the least saving that the optimizer keeps a change for, in `percent`, from 0.1 to 10 (default: 1.5)", set: percent(func(c *Config) *float64 { return &c.PerfTolerance.MinEffect }, 0.1, 10)},
-		{Name: "perf-guard", Help: "by how much more than what is in force a change may cost before its trial ends, in `percent`; so does as much more of it for as much work, from 11 to 90 (default: 25)", set: percent(func(c *Config) *float64 { return &c.PerfTolerance.Guard }, 11, 90)},
+		{Name: "perf-guard", Help: "by how much more than what is in force a change may cost before its trial ends, in `percent`, from 11 to 90 (default: 25)", set: percent(func(c *Config) *float64 { return &c.PerfTolerance.Guard }, 11, 90)},
 		{Name: "perf-webhook", Secret: true, Help: "URL that receives alerts as JSON, by https, or by http on this machine; off sends none (default: off)", set: func(c *Config, v string) error {
 			if c.PerfWebhook = v; v == "off" {
 				c.PerfWebhook = ""

@@ -254,8 +254,10 @@ func TestStatusDoesNotWaitForKnobs(t *testing.T) {
 		pinned <- c.Post(context.Background(), "pin", PinRequest{Knob: "plant.slow", Value: 1}, nil)
 	}()
 	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	var s Status
-	err := c.Get(t.Context(), "status", &s)
+	err := c.Get(ctx, "status", &s)
 	select {
 	case <-pinned:
 		t.Error("the status waits for a knob")
