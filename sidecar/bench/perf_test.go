@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/outrider-project/outrider/perfcore/engine"
 )
 
 // TestMain is one process of Perf when Perf starts it: the tests' program is the
@@ -659,6 +661,30 @@ func TestAims(t *testing.T) {
 		larger.Memory *= 1.5
 		if aim.cost(busier) <= aim.cost(better) || aim.cost(larger) <= aim.cost(better) {
 			t.Errorf("%s: processor time or memory costs nothing", aim.row)
+		}
+	}
+}
+
+// The optimizer turns the knobs that the sweep turns, and no other.
+func TestTurned(t *testing.T) {
+	r, _ := newTestReplay(t, nil)
+	turned := []string{"coindb.memory", "go.gogc"}
+	tuning, err := newTuning(t.Context(), r, &memoryMeter{replay: r}, &perfSpec{Aim: "contrast", Turned: turned, Learned: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var its []string
+	for _, k := range tuning.optimizer.Resources.Knobs() {
+		if k.Owner == engine.Engine {
+			its = append(its, k.Name)
+		}
+	}
+	if slices.Sort(its); !slices.Equal(its, turned) {
+		t.Errorf("the optimizer turns %v, want %v", its, turned)
+	}
+	for _, w := range perfWorkloads() {
+		if got := slices.Contains(w.turned(), "sigverify.cache"); got != (w.name == usualWork) {
+			t.Errorf("%s: the cache of signatures is turned: %v", w.name, got)
 		}
 	}
 }
